@@ -1,0 +1,1 @@
+"""The two HTTP APIs; the only place that imports litestar."""

@@ -1,0 +1,1 @@
+"""The inference API: codecs around the serving engine."""

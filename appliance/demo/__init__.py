@@ -1,0 +1,1 @@
+"""The bike-sharing demo, end to end, on the running appliance."""

@@ -1,0 +1,75 @@
+"""The records of the event log, as JSON; ``id`` stays first (``storage.eventlog.ID_PREFIX``).
+
+Times are integer microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One answered request of ``n`` rows.
+
+    Attributes:
+        id: The request's token; prediction i of it has the id ``{id}.{i}``.
+        t: Event time: the caller's own, else the arrival.
+        at: Arrival.
+        m: Model name.
+        v: Version that answered.
+        r: Variant: champion, canary or shadow.
+        n: Rows.
+        x: The rows as encoded for the model, row-major ``n * columns``: a list with null for NaN, or, for large
+            requests, base64 of little-endian float64.
+        u: Categories that training never saw: ``(row, column index, value)``.
+        y: Outputs, row-major ``n * outputs``: value, probability of the positive class, or a probability a class.
+        us: Time from the request's first byte in our hands to the answer's bytes, microseconds.
+        d: Dialect: native, v2.
+        k: The caller's own key of the request.
+    """
+
+    id: str
+    t: int
+    at: int
+    m: str
+    v: int
+    n: int
+    x: list[float | None] | str
+    y: list[float]
+    us: int
+    d: str = "native"
+    r: str = "champion"
+    u: list[tuple[int, int, str]] = []
+    k: str | None = None
+
+
+class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """The truth about one prediction.
+
+    Attributes:
+        id: The prediction's id, ``TOKEN.ROW``.
+        m: Model name.
+        l: The label: a number for regression, the class as a string otherwise.
+        t: When the truth was known, the caller's own time, else the arrival.
+        at: Arrival.
+    """
+
+    id: str
+    m: str
+    l: float | str  # noqa: E741
+    t: int
+    at: int
+
+
+class StatsEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a serving process refused since its last such record: no prediction event exists for these.
+
+    Attributes:
+        id: ``WORKER-SERIAL``.
+        at: When it was written.
+        errors: ``(model, version, HTTP status, count)``; an unknown model is ``""``, version 0.
+    """
+
+    id: str
+    at: int
+    errors: list[tuple[str, int, int, int]]

@@ -1,0 +1,1 @@
+"""Watches: windows, the drift rule, latency, quality, alerts."""

@@ -1,0 +1,1 @@
+"""Starts, watches and stops the appliance's processes, with and without systemd."""

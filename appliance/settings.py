@@ -1,0 +1,104 @@
+"""The settings of one appliance: defaults, then the TOML file, then the environment, then flags."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from appliance.errors import BadSetting
+from storage.layout import Layout
+
+CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+
+
+class Settings(BaseSettings):
+    """Built once, in a process's composition root; each field has the environment twin ``APPLIANCE_<FIELD>``."""
+
+    model_config = SettingsConfigDict(env_prefix="APPLIANCE_", frozen=True, extra="forbid")
+
+    state: Path = Field(default=Path("/var/lib/appliance"), description="The state directory.")
+    listen: str = Field(default="127.0.0.1", description="Address of the API and the dashboard.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Inference API.")
+    ui_port: int = Field(default=8080, ge=1, le=65535, description="Dashboard and control API.")
+    orchestrator_port: int = Field(default=4200, ge=1, le=65535, description="Prefect, always on loopback.")
+    mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
+    api_workers: int = Field(default=1, ge=1, le=64, description="Equal worker processes of the inference API.")
+    max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
+    duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
+    training_threads: int = Field(
+        default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
+    )
+    watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
+
+    @property
+    def layout(self) -> Layout:
+        """The paths below the state directory."""
+        return Layout(root=self.state)
+
+    @property
+    def api_url(self) -> str:
+        """How this host reaches its own inference API."""
+        return f"http://{_reachable(self.listen)}:{self.api_port}"
+
+    @property
+    def ui_url(self) -> str:
+        """How this host reaches its own dashboard."""
+        return f"http://{_reachable(self.listen)}:{self.ui_port}"
+
+    @property
+    def orchestrator_url(self) -> str:
+        """Prefect's REST API."""
+        return f"http://127.0.0.1:{self.orchestrator_port}/api"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's store, opened directly; no server is needed."""
+        return f"sqlite:///{(self.layout.mlflow / 'mlflow.db').absolute()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the signature is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over the file that APPLIANCE_CONFIG names."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if path := os.environ.get(CONFIG_VARIABLE):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
+        return tuple(sources)
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings; flags that are None are left out.
+
+    Raises:
+        BadSetting: One sentence a wrong setting, with its name and what is accepted.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as exc:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()
+        )
+        raise BadSetting(f"settings: {problems}") from exc
+    except (OSError, ValueError) as exc:
+        raise BadSetting(f"settings file {os.environ.get(CONFIG_VARIABLE)}: {exc}") from exc
+
+
+def _reachable(listen: str) -> str:
+    if listen in {"0.0.0.0", "::"}:  # noqa: S104  (compared, not bound)
+        return "127.0.0.1"
+    return f"[{listen}]" if ":" in listen else listen

@@ -1,0 +1,1 @@
+"""Turns a snapshot into a bundle: checks, split, fit, evaluation, reference."""

@@ -1,0 +1,1 @@
+"""Says when and in which order: Prefect flows and the runner."""

@@ -1,0 +1,55 @@
+"""What can go wrong while remembering.
+
+    StorageError
+    ├── StateUnwritable      the state directory is read-only, full, or somebody else's
+    ├── StaleSchema          the state database is older or newer than this program
+    ├── EventLogUnwritable   an event could not be appended; nothing was acknowledged
+    ├── SourceUnreadable     a file or table cannot be read as what it claims to be
+    ├── DatasetNotFound      no dataset of that name
+    ├── SnapshotNotFound     the dataset has no such version
+    ├── SchemaChanged        an append does not have the dataset's columns
+    ├── BundleNotFound       no bundle of that model and version
+    └── BundleCorrupt        a bundle's file is missing or differs from its manifest
+
+Each message says what, where, and what to do about it.
+"""
+
+
+class StorageError(Exception):
+    """Something could not be remembered or recalled."""
+
+
+class StateUnwritable(StorageError):
+    """The state directory cannot be written."""
+
+
+class StaleSchema(StorageError):
+    """The state database has another schema than this program expects."""
+
+
+class EventLogUnwritable(StorageError):
+    """An event could not be appended."""
+
+
+class SourceUnreadable(StorageError):
+    """A source cannot be read as the table it claims to be."""
+
+
+class DatasetNotFound(StorageError):
+    """No dataset has that name."""
+
+
+class SnapshotNotFound(StorageError):
+    """The dataset has no such version."""
+
+
+class SchemaChanged(StorageError):
+    """The rows to append have other columns than the dataset."""
+
+
+class BundleNotFound(StorageError):
+    """No bundle of that model and version is published."""
+
+
+class BundleCorrupt(StorageError):
+    """A bundle's file is missing or differs from its manifest."""

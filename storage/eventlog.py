@@ -1,0 +1,127 @@
+"""The append-only event log: NDJSON segments, one ``os.write`` a record.
+
+A record that was appended survives ``kill -9`` of the writer, because the kernel has it. A segment has one writer
+(a process), so records never interleave; a writer starts a new segment, never continues an old one. A line that a
+power cut tore has no newline or no valid JSON: readers skip and count it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage.errors import EventLogUnwritable
+
+ID_PREFIX = b'{"id":"'
+"""Every record of the log starts with its id, so that a scan by id needs no JSON decoding."""
+
+
+class EventWriter:
+    """Appends records to segments of one kind; one instance a process and kind, not shared between threads."""
+
+    def __init__(self, directory: Path, *, max_segment_bytes: int = 64 << 20) -> None:
+        self._directory = directory
+        self._max_segment_bytes = max_segment_bytes
+        self._fd = -1
+        self._size = 0
+        self._serial = 0
+
+    def append(self, record: bytes) -> None:
+        """Append one record, a JSON object without a newline; on return the kernel has it.
+
+        Raises:
+            EventLogUnwritable: The disk is full or read-only. The segment is as it was before.
+        """
+        line = record + b"\n"
+        if self._fd < 0 or self._size + len(line) > self._max_segment_bytes:
+            self._open_segment()
+        try:
+            written = os.write(self._fd, line)
+        except OSError as exc:
+            raise EventLogUnwritable(f"cannot append to {self._directory}: {exc.strerror}") from exc
+        if written != len(line):
+            os.ftruncate(self._fd, self._size)
+            raise EventLogUnwritable(f"cannot append to {self._directory}: the disk is full")
+        self._size += written
+
+    def sync(self) -> None:
+        """Wait until the disk has everything appended so far."""
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        """Close the segment; a later append starts a new one."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _open_segment(self) -> None:
+        self.close()
+        stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S.%f")
+        self._serial += 1
+        path = self._directory / f"{stamp}-{os.getpid()}-{self._serial}.ndjson"
+        try:
+            self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        except OSError as exc:
+            raise EventLogUnwritable(f"cannot open a segment in {self._directory}: {exc.strerror}") from exc
+        self._size = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """Whole lines of one segment, from byte ``start`` to byte ``end``."""
+
+    segment: str
+    start: int
+    end: int
+    lines: list[bytes]
+
+
+def list_segments(directory: Path) -> list[Path]:
+    """The segments of one kind, oldest first."""
+    return sorted(directory.glob("*.ndjson"))
+
+
+def tail(directory: Path, cursors: Mapping[str, int], *, max_bytes: int = 8 << 20) -> Iterator[Chunk]:
+    """What was appended behind the cursors, oldest segment first, at most ``max_bytes`` a chunk.
+
+    Args:
+        directory: The segments of one kind.
+        cursors: Segment name to the byte up to which it was read.
+        max_bytes: Upper bound of one chunk; a longer line is still given whole.
+
+    Yields:
+        Chunks that end on a line's end; a torn last line stays unread.
+    """
+    for path in list_segments(directory):
+        start = cursors.get(path.name, 0)
+        if path.stat().st_size <= start:
+            continue
+        with path.open("rb") as file:
+            file.seek(start)
+            while data := file.read(max_bytes):
+                if not data.endswith(b"\n"):
+                    data += file.readline()
+                whole = data.rfind(b"\n") + 1
+                if whole == 0:
+                    break
+                yield Chunk(segment=path.name, start=start, end=start + whole, lines=data[:whole].splitlines())
+                start += whole
+                if whole != len(data):
+                    break
+
+
+def scan_ids(directory: Path, ids: Collection[bytes]) -> Iterator[bytes]:
+    """The records whose id is among ``ids``; reads every segment, decodes none of the others."""
+    wanted = frozenset(ids)
+    head = len(ID_PREFIX)
+    for path in list_segments(directory):
+        with path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n") and line[head : line.find(b'"', head)] in wanted:
+                    yield line[:-1]

@@ -1,0 +1,116 @@
+"""The schema of the state database, as recorded, transactional migrations (sqlite-utils).
+
+A migration is never edited once released: add the next one and raise ``storage.statedb.SCHEMA_VERSION``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from storage.errors import StaleSchema, StateUnwritable
+from storage.statedb import SCHEMA_VERSION
+
+migrations = Migrations("appliance")
+
+_FIRST = """
+CREATE TABLE models (
+    name TEXT PRIMARY KEY, task TEXT NOT NULL, dataset TEXT NOT NULL, target TEXT NOT NULL,
+    created_at TEXT NOT NULL, updated_at TEXT NOT NULL
+);
+CREATE TABLE versions (
+    model TEXT NOT NULL REFERENCES models(name), version INTEGER NOT NULL, run_id TEXT NOT NULL,
+    dataset TEXT NOT NULL, dataset_version INTEGER NOT NULL, rows INTEGER NOT NULL, seconds REAL NOT NULL,
+    metrics TEXT NOT NULL, baseline TEXT NOT NULL, champion TEXT, gate TEXT NOT NULL,
+    alias TEXT, created_at TEXT NOT NULL, job_id TEXT,
+    PRIMARY KEY (model, version)
+);
+CREATE TABLE deployments (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, role TEXT NOT NULL,
+    percent INTEGER, started_at TEXT NOT NULL, ended_at TEXT, who TEXT NOT NULL, reason TEXT NOT NULL
+);
+CREATE UNIQUE INDEX one_live_deployment_a_role ON deployments (model, role) WHERE ended_at IS NULL;
+CREATE TABLE job_progress (
+    job_id TEXT PRIMARY KEY, model TEXT, step TEXT NOT NULL, fraction REAL NOT NULL, message TEXT NOT NULL,
+    curve TEXT NOT NULL DEFAULT '[]', updated_at TEXT NOT NULL
+);
+CREATE TABLE cursors (
+    kind TEXT NOT NULL, segment TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (kind, segment)
+) WITHOUT ROWID;
+CREATE TABLE feature_windows (
+    model TEXT NOT NULL, version INTEGER NOT NULL, variant TEXT NOT NULL, hour INTEGER NOT NULL,
+    counts BLOB NOT NULL, PRIMARY KEY (model, version, variant, hour)
+) WITHOUT ROWID;
+CREATE TABLE service_windows (
+    model TEXT NOT NULL, version INTEGER NOT NULL, minute INTEGER NOT NULL,
+    counts BLOB NOT NULL, PRIMARY KEY (model, version, minute)
+) WITHOUT ROWID;
+CREATE TABLE outcomes (
+    id TEXT PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, event_us INTEGER NOT NULL,
+    output TEXT NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL, arrived_us INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 1
+) WITHOUT ROWID;
+CREATE INDEX outcomes_by_time ON outcomes (model, event_us);
+CREATE TABLE outcome_history (
+    id TEXT NOT NULL, revision INTEGER NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL,
+    arrived_us INTEGER NOT NULL, PRIMARY KEY (id, revision)
+) WITHOUT ROWID;
+CREATE TABLE faults (
+    kind TEXT NOT NULL, day TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (kind, day)
+) WITHOUT ROWID;
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY, model TEXT NOT NULL, subject TEXT NOT NULL, state TEXT NOT NULL,
+    message TEXT NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT, acknowledged_by TEXT
+);
+CREATE UNIQUE INDEX one_open_alert_a_subject ON alerts (model, subject) WHERE closed_at IS NULL;
+CREATE TABLE heartbeats (name TEXT PRIMARY KEY, at TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE users (
+    name TEXT PRIMARY KEY, role TEXT NOT NULL, password_hash TEXT NOT NULL,
+    must_change INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL
+);
+CREATE TABLE keys (
+    name TEXT PRIMARY KEY, scope TEXT NOT NULL, hash BLOB NOT NULL UNIQUE, hint TEXT NOT NULL,
+    created_at TEXT NOT NULL, created_by TEXT NOT NULL, revoked_at TEXT
+);
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
+    subject TEXT NOT NULL, detail TEXT NOT NULL, chain BLOB NOT NULL
+);
+"""
+
+
+@migrations()
+def m001_first(db: Database) -> None:
+    """The tables of release 0.1."""
+    for statement in _FIRST.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
+def migrate(path: Path) -> None:
+    """Create the state database or bring it to this program's schema; nothing happens when it is current.
+
+    Raises:
+        StateUnwritable: The file cannot be created or written.
+        StaleSchema: The database was written by a newer program.
+    """
+    try:
+        db = Database(sqlite3.connect(path, timeout=10.0))
+        try:
+            db.enable_wal()
+            found = int(db.execute("PRAGMA user_version").fetchone()[0])
+            if found > SCHEMA_VERSION:
+                raise StaleSchema(
+                    f"the state database {path} has schema {found}, newer than this program's {SCHEMA_VERSION}; "
+                    "use the release that wrote it, or restore a backup"
+                )
+            migrations.apply(db)
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        finally:
+            db.close()
+        path.chmod(0o640)
+    except (sqlite3.Error, OSError) as exc:
+        raise StateUnwritable(f"cannot write the state database {path}: {exc}; free space or fix its owner") from exc

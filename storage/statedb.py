@@ -1,0 +1,55 @@
+"""The door to the state database: SQLite in WAL mode, one writer at a time, no import beyond the standard library.
+
+The schema lives in ``storage.migrations``; the serving process reads this database without importing that.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.errors import StaleSchema, StateUnwritable
+
+SCHEMA_VERSION = 1
+"""How many migrations this program knows; ``PRAGMA user_version`` of a current database."""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the state database; rows come as ``sqlite3.Row``, transactions are explicit.
+
+    Raises:
+        StateUnwritable: The file cannot be opened.
+        StaleSchema: The schema is not this program's.
+    """
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+            uri=True, isolation_level=None, timeout=10.0, check_same_thread=False,
+        )  # fmt: skip
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA foreign_keys = ON")
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as exc:
+        raise StateUnwritable(f"cannot open the state database {path}: {exc}; run 'appliance doctor'") from exc
+    if version != SCHEMA_VERSION:
+        connection.close()
+        raise StaleSchema(
+            f"the state database {path} has schema {version}, this program needs {SCHEMA_VERSION}; "
+            "run 'appliance migrate' with the newest installed release"
+        )
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything inside is written together, or nothing is; takes the write lock at once."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
