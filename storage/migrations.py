@@ -76,7 +76,7 @@ CREATE TABLE keys (
     created_at TEXT NOT NULL, created_by TEXT NOT NULL, revoked_at TEXT
 );
 CREATE TABLE audit (
-    id INTEGER PRIMARY KEY, at TEXT NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL,
     subject TEXT NOT NULL, detail TEXT NOT NULL, chain BLOB NOT NULL
 );
 """

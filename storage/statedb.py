@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from storage.errors import StaleSchema, StateUnwritable
@@ -43,9 +44,25 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
+def to_text(at: datetime) -> str:
+    """A UTC-aware time as the ISO 8601 text that the database keeps; texts sort as the times do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def from_text(text: str) -> datetime:
+    """The UTC-aware time that ``to_text`` wrote."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Everything inside is written together, or nothing is; takes the write lock at once."""
+    """Everything inside is written together, or nothing is; takes the write lock at once.
+
+    Inside another transaction of the same connection it joins that one, so that row functions compose.
+    """
+    if connection.in_transaction:
+        yield connection
+        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
