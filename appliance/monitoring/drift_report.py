@@ -1,0 +1,171 @@
+"""What a drift question answers: columns, the dataset verdict, histograms side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.monitoring.spans import Json, Pair, State, Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnDrift:
+    """How far one column moved.
+
+    Attributes:
+        name: The column, or ``prediction`` / ``label`` for the two distributions that every model has.
+        kind: number, boolean, category or datetime; ``unknown`` where neither side tells.
+        rows: Counted in the reference and in the window, nulls included.
+        psi: Population stability index in nats; None where one side has no rows.
+        noise_floor: What psi exceeds by chance once in a thousand times at these row counts.
+        js: Jensen-Shannon distance, base 2, with the root, 0 … 1, over the rule's bins.
+        wasserstein: Integral of ``|F - G|`` over the reference's standard deviation; None for categories.
+        ks: Largest ``|F - G|``; None for categories.
+        unseen_share: Rows now with a category that the reference never saw.
+        moved_bin: The bin that adds most to psi, as people read it; None when nothing moved.
+        sentence: What happened, in words.
+        faults: What is wrong with the column itself: missing on one side, infinite values, another type.
+    """
+
+    name: str
+    kind: str
+    rows: Pair
+    psi: float | None
+    noise_floor: float | None
+    js: float | None
+    wasserstein: float | None
+    ks: float | None
+    null_share: Pair
+    unseen_share: float
+    moved_bin: str | None
+    state: State
+    sentence: str
+    faults: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """One entry of ``columns``."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "psi": self.psi,
+            "noise_floor": self.noise_floor,
+            "js": self.js,
+            "wasserstein": self.wasserstein,
+            "ks": self.ks,
+            "null_share": self.null_share.to_json(),
+            "unseen_share": self.unseen_share,
+            "moved_bin": self.moved_bin,
+            "state": self.state.value,
+            "sentence": self.sentence,
+            "faults": list(self.faults),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDrift:
+    """The verdict over all columns.
+
+    Attributes:
+        drifted_share: Columns in warn or alarm over the columns with enough data.
+        weighted_share: The same, each column weighted by its share of the model's gain; None without a model.
+        drifted: Their names, the strongest psi first.
+    """
+
+    state: State
+    drifted_share: float
+    weighted_share: float | None = None
+    drifted: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        """The ``dataset`` entry."""
+        return {
+            "state": self.state.value,
+            "drifted_share": self.drifted_share,
+            "weighted_share": self.weighted_share,
+            "drifted": list(self.drifted),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareReport:
+    """Two tables held against each other, without any model."""
+
+    rows: Pair
+    columns: tuple[ColumnDrift, ...]
+    dataset: DatasetDrift
+
+    def to_json(self) -> Json:
+        """What ``drift-compare --json`` prints."""
+        return {
+            "rows": {"reference": int(self.rows.reference), "current": int(self.rows.current)},
+            "columns": [column.to_json() for column in self.columns],
+            "dataset": self.dataset.to_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftReport:
+    """A window of one model version's traffic against its training reference.
+
+    Attributes:
+        prediction: Drift of the score (or of the predicted class, when multiclass).
+        label: Drift of the labels that came for the window; None before any came.
+    """
+
+    model: str
+    version: int
+    window: Window
+    rows: Pair
+    columns: tuple[ColumnDrift, ...]
+    dataset: DatasetDrift
+    prediction: ColumnDrift
+    label: ColumnDrift | None
+
+    def to_json(self) -> Json:
+        """What ``drift NAME --json`` prints."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "window": self.window.to_json(),
+            "rows": {"reference": int(self.rows.reference), "current": int(self.rows.current)},
+            "columns": [column.to_json() for column in self.columns],
+            "dataset": self.dataset.to_json(),
+            "prediction": self.prediction.to_json(),
+            "label": self.label.to_json() if self.label else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinShare:
+    """One bar of the two histograms: its label as people read it, and its share of the rows on each side."""
+
+    label: str
+    reference: float
+    current: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftDetail:
+    """One column's histograms side by side; nulls, other and unseen are bars too."""
+
+    model: str
+    version: int
+    window: Window
+    drift: ColumnDrift
+    bins: tuple[BinShare, ...]
+
+    def to_json(self) -> Json:
+        """The drift entry with ``bins``."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "window": self.window.to_json(),
+            "column": self.drift.to_json(),
+            "bins": [{"label": b.label, "reference": b.reference, "current": b.current} for b in self.bins],
+        }
+
+
+def strongest(columns: Sequence[ColumnDrift]) -> list[ColumnDrift]:
+    """The columns in warn or alarm, the largest psi first."""
+    moved = [column for column in columns if column.state in (State.WARN, State.ALARM)]
+    return sorted(moved, key=lambda column: -(column.psi or 0.0))

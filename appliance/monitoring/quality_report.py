@@ -1,0 +1,106 @@
+"""What a quality question answers, in one window or in time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from appliance.monitoring.spans import Json, State, Window, utc_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityReport:
+    """How right a version's predictions of a window were, from the labels that came.
+
+    Attributes:
+        labelled: Predictions of the window whose label is known.
+        predicted: All predictions of the window.
+        coverage: ``labelled / predicted``; 0 without predictions.
+        metrics: Exact, over the labelled predictions; empty without any, a metric that is undefined is left out.
+        reference: The same on the holdout at training.
+        baseline: The same of the dummy model (mean, or class shares) on the holdout.
+        mature: Coverage reaches 0.9; before that the figures may still turn.
+        delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
+        estimate: An estimate without labels; None: this release makes none.
+        state: Whether the first metric is worse than the reference, beyond noise.
+    """
+
+    model: str
+    version: int
+    window: Window
+    labelled: int
+    predicted: int
+    coverage: float
+    metrics: Mapping[str, float]
+    reference: Mapping[str, float]
+    baseline: Mapping[str, float]
+    mature: bool
+    delay_p50_s: float | None
+    delay_p95_s: float | None
+    state: State
+    sentence: str
+    estimate: Mapping[str, float] | None = None
+
+    def to_json(self) -> Json:
+        """What ``quality NAME --json`` prints."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "window": self.window.to_json(),
+            "labelled": self.labelled,
+            "predicted": self.predicted,
+            "coverage": self.coverage,
+            "metrics": dict(self.metrics),
+            "reference": dict(self.reference),
+            "baseline": dict(self.baseline),
+            "estimate": dict(self.estimate) if self.estimate is not None else None,
+            "mature": self.mature,
+            "delay_p50_s": self.delay_p50_s,
+            "delay_p95_s": self.delay_p95_s,
+            "state": self.state.value,
+            "sentence": self.sentence,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityPoint:
+    """One bucket of event time, which begins ``at``."""
+
+    at: datetime
+    labelled: int
+    predicted: int
+    coverage: float
+    mature: bool
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualitySeries:
+    """Quality in time beside what the holdout and the baseline reached; buckets without labels are left out."""
+
+    model: str
+    bucket_s: int
+    points: tuple[QualityPoint, ...]
+    reference: Mapping[str, float]
+    baseline: Mapping[str, float]
+
+    def to_json(self) -> Json:
+        """One object a bucket."""
+        return {
+            "model": self.model,
+            "bucket_s": self.bucket_s,
+            "reference": dict(self.reference),
+            "baseline": dict(self.baseline),
+            "points": [
+                {
+                    "at": utc_text(point.at),
+                    "labelled": point.labelled,
+                    "predicted": point.predicted,
+                    "coverage": point.coverage,
+                    "mature": point.mature,
+                    "metrics": dict(point.metrics),
+                }
+                for point in self.points
+            ],
+        }

@@ -1,0 +1,69 @@
+"""Spans of event time, the states of what is watched, and a figure on both sides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from appliance.errors import BadInput
+
+Json = dict[str, object]
+"""A report's public JSON shape; times are ISO 8601 in UTC, shares lie in 0 … 1."""
+
+
+class State(StrEnum):
+    """What is known about a column, a dataset or a model's quality."""
+
+    OK = "ok"
+    WARN = "warn"
+    ALARM = "alarm"
+    NOT_ENOUGH_DATA = "not_enough_data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A span of event time, ``start`` inclusive, ``end`` exclusive, both UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end - self.start).total_seconds()
+
+    def to_json(self) -> Json:
+        """``{"from", "to"}``."""
+        return {"from": utc_text(self.start), "to": utc_text(self.end)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The same figure in the reference and now."""
+
+    reference: float
+    current: float
+
+    def to_json(self) -> Json:
+        """``{"reference", "current"}``."""
+        return {"reference": self.reference, "current": self.current}
+
+
+def parse_span(text: str) -> int:
+    """Seconds of a span such as ``90m``, ``24h``, ``7d`` or ``30d``.
+
+    Raises:
+        BadInput: Not a positive number followed by m, h or d.
+    """
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text.strip())
+    if found is None:
+        raise BadInput(f"window {text!r}: accepted: a number with m, h or d, such as 24h, 7d or 30d")
+    unit = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
+    return int(found[1]) * int(unit.total_seconds())
+
+
+def utc_text(moment: datetime) -> str:
+    """ISO 8601 with a Z."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
