@@ -1,0 +1,138 @@
+"""One version of a model, checked and warm: it scored its golden rows as training did, or it was not loaded."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.encoder import RowEncoder
+from appliance.errors import BadInput, BundleRefused
+from appliance.schema import FeatureSchema
+from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
+from storage.bundles import Manifest, read_bundle
+from storage.errors import BundleCorrupt, BundleNotFound
+from storage.layout import Layout
+
+PARALLEL_CELLS = 200_000
+"""Rows times trees from which a second thread pays; below it, waking the thread costs more than it brings."""
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows and what LightGBM's own ``Booster.predict`` said of them when the model was trained."""
+
+    rows: list[dict[str, object]]
+    outputs: list[list[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A version that serves.
+
+    Attributes:
+        example: A row it takes, from the golden rows.
+        bytes_of_text: Size of model.txt.
+    """
+
+    name: str
+    version: int
+    manifest: Manifest
+    schema: FeatureSchema
+    encoder: RowEncoder
+    booster: Booster
+    example: dict[str, object]
+    bytes_of_text: int
+    _pack: struct.Struct
+    _rows: threading.local
+
+    def predict(self, matrix: NDArray[np.float64], *, threads: int = 1) -> NDArray[np.float64]:
+        """Outputs of encoded rows, bit for bit what ``predict_one`` gives for each.
+
+        Args:
+            matrix: float64, C-contiguous, shape ``(rows, columns)``.
+            threads: At most so many; few rows are scored by one.
+
+        Returns:
+            Shape ``(rows, outputs)``: the value, the positive class's probability, or one probability a class.
+        """
+        pays = len(matrix) * self.booster.iterations * self.booster.outputs >= PARALLEL_CELLS
+        return self.booster.predict(matrix, threads=threads if pays else 1)
+
+    def predict_one(self, row: Sequence[float]) -> list[float]:
+        """Outputs of one encoded row, through this thread's own prepared call."""
+        single = getattr(self._rows, "single", None) or self._prepare()
+        self._pack.pack_into(single.buffer, 0, *row)
+        return single.predict()
+
+    def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
+        return self.booster.contributions(matrix)
+
+    def _prepare(self) -> SingleRow:
+        self._rows.single = self.booster.single_row()
+        return self._rows.single  # type: ignore[no-any-return]  # a thread's local has no types
+
+
+def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
+    """Read a published bundle, prove it, and warm it.
+
+    Raises:
+        BundleRefused: A file differs from its hash, cannot be read, or the golden rows score otherwise than they did
+            when the model was trained.
+    """
+    try:
+        manifest, files = read_bundle(layout, name, version)
+        schema = msgspec.json.decode(files["schema.json"], type=FeatureSchema)
+        golden = msgspec.json.decode(files["golden.json"], type=Golden)
+        text = files["model.txt"]
+    except (BundleNotFound, BundleCorrupt) as exc:
+        raise BundleRefused(str(exc)) from exc
+    except KeyError as exc:
+        raise BundleRefused(
+            f"model {name!r} version {version}: the bundle has no {exc.args[0]}; train it again"
+        ) from exc
+    except msgspec.DecodeError as exc:
+        raise BundleRefused(
+            f"model {name!r} version {version}: the bundle cannot be read: {exc}; train it again"
+        ) from exc
+    booster = Booster(text)
+    _require_shape(schema, booster)
+    model = LoadedModel(
+        name=name, version=version, manifest=manifest, schema=schema, encoder=RowEncoder(schema), booster=booster,
+        example=golden.rows[0] if golden.rows else {column.name: None for column in schema.columns},
+        bytes_of_text=len(text), _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
+    )  # fmt: skip
+    _require_golden(model, golden)
+    return model
+
+
+def _require_shape(schema: FeatureSchema, booster: Booster) -> None:
+    where = f"model {schema.model!r} version {schema.version}"
+    if booster.columns != len(schema.columns):
+        raise BundleRefused(f"{where}: model.txt has {booster.columns} columns, schema.json {len(schema.columns)}")
+    if booster.outputs != schema.outputs:
+        raise BundleRefused(f"{where}: model.txt gives {booster.outputs} outputs, schema.json {schema.outputs}")
+
+
+def _require_golden(model: LoadedModel, golden: Golden) -> None:
+    """Score the golden rows both ways and compare them with training's own outputs."""
+    where = f"model {model.name!r} version {model.version}"
+    if len(golden.rows) != len(golden.outputs):
+        raise BundleRefused(f"{where}: golden.json has {len(golden.rows)} rows but {len(golden.outputs)} outputs")
+    try:
+        encoded = model.encoder.encode(golden.rows)
+    except BadInput as exc:
+        raise BundleRefused(f"{where}: a golden row does not fit schema.json: {exc}; train it again") from exc
+    many = model.predict(encoded.matrix).tolist()
+    for index, expected in enumerate(golden.outputs):
+        for found in (many[index], model.predict_one(encoded.matrix[index].tolist())):
+            if len(found) != len(expected) or not all(map(is_close, found, expected)):
+                raise BundleRefused(
+                    f"{where}: golden row {index} scores {found}, training said {expected}; the bundle or the "
+                    "installed LightGBM changed: restore the bundle, or train again"
+                )
