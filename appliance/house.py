@@ -1,0 +1,113 @@
+"""The composition root: everything an appliance can do, built from its settings, each part when it is first used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from appliance.settings import Settings
+from storage.errors import StateUnwritable
+from storage.layout import Layout
+
+if TYPE_CHECKING:
+    from appliance.access import Access
+    from appliance.datasets import Datasets
+    from appliance.deployments import Deployments
+    from appliance.jobs import Jobs
+    from appliance.models import Models
+    from appliance.monitoring.monitoring import Monitoring
+
+SECRET_BYTES = 32
+
+
+class Appliance:
+    """The parts of one appliance; a part is imported and built when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def datasets(self) -> Datasets:
+        """Tables and their snapshots."""
+        from appliance.datasets import Datasets  # noqa: PLC0415  (loads DuckDB, Polars and Delta)
+
+        return Datasets(self.settings)
+
+    @cached_property
+    def access(self) -> Access:
+        """Users, keys and the audit."""
+        from appliance.access import Access  # noqa: PLC0415
+
+        return Access(self.settings)
+
+    @cached_property
+    def models(self) -> Models:
+        """Declared models and their versions."""
+        from appliance.models import Models  # noqa: PLC0415  (loads Polars)
+
+        return Models(self.settings)
+
+    @cached_property
+    def deployments(self) -> Deployments:
+        """What serves now."""
+        from appliance.deployments import Deployments  # noqa: PLC0415
+
+        return Deployments(self.settings)
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        """Trainings and batch predictions."""
+        from appliance.jobs import Jobs  # noqa: PLC0415  (loads httpx)
+
+        return Jobs(self.settings)
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """Drift, latency, quality and alerts."""
+        from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads SciPy)
+
+        return Monitoring(self.settings)
+
+
+def open_appliance(settings: Settings) -> Appliance:
+    """The appliance of these settings; its state must have been prepared once (``prepare_state``)."""
+    return Appliance(settings)
+
+
+def prepare_state(settings: Settings) -> None:
+    """Make what is missing of the state: directories, the database's schema, the secret, the first admin.
+
+    Nothing happens when all is there; several processes may do it at once.
+
+    Raises:
+        StateUnwritable: The state directory is read-only, full, or not a directory.
+        StaleSchema: The state was written by a newer release.
+    """
+    from appliance.access import Access  # noqa: PLC0415
+    from storage.migrations import migrate  # noqa: PLC0415  (sqlite-utils loads pandas where it is installed)
+
+    layout = settings.layout
+    layout.create()
+    migrate(layout.database)
+    _make_secret(layout)
+    Access(settings).create_first_admin()
+
+
+def _make_secret(layout: Layout) -> None:
+    if layout.secret.exists():
+        return
+    half = layout.secret.with_name(f".secret.{os.getpid()}")
+    try:
+        with open(half, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was faster; its secret counts
+            layout.secret.hardlink_to(half)
+    except OSError as exc:
+        raise StateUnwritable(f"cannot write {layout.secret}: {exc.strerror}; free space or fix its owner") from exc
+    finally:
+        half.unlink(missing_ok=True)

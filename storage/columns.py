@@ -1,0 +1,30 @@
+"""The column types of a dataset: few, so that everybody above can handle all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Dtype(StrEnum):
+    """What a column holds; every type of a source becomes one of these at ingest.
+
+    int64: every whole number. float64: floats, decimals, and whole numbers beyond 64 bits. datetime: UTC, in
+    microseconds; naive times are read as UTC. string: text, and everything else as text (nested values as JSON,
+    bytes as base64). In Polars: Boolean, Int64, Float64, String, Date, Datetime("us", "UTC").
+    """
+
+    BOOL = "bool"
+    INT = "int64"
+    FLOAT = "float64"
+    STRING = "string"
+    DATE = "date"
+    DATETIME = "datetime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnInfo:
+    """A column of a dataset, under the name it had in its source."""
+
+    name: str
+    dtype: Dtype
