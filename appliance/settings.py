@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     training_threads: int = Field(
         default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
     )
+    systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property

@@ -1,0 +1,106 @@
+"""``appliance``: the verbs and where each lives; nothing heavy is imported before a verb needs it.
+
+Exit codes: 0 done; 1 it cannot be done as asked (usage, bad input, no such thing, not allowed); 3 a part that it needs
+does not run; 4 a job was started and failed; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from appliance import __version__
+from appliance.cli.root import act_as_owner
+from appliance.errors import ApplianceError, NotReady
+from storage.errors import StorageError
+
+_GLOBAL = {"--state": "APPLIANCE_STATE", "--config": "APPLIANCE_CONFIG"}
+
+_EPILOGUE = """\
+Every verb that reads takes --json. Every verb takes --state DIR (or APPLIANCE_STATE) and --config FILE \
+(or APPLIANCE_CONFIG).
+
+Exit codes: 0 done, 1 cannot be done as asked, 3 a part that is needed does not run, 4 a job failed.
+"""
+
+VERBS: tuple[tuple[str, str, str, str], ...] = (
+    ("up", "processes:up", "Processes", "Start everything and keep it running; --detach in the background."),
+    ("down", "processes:down", "Processes", "Stop everything in order."),
+    ("status", "processes:status", "Processes", "How each process stands; exit code 3 when one does not run."),
+    ("doctor", "processes:doctor", "Processes", "Look for what is wrong, and say what to do; exit code 3 when found."),
+    ("logs", "processes:logs", "Processes", "The last lines of the processes' logs."),
+    ("serve", "processes:serve", "Processes", "Become one process: api, ui, orchestrator, runner or mlflow."),
+    ("migrate", "processes:migrate", "Processes", "Create the state, or bring it to this release's schema."),
+)
+"""Name, function, group and one line of help of every verb."""
+
+
+def build_app() -> App:
+    """The command line; the modules behind the verbs are imported when a verb runs."""
+    app = App(
+        name="appliance", version=__version__, help_epilogue=_EPILOGUE, help_format="plaintext",
+        help="Data, training, registry, inference API, monitoring and retraining on this host.",
+        error_formatter=lambda error: f"appliance: {error}",
+        suppress_keyboard_interrupt=False, exit_on_error=False,
+        result_action="return_int_as_exit_code_else_zero",
+    )  # fmt: skip
+    for name, target, group, text in VERBS:
+        app.command(f"appliance.cli.{target}", name=name, help=text, group=group)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb; returns the exit code and never raises for what a caller did wrong."""
+    try:
+        words = _take_global(arguments)
+        act_as_owner(words)
+        return int(build_app()(words))
+    except CycloptsError:
+        return 1  # its message is printed already
+    except NotReady as exc:
+        return _complain(exc, 3)
+    except (ApplianceError, StorageError) as exc:
+        return _complain(exc, 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed: nothing to say, nowhere
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def main() -> None:
+    """The entry point of the ``appliance`` command."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _take_global(arguments: Sequence[str]) -> list[str]:
+    """Move the options that every verb takes into the environment, where every process looks."""
+    rest: list[str] = []
+    pending = list(arguments)
+    while pending:
+        word = pending.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--":
+            return [*rest, word, *pending]
+        if name not in _GLOBAL:
+            rest.append(word)
+            continue
+        if not equals:
+            if not pending:
+                raise ApplianceError(f"{name} needs a value")
+            value = pending.pop(0)
+        os.environ[_GLOBAL[name]] = os.path.abspath(value)  # noqa: PTH100  (Path.absolute keeps '..')
+    return rest
+
+
+def _complain(error: Exception, code: int) -> int:
+    sys.stdout.flush()
+    print(f"appliance: {error}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    main()

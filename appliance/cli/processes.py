@@ -1,0 +1,107 @@
+"""up, down, status, doctor, logs, serve, migrate."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from appliance.cli.output import Json, print_json, print_table, say
+from appliance.settings import load_settings
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def up(*, detach: Flag = False, wait_s: float = 180.0) -> None:
+    """Start everything: in the foreground until Ctrl-C, or in the background.
+
+    Args:
+        detach: Return as soon as everything is well; logs go to STATE/logs.
+        wait_s: With --detach: how long to wait for everything to be well, seconds.
+    """
+    from appliance.processes.control import up_detached, up_in_foreground
+
+    settings = load_settings()
+    if not settings.systemd:
+        _prepare_state()
+    if not detach and not settings.systemd:
+        up_in_foreground(settings)
+    report = up_detached(settings, say, wait_s=wait_s)
+    print(f"dashboard {report.ui_url}   API {report.api_url}")
+
+
+def down() -> None:
+    """Stop everything in order, within 30 s."""
+    from appliance.processes.control import down as stop
+
+    print("stopped" if stop(load_settings()) else "nothing ran")
+
+
+def status(*, json: Json = False) -> int:
+    """How each process stands, and what it weighs."""
+    from appliance.processes.control import status as read_status
+
+    report = read_status(load_settings())
+    if json:
+        print_json(dataclasses.asdict(report))
+    else:
+        print_table(
+            ("process", "state", "pid", "PSS MB", "since", "detail"),
+            [(s.name, s.state, s.pid, s.pss_mb, s.since, s.detail) for s in report.services],
+        )
+        print(f"dashboard {report.ui_url}   API {report.api_url}")
+    return 0 if report.ok else 3
+
+
+def logs(service: str | None = None, *, lines: int = 50, follow: Flag = False) -> None:
+    """The last lines of the logs.
+
+    Args:
+        service: api, ui, orchestrator, runner, mlflow or supervisor; all when left out.
+        lines: How many a process.
+        follow: Go on showing new lines until Ctrl-C.
+    """
+    from appliance.processes.logs import print_logs
+
+    print_logs(load_settings(), service, lines=lines, follow=follow)
+
+
+def serve(name: str) -> None:
+    """Become one process of the appliance, in the foreground.
+
+    Args:
+        name: api, ui, orchestrator, runner or mlflow.
+    """
+    from appliance.processes.serve import serve as become
+
+    become(name, load_settings())
+
+
+def migrate() -> None:
+    """Create the state directory and database, or bring them to this release's schema; nothing else changes."""
+    _prepare_state()
+    print(f"the state in {load_settings().state} is current")
+
+
+def _prepare_state() -> None:
+    from appliance.house import prepare_state
+
+    prepare_state(load_settings())
+
+
+def doctor(*, json: Json = False) -> int:
+    """Look for what is wrong: state, schema, disk, ports, processes, orchestrator, watch loop, permissions."""
+    from appliance.processes.doctor import run_checks
+
+    checks = run_checks(load_settings())
+    ok = all(check.state != "fail" for check in checks)
+    if json:
+        print_json({"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]})
+        return 0 if ok else 3
+    marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
+    for check in checks:
+        print(f"{marks[check.state]}  {check.name}: {check.message}")
+        if check.fix:
+            print(f"      {check.fix}")
+    return 0 if ok else 3

@@ -1,0 +1,186 @@
+"""``appliance up``, ``down`` and ``status``: the processes as one thing, with and without systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+import msgspec
+
+from appliance.errors import Conflict, NotReady
+from appliance.processes.ledger import exclusive, find_ledger
+from appliance.processes.logfiles import log_path, open_log, read_tail
+from appliance.processes.ports import require_free_ports
+from appliance.processes.procfs import find_pss_mb
+from appliance.processes.report import ProcessReport, StatusReport
+from appliance.processes.roster import roster
+from appliance.processes.supervisor import STOP_S, Plan, end_leftovers
+from appliance.processes.units import read_units, start_units, stop_units
+from appliance.settings import Settings
+
+START_S = 180.0
+"""How long ``up`` waits; a cold orchestrator on a slow disk takes most of a minute."""
+
+Say = Callable[[str], None]
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for the processes that read them from there."""
+    values = settings.model_dump(mode="json") | {"state": str(settings.state.absolute())}
+    return {f"APPLIANCE_{name.upper()}": _as_text(value) for name, value in values.items()}
+
+
+def up_in_foreground(settings: Settings) -> NoReturn:
+    """Become the supervisor; ends with it.
+
+    Raises:
+        Conflict: It runs already, or a port is taken.
+        BadSetting: Two ports are equal, or the address is not this host's.
+    """
+    plan = _prepare(settings, foreground=True)
+    os.environ.update(settings_environment(settings))
+    os.execv(sys.executable, _command(plan))  # noqa: S606  (our own program, an argument list)
+
+
+def up_detached(settings: Settings, say: Say, *, wait_s: float = START_S) -> StatusReport:
+    """Start everything in the background and wait until it is well; nothing happens when it runs already.
+
+    Raises:
+        Conflict: A port is taken.
+        NotReady: Something is not well after ``wait_s``; says what, and where its log is.
+    """
+    if settings.systemd:
+        start_units()
+    elif (ledger := find_ledger(settings.layout)) is None or not ledger.is_alive():
+        _detach(settings)
+    return _wait_until_well(settings, say, wait_s=wait_s)
+
+
+def down(settings: Settings) -> bool:
+    """Stop everything in order, within 30 s.
+
+    Returns:
+        False when nothing ran.
+
+    Raises:
+        NotReady: It could not be stopped.
+    """
+    if settings.systemd:
+        stop_units(roster(settings))
+        return True
+    ledger = find_ledger(settings.layout)
+    if ledger is None or not ledger.is_alive():
+        if ledger is not None:
+            end_leftovers(settings.layout)
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(ledger.pid, signal.SIGTERM)
+    end = time.monotonic() + STOP_S + 10
+    while ledger.is_alive():
+        if time.monotonic() >= end:
+            raise NotReady(f"the supervisor (pid {ledger.pid}) does not end; see {log_path(settings.layout, '*')}")
+        time.sleep(0.1)
+    return True
+
+
+def status(settings: Settings) -> StatusReport:
+    """How each process stands.
+
+    Raises:
+        NotReady: systemd does not answer.
+    """
+    services = read_units(roster(settings)) if settings.systemd else _read_ledger(settings)
+    return StatusReport(api_url=settings.api_url, ui_url=settings.ui_url, services=services)
+
+
+def _read_ledger(settings: Settings) -> tuple[ProcessReport, ...]:
+    ledger = find_ledger(settings.layout)
+    entries = {entry.name: entry for entry in ledger.processes} if ledger else {}
+    alive = ledger is not None and ledger.is_alive()
+    reports = []
+    for service in roster(settings):
+        entry = entries.get(service.name)
+        if entry is None:
+            reports.append(ProcessReport(name=service.name, state="stopped", pid=None, pss_mb=None, since=None))
+            continue
+        running = entry.is_alive()
+        state = entry.state if alive else ("failed" if running else "stopped")
+        detail = "its supervisor is gone; run 'appliance up --detach'" if running and not alive else entry.detail
+        reports.append(
+            ProcessReport(
+                name=service.name, state=state, pid=entry.pid if running else None,
+                pss_mb=find_pss_mb(entry.pid) if running else None, since=entry.since,
+                restarts=entry.restarts, detail=detail,
+            )
+        )  # fmt: skip
+    return tuple(reports)
+
+
+def _prepare(settings: Settings, *, foreground: bool) -> Plan:
+    settings.layout.create()
+    with exclusive(settings.layout):  # nobody else starts while leftovers are ended and ports are probed
+        end_leftovers(settings.layout)
+        services = roster(settings)
+        require_free_ports(services)
+    return Plan(state=str(settings.state.absolute()), services=services, foreground=foreground)
+
+
+def _detach(settings: Settings) -> None:
+    plan = _prepare(settings, foreground=False)
+    before = find_ledger(settings.layout)
+    log = open_log(log_path(settings.layout, "supervisor"))
+    try:
+        process = subprocess.Popen(
+            _command(plan), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, **settings_environment(settings)}, cwd="/",
+        )  # fmt: skip
+    finally:
+        os.close(log)
+    end = time.monotonic() + 20.0
+    while time.monotonic() < end:
+        ledger = find_ledger(settings.layout)
+        if ledger is not None and ledger != before and ledger.is_alive():
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    tail = " ".join(read_tail(log_path(settings.layout, "supervisor"), lines=1))
+    raise Conflict(f"the supervisor did not start: {tail}; see {log_path(settings.layout, 'supervisor')}")
+
+
+def _wait_until_well(settings: Settings, say: Say, *, wait_s: float) -> StatusReport:
+    end, told = time.monotonic() + wait_s, set[str]()
+    while True:
+        report = status(settings)
+        for service in report.services:
+            if service.state == "running" and service.name not in told:
+                told.add(service.name)
+                say(f"{service.name} runs")
+        if report.ok:
+            return report
+        if time.monotonic() >= end:
+            raise NotReady(_describe_unwell(settings, report, wait_s))
+        time.sleep(0.2)
+
+
+def _describe_unwell(settings: Settings, report: StatusReport, wait_s: float) -> str:
+    parts = []
+    for service in report.services:
+        if service.state != "running":
+            where = "" if settings.systemd else f", see {log_path(settings.layout, service.name)}"
+            parts.append(f"{service.name} is {service.state}{f' ({service.detail})' if service.detail else ''}{where}")
+    return f"after {wait_s:.0f} s {'; '.join(parts)}"
+
+
+def _command(plan: Plan) -> list[str]:
+    return [sys.executable, "-P", "-m", "appliance.processes.supervisor", msgspec.json.encode(plan).decode()]
+
+
+def _as_text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,80 @@
+"""The processes of an appliance: their names, the modules that run them, and how to ask them for their health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.errors import NotFound
+
+if TYPE_CHECKING:
+    from appliance.settings import Settings
+
+MODULES = {
+    "api": "appliance.api.inference.process",
+    "ui": "ui.app",
+    "orchestrator": "flows.orchestrator",
+    "runner": "flows.runner",
+    "mlflow": "appliance.processes.mlflow_door",
+}
+"""Run with ``python -m``; each reads its settings from the environment. Named, not imported: the arrow points down."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One process of the appliance.
+
+    Attributes:
+        name: As in ``appliance serve NAME``.
+        module: Run with ``python -m``.
+        host: Where it listens; empty when it does not.
+        port: 0 when it does not listen.
+        setting: The setting that holds its port.
+        health: A URL that answers with 2xx when the process is well; empty when it has none.
+    """
+
+    name: str
+    module: str
+    host: str = ""
+    port: int = 0
+    setting: str = ""
+    health: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Its systemd unit."""
+        return f"appliance-{self.name}.service"
+
+
+def roster(settings: Settings) -> tuple[Service, ...]:
+    """The processes in the order in which ``status`` shows them."""
+    return (
+        Service(
+            name="api", module=MODULES["api"], host=settings.listen, port=settings.api_port,
+            setting="api_port", health=f"{settings.api_url}/health/live",
+        ),
+        Service(
+            name="ui", module=MODULES["ui"], host=settings.listen, port=settings.ui_port,
+            setting="ui_port", health=f"{settings.ui_url}/login",
+        ),
+        Service(
+            name="orchestrator", module=MODULES["orchestrator"], host="127.0.0.1", port=settings.orchestrator_port,
+            setting="orchestrator_port", health=f"{settings.orchestrator_url}/health",
+        ),
+        Service(name="runner", module=MODULES["runner"]),
+        Service(
+            name="mlflow", module=MODULES["mlflow"], host="127.0.0.1", port=settings.mlflow_port,
+            setting="mlflow_port",
+        ),
+    )  # fmt: skip
+
+
+def get_module(name: str) -> str:
+    """The module behind ``appliance serve NAME``.
+
+    Raises:
+        NotFound: The appliance has no such process.
+    """
+    if name not in MODULES:
+        raise NotFound(f"there is no process {name!r}; choose one of {', '.join(MODULES)}")
+    return MODULES[name]

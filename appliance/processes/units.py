@@ -1,0 +1,100 @@
+"""The same processes as systemd units: asked, started and stopped through systemctl."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+from appliance.errors import NotAllowed, NotReady
+from appliance.processes.ledger import State
+from appliance.processes.procfs import find_pss_mb
+from appliance.processes.report import ProcessReport
+from appliance.processes.roster import Service
+
+TARGET = "appliance.target"
+SOCKETS = {"api": "appliance-api.socket", "mlflow": "appliance-mlflow.socket"}
+_STATES: dict[str, State] = {
+    "active": "running", "activating": "starting", "reloading": "running",
+    "deactivating": "stopping", "failed": "failed",
+}  # fmt: skip
+
+
+def is_systemd_running() -> bool:
+    """Whether this host was booted with systemd."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def start_units() -> None:
+    """Start the target and with it every unit.
+
+    Raises:
+        NotAllowed: This user may not.
+        NotReady: systemd could not.
+    """
+    _systemctl("start", TARGET)
+
+
+def stop_units(services: tuple[Service, ...]) -> None:
+    """Stop the target, and the sockets too, since a request would start a service again.
+
+    Raises:
+        NotAllowed: This user may not.
+        NotReady: systemd could not.
+    """
+    _systemctl("stop", TARGET, *SOCKETS.values(), *(service.unit for service in services))
+
+
+def read_units(services: tuple[Service, ...]) -> tuple[ProcessReport, ...]:
+    """How each unit stands; one that only its socket keeps awake is ``running`` and says that it sleeps.
+
+    Raises:
+        NotReady: systemctl does not answer.
+    """
+    return tuple(_read_unit(service) for service in services)
+
+
+def _read_unit(service: Service) -> ProcessReport:
+    facts = _show(service.unit)
+    state = _STATES.get(facts.get("ActiveState", ""), "stopped")
+    pid = int(facts.get("MainPID") or 0)
+    detail = facts.get("StatusText", "")
+    socket_unit = SOCKETS.get(service.name)
+    if state == "stopped" and socket_unit and _show(socket_unit).get("ActiveState") == "active":
+        state, detail = "running", "asleep; the first connection starts it"
+    if state == "failed":
+        detail = f"{facts.get('Result', '')}; see 'journalctl -u {service.unit}'"
+    if facts.get("SubState") == "auto-restart":
+        state = "restarting"
+    return ProcessReport(
+        name=service.name, state=state, pid=pid or None, pss_mb=find_pss_mb(pid) if pid else None,
+        since=_read_time(facts.get("StateChangeTimestamp", "")), restarts=int(facts.get("NRestarts") or 0),
+        detail=detail,
+    )  # fmt: skip
+
+
+def _show(unit: str) -> dict[str, str]:
+    properties = "ActiveState,SubState,MainPID,StateChangeTimestamp,NRestarts,StatusText,Result"
+    text = _systemctl("show", "--timestamp=unix", f"--property={properties}", unit)
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def _read_time(text: str) -> str | None:
+    """``@1700000000`` as ISO 8601."""
+    if not text.startswith("@"):
+        return None
+    return datetime.fromtimestamp(int(text[1:]), tz=UTC).isoformat()
+
+
+def _systemctl(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["systemctl", "--no-pager", *arguments], capture_output=True, text=True, timeout=120, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise NotReady(f"systemctl {arguments[0]} does not answer: {exc}") from exc
+    if done.returncode:
+        if "ccess denied" in done.stderr or "authentication required" in done.stderr:
+            raise NotAllowed(f"systemctl {arguments[0]} needs root; run the same command with sudo")
+        raise NotReady(f"systemctl {' '.join(arguments[:2])}: {done.stderr.strip()}; see 'journalctl -xe'")
+    return done.stdout
