@@ -5,17 +5,31 @@ Snapshot n of a dataset is version n - 1 of its Delta table. What an ingest knew
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.dataset
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from storage.columns import ColumnInfo
+from storage.conform import columns_of
+from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.layout import Layout
+
+COMMIT_KEY = "appliance"
+"""Our entry in a Delta commit: the ``IngestInfo`` and the mode, as JSON."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+"""What a dataset may be called."""
 
 
 class ArrowStream(Protocol):
@@ -77,24 +91,16 @@ class Snapshot:
     warnings: tuple[str, ...]
 
 
-def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo) -> Snapshot:
-    """Add a snapshot from a stream of rows, in bounded memory: all of it, or none.
-
-    The first ingest makes the dataset. Otherwise ``append`` adds the rows to the newest snapshot's (columns are matched
-    by name), else they replace it.
-
-    Raises:
-        SourceUnreadable: The name is no dataset name, there are no columns or rows, a name stands twice, or a value
-            does not fit.
-        SchemaChanged: An append has other columns than the dataset; names them.
-        StateUnwritable: The disk is full or read-only.
-    """
-    raise NotImplementedError
+def dataset_path(layout: Layout, name: str) -> Path:
+    """Where the Delta table of a dataset lies, whether it exists or not."""
+    return layout.datasets / name
 
 
 def list_datasets(layout: Layout) -> list[str]:
     """The names of the datasets that have a snapshot, sorted."""
-    raise NotImplementedError
+    return sorted(
+        path.name for path in layout.datasets.glob("*") if NAME.fullmatch(path.name) and _commit(path, 1).is_file()
+    )
 
 
 def get_snapshot(layout: Layout, name: str, version: int | None = None) -> Snapshot:
@@ -104,7 +110,7 @@ def get_snapshot(layout: Layout, name: str, version: int | None = None) -> Snaps
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    raise NotImplementedError
+    return _snapshot(layout, name, open_table(layout, name, version))
 
 
 def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:
@@ -113,7 +119,8 @@ def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:
     Raises:
         DatasetNotFound: No dataset has that name.
     """
-    raise NotImplementedError
+    newest = open_table(layout, name).version() + 1
+    return [get_snapshot(layout, name, version) for version in range(newest, 0, -1)]
 
 
 def scan_snapshot(layout: Layout, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -123,7 +130,7 @@ def scan_snapshot(layout: Layout, name: str, version: int | None = None) -> pl.L
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    raise NotImplementedError
+    return pl.scan_parquet(snapshot_files(layout, name, version), glob=False, hive_partitioning=False)
 
 
 def read_snapshot(
@@ -134,8 +141,10 @@ def read_snapshot(
     Raises:
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
+        polars.exceptions.ColumnNotFoundError: A column is not one of the snapshot's.
     """
-    raise NotImplementedError
+    rows = scan_snapshot(layout, name, version)
+    return (rows if columns is None else rows.select(columns)).collect()
 
 
 def arrow_reader(
@@ -147,7 +156,9 @@ def arrow_reader(
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    raise NotImplementedError
+    files = pyarrow.dataset.dataset(snapshot_files(layout, name, version), format="parquet")
+    wanted = None if columns is None else list(columns)
+    return files.scanner(columns=wanted, batch_readahead=2, fragment_readahead=1).to_reader()
 
 
 def snapshot_files(layout: Layout, name: str, version: int | None = None) -> list[str]:
@@ -157,4 +168,50 @@ def snapshot_files(layout: Layout, name: str, version: int | None = None) -> lis
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    raise NotImplementedError
+    adds = pa.table(open_table(layout, name, version).get_add_actions(flatten=True))
+    # The names begin with the snapshot's version and the part's number.
+    return [str((dataset_path(layout, name) / path).absolute()) for path in sorted(adds["path"].to_pylist())]
+
+
+def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTable:
+    """The Delta table of a dataset as it was at a snapshot.
+
+    Raises:
+        DatasetNotFound: No dataset has that name.
+        SnapshotNotFound: It has no such version.
+    """
+    path = dataset_path(layout, name)
+    if not NAME.fullmatch(name) or not _commit(path, 1).is_file():
+        known = ", ".join(list_datasets(layout)) or "none yet"
+        raise DatasetNotFound(f"there is no dataset {name!r}; datasets: {known}. Add it with 'appliance data add'")
+    if version is not None and not _commit(path, version).is_file():
+        newest = DeltaTable(path).version() + 1
+        raise SnapshotNotFound(f"the dataset {name!r} has no version {version}; it has 1 to {newest}")
+    try:
+        return DeltaTable(path, version=None if version is None else version - 1)
+    except (DeltaError, OSError) as exc:
+        raise SnapshotNotFound(f"the dataset {name!r} in {path} is damaged: {exc}; restore it from a backup") from exc
+
+
+def _commit(path: Path, version: int) -> Path:
+    return path / "_delta_log" / f"{version - 1:020d}.json"
+
+
+def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
+    version = table.version() + 1
+    with _commit(dataset_path(layout, name), version).open(encoding="utf-8") as lines:
+        commit = next(entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry)
+    facts = json.loads(commit.get(COMMIT_KEY, "{}"))
+    return Snapshot(
+        dataset=name,
+        version=version,
+        rows=sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()),
+        columns=columns_of(pa.schema(table.schema().to_arrow())),
+        added_at=datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
+        who=facts.get("who", "?"),
+        source=facts.get("source", "?"),
+        sha256=facts.get("sha256"),
+        mode=Mode(facts.get("mode", Mode.REPLACE)),
+        query=facts.get("query"),
+        warnings=tuple(facts.get("notes", ())),
+    )

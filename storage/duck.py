@@ -7,19 +7,61 @@ from pathlib import Path
 
 import duckdb
 
+from storage.errors import StateUnwritable
 
-def open_duckdb(
-    tmp: Path, *, memory: str = "1GB", threads: int = 1, allowed: Sequence[Path] | None = None
-) -> duckdb.DuckDBPyConnection:
+MAX_SPILL = "100GB"
+"""More than any sane query spills; a full disk ends it earlier, with a message."""
+
+
+def open_duckdb(tmp: Path, *, memory: str = "1GB", threads: int = 1) -> duckdb.DuckDBPyConnection:
     """Open an in-memory database that spills to ``tmp`` beyond its memory; close it after use.
 
     Args:
         tmp: Directory for the spill.
         memory: DuckDB's memory limit, like ``512MB``.
         threads: At least 1.
-        allowed: When given, SQL may read these files alone: for SQL that somebody else wrote.
 
     Raises:
-        StateUnwritable: ``tmp`` cannot be used.
+        StateUnwritable: DuckDB refuses the settings or the directory.
     """
-    raise NotImplementedError
+    try:
+        connection = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": memory,
+                "threads": threads,
+                "temp_directory": str(tmp / "duckdb"),
+                "max_temp_directory_size": MAX_SPILL,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        connection.execute("SET TimeZone = 'UTC'")
+    except duckdb.Error as exc:
+        raise StateUnwritable(
+            f"cannot open DuckDB with memory limit {memory} and spill below {tmp}: {exc}; "
+            "change the setting duckdb_memory, or make the directory writable"
+        ) from exc
+    return connection
+
+
+def confine(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
+    """From now on SQL reads these files alone and changes no setting: for SQL that somebody else wrote."""
+    connection.execute(f"SET allowed_paths = {sql_list(files)}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def sql_text(value: object) -> str:
+    """A value as a SQL text literal."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def sql_name(name: str) -> str:
+    """A name as a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def sql_list(values: Sequence[object]) -> str:
+    """Values as a SQL list of text literals."""
+    return "[" + ", ".join(sql_text(value) for value in values) + "]"

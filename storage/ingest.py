@@ -1,0 +1,191 @@
+"""Adds snapshots: a stream of rows becomes one Delta commit, complete or not there at all."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+
+from storage.conform import arrow_schema, columns_of, conform, require_appendable
+from storage.datasets import (
+    COMMIT_KEY,
+    NAME,
+    ArrowStream,
+    IngestInfo,
+    Mode,
+    Snapshot,
+    dataset_path,
+    get_snapshot,
+    list_datasets,
+)
+from storage.errors import SourceUnreadable, StateUnwritable
+from storage.layout import Layout
+
+KEEP_EVERY_VERSION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+"""By default Delta forgets versions that are older than 30 days."""
+
+TARGET_FILE_BYTES = 128 << 20
+ROW_GROUP = 131_072
+
+
+def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo) -> Snapshot:
+    """Add a snapshot from a stream of rows, in bounded memory: all of it, or none.
+
+    The first ingest makes the dataset. Otherwise ``append`` adds the rows to the newest snapshot's (columns are matched
+    by name), else they replace it. Ingests into one dataset wait for each other.
+
+    Raises:
+        SourceUnreadable: The name is no dataset name, there are no columns or rows, a name stands twice, or a value
+            does not fit.
+        SchemaChanged: An append has other columns than the dataset; names them.
+        StateUnwritable: The disk is full or read-only.
+    """
+    require_name(name)
+    reader = pa.RecordBatchReader.from_stream(batches)
+    columns = columns_of(reader.schema)
+    with _alone(layout, name):
+        path = dataset_path(layout, name)
+        before = get_snapshot(layout, name) if name in list_datasets(layout) else None
+        if append and before:
+            require_appendable(name, before.columns, columns)
+            columns = before.columns
+        mode = (Mode.APPEND if append else Mode.REPLACE) if before else None
+        schema = arrow_schema(columns)
+        _remove_orphans(path)
+        rows = _require_rows(conform(reader, columns))
+        try:
+            adds = _write_files(path, before.version + 1 if before else 1, rows, schema)
+            _commit(path, adds, schema, info=info, mode=mode)
+            _sync(path)
+        except (DeltaError, OSError) as exc:
+            raise StateUnwritable(
+                f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
+                "free space or make it writable"
+            ) from exc
+        finally:
+            _remove_orphans(path)
+    return get_snapshot(layout, name)
+
+
+def require_name(name: str) -> None:
+    """Check a dataset's name.
+
+    Raises:
+        SourceUnreadable: It cannot be one.
+    """
+    if not NAME.fullmatch(name):
+        raise SourceUnreadable(
+            f"{name!r} cannot name a dataset: use 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit"
+        )
+
+
+def _require_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    first = next(batches, None)
+    if first is None:
+        raise SourceUnreadable("the source has columns, but no rows")
+    return itertools.chain([first], batches)
+
+
+def _write_files(path: Path, version: int, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> list[AddAction]:
+    """Write the rows, in their order, to Parquet files that no commit names yet.
+
+    Delta's own writer deals batches out to several tasks and loses their order.
+    """
+    path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    adds: list[AddAction] = []
+    batch = next(batches, None)
+    while batch is not None:
+        # The names sort in the order of the rows, across snapshots too.
+        file = path / f"{version:08d}-{len(adds):05d}-{uuid.uuid4().hex}.parquet"
+        rows = 0
+        with file.open("xb") as out:
+            with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+                while batch is not None and (rows == 0 or out.tell() < TARGET_FILE_BYTES):
+                    writer.write_batch(batch, row_group_size=ROW_GROUP)
+                    rows += batch.num_rows
+                    batch = next(batches, None)
+            out.flush()
+            os.fsync(out.fileno())
+        adds.append(
+            AddAction(
+                path=file.name, size=file.stat().st_size, partition_values={}, data_change=True,
+                modification_time=time.time_ns() // 1_000_000, stats=json.dumps({"numRecords": rows}),
+            )
+        )  # fmt: skip
+    return adds
+
+
+def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, *, info: IngestInfo, mode: Mode | None) -> None:
+    """Make the files a new snapshot; ``mode`` is None for the first."""
+    facts = json.dumps({**asdict(info), "mode": mode or Mode.REPLACE})
+    properties = CommitProperties(custom_metadata={COMMIT_KEY: facts})
+    hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+    if mode is None:
+        create_table_with_add_actions(
+            str(path), Schema.from_arrow(schema), adds, configuration=KEEP_EVERY_VERSION,
+            commit_properties=properties, post_commithook_properties=hooks,
+        )  # fmt: skip
+        return
+    DeltaTable(path).create_write_transaction(
+        list(adds), "append" if mode is Mode.APPEND else "overwrite", schema,
+        commit_properties=properties, post_commithook_properties=hooks,
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout, name: str) -> Iterator[None]:
+    try:
+        lock = os.open(layout.run / f"ingest-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as exc:
+        raise StateUnwritable(f"cannot write below {layout.run}: {exc.strerror}; run 'appliance doctor'") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove what an ingest that was killed or failed left behind: files that no commit names."""
+    named: set[str] = set()
+    for commit in path.glob("_delta_log/*.json"):
+        with commit.open(encoding="utf-8") as lines:
+            named.update(entry["add"]["path"] for entry in map(json.loads, lines) if "add" in entry)
+    with contextlib.suppress(OSError):  # a read-only disk keeps them; they are in nobody's way
+        for file in path.glob("*.parquet"):
+            if file.name not in named:
+                file.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has the newest commit; its files were waited for before."""
+    newest = max(path.glob("_delta_log/*.json"))
+    for each in (newest, newest.parent, path, path.parent):
+        fd = os.open(each, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _first_line(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror
+    return str(exc).splitlines()[0] if str(exc) else type(exc).__name__
