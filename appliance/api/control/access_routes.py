@@ -1,0 +1,100 @@
+"""Keys, users and the audit over HTTP, for admins; and where the parts of the appliance are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from litestar import delete, get, post
+
+from appliance.access import NewKey, User
+from appliance.house import Appliance
+from appliance.permissions import Action, Caller
+from storage.audit_rows import AuditProof
+from storage.key_rows import KeyRow
+
+ADMIN = {"action": Action.ADMINISTER}
+
+
+class KeyWanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key to make; ``scope`` is predict, label, read or admin, or some joined by commas."""
+
+    name: str
+    scope: str
+
+
+class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
+    """Who did what to what."""
+
+    id: int
+    at: datetime
+    who: str
+    action: str
+    subject: str
+    detail: str
+
+
+class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the parts are, who asks, and how far the watch loop is behind."""
+
+    api_url: str
+    ui_url: str
+    caller: str
+    role: str
+    models: int
+    open_alerts: int
+
+
+@get("/keys", sync_to_thread=True, opt=ADMIN)
+def list_keys(appliance: Appliance) -> list[KeyRow]:
+    """Every key, without its text."""
+    return list(appliance.access.list_keys())
+
+
+@post("/keys", sync_to_thread=True, status_code=201, opt=ADMIN)
+def create_key(appliance: Appliance, caller: Caller, data: KeyWanted) -> NewKey:
+    """Make a key; the answer is the only place that ever has its text."""
+    return appliance.access.create_key(data.name, data.scope, who=caller.name)
+
+
+@delete("/keys/{name:str}", sync_to_thread=True, opt=ADMIN)
+def revoke_key(appliance: Appliance, caller: Caller, name: str) -> None:
+    """Make a key open nothing from now on."""
+    appliance.access.revoke_key(name, who=caller.name)
+
+
+@get("/users", sync_to_thread=True, opt=ADMIN)
+def list_users(appliance: Appliance) -> list[User]:
+    """Every user."""
+    return list(appliance.access.list_users())
+
+
+@get("/audit", sync_to_thread=True, opt=ADMIN)
+def audit(appliance: Appliance, limit: int = 100) -> list[AuditLine]:
+    """The newest entries, newest first."""
+    return [
+        AuditLine(
+            id=row.id, at=row.entry.at, who=row.entry.who, action=row.entry.action, subject=row.entry.subject,
+            detail=row.entry.detail,
+        )
+        for row in appliance.access.audit(min(max(limit, 1), 1000))
+    ]  # fmt: skip
+
+
+@get("/audit/verify", sync_to_thread=True, opt=ADMIN)
+def verify(appliance: Appliance) -> AuditProof:
+    """Check the audit's whole chain."""
+    return appliance.access.verify()
+
+
+@get("/status", sync_to_thread=True)
+def status(appliance: Appliance, caller: Caller) -> StatusAnswer:
+    """Where the parts are, and what waits for somebody."""
+    return StatusAnswer(
+        api_url=appliance.settings.api_url, ui_url=appliance.settings.ui_url, caller=caller.name,
+        role=caller.role.value, models=len(appliance.models.list()),
+        open_alerts=len(appliance.monitoring.alerts(open_only=True)),
+    )  # fmt: skip
+
+
+ACCESS_ROUTES = (list_keys, create_key, revoke_key, list_users, audit, verify, status)

@@ -1,0 +1,52 @@
+"""The control API as a Litestar application, to be mounted under ``/api``."""
+
+from __future__ import annotations
+
+from litestar import Litestar, get
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+
+from appliance.api.control.access_routes import ACCESS_ROUTES
+from appliance.api.control.dataset_routes import DATASET_ROUTES
+from appliance.api.control.doorkeeper import Doorkeeper
+from appliance.api.control.identity import Guard, provide_caller
+from appliance.api.control.job_routes import JOB_ROUTES
+from appliance.api.control.model_routes import MODEL_ROUTES
+from appliance.api.control.monitoring_routes import MONITORING_ROUTES
+from appliance.api.control.problems import STATUS, answer_http, answer_known, answer_unexpected
+from appliance.house import Appliance
+
+VERSION = "0.1.0"
+
+
+@get("/health", opt={"open": True}, sync_to_thread=False)
+def health() -> dict[str, str]:
+    """The dashboard's process answers; open to everybody, and says nothing else."""
+    return {"status": "ok"}
+
+
+def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_key: str = "login") -> Litestar:
+    """The application; ``session_key`` is where the dashboard's signed cookie keeps the session's token."""
+
+    async def provide_appliance() -> Appliance:
+        return appliance
+
+    return Litestar(
+        route_handlers=[health, *DATASET_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *JOB_ROUTES, *ACCESS_ROUTES],
+        guards=[Guard(doorkeeper, session_key=session_key)],
+        dependencies={
+            "caller": Provide(provide_caller, use_cache=False),
+            "appliance": Provide(provide_appliance, use_cache=True),
+        },
+        exception_handlers={
+            **dict.fromkeys(STATUS, answer_known), HTTPException: answer_http, Exception: answer_unexpected,
+        },
+        openapi_config=OpenAPIConfig(
+            title="MLOps appliance, control API", version=VERSION, path="/schema",
+            render_plugins=[JsonRenderPlugin(path="/")],
+        ),
+        request_max_body_size=appliance.settings.max_body_bytes,
+        debug=False,
+    )  # fmt: skip

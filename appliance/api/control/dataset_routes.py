@@ -1,0 +1,212 @@
+"""Datasets over HTTP: uploads, versions, previews, profiles, differences."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+from litestar import Request, get, post
+from litestar.datastructures import UploadFile
+from litestar.enums import RequestEncodingType
+from litestar.params import Parameter
+
+from appliance.datasets import Ingest, SnapshotDiff
+from appliance.errors import BadInput, NotAllowed, NotFound
+from appliance.house import Appliance
+from appliance.permissions import Action, Caller, is_allowed
+from storage.datasets import Snapshot
+from storage.layout import Layout
+from storage.profile import ColumnProfile
+
+ENDINGS = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst")
+"""What a dropped file may be; databases and Delta tables are added by path."""
+
+MOST_PREVIEWED = 1000
+
+
+class Upload(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was received and waits to be added; ``upload`` names it, in ``POST /api/datasets``."""
+
+    upload: str
+    name: str
+    bytes: int
+
+
+class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to add.
+
+    Attributes:
+        name: The dataset; it is made when it is new.
+        upload: A file sent to ``POST /api/uploads``; or
+        source: A path on the appliance's host, for admins alone.
+        query: SQL that picks the rows of a ``source``.
+        append: Add to the rows that are there, else replace them.
+        target: A column that must be there.
+    """
+
+    name: str
+    upload: str | None = None
+    source: str | None = None
+    query: str | None = None
+    append: bool = False
+    target: str | None = None
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """The first rows of a snapshot."""
+
+    dataset: str
+    version: int
+    columns: list[str]
+    rows: list[dict[str, Any]]
+
+
+@get("/datasets", sync_to_thread=True)
+def list_datasets(appliance: Appliance) -> list[Snapshot]:
+    """The newest snapshot of every dataset."""
+    return list(appliance.datasets.list())
+
+
+@post("/uploads", status_code=201)
+async def receive(
+    request: Request[Any, Any, Any], appliance: Appliance, name: Annotated[str, Parameter(query="name")]
+) -> Upload:
+    """Receive a file as the raw body; it waits in the state's ``tmp`` to be added."""
+    settings = appliance.settings
+    upload = name_upload(name)
+    limit = settings.max_upload_bytes
+    path = settings.layout.tmp / upload
+    size = 0
+    try:
+        async with await anyio.open_file(path, "wb") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise BadInput(
+                        f"the file is larger than {limit:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it"
+                    )
+                await file.write(chunk)
+    except BaseException:  # also when the sender hangs up: nothing half-received stays
+        path.unlink(missing_ok=True)
+        raise
+    if not size:
+        path.unlink(missing_ok=True)
+        raise BadInput(f"{name} is empty; send a file with a header and at least one row")
+    return Upload(upload=upload, name=name, bytes=size)
+
+
+@post("/datasets", status_code=201)
+async def add_snapshot(request: Request[Any, Any, Any], appliance: Appliance, caller: Caller) -> Ingest:
+    """Add a snapshot: JSON with ``upload`` or ``source``, or a multipart form with ``name`` and ``file``."""
+    if request.content_type[0] == RequestEncodingType.MULTI_PART:
+        wanted = await _from_form(request, appliance.settings.layout)
+    else:
+        wanted = msgspec.json.decode(await request.body(), type=NewSnapshot)
+    return await anyio.to_thread.run_sync(add, appliance, caller, wanted)
+
+
+def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
+    """Add what was uploaded, or what lies on the host; an upload is gone afterwards, whatever came of it.
+
+    Raises:
+        NotAllowed: A path of the host was named by somebody who is no admin.
+        NotFound: No such upload.
+        BadInput: Neither or both were named, or the source cannot be used.
+    """
+    if (wanted.upload is None) == (wanted.source is None):
+        raise BadInput("name either `upload` (from POST /api/uploads) or `source` (a path on this host)")
+    if wanted.upload is None:
+        if not is_allowed(caller, Action.ADMINISTER):
+            raise NotAllowed("reading a path of the appliance's host needs the role admin; upload the file instead")
+        return appliance.datasets.add(
+            wanted.name, wanted.source or "", query=wanted.query, append=wanted.append, target=wanted.target,
+            who=caller.name,
+        )  # fmt: skip
+    if wanted.query is not None:
+        raise BadInput("`query` works with `source` alone")
+    path = find_upload(appliance.settings.layout, wanted.upload)
+    try:
+        return appliance.datasets.add(
+            wanted.name, str(path), append=wanted.append, target=wanted.target, who=caller.name
+        )
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def name_upload(name: str) -> str:
+    """A name under which an upload waits: random, and ending as the file did, since the reader goes by it.
+
+    Raises:
+        BadInput: The file's ending is not one that can be read.
+    """
+    lowered = name.lower()
+    ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if lowered.endswith(ending)), None)
+    if ending is None:
+        raise BadInput(f"{name[:200]!r} ends in no known way; accepted: {', '.join(ENDINGS)}")
+    return f"upload-{secrets.token_hex(12)}{ending}"
+
+
+def find_upload(layout: Layout, upload: str) -> Path:
+    """Where an upload waits.
+
+    Raises:
+        NotFound: No such upload; the name is no path either.
+    """
+    path = layout.tmp / upload
+    if path.parent != layout.tmp or not upload.startswith("upload-") or not path.is_file():
+        raise NotFound(f"no upload {upload!r} waits; send the file again")
+    return path
+
+
+async def _from_form(request: Request[Any, Any, Any], layout: Layout) -> NewSnapshot:
+    form = await request.form()
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise BadInput("the form has no `file`; send name=… and file=@…")
+    upload = name_upload(str(file.filename))
+    async with await anyio.open_file(layout.tmp / upload, "wb") as copy:
+        while chunk := await file.read(1 << 20):
+            await copy.write(chunk)
+    return NewSnapshot(
+        name=str(form.get("name", "")), upload=upload,
+        append=str(form.get("append", "")).lower() in {"1", "true", "yes"},
+        target=str(form["target"]) if form.get("target") else None,
+    )  # fmt: skip
+
+
+@get("/datasets/{name:str}", sync_to_thread=True)
+def show(appliance: Appliance, name: str, version: int | None = None) -> Snapshot:
+    """One snapshot; the newest without ``version``."""
+    return appliance.datasets.show(name, version)
+
+
+@get("/datasets/{name:str}/versions", sync_to_thread=True)
+def versions(appliance: Appliance, name: str) -> list[Snapshot]:
+    """Every snapshot, newest first."""
+    return list(appliance.datasets.versions(name))
+
+
+@get("/datasets/{name:str}/preview", sync_to_thread=True)
+def preview(appliance: Appliance, name: str, version: int | None = None, rows: int = 100) -> Rows:
+    """The first rows."""
+    frame = appliance.datasets.preview(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
+    shown = appliance.datasets.show(name, version)
+    return Rows(dataset=name, version=shown.version, columns=frame.columns, rows=frame.to_dicts())
+
+
+@get("/datasets/{name:str}/profile", sync_to_thread=True)
+def profile(appliance: Appliance, name: str, version: int | None = None) -> list[ColumnProfile]:
+    """The columns in figures."""
+    return list(appliance.datasets.profile(name, version))
+
+
+@get("/datasets/{name:str}/diff", sync_to_thread=True)
+def diff(appliance: Appliance, name: str, old: int, new: int) -> SnapshotDiff:
+    """What changed between two snapshots."""
+    return appliance.datasets.diff(name, old, new)
+
+
+DATASET_ROUTES = (list_datasets, receive, add_snapshot, show, versions, preview, profile, diff)

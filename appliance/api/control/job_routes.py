@@ -1,0 +1,52 @@
+"""Jobs over HTTP."""
+
+from __future__ import annotations
+
+import msgspec
+from litestar import get, post
+
+from appliance.house import Appliance
+from appliance.jobs import Job, JobProgress, LogLine
+from appliance.model_card import PredictionReport, TrainingReport
+
+
+class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, how far it is, and what it brought."""
+
+    job: Job
+    progress: JobProgress | None
+    training: TrainingReport | None
+    prediction: PredictionReport | None
+
+
+@get("/jobs", sync_to_thread=True)
+def list_jobs(appliance: Appliance, limit: int = 50) -> list[Job]:
+    """The newest jobs, newest first."""
+    return list(appliance.jobs.list(min(max(limit, 1), 200)))
+
+
+@get("/jobs/{job_id:str}", sync_to_thread=True)
+def show(appliance: Appliance, job_id: str) -> JobDetail:
+    """One job."""
+    report = appliance.jobs.report(job_id)
+    return JobDetail(
+        job=appliance.jobs.get(job_id),
+        progress=appliance.jobs.progress(job_id),
+        training=report if isinstance(report, TrainingReport) else None,
+        prediction=report if isinstance(report, PredictionReport) else None,
+    )
+
+
+@get("/jobs/{job_id:str}/logs", sync_to_thread=True)
+def logs(appliance: Appliance, job_id: str) -> list[LogLine]:
+    """Its log, oldest line first."""
+    return list(appliance.jobs.logs(job_id))
+
+
+@post("/jobs/{job_id:str}/cancel", sync_to_thread=True, status_code=200)
+def cancel(appliance: Appliance, job_id: str) -> Job:
+    """Stop it; one that has ended stays as it is."""
+    return appliance.jobs.cancel(job_id)
+
+
+JOB_ROUTES = (list_jobs, show, logs, cancel)

@@ -1,0 +1,101 @@
+"""Errors as problem documents (RFC 9457): one table from the class of an error to its status and title."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+
+from appliance import errors as own
+from appliance.api.control.doorkeeper import NotLoggedIn, TooManyAttempts
+from storage import errors as stored
+
+_LOG = logging.getLogger("appliance.control")
+
+STATUS: dict[type[Exception], tuple[int, str]] = {
+    own.ApplianceError: (500, "Not done"),
+    own.BadSetting: (500, "Wrong setting"),
+    own.BadInput: (422, "Cannot be used as it is"),
+    own.BadRow: (422, "Wrong field in a row"),
+    own.BadTable: (422, "Dataset cannot train this model"),
+    own.BadModelSpec: (422, "Wrong model declaration"),
+    own.NotFound: (404, "Not found"),
+    own.NotAllowed: (403, "Not allowed"),
+    NotLoggedIn: (401, "Who are you?"),
+    TooManyAttempts: (429, "Too many attempts"),
+    own.Conflict: (409, "Changed meanwhile, or exists already"),
+    own.NotReady: (503, "Not ready"),
+    own.BundleRefused: (409, "Bundle refused"),
+    stored.StorageError: (500, "Not remembered"),
+    stored.StateUnwritable: (507, "State directory cannot be written"),
+    stored.StaleSchema: (503, "State has another schema"),
+    stored.EventLogUnwritable: (507, "Event log cannot be written"),
+    stored.SourceUnreadable: (422, "Source cannot be read"),
+    stored.DatasetNotFound: (404, "No such dataset"),
+    stored.SnapshotNotFound: (404, "No such dataset version"),
+    stored.SchemaChanged: (409, "Other columns than the dataset"),
+    stored.BundleNotFound: (404, "No such bundle"),
+    stored.BundleCorrupt: (409, "Bundle is damaged"),
+}
+"""Status and title of every error class; a test holds it against the trees in both errors.py."""
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A problem document.
+
+    Attributes:
+        type: The error's class; a name, not an address to open.
+        detail: What, where, and what to do about it.
+        id: Under which the log has the stack; only of unexpected errors.
+    """
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    id: str | None = None
+
+
+def status_of(error: Exception) -> tuple[int, str]:
+    """Status and title of an error, by the nearest class of the table."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 500, "Unexpected"
+
+
+def answer_known(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """An error of the table."""
+    status, title = status_of(error)
+    headers = {"Retry-After": str(int(error.wait_s) + 1)} if isinstance(error, TooManyAttempts) else {}
+    if isinstance(error, NotLoggedIn):
+        headers["WWW-Authenticate"] = "Bearer"
+    return _response(Problem(type=type(error).__name__, title=title, status=status, detail=str(error)), headers)
+
+
+def answer_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """An error of Litestar itself: no such route, a body that does not decode."""
+    detail = error.detail
+    if isinstance(error.extra, list):
+        parts = [f"{part.get('key', 'body')}: {part['message']}" for part in error.extra if isinstance(part, dict)]
+        detail = "; ".join(parts) or detail
+    title = "Cannot be used as it is" if error.status_code == 400 else type(error).__name__
+    return _response(Problem(type=type(error).__name__, title=title, status=error.status_code, detail=detail), {})
+
+
+def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Anything else: the stack goes to the log, its id to the caller."""
+    error_id = uuid.uuid4().hex[:8]
+    _LOG.error("control API error %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
+    detail = f"an unexpected error; `appliance logs ui` has the details under {error_id}"
+    return _response(Problem(type="Unexpected", title="Unexpected", status=500, detail=detail, id=error_id), {})
+
+
+def _response(problem: Problem, headers: dict[str, str]) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(problem), status_code=problem.status, headers=headers, media_type="application/problem+json"
+    )

@@ -1,0 +1,68 @@
+"""The dashboard's process: ``python -m ui.app``, with settings from the environment."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+
+from appliance.errors import ApplianceError, BadSetting
+from appliance.house import prepare_state
+from appliance.settings import Settings, load_settings
+from storage.errors import StorageError
+
+
+def run(settings: Settings) -> None:
+    """Serve the dashboard and the control API until SIGTERM or SIGINT.
+
+    Raises:
+        BadSetting: The port or the address cannot be had.
+        StateUnwritable: The state directory cannot be written.
+    """
+    prepare_state(settings)
+    require_port(settings.listen, settings.ui_port)
+    # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.
+    os.environ["NICEGUI_STORAGE_PATH"] = str(settings.layout.root / "ui")
+    tempfile.tempdir = str(settings.layout.tmp)
+    # Uvicorn ends orderly on SIGTERM and then raises the signal again for whoever handled it before: us, with code 0.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    importlib.import_module("ui.dashboard").serve(settings)
+
+
+def require_port(address: str, port: int) -> None:
+    """Fail with a sentence rather than with a stack when the port is taken.
+
+    Raises:
+        BadSetting: It is, or the address is not this host's.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as exc:
+            raise BadSetting(
+                f"the dashboard cannot listen on {address}:{port}: {exc.strerror}; "
+                "stop what uses the port, or choose another with APPLIANCE_UI_PORT"
+            ) from exc
+
+
+def main() -> None:
+    """Run, and say in one sentence what went wrong when it cannot."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        run(load_settings())
+    except (ApplianceError, StorageError) as exc:
+        sys.stderr.write(f"dashboard: {exc}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Charts through the ECharts that NiceGUI ships: one look, units on the axes, light and dark without a reload.
+
+Colours are CSS variables: the charts are drawn as SVG, so the browser resolves them and the theme may change any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nicegui import ui as ng
+
+FONT = "Roboto, system-ui, sans-serif"
+_SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One curve of a chart over time or rounds.
+
+    Attributes:
+        points: ``(x, y)``; x a moment or a number, y None where nothing is known: the line is broken there.
+        colour: A CSS colour or variable; None: the next of the palette.
+    """
+
+    name: str
+    points: Sequence[tuple[datetime | float, float | None]]
+    colour: str | None = None
+    dashed: bool = False
+    area: bool = False
+
+
+class Chart:
+    """A chart on the page; ``show`` draws it again in place."""
+
+    def __init__(self, options: dict[str, Any], *, size: str = "", label: str) -> None:
+        self._chart = ng.echart(options, renderer="svg").classes(f"chart {size}")
+        self._chart.props(f'role=img aria-label="{label.replace(chr(34), "")}"')
+
+    def show(self, options: dict[str, Any]) -> None:
+        """Draw other options."""
+        self._chart.options.clear()
+        self._chart.options.update(options)
+        self._chart.update()
+
+
+def lines(series: Sequence[Line], *, y_unit: str, x_name: str = "", time: bool = True) -> dict[str, Any]:
+    """Options of curves over time (UTC) or over a number."""
+    options = _frame(legend=len(series) > 1)
+    options["xAxis"] = _axis(type="time" if time else "value", name=x_name, split=False)
+    if not time:
+        options["xAxis"]["min"] = "dataMin"
+    options["yAxis"] = _axis(type="value", name=y_unit, scale=True)
+    options["tooltip"]["trigger"] = "axis"
+    options["series"] = [_curve(line, _SERIES[i % len(_SERIES)]) for i, line in enumerate(series)]
+    return options
+
+
+def bars_over_time(points: Sequence[tuple[datetime, float]], *, name: str, y_unit: str) -> dict[str, Any]:
+    """Options of counts over time."""
+    options = _frame(legend=False)
+    options["xAxis"] = _axis(type="time", split=False)
+    options["yAxis"] = _axis(type="value", name=y_unit)
+    options["tooltip"]["trigger"] = "axis"
+    options["series"] = [{
+        "type": "bar", "name": name, "data": [[_x(x), y] for x, y in points], "itemStyle": {"color": "var(--series-1)"},
+        "barMaxWidth": 14, "emphasis": {"disabled": True},
+    }]  # fmt: skip
+    return options
+
+
+def compared_histogram(
+    bins: Sequence[str], reference: Sequence[float], current: Sequence[float], *, x_name: str
+) -> dict[str, Any]:
+    """Options of two histograms over the same bins; the values are shares of rows, in per cent."""
+    options = _frame(legend=True)
+    options["xAxis"] = _axis(type="category", name=x_name, split=False)
+    options["xAxis"]["data"] = list(bins)
+    options["xAxis"]["axisLabel"] |= {"interval": "auto", "hideOverlap": True, "rotate": 30 if len(bins) > 6 else 0}
+    options["yAxis"] = _axis(type="value", name="% of rows")
+    options["tooltip"]["trigger"] = "axis"
+    options["tooltip"]["axisPointer"] = {"type": "shadow", "shadowStyle": {"opacity": 0.08}}
+    options["series"] = [
+        {"type": "bar", "name": name, "data": list(values), "itemStyle": {"color": colour}, "barGap": "8%",
+         "emphasis": {"disabled": True}}
+        for name, values, colour in (
+            ("reference (training)", reference, "var(--series-2)"), ("current window", current, "var(--series-1)"),
+        )
+    ]  # fmt: skip
+    return options
+
+
+def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -> dict[str, Any]:
+    """Options of horizontal bars to both sides of zero, the first on top."""
+    options = _frame(legend=False)
+    options["grid"] |= {"left": 8, "right": 24}
+    options["xAxis"] = _axis(type="value", name=x_unit)
+    options["xAxis"] |= {"nameLocation": "middle", "nameGap": 28}
+    options["grid"]["bottom"] = 40
+    options["yAxis"] = _axis(type="category", split=False)
+    options["yAxis"] |= {"data": list(names), "inverse": True, "axisLine": {"show": False}}
+    options["tooltip"]["trigger"] = "item"
+    options["series"] = [{
+        "type": "bar", "barMaxWidth": 16, "emphasis": {"disabled": True},
+        "data": [
+            {"value": value, "itemStyle": {"color": "var(--series-1)" if value >= 0 else "var(--series-4)"}}
+            for value in values
+        ],
+    }]  # fmt: skip
+    return options
+
+
+def _curve(line: Line, colour: str) -> dict[str, Any]:
+    paint = line.colour or colour
+    curve: dict[str, Any] = {
+        "type": "line", "name": line.name, "data": [[_x(x), y] for x, y in line.points],
+        "showSymbol": len(line.points) < 2, "symbolSize": 5, "emphasis": {"disabled": True}, "connectNulls": False,
+        "itemStyle": {"color": paint},
+        "lineStyle": {"color": paint, "width": 1.75, "type": "dashed" if line.dashed else "solid"},
+    }  # fmt: skip
+    if line.area:
+        curve["areaStyle"] = {"color": paint, "opacity": 0.1}
+    return curve
+
+
+def _x(value: datetime | float) -> float:
+    return value.timestamp() * 1000 if isinstance(value, datetime) else value
+
+
+def _axis(*, type: str, name: str = "", split: bool = True, scale: bool = False) -> dict[str, Any]:  # noqa: A002  (ECharts' word)
+    return {
+        "type": type, "name": name, "scale": scale, "nameGap": 12 if type == "value" else 26,
+        "nameLocation": "end" if type == "value" and split else "middle",
+        "nameTextStyle": {
+            "color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "align": "left" if split else "center",
+        },
+        "axisLine": {"show": not split, "lineStyle": {"color": "var(--line-strong)"}}, "axisTick": {"show": False},
+        "axisLabel": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "hideOverlap": True},
+        "splitLine": {"show": split, "lineStyle": {"color": "var(--grid)"}},
+    }  # fmt: skip
+
+
+def _frame(*, legend: bool) -> dict[str, Any]:
+    return {
+        "animation": False, "useUTC": True, "textStyle": {"fontFamily": FONT},
+        "grid": {"left": 8, "right": 16, "top": 58 if legend else 34, "bottom": 8, "containLabel": True},
+        "legend": {"show": legend, "top": 0, "left": 0, "itemWidth": 14, "itemHeight": 8, "icon": "roundRect",
+                   "inactiveColor": "var(--text-3)",
+                   "textStyle": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12.5}},
+        "tooltip": {"confine": True, "backgroundColor": "var(--surface)", "borderColor": "var(--line-strong)",
+                    "textStyle": {"color": "var(--text)", "fontFamily": FONT, "fontSize": 12.5}},
+    }  # fmt: skip

@@ -1,0 +1,51 @@
+"""Plain elements with escaped text: what a page is made of before it needs anything that moves."""
+
+from __future__ import annotations
+
+from html import escape
+
+from nicegui import ui as ng
+from nicegui.element import Element
+
+
+def box(classes: str = "", tag: str = "div") -> Element:
+    """An empty element to put others into."""
+    return ng.element(tag).classes(classes)
+
+
+def text(content: object, classes: str = "", tag: str = "div") -> Element:
+    """A piece of text; whatever it holds is shown, never run."""
+    return ng.html(escape(str(content)), sanitize=False, tag=tag).classes(classes)
+
+
+def icon_html(name: str, classes: str = "") -> str:
+    """A Material icon as markup, hidden from screen readers: the text beside it says the same."""
+    return f'<i class="icon {escape(classes)}" aria-hidden="true">{escape(name)}</i>'
+
+
+def icon(name: str, classes: str = "") -> Element:
+    """A Material icon from the font that NiceGUI ships."""
+    return text(name, f"icon {classes}", "i").props("aria-hidden=true")
+
+
+def link(content: str, href: str, classes: str = "") -> Element:
+    """A link within the dashboard."""
+    return text(content, classes, "a").props(f'href="{escape(href)}"')
+
+
+def button_link(content: str, href: str, *, icon_name: str = "", primary: bool = False) -> Element:
+    """A link that looks like a button: it leads somewhere, and opens in a new tab when asked to."""
+    markup = (icon_html(icon_name) if icon_name else "") + f"<span>{escape(content)}</span>"
+    kind = "btn-primary" if primary else "btn-plain"
+    return ng.html(markup, sanitize=False, tag="a").classes(f"a-btn {kind}").props(f'href="{escape(href)}"')
+
+
+def panel(title: str = "", note: str = "", *, tight: bool = False) -> Element:
+    """A surface with a heading; what is built inside ``with`` goes below the heading."""
+    surface = box("panel tight" if tight else "panel", "section")
+    if title:
+        with surface, box("panel-head"):
+            text(title, tag="h2")
+            if note:
+                text(note, "note")
+    return surface

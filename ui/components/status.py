@@ -1,0 +1,77 @@
+"""Status as text, icon and colour together, so that none of the three is needed to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+
+from nicegui import ui as ng
+from nicegui.element import Element
+
+from ui.components.markup import box, icon, icon_html, text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What a badge says; ``tone`` is one of ok, warn, alarm, busy, idle."""
+
+    label: str
+    tone: str
+    icon: str
+
+    def html(self) -> str:
+        """As markup, for a cell of a table."""
+        return f'<span class="status {self.tone}">{icon_html(self.icon)}{escape(self.label)}</span>'
+
+
+_KNOWN = {
+    "ok": Status(label="OK", tone="ok", icon="check_circle"),
+    "warn": Status(label="Warning", tone="warn", icon="error_outline"),
+    "alarm": Status(label="Alarm", tone="alarm", icon="report"),
+    "not_enough_data": Status(label="Not enough data", tone="idle", icon="hourglass_empty"),
+    "scheduled": Status(label="Waiting to start", tone="idle", icon="schedule"),
+    "running": Status(label="Running", tone="busy", icon="autorenew"),
+    "cancelling": Status(label="Stopping", tone="busy", icon="pending"),
+    "completed": Status(label="Completed", tone="ok", icon="check_circle"),
+    "failed": Status(label="Failed", tone="alarm", icon="cancel"),
+    "crashed": Status(label="Crashed", tone="alarm", icon="cancel"),
+    "cancelled": Status(label="Cancelled", tone="idle", icon="block"),
+    "champion": Status(label="Champion", tone="ok", icon="emoji_events"),
+    "challenger": Status(label="Challenger", tone="busy", icon="trending_up"),
+    "serving": Status(label="Serving", tone="ok", icon="check_circle"),
+    "stopped": Status(label="Stopped", tone="alarm", icon="cancel"),
+    "starting": Status(label="Starting", tone="busy", icon="pending"),
+    "passed": Status(label="Passed", tone="ok", icon="check_circle"),
+    "not_passed": Status(label="Not passed", tone="warn", icon="error_outline"),
+    "revoked": Status(label="Revoked", tone="idle", icon="block"),
+    "active": Status(label="Active", tone="ok", icon="check_circle"),
+    "open": Status(label="Open", tone="alarm", icon="report"),
+    "closed": Status(label="Closed", tone="idle", icon="check"),
+    "none": Status(label="None yet", tone="idle", icon="remove_circle_outline"),
+}
+
+
+def status_of(name: str, label: str = "") -> Status:
+    """The badge of a known state, under another label when one is given; an unknown state is shown as it is."""
+    known = _KNOWN.get(name, Status(label=name.replace("_", " "), tone="idle", icon="help_outline"))
+    return Status(label=label, tone=known.tone, icon=known.icon) if label else known
+
+
+def badge(name: str, label: str = "") -> Element:
+    """A badge on the page."""
+    return ng.html(status_of(name, label).html(), sanitize=False, tag="span")
+
+
+_NOTICE_ICONS = {"ok": "check_circle", "warn": "error_outline", "alarm": "report", "info": "info"}
+
+
+def notice(message: str, *, tone: str = "info", title: str = "") -> Element:
+    """A sentence that somebody should not overlook."""
+    outer = box(f"notice {tone}").props("role=status")
+    with outer:
+        icon(_NOTICE_ICONS.get(tone, "info"))
+        with box("body"):
+            if title:
+                text(title, "strong")
+            text(message)
+    return outer

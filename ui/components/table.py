@@ -1,0 +1,139 @@
+"""Tables: dense, sortable, searchable where they are long; a cell is text, a figure, a link, a badge or a button."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from nicegui import ui as ng
+from nicegui.element import Element
+
+from ui.components.status import Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What is shown.
+        sort: What the column is sorted by; None: the text.
+        note: A second, quieter line.
+        href: Makes the text a link.
+        status: Shown instead of the text.
+        action: Makes a button of it; the name is handed to the table's ``on_action`` with the row's id.
+    """
+
+    text: str = ""
+    sort: float | str | None = None
+    note: str = ""
+    href: str = ""
+    status: Status | None = None
+    action: str = ""
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column; figures stand right, sentences may wrap."""
+
+    name: str
+    label: str
+    numeric: bool = False
+    prose: bool = False
+    sortable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row; ``id`` is unique in its table."""
+
+    id: str
+    cells: dict[str, Cell] = field(default_factory=dict)
+
+
+_BODY = """
+<q-td :props="props" :class="props.col.kind">
+  <template v-if="props.row[props.col.name + '__'].badge"><span v-html="props.row[props.col.name + '__'].badge"></span></template>
+  <a v-else-if="props.row[props.col.name + '__'].href" :href="props.row[props.col.name + '__'].href">{{ props.row[props.col.name + '__'].text }}</a>
+  <button v-else-if="props.row[props.col.name + '__'].action" type="button" class="act" :class="props.row[props.col.name + '__'].danger ? 'danger' : ''"
+    @click.stop="() => $parent.$emit('act', [props.row.id, props.row[props.col.name + '__'].action])">{{ props.row[props.col.name + '__'].text }}</button>
+  <template v-else>{{ props.row[props.col.name + '__'].text }}</template>
+  <span v-if="props.row[props.col.name + '__'].note" class="cell-note">{{ props.row[props.col.name + '__'].note }}</span>
+</q-td>
+"""  # noqa: E501
+
+
+class Table:
+    """A table on the page; ``show`` replaces its rows and keeps the order and the search."""
+
+    def __init__(
+        self, columns: Sequence[Column], rows: Sequence[Row], *, search: str = "", per_page: int = 0,
+        on_action: Callable[[str, str], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
+        described = [
+            {"name": c.name, "label": c.label, "field": c.name, "sortable": c.sortable and bool(c.label),
+             "align": "right" if c.numeric else "left", "kind": "prose" if c.prose else ""}
+            for c in columns
+        ]  # fmt: skip
+        self._columns = tuple(columns)
+        field_input = None
+        if search:
+            field_input = ng.input(placeholder=search).props("outlined dense clearable debounce=200 type=search")
+            field_input.props(f'aria-label="{escape(search)}"').style("max-width: 320px; margin: 12px 20px 4px")
+        self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
+        self._table.classes("table").props("flat dense binary-state-sort wrap-cells=false")
+        self._table.add_slot("body-cell", _BODY)
+        if field_input:
+            field_input.bind_value_to(self._table, "filter")
+        if on_action:
+
+            async def act(event: Any) -> None:
+                row_id, action = event.args
+                await on_action(str(row_id), str(action))
+
+            self._table.on("act", act)
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Other rows in the same table."""
+        self._table.rows = self._plain(rows)
+
+    def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
+        return [{"id": row.id} | self._cells(row) for row in rows]
+
+    def _cells(self, row: Row) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for column in self._columns:
+            cell = row.cells.get(column.name, Cell())
+            label = cell.status.label if cell.status else cell.text
+            plain[column.name] = label if cell.sort is None else cell.sort
+            plain[column.name + "__"] = {
+                "text": label, "note": cell.note, "href": cell.href, "action": cell.action, "danger": cell.danger,
+                "badge": cell.status.html() if cell.status else "",
+            }  # fmt: skip
+        return plain
+
+
+def raw_table(
+    headings: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | None]], *, numeric: Sequence[bool]
+) -> Element:
+    """A large table of plain values as one element: a heading is ``(name, type)``, a None cell is shown as missing."""
+    head = "".join(
+        f'<th class="{"num" if right else ""}" scope="col">{escape(name)}<span class="type">{escape(kind)}</span></th>'
+        for (name, kind), right in zip(headings, numeric, strict=True)
+    )
+    body = "".join(
+        "<tr>" + "".join(_raw_cell(value, right) for value, right in zip(row, numeric, strict=True)) + "</tr>"
+        for row in rows
+    )
+    return ng.html(
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", sanitize=False
+    ).classes("grid-html").props('tabindex=0 role=region aria-label="rows"')  # fmt: skip
+
+
+def _raw_cell(value: str | None, right: bool) -> str:
+    if value is None:
+        return '<td class="null">missing</td>'
+    return f'<td class="num">{escape(value)}</td>' if right else f"<td>{escape(value)}</td>"

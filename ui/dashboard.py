@@ -1,0 +1,102 @@
+"""The composition root of the dashboard: pages, login, assets and the control API in one server."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import cast
+
+from nicegui import app
+from nicegui import ui as ng
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.api.control.app import create_control_app
+from appliance.api.control.doorkeeper import Doorkeeper
+from appliance.api.control.sessions import Sessions
+from appliance.house import open_appliance
+from appliance.settings import Settings
+from ui.gate import Gate
+from ui.page import SESSION_KEY
+from ui.pages import PAGES
+from ui.shell import NAME, Shell
+
+ASSETS = Path(__file__).parent / "assets"
+SESSION_DAYS = 14
+_HEADERS = {
+    # NiceGUI's pages are inline modules, and Vue compiles templates in the browser; nothing comes from another host.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+class SafeHeaders:
+    """Adds the headers that keep pages from loading or lending anything elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, add)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until the process is told to stop."""
+    appliance = open_appliance(settings)
+    doorkeeper = Doorkeeper(appliance.access, Sessions(settings.layout.root / "ui" / "sessions.json"))
+    shell = Shell(appliance=appliance, doorkeeper=doorkeeper, assets=_serve_assets())
+    Gate(appliance=appliance, doorkeeper=doorkeeper, shell=shell).open()
+    for page in PAGES:
+        shell.add(page)
+    control = create_control_app(appliance, doorkeeper, session_key=SESSION_KEY)
+    app.mount("/api", cast("ASGIApp", control))  # Litestar spells the same ASGI types more narrowly
+    app.add_middleware(SafeHeaders)
+    ng.run(
+        host=settings.listen,
+        port=settings.ui_port,
+        title=NAME,
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        reload=False,
+        show=False,
+        show_welcome_message=False,
+        binding_refresh_interval=None,
+        reconnect_timeout=10.0,
+        storage_secret=_derived(settings.layout.secret),
+        # Two appliances on one host share its cookies, since cookies know no ports.
+        session_middleware_kwargs={
+            "session_cookie": f"appliance_{settings.ui_port}", "same_site": "lax", "max_age": SESSION_DAYS * 86_400,
+        },
+        timeout_graceful_shutdown=5,
+        access_log=False,
+    )  # fmt: skip
+
+
+def _serve_assets() -> str:
+    """Serve style and script under an address that changes with them, so that browsers may keep them."""
+    digest = hashlib.sha256()
+    for file in sorted(ASSETS.iterdir()):
+        digest.update(file.read_bytes())
+    address = f"/assets/{digest.hexdigest()[:12]}"
+    app.add_static_files(address, ASSETS, max_cache_age=365 * 86_400)
+    return address
+
+
+def _derived(secret: Path) -> str:
+    """The key that signs cookies: derived, so that it is worth nothing for prediction ids."""
+    return hashlib.blake2b(b"dashboard session", key=secret.read_bytes()[:64], digest_size=32).hexdigest()

@@ -1,0 +1,187 @@
+"""Login, logout and the change of a password: plain forms, which work before any script has loaded."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from html import escape
+from urllib.parse import quote
+
+from nicegui import app, run
+from nicegui import ui as ng
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from appliance.api.control.doorkeeper import Doorkeeper
+from appliance.api.control.origin import is_cross_site
+from appliance.errors import ApplianceError
+from appliance.house import Appliance
+from storage.errors import StorageError
+from ui.components.markup import box, text
+from ui.components.status import notice
+from ui.page import SESSION_KEY
+from ui.shell import MARK, NAME, Shell
+
+_MESSAGES = {
+    "ended": "You are logged out.",
+    "changed": "The new password is set. Other sessions of this user were ended.",
+}
+
+
+class Gate:
+    """The pages that are open to everybody, and the forms behind them."""
+
+    def __init__(self, *, appliance: Appliance, doorkeeper: Doorkeeper, shell: Shell) -> None:
+        self._appliance = appliance
+        self._doorkeeper = doorkeeper
+        self._shell = shell
+
+    def open(self) -> None:
+        """Serve them."""
+        ng.page("/login")(self._login_page())
+        ng.page("/password")(self._password_page())
+        app.add_route("/login", self.login, methods=["POST"])
+        app.add_route("/logout", self.logout, methods=["POST"])
+        app.add_route("/password", self.change_password, methods=["POST"])
+
+    async def login(self, request: Request) -> Response:
+        """Check name and password and open a session under a new id."""
+        if is_cross_site(request.headers):
+            return _back("/login", "A page of another site sent this form; nothing was done.")
+        form = await request.form()
+        target = _local(str(form.get("next", "/")))
+        try:
+            token = await run.io_bound(
+                self._doorkeeper.login, str(form.get("name", "")).strip(), str(form.get("password", "")),
+                address=_address(request),
+            )  # fmt: skip
+        except (ApplianceError, StorageError) as exc:
+            return _back("/login", str(exc), target)
+        # A new id: one that was planted before the login must be worth nothing after it.
+        request.session.clear()
+        request.session.update({"id": str(uuid.uuid4()), SESSION_KEY: token})
+        return RedirectResponse(target, status_code=303)
+
+    async def logout(self, request: Request) -> Response:
+        """Close the session."""
+        if not is_cross_site(request.headers):
+            await run.io_bound(self._doorkeeper.logout, request.session.get(SESSION_KEY))
+            request.session.clear()
+            request.session["id"] = str(uuid.uuid4())
+        return RedirectResponse("/login?said=ended", status_code=303)
+
+    async def change_password(self, request: Request) -> Response:
+        """Replace one's own password."""
+        if is_cross_site(request.headers):
+            return _back("/password", "A page of another site sent this form; nothing was done.")
+        form = await request.form()
+        if form.get("new") != form.get("again"):
+            return _back("/password", "The two new passwords differ; type the new one twice.")
+        try:
+            await run.io_bound(
+                self._doorkeeper.change_password, request.session.get(SESSION_KEY), str(form.get("old", "")),
+                str(form.get("new", "")), address=_address(request),
+            )  # fmt: skip
+        except (ApplianceError, StorageError) as exc:
+            return _back("/password", str(exc))
+        return RedirectResponse("/", status_code=303)
+
+    def _login_page(self) -> Callable[[Request], Awaitable[None]]:
+        where = self._appliance.settings.layout.admin_password
+
+        async def page(request: Request) -> None:
+            self._shell.dress("Log in")
+            first = await run.io_bound(where.exists)
+            with _gate("Log in"):
+                _said(request)
+                if first:
+                    notice(
+                        f"First visit? The user is admin; the one-time password lies in the file {where} on this host.",
+                        title="A one-time password is waiting",
+                    )
+                target = escape(_local(request.query_params.get("next", "/")))
+                _form(
+                    "/login",
+                    (
+                        ("name", "User name", "text", "username"),
+                        ("password", "Password", "password", "current-password"),
+                    ),
+                    "Log in",
+                    hidden=f'<input type="hidden" name="next" value="{target}">',
+                )
+
+        return page
+
+    def _password_page(self) -> Callable[[Request], Awaitable[Response | None]]:
+        async def page(request: Request) -> Response | None:
+            caller = await run.io_bound(self._doorkeeper.of_session, request.session.get(SESSION_KEY))
+            if caller is None:
+                return RedirectResponse("/login?next=/password", status_code=303)
+            self._shell.dress("Password")
+            with _gate("Set your own password"):
+                _said(request)
+                if caller.must_change:
+                    text(
+                        "The password you logged in with was for one use. Choose your own; then everything opens.",
+                        "muted",
+                        "p",
+                    )
+                else:
+                    text("Every other session of your user ends with the change.", "muted", "p")
+                _form(
+                    "/password",
+                    (
+                        ("old", "Present password", "password", "current-password"),
+                        ("new", "New password", "password", "new-password"),
+                        ("again", "New password again", "password", "new-password"),
+                    ),
+                    "Set password",
+                    hidden=f'<input type="hidden" name="name" value="{escape(caller.name)}" autocomplete="username">',
+                )
+            return None
+
+        return page
+
+
+def _gate(title: str) -> ng.element:
+    with box("gate", "main"):
+        surface = box("panel")
+        with surface:
+            ng.html(f"{MARK}<span>{NAME}</span>", sanitize=False).classes("brand")
+            text(title, tag="h1")
+    return surface
+
+
+def _said(request: Request) -> None:
+    if wrong := request.query_params.get("wrong"):
+        notice(wrong[:500], tone="alarm")
+    elif (said := request.query_params.get("said")) in _MESSAGES:
+        notice(_MESSAGES[str(said)])
+
+
+def _form(action: str, fields: tuple[tuple[str, str, str, str], ...], submit: str, *, hidden: str = "") -> None:
+    inputs = "".join(
+        f'<div class="field"><label for="{name}">{label}</label>'
+        f'<input id="{name}" name="{name}" type="{kind}" autocomplete="{auto}" required '
+        f"{'autofocus' if i == 0 else ''}></div>"
+        for i, (name, label, kind, auto) in enumerate(fields)
+    )
+    ng.html(
+        f'<form method="post" action="{action}">{hidden}{inputs}'
+        f'<button class="submit" type="submit">{submit}</button></form>',
+        sanitize=False,
+    ).style("width: 100%")
+
+
+def _back(path: str, wrong: str, target: str = "/") -> Response:
+    return RedirectResponse(f"{path}?wrong={quote(wrong)}&next={quote(target)}", status_code=303)
+
+
+def _local(target: str) -> str:
+    """An address within the dashboard; anything that could lead elsewhere becomes the first page."""
+    safe = target.startswith("/") and not target.startswith(("//", "/\\")) and "\\" not in target
+    return target if safe else "/"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"

@@ -1,0 +1,153 @@
+"""What a page is and what it is given: its address, who looks at it, and safe ways to ask the appliance."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast
+
+from nicegui import run
+from nicegui import ui as ng
+from nicegui.element import Element
+from starlette.requests import Request
+
+from appliance.api.control.doorkeeper import Doorkeeper
+from appliance.errors import ApplianceError, NotAllowed
+from appliance.house import Appliance
+from appliance.permissions import Action, Caller, is_allowed, require
+from storage.errors import StorageError
+from ui.components.markup import box
+from ui.components.status import notice
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SESSION_KEY = "login"
+"""Where the browser's signed cookie keeps the session's token."""
+
+_LOG = logging.getLogger("appliance.ui")
+
+
+class View:
+    """One open page of one browser tab."""
+
+    def __init__(self, *, appliance: Appliance, doorkeeper: Doorkeeper, caller: Caller, request: Request) -> None:
+        self.appliance = appliance
+        self.caller = caller
+        self._doorkeeper = doorkeeper
+        self._token: str | None = request.session.get(SESSION_KEY)
+        self._timers: list[ng.timer] = []
+        self.parts: dict[str, str] = {key: str(value) for key, value in request.path_params.items()}
+        self.actions: Element | None = None
+        self.query: dict[str, str] = dict(request.query_params)
+
+    def may(self, action: Action) -> bool:
+        """Whether to offer something; whether it is done is decided again by ``act``."""
+        return is_allowed(self.caller, action)
+
+    async def ask(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call the appliance off the event loop; its errors come through."""
+        return cast("T", await run.io_bound(fn, *args, **kwargs))  # None only while the process shuts down
+
+    async def act(self, action: Action, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Do something for the caller, who is looked up anew; an error is shown, and the answer is None."""
+        try:
+            caller = await run.io_bound(self._doorkeeper.of_session, self._token)
+            if caller is None:
+                raise NotAllowed("the session has ended; log in again")
+            require(caller, action)
+            return await run.io_bound(fn, *args, **kwargs)
+        except (ApplianceError, StorageError) as exc:
+            tell(str(exc), wrong=True)
+        except Exception:  # noqa: BLE001  (the border: whatever happened, the page stays usable)
+            tell(log_unexpected(f"{action} through {getattr(fn, '__qualname__', fn)}"), wrong=True)
+        return None
+
+    async def live(self, interval_s: float, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
+        """Show what ``fetch`` returns, and draw it again whenever it changed; pauses while the tab is hidden."""
+        place = box("stack")
+        shown: list[Any] = []
+
+        async def refresh() -> None:
+            try:
+                value: Any = await run.io_bound(fetch)
+            except (ApplianceError, StorageError) as exc:
+                value = str(exc)
+                if shown != [value]:
+                    shown[:] = [value]
+                    _replace(place, lambda: notice(value, tone="alarm"))
+                return
+            if shown and shown[0] == value:
+                return
+            shown[:] = [value]
+            _replace(place, lambda: render(value))
+
+        await refresh()
+        self.every(interval_s, refresh)
+
+    def every(self, interval_s: float, callback: Callable[[], Awaitable[None]]) -> ng.timer:
+        """Call back regularly, not more often than every 2 s and not while the tab is hidden."""
+        timer = ng.timer(max(interval_s, 2.0), callback, immediate=False)
+        self._timers.append(timer)
+        return timer
+
+    def pause(self, *, hidden: bool) -> None:
+        """Stop the timers of a hidden tab, and start them again."""
+        for timer in self._timers:
+            timer.active = not hidden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One address of the dashboard.
+
+    Attributes:
+        path: With ``{placeholders}``, whose values are ``view.parts``.
+        section: The entry of the navigation that is lit.
+        title: May hold the same placeholders.
+        build: Fills the page.
+        parents: ``(label, address)`` of the pages above, with placeholders.
+        cli: The command that does or shows the same.
+        rest: The call of the control API that does.
+    """
+
+    path: str
+    section: str
+    title: str
+    build: Callable[[View], Awaitable[None]]
+    lead: str = ""
+    parents: tuple[tuple[str, str], ...] = ()
+    cli: str = ""
+    rest: str = ""
+    action: Action = Action.LOOK
+
+
+def tell(message: str, *, wrong: bool = False) -> None:
+    """A message that floats in and stays long enough to be read."""
+    ng.notify(
+        message,
+        type="negative" if wrong else "positive",
+        position="bottom",
+        timeout=12_000 if wrong else 4_000,
+        close_button="Close",
+        multi_line=True,
+    )
+
+
+def log_unexpected(what: str) -> str:
+    """Log the exception being handled and return what to tell, with the id under which the log has it."""
+    error_id = uuid.uuid4().hex[:8]
+    _LOG.exception("dashboard error %s: %s", error_id, what)
+    return (
+        f"Something went wrong that the dashboard did not expect (error {error_id}). "
+        "`appliance logs ui` has the details under this number."
+    )
+
+
+def _replace(place: Element, render: Callable[[], object]) -> None:
+    if not place.is_deleted:
+        place.clear()
+        with place:
+            render()

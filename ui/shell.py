@@ -1,0 +1,191 @@
+"""The frame around every page: navigation, heading, who is logged in, light and dark, and the same call elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from urllib.parse import quote
+
+from nicegui import app, run
+from nicegui import ui as ng
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from appliance.api.control.doorkeeper import Doorkeeper
+from appliance.errors import ApplianceError
+from appliance.house import Appliance
+from appliance.permissions import require
+from storage.errors import StorageError
+from ui.components.markup import box, icon, icon_html, link, text
+from ui.components.status import notice
+from ui.page import SESSION_KEY, Page, View, log_unexpected
+
+MARK = (
+    '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" '
+    'stroke-linejoin="round" aria-hidden="true"><rect x="2.5" y="3.5" width="19" height="17" rx="4"/>'
+    '<path d="M6.5 15.5l3.5-4.5 3 3 4.5-6"/></svg>'
+)
+NAME = "MLOps appliance"
+NAVIGATION = (
+    ("overview", "Overview", "/", "space_dashboard"),
+    ("data", "Data", "/data", "table_chart"),
+    ("models", "Models", "/models", "hub"),
+    ("monitoring", "Monitoring", "/monitoring", "monitor_heart"),
+    ("jobs", "Jobs", "/jobs", "schedule"),
+    ("alerts", "Alerts", "/alerts", "notifications"),
+    ("settings", "Settings", "/settings", "settings"),
+)
+_THEMES: dict[str, bool | None] = {"system": None, "light": False, "dark": True}
+_THEME_ICONS = {"system": "brightness_auto", "light": "light_mode", "dark": "dark_mode"}
+
+
+class Shell:
+    """Puts pages at their addresses, lets in who may see them, and draws the frame."""
+
+    def __init__(self, *, appliance: Appliance, doorkeeper: Doorkeeper, assets: str) -> None:
+        self._appliance = appliance
+        self._doorkeeper = doorkeeper
+        self._assets = assets
+
+    def add(self, page: Page) -> None:
+        """Serve a page at its address."""
+
+        async def serve(request: Request) -> Response | None:
+            caller = await run.io_bound(self._doorkeeper.of_session, request.session.get(SESSION_KEY))
+            if caller is None:
+                here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+                return RedirectResponse(f"/login?next={quote(here)}", status_code=303)
+            if caller.must_change:
+                return RedirectResponse("/password", status_code=303)
+            view = View(appliance=self._appliance, doorkeeper=self._doorkeeper, caller=caller, request=request)
+            await self._draw(page, view)
+            return None
+
+        ng.page(page.path, response_timeout=60.0)(serve)
+
+    def dress(self, title: str) -> None:
+        """The title, the style and the theme of the page being built."""
+        ng.page_title(f"{title} · {NAME}")
+        ng.add_head_html(
+            f'<link rel="stylesheet" href="{self._assets}/theme.css">'
+            f'<script defer src="{self._assets}/dashboard.js"></script>'
+            '<link rel="icon" type="image/svg+xml" href="' + f'{self._assets}/mark.svg">'
+        )
+        ng.dark_mode(_THEMES.get(str(app.storage.user.get("theme", "system"))))
+
+    async def _draw(self, page: Page, view: View) -> None:
+        title = _filled(page.title, view.parts)
+        self.dress(title)
+        link("Skip to the content", "#content", "nicegui-skip-link")
+        ng.on("tab-hidden", lambda event: view.pause(hidden=bool(event.args)))
+        with box("frame"):
+            with box("topbar"):
+                ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button").props(
+                    'type=button data-menu aria-label="Menu"'
+                )
+                _brand()
+            await self._side(page.section, view)
+            box("backdrop")
+            with box("main", "main").props("id=content tabindex=-1"), box("page"):
+                with box("page-head"):
+                    with box("titles"):
+                        _crumbs(page, view.parts)
+                        text(title, "wrap-any", "h1")
+                        if page.lead:
+                            text(page.lead, "muted", "p")
+                    view.actions = box("actions")
+                with box("stack l"):
+                    await _fill(page, view)
+                _same(page, view)
+
+    async def _side(self, section: str, view: View) -> None:
+        with box("side", "aside"):
+            _brand()
+            with box("nav", "nav").props('aria-label="Pages"'):
+                for key, label, address, icon_name in NAVIGATION:
+                    with ng.element("a").props(f'href="{address}"') as entry:
+                        icon(icon_name)
+                        text(label, tag="span")
+                    if key == section:
+                        entry.props('aria-current="page"')
+                    if key == "alerts":
+                        await _open_alerts(view, entry)
+            with box("foot"):
+                _theme_choice()
+                with box("who"):
+                    icon("account_circle", "muted")
+                    with box("grow"):
+                        text(view.caller.name, "strong wrap-any")
+                        text(view.caller.role.value, "muted small")
+                    ng.html(
+                        '<form method="post" action="/logout"><button type="submit" class="icon-button" '
+                        f'aria-label="Log out" title="Log out">{icon_html("logout")}</button></form>',
+                        sanitize=False,
+                    )
+
+
+async def _fill(page: Page, view: View) -> None:
+    try:
+        require(view.caller, page.action)
+        await page.build(view)
+    except (ApplianceError, StorageError) as exc:
+        notice(str(exc), tone="alarm", title="This cannot be shown")
+    except Exception:  # noqa: BLE001  (the border of a page: the frame stays, the log has the stack)
+        notice(log_unexpected(page.path), tone="alarm", title="This cannot be shown")
+
+
+async def _open_alerts(view: View, entry: ng.element) -> None:
+    try:
+        alerts = await view.ask(view.appliance.monitoring.alerts, open_only=True)
+    except (ApplianceError, StorageError):
+        return  # the page itself says what is wrong; the number in the margin is a convenience
+    waiting = [alert for alert in alerts if alert.acknowledged_by is None]
+    if waiting:
+        with entry:
+            text(len(waiting), "count", "span").props('title="open alerts"')
+
+
+def _brand() -> None:
+    ng.html(f"{MARK}<span>{escape(NAME)}</span>", sanitize=False, tag="a").classes("brand").props('href="/"')
+
+
+def _crumbs(page: Page, parts: Mapping[str, str]) -> None:
+    if not page.parents:
+        return
+    with box("crumbs", "nav").props('aria-label="Breadcrumb"'):
+        for label, address in page.parents:
+            link(_filled(label, parts), _filled(address, {key: quote(value) for key, value in parts.items()}))
+            text("/", tag="span").props("aria-hidden=true")
+
+
+def _same(page: Page, view: View) -> None:
+    if not page.cli and not page.rest:
+        return
+    with box("same", "footer"):
+        text("The same elsewhere:", tag="span")
+        if page.cli:
+            text(_filled(page.cli, view.parts), tag="code")
+        if page.rest:
+            text(_filled(page.rest, view.parts), tag="code")
+
+
+def _theme_choice() -> None:
+    chosen = str(app.storage.user.get("theme", "system"))
+
+    def choose(name: str) -> None:
+        app.storage.user["theme"] = name
+        # The page is made anew rather than patched, so that charts, menus and the browser's own parts agree.
+        ng.navigate.reload()
+
+    with box("segmented").props('role=group aria-label="Appearance"'):
+        for name, icon_name in _THEME_ICONS.items():
+            button = ng.html(icon_html(icon_name), sanitize=False, tag="button").props(
+                f'type=button title="{name.capitalize()}" aria-label="{name.capitalize()} appearance"'
+            )
+            button.props(f'aria-current="{str(name == chosen).lower()}"').on("click", lambda _, name=name: choose(name))
+
+
+def _filled(template: str, parts: Mapping[str, str]) -> str:
+    for key, value in parts.items():
+        template = template.replace("{" + key + "}", value)
+    return template

@@ -1,0 +1,85 @@
+"""Figures and times as people read them."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+NONE = "\u2013"
+"""Stands where there is no figure."""
+
+
+def number(value: float | None, *, digits: int = 4) -> str:
+    """A figure with sensible digits, thousands apart: 0.8312, 12.35, 17,389; a dash for none."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return NONE
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{value:,.0f}"
+    whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+    text = f"{value:,.{max(digits - whole, 1 if whole < 5 else 0)}f}"
+    if not whole and float(text) == 0:
+        return f"{value:.{digits - 1}g}"
+    return text
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage: 0.1234 is 12.3 %."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    percent = value * 100
+    return f"{percent:.0f} %" if percent in {0.0, 100.0} else f"{percent:.1f} %" if percent >= 0.05 else "< 0.1 %"
+
+
+def micros(value: float | None) -> str:
+    """A time given in microseconds, in the unit that reads best."""
+    if value is None:
+        return NONE
+    if value < 1_000:
+        return f"{value:.0f} µs"
+    return f"{value / 1_000:.3g} ms" if value < 1_000_000 else f"{value / 1_000_000:.3g} s"
+
+
+def seconds(value: float | None) -> str:
+    """A duration given in seconds: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if value is None:
+        return NONE
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 60:
+        return f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def when(value: datetime | None) -> str:
+    """A moment, in UTC and said so: 21 Nov 2026, 22:53 UTC."""
+    return value.astimezone(UTC).strftime("%d %b %Y, %H:%M UTC").lstrip("0") if value else NONE
+
+
+def ago(value: datetime | None, *, now: datetime) -> str:
+    """How long ago, roughly: just now, 5 min ago, 3 h ago, 12 d ago."""
+    if value is None:
+        return "never"
+    age_s = (now - value).total_seconds()
+    if age_s < 45:
+        return "just now"
+    for limit, unit, name in ((5_400, 60, "min"), (129_600, 3_600, "h"), (math.inf, 86_400, "d")):
+        if age_s < limit:
+            return f"{age_s / unit:.0f} {name} ago"
+    return when(value)
+
+
+METRICS = {
+    "rmse": "RMSE", "mae": "MAE", "r2": "R²", "auc": "AUC", "average_precision": "Average precision",
+    "log_loss": "Log loss", "brier": "Brier score", "accuracy": "Accuracy", "f1": "F1", "macro_f1": "Macro F1",
+    "bias": "Bias",
+}  # fmt: skip
+"""How the metrics are called on the page."""
+
+
+def metric(name: str) -> str:
+    """A metric's name on the page."""
+    return METRICS.get(name, name.replace("_", " "))
