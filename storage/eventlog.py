@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from storage.errors import EventLogUnwritable
 
 ID_PREFIX = b'{"id":"'
 """Every record of the log starts with its id, so that a scan by id needs no JSON decoding."""
+
+STAMP = "%Y%m%dT%H%M%S.%f"
+"""A segment's name begins with the time it was opened, UTC."""
 
 
 class EventWriter:
@@ -61,7 +65,7 @@ class EventWriter:
 
     def _open_segment(self) -> None:
         self.close()
-        stamp = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%dT%H%M%S.%f")
+        stamp = datetime.fromtimestamp(time.time(), UTC).strftime(STAMP)
         self._serial += 1
         path = self._directory / f"{stamp}-{os.getpid()}-{self._serial}.ndjson"
         try:
@@ -116,12 +120,33 @@ def tail(directory: Path, cursors: Mapping[str, int], *, max_bytes: int = 8 << 2
                     break
 
 
-def scan_ids(directory: Path, ids: Collection[bytes]) -> Iterator[bytes]:
-    """The records whose id is among ``ids``; reads every segment, decodes none of the others."""
+def scan_ids(directory: Path, ids: Collection[bytes], *, segments: Iterable[Path] | None = None) -> Iterator[bytes]:
+    """The records whose id is among ``ids``; reads the given segments, else every one, decodes none of the others."""
     wanted = frozenset(ids)
     head = len(ID_PREFIX)
-    for path in list_segments(directory):
+    for path in list_segments(directory) if segments is None else segments:
         with path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n") and line[head : line.find(b'"', head)] in wanted:
                     yield line[:-1]
+
+
+def segments_at(directory: Path, moments: Iterable[float], *, slack_s: float = 60.0) -> list[Path]:
+    """The segments that were being written at one of the moments, by their name and last change, oldest first.
+
+    Args:
+        directory: The segments of one kind.
+        moments: Seconds since 1970, UTC.
+        slack_s: How far clocks may have jumped.
+    """
+    times = sorted(moments)
+    return [path for path in list_segments(directory) if _was_open(path, times, slack_s)]
+
+
+def _was_open(path: Path, times: list[float], slack_s: float) -> bool:
+    try:
+        started = datetime.strptime(path.name.partition("-")[0], STAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return True
+    first = bisect_left(times, started - slack_s)
+    return first < len(times) and times[first] <= path.stat().st_mtime + slack_s

@@ -42,21 +42,25 @@ CREATE TABLE cursors (
 ) WITHOUT ROWID;
 CREATE TABLE feature_windows (
     model TEXT NOT NULL, version INTEGER NOT NULL, variant TEXT NOT NULL, hour INTEGER NOT NULL,
-    counts BLOB NOT NULL, PRIMARY KEY (model, version, variant, hour)
+    rows INTEGER NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (model, version, variant, hour)
 ) WITHOUT ROWID;
 CREATE TABLE service_windows (
     model TEXT NOT NULL, version INTEGER NOT NULL, minute INTEGER NOT NULL,
     counts BLOB NOT NULL, PRIMARY KEY (model, version, minute)
 ) WITHOUT ROWID;
 CREATE TABLE outcomes (
-    id TEXT PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, event_us INTEGER NOT NULL,
-    output TEXT NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL, arrived_us INTEGER NOT NULL,
-    revision INTEGER NOT NULL DEFAULT 1
+    id TEXT PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, variant TEXT NOT NULL,
+    event_us INTEGER NOT NULL, output TEXT NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL,
+    arrived_us INTEGER NOT NULL, revision INTEGER NOT NULL DEFAULT 1
 ) WITHOUT ROWID;
 CREATE INDEX outcomes_by_time ON outcomes (model, event_us);
 CREATE TABLE outcome_history (
     id TEXT NOT NULL, revision INTEGER NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL,
     arrived_us INTEGER NOT NULL, PRIMARY KEY (id, revision)
+) WITHOUT ROWID;
+CREATE TABLE outcome_days (
+    model TEXT NOT NULL, version INTEGER NOT NULL, variant TEXT NOT NULL, day INTEGER NOT NULL,
+    labelled INTEGER NOT NULL, PRIMARY KEY (model, version, variant, day)
 ) WITHOUT ROWID;
 CREATE TABLE faults (
     kind TEXT NOT NULL, day TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (kind, day)
@@ -66,6 +70,10 @@ CREATE TABLE alerts (
     message TEXT NOT NULL, opened_at TEXT NOT NULL, closed_at TEXT, acknowledged_by TEXT
 );
 CREATE UNIQUE INDEX one_open_alert_a_subject ON alerts (model, subject) WHERE closed_at IS NULL;
+CREATE TABLE standings (
+    model TEXT NOT NULL, subject TEXT NOT NULL, settled TEXT NOT NULL, last TEXT NOT NULL, day INTEGER NOT NULL,
+    PRIMARY KEY (model, subject)
+) WITHOUT ROWID;
 CREATE TABLE heartbeats (name TEXT PRIMARY KEY, at TEXT NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE users (
     name TEXT PRIMARY KEY, role TEXT NOT NULL, password_hash TEXT NOT NULL,

@@ -1,0 +1,110 @@
+"""The tables of alerts and of the states they follow from."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.statedb import from_text, to_text, transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAlert:
+    """A state that held for two windows in a row."""
+
+    model: str
+    subject: str
+    state: str
+    message: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertRow:
+    """An alert; open while ``closed_at`` is None."""
+
+    id: int
+    model: str
+    subject: str
+    state: str
+    message: str
+    opened_at: datetime
+    closed_at: datetime | None
+    acknowledged_by: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingRow:
+    """What is settled about a subject, what the newest judged window said, and which day that was (since 1970)."""
+
+    settled: str
+    last: str
+    day: int
+
+
+def open_alert(connection: sqlite3.Connection, new: NewAlert) -> None:
+    """Write an alert; a subject has at most one open one, so close the earlier first."""
+    connection.execute(
+        "INSERT INTO alerts (model, subject, state, message, opened_at) VALUES (?, ?, ?, ?, ?)",
+        (new.model, new.subject, new.state, new.message, to_text(new.opened_at)),
+    )
+
+
+def close_alert(connection: sqlite3.Connection, model: str, subject: str, at: datetime) -> bool:
+    """End a subject's open alert; False when there is none."""
+    closed = connection.execute(
+        "UPDATE alerts SET closed_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL",
+        (to_text(at), model, subject),
+    )
+    return closed.rowcount == 1
+
+
+def list_alerts(connection: sqlite3.Connection, *, open_only: bool = False, limit: int = 100) -> list[AlertRow]:
+    """Open alerts first, then the newest."""
+    rows = connection.execute(
+        "SELECT * FROM alerts WHERE closed_at IS NULL OR NOT ? ORDER BY closed_at IS NOT NULL, id DESC LIMIT ?",
+        (open_only, limit),
+    )
+    return [_alert(row) for row in rows]
+
+
+def find_alert(connection: sqlite3.Connection, alert_id: int) -> AlertRow | None:
+    """One alert, or None."""
+    row = connection.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
+    return None if row is None else _alert(row)
+
+
+def acknowledge_alert(connection: sqlite3.Connection, alert_id: int, who: str) -> bool:
+    """Note the first who has seen an alert; False when there is none or somebody was first."""
+    with transaction(connection):
+        noted = connection.execute(
+            "UPDATE alerts SET acknowledged_by = ? WHERE id = ? AND acknowledged_by IS NULL", (who, alert_id)
+        )
+    return noted.rowcount == 1
+
+
+def find_standing(connection: sqlite3.Connection, model: str, subject: str) -> StandingRow | None:
+    """What is known about a subject, or None before its first judged window."""
+    row = connection.execute(
+        "SELECT settled, last, day FROM standings WHERE model = ? AND subject = ?", (model, subject)
+    ).fetchone()
+    return None if row is None else StandingRow(settled=row["settled"], last=row["last"], day=int(row["day"]))
+
+
+def put_standing(connection: sqlite3.Connection, model: str, subject: str, standing: StandingRow) -> None:
+    """Write what is known about a subject."""
+    connection.execute(
+        "INSERT INTO standings (model, subject, settled, last, day) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET settled = excluded.settled, last = excluded.last, day = excluded.day",
+        (model, subject, standing.settled, standing.last, standing.day),
+    )
+
+
+def _alert(row: sqlite3.Row) -> AlertRow:
+    return AlertRow(
+        id=row["id"], model=row["model"], subject=row["subject"], state=row["state"], message=row["message"],
+        opened_at=from_text(row["opened_at"]),
+        closed_at=None if row["closed_at"] is None else from_text(row["closed_at"]),
+        acknowledged_by=row["acknowledged_by"],
+    )  # fmt: skip

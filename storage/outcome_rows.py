@@ -1,0 +1,119 @@
+"""The tables of labels that came: one outcome a prediction, and what each said before it was corrected."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A prediction and its truth; times are microseconds since 1970, UTC.
+
+    Attributes:
+        variant: champion, canary or shadow.
+        event_us: The prediction's event time.
+        output: The prediction's outputs, a JSON array.
+        label: The number or the class.
+        label_us: When the truth was known.
+        arrived_us: When it was told.
+    """
+
+    id: str
+    model: str
+    version: int
+    variant: str
+    event_us: int
+    output: str
+    label: str
+    label_us: int
+    arrived_us: int
+
+
+class Put(StrEnum):
+    """What writing an outcome did."""
+
+    NEW = "new"
+    REVISED = "revised"
+    SAME = "same"
+
+
+DAY_US = 86_400_000_000
+
+
+def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
+    """Write a label; another label for the same prediction replaces it, and the earlier one moves to the history."""
+    found = connection.execute(
+        "SELECT label, label_us, arrived_us, revision FROM outcomes WHERE id = ?", (outcome.id,)
+    ).fetchone()
+    if found is None:
+        _insert(connection, outcome)
+        return Put.NEW
+    if found["label"] == outcome.label and found["label_us"] == outcome.label_us:
+        return Put.SAME
+    connection.execute(
+        "INSERT INTO outcome_history (id, revision, label, label_us, arrived_us) VALUES (?, ?, ?, ?, ?)",
+        (outcome.id, found["revision"], found["label"], found["label_us"], found["arrived_us"]),
+    )
+    connection.execute(
+        "UPDATE outcomes SET label = ?, label_us = ?, arrived_us = ?, revision = revision + 1 WHERE id = ?",
+        (outcome.label, outcome.label_us, outcome.arrived_us, outcome.id),
+    )
+    return Put.REVISED
+
+
+def scan_outcomes(
+    connection: sqlite3.Connection, model: str, *, first_us: int, last_us: int, version: int | None = None
+) -> Iterator[Outcome]:
+    """Outcomes of a model's own traffic by event time, ``last_us`` excluded; of one version, or of all."""
+    rows = connection.execute(
+        "SELECT * FROM outcomes WHERE model = ? AND event_us >= ? AND event_us < ? AND variant <> 'shadow' "
+        "AND (? IS NULL OR version = ?) ORDER BY event_us",
+        (model, first_us, last_us, version, version),
+    )
+    for row in rows:
+        yield Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
+
+
+def labelled_by_day(
+    connection: sqlite3.Connection, model: str, *, first_day: int, last_day: int
+) -> dict[tuple[int, int], int]:
+    """``(day, version)`` to labelled predictions of its own traffic; days of event time since 1970."""
+    rows = connection.execute(
+        "SELECT day, version, SUM(labelled) AS labelled FROM outcome_days "
+        "WHERE model = ? AND variant <> 'shadow' AND day >= ? AND day < ? GROUP BY day, version",
+        (model, first_day, last_day),
+    )
+    return {(int(row["day"]), int(row["version"])): int(row["labelled"]) for row in rows}
+
+
+def newest_outcome_us(connection: sqlite3.Connection, model: str) -> int | None:
+    """The newest event time with a label, or None."""
+    row = connection.execute("SELECT MAX(event_us) AS newest FROM outcomes WHERE model = ?", (model,)).fetchone()
+    return None if row["newest"] is None else int(row["newest"])
+
+
+def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tuple[int, str]]:
+    """``(revision, label)`` of the earlier labels of a prediction, oldest first."""
+    rows = connection.execute(
+        "SELECT revision, label FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
+    )
+    return [(int(row["revision"]), str(row["label"])) for row in rows]
+
+
+def _insert(connection: sqlite3.Connection, outcome: Outcome) -> None:
+    connection.execute(
+        "INSERT INTO outcomes (id, model, version, variant, event_us, output, label, label_us, arrived_us) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            outcome.id, outcome.model, outcome.version, outcome.variant, outcome.event_us, outcome.output,
+            outcome.label, outcome.label_us, outcome.arrived_us,
+        ),
+    )  # fmt: skip
+    connection.execute(
+        "INSERT INTO outcome_days (model, version, variant, day, labelled) VALUES (?, ?, ?, ?, 1) "
+        "ON CONFLICT DO UPDATE SET labelled = labelled + 1",
+        (outcome.model, outcome.version, outcome.variant, outcome.event_us // DAY_US),
+    )

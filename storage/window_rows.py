@@ -1,0 +1,194 @@
+"""The tables of the watch loop: windows, the cursors they were counted up to, faults and heartbeats.
+
+A window's counts are bytes to this module. Writers call these inside one ``transaction``: windows and cursors are
+written together, so that every event is counted exactly once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.statedb import from_text, to_text, transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureKey:
+    """One hour of event time of one model, version and variant; ``hour`` counts from 1970, UTC."""
+
+    model: str
+    version: int
+    variant: str
+    hour: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceKey:
+    """One minute of arrival of one model and version; ``minute`` counts from 1970, UTC."""
+
+    model: str
+    version: int
+    minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """When a loop last finished a look, and what it said about it."""
+
+    at: datetime
+    detail: str
+
+
+def read_cursors(connection: sqlite3.Connection, kind: str) -> dict[str, int]:
+    """Segment to the byte up to which it was counted."""
+    rows = connection.execute("SELECT segment, offset FROM cursors WHERE kind = ?", (kind,))
+    return {row["segment"]: int(row["offset"]) for row in rows}
+
+
+def advance_cursor(connection: sqlite3.Connection, kind: str, segment: str, *, start: int, end: int) -> bool:
+    """Move a cursor from ``start`` to ``end``; False, and nothing changed, when it was not at ``start``."""
+    if start == 0:
+        moved = connection.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?, ?)", (kind, segment, end))
+    else:
+        moved = connection.execute(
+            "UPDATE cursors SET offset = ? WHERE kind = ? AND segment = ? AND offset = ?", (end, kind, segment, start)
+        )
+    return moved.rowcount == 1
+
+
+def find_feature_window(connection: sqlite3.Connection, key: FeatureKey) -> bytes | None:
+    """A window's counts, or None before the first event of that hour."""
+    row = connection.execute(
+        "SELECT counts FROM feature_windows WHERE model = ? AND version = ? AND variant = ? AND hour = ?",
+        (key.model, key.version, key.variant, key.hour),
+    ).fetchone()
+    return None if row is None else bytes(row["counts"])
+
+
+def put_feature_window(connection: sqlite3.Connection, key: FeatureKey, *, rows: int, counts: bytes) -> None:
+    """Write a window's counts and its number of predictions in place of the earlier ones."""
+    connection.execute(
+        "INSERT INTO feature_windows (model, version, variant, hour, rows, counts) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET rows = excluded.rows, counts = excluded.counts",
+        (key.model, key.version, key.variant, key.hour, rows, counts),
+    )
+
+
+def scan_feature_windows(
+    connection: sqlite3.Connection, model: str, version: int, *, first_hour: int, last_hour: int
+) -> Iterator[bytes]:
+    """Counts of a version's own traffic (champion and canary) from ``first_hour`` up to but not including the last."""
+    rows = connection.execute(
+        "SELECT counts FROM feature_windows WHERE model = ? AND version = ? AND variant <> 'shadow' "
+        "AND hour >= ? AND hour < ?",
+        (model, version, first_hour, last_hour),
+    )
+    return (bytes(row["counts"]) for row in rows)
+
+
+def newest_hours(connection: sqlite3.Connection, model: str) -> dict[int, int]:
+    """Version to the newest event hour of its own traffic; versions without any are left out."""
+    rows = connection.execute(
+        "SELECT version, MAX(hour) AS hour FROM feature_windows WHERE model = ? AND variant <> 'shadow' "
+        "GROUP BY version",
+        (model,),
+    )
+    return {int(row["version"]): int(row["hour"]) for row in rows}
+
+
+def watched_models(connection: sqlite3.Connection) -> list[str]:
+    """Every model that ever had an event."""
+    return [row["model"] for row in connection.execute("SELECT DISTINCT model FROM feature_windows ORDER BY model")]
+
+
+def predictions_by_bucket(
+    connection: sqlite3.Connection, model: str, *, first_hour: int, last_hour: int, bucket_hours: int
+) -> dict[tuple[int, int], int]:
+    """``(bucket, version)`` to predictions of its own traffic; a bucket is ``hour // bucket_hours``."""
+    rows = connection.execute(
+        "SELECT hour / ? AS bucket, version, SUM(rows) AS predicted FROM feature_windows "
+        "WHERE model = ? AND variant <> 'shadow' AND hour >= ? AND hour < ? GROUP BY 1, 2",
+        (bucket_hours, model, first_hour, last_hour),
+    )
+    return {(int(row["bucket"]), int(row["version"])): int(row["predicted"]) for row in rows}
+
+
+def next_days(connection: sqlite3.Connection, model: str, *, after: int, before: int, limit: int) -> list[int]:
+    """Days since 1970 with events, ascending, both ends excluded."""
+    rows = connection.execute(
+        "SELECT DISTINCT hour / 24 AS day FROM feature_windows WHERE model = ? AND variant <> 'shadow' "
+        "AND hour >= ? AND hour < ? ORDER BY day LIMIT ?",
+        (model, (after + 1) * 24, before * 24, limit),
+    )
+    return [int(row["day"]) for row in rows]
+
+
+def find_service_window(connection: sqlite3.Connection, key: ServiceKey) -> bytes | None:
+    """A minute's counts, or None before its first request."""
+    row = connection.execute(
+        "SELECT counts FROM service_windows WHERE model = ? AND version = ? AND minute = ?",
+        (key.model, key.version, key.minute),
+    ).fetchone()
+    return None if row is None else bytes(row["counts"])
+
+
+def put_service_window(connection: sqlite3.Connection, key: ServiceKey, counts: bytes) -> None:
+    """Write a minute's counts in place of the earlier ones."""
+    connection.execute(
+        "INSERT INTO service_windows (model, version, minute, counts) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET counts = excluded.counts",
+        (key.model, key.version, key.minute, counts),
+    )
+
+
+def scan_service_windows(
+    connection: sqlite3.Connection, model: str, *, first_minute: int, last_minute: int
+) -> Iterator[tuple[ServiceKey, bytes]]:
+    """A model's minutes of every version, from the first up to but not including the last."""
+    rows = connection.execute(
+        "SELECT version, minute, counts FROM service_windows WHERE model = ? AND minute >= ? AND minute < ? "
+        "ORDER BY minute, version",
+        (model, first_minute, last_minute),
+    )
+    for row in rows:
+        key = ServiceKey(model=model, version=int(row["version"]), minute=int(row["minute"]))
+        yield key, bytes(row["counts"])
+
+
+def newest_minute(connection: sqlite3.Connection, model: str) -> int | None:
+    """The newest minute a request of that model arrived in, or None."""
+    row = connection.execute("SELECT MAX(minute) AS minute FROM service_windows WHERE model = ?", (model,)).fetchone()
+    return None if row["minute"] is None else int(row["minute"])
+
+
+def add_faults(connection: sqlite3.Connection, day: str, faults: Mapping[str, int]) -> None:
+    """Add to the day's count of each kind of fault; ``day`` as YYYY-MM-DD."""
+    connection.executemany(
+        "INSERT INTO faults (kind, day, count) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        [(kind, day, count) for kind, count in faults.items() if count],
+    )
+
+
+def fault_totals(connection: sqlite3.Connection) -> dict[str, int]:
+    """Kind of fault to its count since the beginning."""
+    rows = connection.execute("SELECT kind, SUM(count) AS total FROM faults GROUP BY kind ORDER BY kind")
+    return {row["kind"]: int(row["total"]) for row in rows}
+
+
+def put_heartbeat(connection: sqlite3.Connection, name: str, heartbeat: Heartbeat) -> None:
+    """Note that a loop finished a look."""
+    with transaction(connection):
+        connection.execute(
+            "INSERT INTO heartbeats (name, at, detail) VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET at = excluded.at, detail = excluded.detail",
+            (name, to_text(heartbeat.at), heartbeat.detail),
+        )
+
+
+def find_heartbeat(connection: sqlite3.Connection, name: str) -> Heartbeat | None:
+    """The newest heartbeat of a loop, or None when it never ran."""
+    row = connection.execute("SELECT at, detail FROM heartbeats WHERE name = ?", (name,)).fetchone()
+    return None if row is None else Heartbeat(at=from_text(row["at"]), detail=row["detail"])
