@@ -147,8 +147,7 @@ class RowEncoder:
             for column in schema.columns
         ]
         self._may_be_null = tuple(column.had_nulls for column in schema.columns)
-        self.plain = all(column.kind is Kind.NUMBER for column in schema.columns)
-        """Every column is a number: a row is its own encoding."""
+        self._plain = all(column.kind is Kind.NUMBER for column in schema.columns)
 
     def encode(self, rows: Sequence[Mapping[str, object]]) -> EncodedRows:
         """Encode rows by column name.
@@ -175,19 +174,48 @@ class RowEncoder:
                 flags[index] = odd
         return EncodedRows(matrix=matrix, unseen=unseen, flags=flags)
 
-    def encode_numbers(self, rows: Sequence[Sequence[float | None]]) -> EncodedRows:
-        """Encode rows whose values are finite numbers or None already, in model order; for ``plain`` schemas alone."""
+    def encode_typed(self, rows: Sequence[tuple[object, ...]]) -> EncodedRows:
+        """Encode rows whose values have the right JSON types already, in model order; the same as ``encode``.
+
+        Args:
+            rows: A value a column: float for a number, bool for a boolean, str (or int, where the levels came from
+                whole numbers) for a category, str for a datetime, or None.
+
+        Raises:
+            BadRow: A text is not a date and time.
+        """
         width = len(self._readers)
+        unseen: list[tuple[int, int, str]] = []
         flags: dict[int, list[str]] = {}
-        if any(None in row for row in rows):
-            for index, row in enumerate(rows):
-                if odd := [f"null:{self._readers[at][0].name}" for at in self._odd_nulls(row)]:
-                    flags[index] = odd
-            matrix = np.array(rows, dtype=np.float64).reshape(len(rows), width)
-        else:
-            flat: chain[float] = chain.from_iterable(rows)  # type: ignore[arg-type]  # no None is left
+        if self._plain and not any(None in row for row in rows):
+            flat: chain[float] = chain.from_iterable(rows)  # type: ignore[arg-type]  # numbers alone are left
             matrix = np.fromiter(flat, dtype=np.float64, count=len(rows) * width).reshape(len(rows), width)
-        return EncodedRows(matrix=matrix, unseen=[], flags=flags)
+        else:
+            matrix = np.empty((len(rows), width), dtype=np.float64)
+            for index, row in enumerate(rows):
+                matrix[index], odd = self.encode_one(row, unseen, index=index)
+                if odd:
+                    flags[index] = odd
+        return EncodedRows(matrix=matrix, unseen=unseen, flags=flags)
+
+    def encode_one(
+        self, row: tuple[object, ...], unseen: list[tuple[int, int, str]], *, index: int = 0
+    ) -> tuple[Sequence[float], list[str]]:
+        """Encode one row as ``encode_typed`` does, without a matrix.
+
+        Args:
+            row: As for ``encode_typed``.
+            unseen: Categories that training never saw are added here.
+            index: The row's place in its request.
+
+        Returns:
+            A float a column, and the row's flags.
+        """
+        if self._plain and None not in row:
+            return row, []  # type: ignore[return-value]  # numbers alone: a row is its own encoding
+        odd: list[str] = []
+        codes = [self._read_cell(value, index, at, odd=odd, unseen=unseen) for at, value in enumerate(row)]
+        return codes, odd
 
     def encode_matrix(self, matrix: NDArray[np.float64]) -> EncodedRows:
         """Take a matrix in model order as it is, after checking it; for schemas without category and datetime columns.
@@ -217,9 +245,6 @@ class RowEncoder:
                 flags.setdefault(row, []).append(f"null:{self._readers[position][0].name}")
         return EncodedRows(matrix=matrix, unseen=[], flags=flags)
 
-    def _odd_nulls(self, row: Sequence[float | None]) -> list[int]:
-        return [at for at, value in enumerate(row) if value is None and not self._may_be_null[at]]
-
     def _encode_cell(
         self,
         row: Mapping[str, object],
@@ -229,11 +254,17 @@ class RowEncoder:
         odd: list[str],
         unseen: list[tuple[int, int, str]],
     ) -> float:
-        column, read = self._readers[position]
+        column = self._readers[position][0]
         try:
             value = row[column.name]
         except KeyError:
             raise self._refuse(column, index, "the field is missing") from None
+        return self._read_cell(value, index, position, odd=odd, unseen=unseen)
+
+    def _read_cell(
+        self, value: object, index: int, position: int, *, odd: list[str], unseen: list[tuple[int, int, str]]
+    ) -> float:
+        column, read = self._readers[position]
         if value is None:
             if not column.had_nulls:
                 odd.append(f"null:{column.name}")

@@ -1,0 +1,181 @@
+"""The inference API as a Litestar application: the composition root of one serving process.
+
+All paths go through one bare ASGI handler (`@asgi`): Litestar's parameter injection, which costs more than a prediction
+does, stays out of the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from litestar import Litestar, Request, asgi
+from litestar.exceptions import HTTPException
+from litestar.response import Response
+from litestar.types import Receive, Scope, Send
+
+from appliance import __version__
+from appliance.api.inference.config import ApiConfig
+from appliance.api.inference.errors import BadField, NoSuchRoute
+from appliance.api.inference.exchange import Desk, Endpoint, Handler, Refuse, find_request_id, new_request_id
+from appliance.api.inference.exposition import Exposition
+from appliance.api.inference.health import Health
+from appliance.api.inference.keys import LABEL, PREDICT, READ, KeyRing
+from appliance.api.inference.native import Native
+from appliance.api.inference.paths import PathTable
+from appliance.api.inference.problems import native_problem, v2_error
+from appliance.errors import BadSetting
+from appliance.serving.capture import Capture
+from appliance.serving.counts import Counts
+from appliance.serving.router import Router
+from appliance.serving.scoring import Scorer
+
+POLL_S = 0.2
+"""Seconds between looks at deployments.json and the key table."""
+
+FLUSH_S = 2.0
+"""Seconds between records of what was refused."""
+
+_ANY_SCOPE = frozenset({PREDICT, LABEL, READ})
+log = logging.getLogger("appliance.api")
+
+
+def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
+    """Build the application of one worker.
+
+    Args:
+        config: What this process was told.
+        worker: Which of the equal workers it is, from 0.
+
+    Raises:
+        StateUnwritable: The state database cannot be opened.
+        StaleSchema: It has another schema than this program.
+        BadSetting: The state directory was not prepared.
+    """
+    layout = config.layout
+    router = Router(layout)
+    capture = Capture(layout)
+    counts = Counts(layout.run / "api-counts", worker)
+    desk = Desk(
+        keys=KeyRing(layout), capture=capture, counts=counts, max_body_bytes=config.max_body_bytes,
+        pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
+    )  # fmt: skip
+    paths = PathTable(_endpoints(config, router, desk))
+
+    @asgi("/", is_mount=True, copy_scope=False)
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        try:
+            match = paths.find(path)
+        except NoSuchRoute as exc:
+            await desk.turn_away(_dialect_of(path), scope, send, exc)
+            return
+        await desk.serve(match.endpoint, scope, receive, send, match.params)
+
+    return Litestar(
+        route_handlers=[handle],
+        lifespan=[lambda _: _lifespan(desk, router)],
+        exception_handlers={HTTPException: _refuse_unrouted},
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _endpoints(config: ApiConfig, router: Router, desk: Desk) -> dict[str, Endpoint]:
+    """Every path of every dialect."""
+    native = Native(router, Scorer(secret=_read_secret(config), threads=_cores()))
+    health = Health(router, desk.capture)
+    exposition = Exposition(router, desk.capture, desk.counts, workers=config.workers, version=__version__)
+
+    def endpoint(scopes: frozenset[str] | None, **methods: Handler) -> Endpoint:
+        return Endpoint(methods=methods, refuse=native_problem, scopes=scopes)
+
+    return {
+        "/models/{model}/predict": endpoint(frozenset({PREDICT}), POST=native.predict),
+        "/models/{model}/labels": endpoint(frozenset({LABEL}), POST=native.label),
+        "/models": endpoint(_ANY_SCOPE, GET=native.list_models),
+        "/models/{model}": endpoint(_ANY_SCOPE, GET=native.show_model),
+        "/health/live": endpoint(None, GET=health.live),
+        "/health/ready": endpoint(None, GET=health.ready),
+        "/metrics": endpoint(frozenset({READ}), GET=exposition.scrape),
+    }
+
+
+def _dialect_of(path: str) -> Refuse:
+    """How the dialect that a path belongs to writes an error down."""
+    return v2_error if path.strip("/").split("/")[0] == "v2" else native_problem
+
+
+@asynccontextmanager
+async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
+    """Load what is deployed, then follow changes until the end; what was refused is recorded last."""
+    await asyncio.to_thread(router.poll)
+    _create_series(desk.counts, router)
+    ticker = asyncio.create_task(_tick(desk, router))
+    try:
+        yield
+    finally:
+        ticker.cancel()
+        with suppress(asyncio.CancelledError):
+            await ticker
+        desk.pool.shutdown()
+        desk.capture.close()
+        desk.keys.close()
+
+
+async def _tick(desk: Desk, router: Router) -> None:
+    loop = asyncio.get_running_loop()
+    flushed_at = loop.time()
+    while True:
+        await asyncio.sleep(POLL_S)
+        desk.keys.refresh()
+        if router.has_changed():
+            await asyncio.to_thread(router.poll)
+            _create_series(desk.counts, router)
+            for route in router.current.routes.values():
+                if route.refused:
+                    log.error("model %s: %s", route.name, route.refused)
+        if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
+            flushed_at = loop.time()
+            desk.capture.flush()
+
+
+def _create_series(counts: Counts, router: Router) -> None:
+    """Every series exists before its first request, so that a rate over it is right from the start."""
+    counts.series("", 0)
+    for route in router.current.routes.values():
+        if route.champion:
+            counts.series(route.name, route.champion.version)
+
+
+def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses, such as a malformed Host header, in the shape of the path's dialect."""
+    answer_id = find_request_id(list(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
+    refusal = _dialect_of(request.scope["path"])(
+        BadField(field="headers", found=exc.detail, accepted="an HTTP request with a valid Host header"), answer_id
+    )
+    return Response(
+        refusal.body, status_code=400, media_type=refusal.content_type.decode(), headers={"x-request-id": answer_id}
+    )
+
+
+def _read_secret(config: ApiConfig) -> bytes:
+    try:
+        secret = config.layout.secret.read_bytes()
+    except OSError as exc:
+        raise BadSetting(
+            f"cannot read {config.layout.secret}: {exc.strerror}; the state is not prepared: run 'appliance up'"
+        ) from exc
+    if len(secret) < 32:
+        raise BadSetting(f"{config.layout.secret} has {len(secret)} bytes, 32 are needed; restore it from a backup")
+    return secret
+
+
+def _cores() -> int:
+    return max(1, len(os.sched_getaffinity(0)))

@@ -1,0 +1,74 @@
+"""The settings that the inference API needs, read without pydantic: its import alone would cost a third of the memory.
+
+Names, defaults and bounds are those of ``appliance.settings``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import BadSetting
+from storage.layout import Layout
+
+CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+_PREFIX = "APPLIANCE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """What one inference API process was told.
+
+    Attributes:
+        layout: The state.
+        listen: Address to bind, when no socket was inherited.
+        port: Port to bind; 0 picks a free one.
+        workers: Equal processes on one socket.
+        max_body_bytes: Larger bodies are refused.
+    """
+
+    layout: Layout
+    listen: str
+    port: int
+    workers: int
+    max_body_bytes: int
+
+
+def read_config(environment: Mapping[str, str]) -> ApiConfig:
+    """Read the settings: environment over the file that APPLIANCE_CONFIG names, over the defaults.
+
+    Raises:
+        BadSetting: A value is not what is accepted, or the file cannot be read.
+    """
+    values = {name.upper(): value for name, value in _read_file(environment.get(CONFIG_VARIABLE)).items()}
+    values |= {name.removeprefix(_PREFIX): value for name, value in environment.items() if name.startswith(_PREFIX)}
+    return ApiConfig(
+        layout=Layout(root=Path(str(values.get("STATE", "/var/lib/appliance")))),
+        listen=str(values.get("LISTEN", "127.0.0.1")),
+        port=_number(values, "API_PORT", 8000, 1, 65535),
+        workers=_number(values, "API_WORKERS", 1, 1, 64),
+        max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
+    )
+
+
+def _read_file(path: str | None) -> dict[str, object]:
+    if not path:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise BadSetting(f"settings file {path}: {exc}") from exc
+
+
+def _number(values: Mapping[str, object], name: str, default: int, low: int, high: int | None) -> int:
+    value = values.get(name, default)
+    accepted = f"a whole number from {low}" + (f" to {high}" if high else " on")
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise BadSetting(f"setting {name.lower()} is {value!r}; accepted: {accepted}") from None
+    if number < low or (high is not None and number > high):
+        raise BadSetting(f"setting {name.lower()} is {number}; accepted: {accepted}")
+    return number

@@ -1,0 +1,245 @@
+"""One request and its answer: key, body, handler, event, answer, in that order; the same for every dialect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from appliance.api.inference.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientGone,
+    MethodNotAllowed,
+)
+from appliance.api.inference.keys import KeyRing
+from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
+from appliance.prediction_ids import issue, request_id
+from appliance.serving.capture import Capture
+from appliance.serving.counts import Counts
+
+Headers = list[tuple[bytes, bytes]]
+Receive = Callable[[], Any]
+Send = Callable[[Any], Any]
+
+OFFLOAD_BYTES = 32 << 10
+"""Bodies from this size on are decoded, scored and answered in another thread, so that small ones need not wait."""
+
+BODY_TIMEOUT_S = 30.0
+"""A body that has not arrived by then is refused."""
+
+_ID_HEADERS = (b"x-request-id", b"ce-id", b"seldon-puid", b"x-amzn-sagemaker-inference-id")
+_MAX_ID_LENGTH = 200
+_UNKNOWN_MODEL = ("", 0)
+
+log = logging.getLogger("appliance.api")
+
+
+class Call:
+    """A request on its way through; made once, read by the handler.
+
+    Attributes:
+        started_ns: ``time.perf_counter_ns`` when it reached us.
+        at_us: Arrival, microseconds since 1970.
+        params: Path parameters.
+        headers: Names in lower case.
+        body: All of it.
+        given_id: The caller's own request id from the headers, or empty.
+        subject: Model and version that the request turned out to be about; who a refusal is counted for.
+    """
+
+    __slots__ = ("at_us", "body", "given_id", "headers", "method", "params", "started_ns", "subject")
+
+    def __init__(self, scope: Mapping[str, Any], params: Mapping[str, str]) -> None:
+        self.started_ns = time.perf_counter_ns()
+        self.at_us = time.time_ns() // 1000
+        self.params = params
+        self.headers: Headers = scope["headers"]
+        self.method: str = scope["method"]
+        self.given_id = find_request_id(self.headers)
+        self.body = b""
+        self.subject = _UNKNOWN_MODEL
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a handler gives back.
+
+    Attributes:
+        request_id: Echoed as ``X-Request-Id``.
+        prediction: The event that must be in the log before this answer leaves, or None.
+        labels: Label events, likewise; all or none are written.
+        rows: Predictions in the answer.
+        unseen: Cells with categories that training never saw.
+        us: Microseconds that the event says the request took.
+    """
+
+    body: bytes
+    request_id: str
+    status: int = 200
+    content_type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    prediction: bytes | None = None
+    labels: list[bytes] | None = None
+    rows: int = 0
+    unseen: int = 0
+    us: int = 0
+
+
+Handler = Callable[[Call], Answer]
+
+
+class Refuse(Protocol):
+    """How a dialect writes an error down."""
+
+    def __call__(self, exc: Exception, request_id: str, /) -> Refusal:
+        """The answer to a request that failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One path of one dialect.
+
+    Attributes:
+        methods: HTTP method to what answers it.
+        scopes: Of which a key must have one; None: open to all.
+    """
+
+    methods: Mapping[str, Handler]
+    refuse: Refuse
+    scopes: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where requests are served: what every exchange of this process needs.
+
+    Attributes:
+        pool: Threads for large requests.
+    """
+
+    keys: KeyRing
+    capture: Capture
+    counts: Counts
+    pool: Executor
+    max_body_bytes: int
+
+    async def serve(
+        self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
+    ) -> None:
+        """Answer one request; an event is in the log before its answer leaves."""
+        call = Call(scope, params)
+        try:
+            handler = endpoint.methods.get(call.method)
+            if handler is None:
+                raise MethodNotAllowed(call.method, tuple(endpoint.methods))
+            if endpoint.scopes is not None:
+                self.keys.check(call.headers, endpoint.scopes)
+            if call.method == "POST":
+                call.body = await read_body(call.headers, receive, self.max_body_bytes)
+            if len(call.body) < OFFLOAD_BYTES:
+                answer = handler(call)
+            else:
+                answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
+            if answer.prediction is not None:
+                self.capture.append_prediction(answer.prediction)
+                self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
+            elif answer.labels:
+                self.capture.append_labels(answer.labels)
+        except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
+            answer = self._refuse(endpoint.refuse, call, exc)
+        await _send(send, answer)
+
+    async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
+        """Answer a request that no endpoint is for."""
+        await _send(send, self._refuse(refuse, Call(scope, {}), exc))
+
+    def _refuse(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
+        answer_id = call.given_id or new_request_id(call.at_us)
+        refusal = refuse(exc, answer_id)
+        if kind_of(exc) is INTERNAL:
+            log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
+        self.counts.series(*call.subject).count_status(refusal.status)
+        self.capture.count_refused(*call.subject, refusal.status)
+        return Answer(
+            body=refusal.body, request_id=answer_id, status=refusal.status, content_type=refusal.content_type,
+            headers=refusal.headers,
+        )  # fmt: skip
+
+
+def find_request_id(headers: Headers) -> str:
+    """The caller's own id from the headers, the first that is given in the order of precedence; else empty.
+
+    One that is not plain ASCII, or is longer than 200 characters, counts as not given.
+    """
+    found = {name: value for name, value in headers if name in _ID_HEADERS}
+    for name in _ID_HEADERS if found else ():
+        value = found.get(name, b"")
+        if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and value.decode().isprintable():
+            return value.decode()
+    return ""
+
+
+def new_request_id(at_us: int) -> str:
+    """A UUIDv7."""
+    return request_id(issue(b"", "", at_us, 0))
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
+    """The whole body.
+
+    Raises:
+        BodyTooLarge: It says so, or turns out so; what is left of it is not kept.
+        BodyTooSlow: It did not arrive within ``BODY_TIMEOUT_S``.
+        ClientGone: The caller hung up before its end.
+    """
+    for name, value in headers:
+        if name == b"content-length" and int(value) > limit:
+            raise BodyTooLarge(f"the body has {int(value)} bytes; accepted: at most {limit} (setting max_body_bytes)")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                return _checked(message["body"], limit)
+            return await _read_parts(message, receive, limit)
+    except TimeoutError:
+        raise BodyTooSlow(
+            f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s; send it faster, or in parts"
+        ) from None
+
+
+async def _read_parts(message: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
+    body = bytearray()
+    while message["type"] == "http.request":
+        body += message["body"]
+        _checked(body, limit)
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
+    raise ClientGone("the caller hung up before the body's end")
+
+
+def _checked(body: Any, limit: int) -> bytes:
+    if len(body) > limit:
+        raise BodyTooLarge(f"the body has more than {limit} bytes (setting max_body_bytes)")
+    return body  # type: ignore[no-any-return]
+
+
+async def _send(send: Send, answer: Answer) -> None:
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [
+                (b"content-type", answer.content_type),
+                (b"content-length", b"%d" % len(answer.body)),
+                (b"x-request-id", answer.request_id.encode()),
+                *answer.headers,
+            ],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,110 @@
+"""API keys as the serving process sees them: looked up once in the state database, then remembered until it changes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from hashlib import sha256
+
+from appliance.api.inference.errors import NoKey, WrongScope
+from appliance.errors import NotReady
+from storage.errors import StateUnwritable
+from storage.key_rows import find_key_by_hash
+from storage.layout import Layout
+from storage.statedb import connect
+
+PREDICT = "predict"
+LABEL = "label"
+READ = "read"
+ADMIN = "admin"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class KeyRing:
+    """Checks the key of each request; used from one thread.
+
+    A key made a moment ago opens at once, since an unknown one is looked up; a revoked one stops opening with the next
+    ``refresh``.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        """Open the state database.
+
+        Raises:
+            StateUnwritable: It cannot be opened.
+            StaleSchema: It has another schema than this program.
+        """
+        self._path = layout.database
+        self._known: dict[bytes, frozenset[str]] = {}
+        self._seen = 0
+        self._open()
+
+    def check(self, headers: Headers, accepted: frozenset[str]) -> None:
+        """Let a request pass.
+
+        Args:
+            headers: Of the request, names in lower case.
+            accepted: Scopes of which the key must have one; admin opens everything.
+
+        Raises:
+            NoKey: No key was sent, or no good key is that.
+            WrongScope: The key has none of the scopes.
+            NotReady: The key cannot be checked, since the state database cannot be read.
+        """
+        key = _find_key(headers)
+        if key is None:
+            raise NoKey("send an API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'")
+        digest = sha256(key).digest()
+        scopes = self._known.get(digest) or self._look_up(digest)
+        if accepted.isdisjoint(scopes) and ADMIN not in scopes:
+            raise WrongScope(
+                f"this key has the scope {','.join(sorted(scopes))}; needed: {' or '.join(sorted(accepted))}"
+            )
+
+    def refresh(self) -> None:
+        """Forget what was remembered if the database changed since; costs two system calls when it did not."""
+        try:
+            if os.stat(self._path).st_ino != self._inode:  # noqa: PTH116  (five times a second)
+                self._connection.close()
+                self._open()
+            changed = self._data_version()
+        except (OSError, sqlite3.Error, StateUnwritable):
+            self._known.clear()  # each request now asks the database, and is told when it cannot be read
+            return
+        if changed != self._seen:
+            self._seen = changed
+            self._known.clear()
+
+    def close(self) -> None:
+        """Close the state database."""
+        self._connection.close()
+
+    def _open(self) -> None:
+        self._connection = connect(self._path, read_only=True)
+        self._inode = self._path.stat().st_ino
+        self._seen = self._data_version()
+        self._known.clear()
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def _look_up(self, digest: bytes) -> frozenset[str]:
+        try:
+            row = find_key_by_hash(self._connection, digest)
+        except sqlite3.Error as exc:
+            raise NotReady(f"API keys cannot be checked, {self._path} cannot be read: {exc}") from exc
+        if row is None:
+            raise NoKey("this API key opens nothing: it was mistyped, revoked, or made on another appliance")
+        scopes = frozenset(part.strip() for part in row.scope.split(","))
+        self._known[digest] = scopes
+        return scopes
+
+
+def _find_key(headers: Headers) -> bytes | None:
+    for name, value in headers:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return value[7:].strip()
+        if name == b"x-api-key":
+            return value.strip()
+    return None

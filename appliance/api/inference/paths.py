@@ -1,0 +1,67 @@
+"""Which endpoint answers a path.
+
+Litestar 2.25 cannot route an ASGI handler whose path has parameters (it looks them up by HTTP method and finds none),
+so one mounted handler asks this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from appliance.api.inference.errors import NoSuchRoute
+from appliance.api.inference.exchange import Endpoint
+
+_MAX_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """An endpoint and the path's parameters."""
+
+    endpoint: Endpoint
+    params: Mapping[str, str]
+
+
+class PathTable:
+    """Templates such as ``/models/{model}/predict`` and their endpoints."""
+
+    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+        self._templates = [(_segments(template), endpoint) for template, endpoint in endpoints.items()]
+        self._remembered: dict[str, Match] = {}
+
+    def find(self, path: str) -> Match:
+        """The endpoint of a path; slashes at either end do not matter.
+
+        Raises:
+            NoSuchRoute: No template fits.
+        """
+        return self._remembered.get(path) or self._match(path)
+
+    def _match(self, path: str) -> Match:
+        segments = _segments(path)
+        for template, endpoint in self._templates:
+            params = _fit(template, segments)
+            if params is not None:
+                if len(self._remembered) >= _MAX_REMEMBERED:
+                    self._remembered.clear()
+                match = self._remembered[path] = Match(endpoint=endpoint, params=params)
+                return match
+        raise NoSuchRoute(f"there is nothing at {path.strip('/')[:200]!r}; what there is stands at /docs")
+
+
+def _segments(path: str) -> list[str]:
+    return path.strip("/").split("/")
+
+
+def _fit(template: list[str], segments: list[str]) -> dict[str, str] | None:
+    """The parameters, when the template fits."""
+    if len(template) != len(segments):
+        return None
+    params = {}
+    for wanted, found in zip(template, segments, strict=True):
+        if wanted.startswith("{"):
+            params[wanted[1:-1]] = found
+        elif wanted != found:
+            return None
+    return params

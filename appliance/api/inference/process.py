@@ -1,0 +1,179 @@
+"""The inference API as a process: its socket, its workers, its end. ``python -m appliance.api.inference.process``."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from appliance.api.inference.config import ApiConfig, read_config
+from appliance.errors import ApplianceError, BadSetting
+from storage.errors import StorageError
+
+DRAIN_S = 25
+"""Seconds that requests in flight get after SIGTERM; systemd sends SIGKILL after 30."""
+
+RESPAWN_S = 0.5
+"""Pause before a worker that died is started again."""
+
+_FIRST_INHERITED_FD = 3
+_SLOT = "APPLIANCE_WORKER_SLOT"
+_WORKER_FD = "APPLIANCE_WORKER_FD"
+log = logging.getLogger("appliance.api")
+
+
+def main() -> None:
+    """Serve until SIGTERM; exit code 1 with a sentence on stderr when that cannot even begin."""
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    try:
+        run(read_config(os.environ))
+    except (ApplianceError, StorageError) as exc:
+        sys.stderr.write(f"appliance api: {exc}\n")
+        sys.exit(1)
+
+
+def run(config: ApiConfig) -> None:
+    """Serve on the inherited socket, or on one bound here, with as many workers as the settings say.
+
+    Raises:
+        BadSetting: The port is taken, or the state is not prepared.
+        StorageError: The state cannot be opened.
+    """
+    if fd := os.environ.get(_WORKER_FD):
+        _serve(config, socket.socket(fileno=int(fd)), int(os.environ[_SLOT]))
+        return
+    listener = open_listener(config)
+    _wipe_counts(config)
+    if config.workers == 1:
+        _serve(config, listener, 0)
+    else:
+        _Workers(config.workers, listener).run()
+
+
+def open_listener(config: ApiConfig) -> socket.socket:
+    """Take systemd's socket when it gave one (``LISTEN_FDS``), else bind the settings' address.
+
+    TCP_NODELAY is set on it, which the connections accepted from it inherit: without, each answer waits for the
+    caller's delayed acknowledgement, 40 ms.
+
+    Raises:
+        BadSetting: The address cannot be bound; says who holds the port.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS", "0") != "0":
+        listener = socket.socket(fileno=_FIRST_INHERITED_FD)
+    else:
+        family = socket.AF_INET6 if ":" in config.listen else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((config.listen, config.port))
+            listener.listen(2048)
+        except OSError as exc:
+            listener.close()
+            raise BadSetting(_explain_bind(config, exc)) from exc
+    if listener.family in {socket.AF_INET, socket.AF_INET6}:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _explain_bind(config: ApiConfig, exc: OSError) -> str:
+    where = f"{config.listen}:{config.port}"
+    if exc.errno == errno.EADDRINUSE:
+        holder = find_holder(config.port) or "another user's process"
+        return f"{where} is taken by {holder}; stop it, or choose another port with APPLIANCE_API_PORT"
+    if exc.errno == errno.EADDRNOTAVAIL:
+        return f"{config.listen} is not an address of this host; choose another with APPLIANCE_LISTEN"
+    return f"cannot listen on {where}: {exc.strerror}; choose another port with APPLIANCE_API_PORT"
+
+
+def find_holder(port: int) -> str:
+    """Who listens on a TCP port of this host, as far as this user may see it; else empty."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text(encoding="ascii").splitlines()[1:] if Path(table).exists() else ():
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(fd.readlink()) in inodes for fd in (process / "fd").iterdir()):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+                return f"process {process.name} ({command[:120]})"
+        except OSError:  # it ended, or is another user's
+            continue
+    return ""
+
+
+def _wipe_counts(config: ApiConfig) -> None:
+    from appliance.serving.counts import wipe  # noqa: PLC0415  (the parent of many workers stays small)
+
+    wipe(config.layout.run / "api-counts")
+
+
+def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
+    """Be one worker."""
+    import uvicorn  # noqa: PLC0415  (the parent of many workers stays small)
+
+    from appliance.api.inference.app import create_app  # noqa: PLC0415
+
+    app = create_app(config, worker=worker)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, loop="asyncio", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
+            server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+        )
+    )  # fmt: skip
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end_quietly)
+    server.run(sockets=[listener])
+
+
+def _end_quietly(number: int, frame: FrameType | None) -> None:
+    """Uvicorn drains on a signal, then raises it again for this handler: a drained process has ended well."""
+
+
+class _Workers:
+    """The parent of equal workers on one socket: starts them, starts a dead one again, ends them together."""
+
+    def __init__(self, count: int, listener: socket.socket) -> None:
+        self._listener = listener
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+        self._count = count
+        self._ending = False
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        while not self._ending:
+            for slot in range(self._count):
+                worker = self._running.get(slot)
+                if worker is not None and worker.poll() is not None:
+                    log.error("worker %d ended with code %d; starting it again", slot, worker.returncode)
+                    time.sleep(RESPAWN_S)
+                if (worker is None or worker.poll() is not None) and not self._ending:
+                    self._running[slot] = self._start(slot)
+            time.sleep(0.1)
+        for worker in self._running.values():
+            worker.wait()
+
+    def _start(self, slot: int) -> subprocess.Popen[bytes]:
+        fd = self._listener.fileno()
+        environment = {**os.environ, _SLOT: str(slot), _WORKER_FD: str(fd)}
+        return subprocess.Popen([sys.executable, "-m", __spec__.name], pass_fds=[fd], env=environment)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the signature is signal's)
+        self._ending = True
+        for worker in self._running.values():
+            worker.terminate()
+
+
+if __name__ == "__main__":
+    main()

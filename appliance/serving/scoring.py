@@ -1,0 +1,172 @@
+"""The core that every dialect shares: encoded rows in, outputs out, and the event that remembers both."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from appliance.encoder import EncodedRows
+from appliance.events import PredictionEvent
+from appliance.prediction_ids import issue
+from appliance.schema import Kind, Task
+from appliance.serving.loaded_model import LoadedModel
+
+LIST_CELLS = 2048
+"""Cells up to which an event holds its rows as a JSON list; larger requests are base64 of their float64."""
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """What one column contributed to a prediction.
+
+    Attributes:
+        value: The column's value in a person's terms; None is missing.
+        contribution: Added to the raw score (regression: to the value; else log-odds, of the class given).
+    """
+
+    field: str
+    value: float | str | bool | None
+    contribution: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """The answer to a request, before any dialect writes it down.
+
+    Attributes:
+        outputs: One list a row.
+        x: The encoded rows as the event holds them.
+        unseen: ``(row, column index, value)``.
+        flags: Row index to its flags; odd rows only.
+        reasons: One list a row, largest contribution first; empty unless asked for.
+    """
+
+    model: LoadedModel
+    token: str
+    outputs: list[list[float]]
+    x: Sequence[float] | str
+    unseen: list[tuple[int, int, str]]
+    flags: dict[int, list[str]]
+    reasons: list[list[Reason]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a caller said beside the rows.
+
+    Attributes:
+        started_ns: ``time.perf_counter_ns`` at the request's first byte in our hands.
+        at_us: Arrival, microseconds since 1970.
+        event_us: The event's own time; the arrival unless the caller said otherwise.
+        key: The caller's own key of the request.
+    """
+
+    started_ns: int
+    at_us: int
+    event_us: int
+    dialect: str
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """Scores for one process; safe in any thread.
+
+    Attributes:
+        secret: Signs prediction ids.
+        threads: At most so many for a large request.
+    """
+
+    secret: bytes
+    threads: int
+
+    def score_one(
+        self,
+        model: LoadedModel,
+        row: Sequence[float],
+        *,
+        at_us: int,
+        unseen: list[tuple[int, int, str]],
+        odd: list[str],
+    ) -> Scored:
+        """Score one encoded row without a matrix; the same bits as ``score``."""
+        return Scored(
+            model=model, token=issue(self.secret, model.name, at_us, 1), outputs=[model.predict_one(row)], x=row,
+            unseen=unseen, flags={0: odd} if odd else {}, reasons=[],
+        )  # fmt: skip
+
+    def score(self, model: LoadedModel, encoded: EncodedRows, *, at_us: int, explain: int = 0) -> Scored:
+        """Score encoded rows.
+
+        Args:
+            model: Who answers.
+            encoded: At least one row.
+            at_us: Arrival, microseconds since 1970.
+            explain: How many of the largest contributions to give with each row.
+        """
+        matrix = encoded.matrix
+        outputs = model.predict(matrix, threads=self.threads).tolist()
+        return Scored(
+            model=model,
+            token=issue(self.secret, model.name, at_us, len(matrix)),
+            outputs=outputs,
+            x=matrix.ravel().tolist() if matrix.size <= LIST_CELLS else base64.b64encode(matrix.data).decode(),
+            unseen=encoded.unseen,
+            flags=encoded.flags,
+            reasons=_explain(model, encoded, outputs, explain) if explain else [],
+        )
+
+
+def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
+    """The record of an answered request, and the microseconds it took; call it when the answer's bytes are ready."""
+    took_us = (time.perf_counter_ns() - asked.started_ns) // 1000
+    outputs = scored.outputs
+    event = PredictionEvent(
+        id=scored.token, t=asked.event_us, at=asked.at_us, m=scored.model.name, v=scored.model.version,
+        n=len(outputs), x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
+        y=outputs[0] if len(outputs) == 1 else [value for row in outputs for value in row],
+        us=took_us, d=asked.dialect, k=asked.key,
+    )  # fmt: skip
+    return _ENCODE(event), took_us
+
+
+def _explain(model: LoadedModel, encoded: EncodedRows, outputs: list[list[float]], k: int) -> list[list[Reason]]:
+    """The ``k`` largest contributions of each row; those of the likeliest class when there are several."""
+    unseen = {(row, column): value for row, column, value in encoded.unseen}
+    contributions = model.contributions(encoded.matrix)
+    found = []
+    for index, row in enumerate(contributions):
+        shares = row[int(np.argmax(outputs[index]))] if model.schema.task is Task.MULTICLASS else row[0]
+        columns = np.argsort(-np.abs(shares[:-1]), kind="stable")[:k].tolist()
+        found.append(
+            [
+                Reason(
+                    field=model.schema.columns[at].name,
+                    value=unseen.get((index, at)) or _readable(model, at, float(encoded.matrix[index, at])),
+                    contribution=float(shares[at]),
+                )
+                for at in columns
+            ]
+        )
+    return found
+
+
+def _readable(model: LoadedModel, position: int, code: float) -> float | str | bool | None:
+    """An encoded value in a person's terms."""
+    column = model.schema.columns[position]
+    if code != code:  # noqa: PLR0124  (NaN alone differs from itself)
+        return None
+    if column.kind is Kind.CATEGORY:
+        return column.levels[int(code)]
+    if column.kind is Kind.BOOLEAN:
+        return bool(code)
+    if column.kind is Kind.DATETIME:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(code))
+    return code
