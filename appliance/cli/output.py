@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -11,11 +12,14 @@ from cyclopts import Parameter
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 """The flag of every verb that reads."""
+Flag = Annotated[bool, Parameter(negative="")]
+"""A flag that is off unless given."""
 
 
 def print_json(value: object) -> None:
     """One JSON document on standard output; dataclasses, structs, datetimes and enums as msgspec writes them."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    encoded = msgspec.json.encode(value, enc_hook=_encode)
+    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -36,3 +40,24 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
 def say(text: str) -> None:
     """One line about what happens, apart from the answer: on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def show_time(at: datetime) -> str:
+    """To the second, UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def or_dash(number: float | None) -> str:
+    """Four significant digits; a dash for none."""
+    return "-" if number is None else f"{number:.4g}"
+
+
+def show_metrics(metrics: Mapping[str, float]) -> str:
+    """``rmse 41.2, r2 0.91``."""
+    return ", ".join(f"{name} {or_dash(value)}" for name, value in metrics.items())
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from appliance.cli.output import Json, print_json, print_table, say
+from appliance.cli.output import Flag, Json, print_json, print_table, say
 from appliance.settings import load_settings
-
-Flag = Annotated[bool, Parameter(negative="")]
 
 
 def up(*, detach: Flag = False, wait_s: float = 180.0) -> None:

@@ -1,0 +1,104 @@
+"""data add, list, show, versions, diff."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from appliance.cli.house import open_house
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time
+
+app = App(name="data", help="Datasets: add tables, look at them, compare their versions.")
+
+
+@app.command
+def add(
+    name: str,
+    source: str,
+    *,
+    query: str | None = None,
+    append: Flag = False,
+    target: str | None = None,
+    json: Json = False,
+) -> None:
+    """Read a table into a new version of a dataset.
+
+    Args:
+        name: The dataset; made when it is new.
+        source: CSV, TSV, Parquet or NDJSON (globs, .gz, .zst), a DuckDB or SQLite file with --query, a Delta table.
+        query: SQL that picks the rows; a file is the table 'source' in it.
+        append: Add to the rows that are there; else the new version replaces them.
+        target: A column that must be there and have at least two values.
+    """
+    ingest = open_house().datasets.add(name, source, query=query, append=append, target=target, who="cli")
+    if json:
+        print_json(ingest)
+        return
+    print(f"dataset {ingest.dataset}, version {ingest.version}: {ingest.rows} rows")
+    for finding in ingest.warnings:
+        print(f"  {f'{finding.column}: ' if finding.column else ''}{finding.message}")
+
+
+@app.command(name="list")
+def list_(*, json: Json = False) -> None:
+    """The newest version of every dataset."""
+    snapshots = open_house().datasets.list()
+    if json:
+        print_json({"datasets": snapshots})
+        return
+    print_table(
+        ("dataset", "version", "rows", "columns", "added", "by", "from"),
+        [(s.dataset, s.version, s.rows, len(s.columns), show_time(s.added_at), s.who, s.source) for s in snapshots],
+    )
+
+
+@app.command
+def show(name: str, *, version: int | None = None, json: Json = False) -> None:
+    """One version of a dataset, its columns in figures.
+
+    Args:
+        name: The dataset.
+        version: The newest when left out.
+    """
+    datasets = open_house().datasets
+    snapshot, columns = datasets.show(name, version), datasets.profile(name, version)
+    if json:
+        print_json({"snapshot": snapshot, "columns": columns})
+        return
+    print(f"dataset {snapshot.dataset}, version {snapshot.version}: {snapshot.rows} rows, from {snapshot.source}")
+    print_table(
+        ("column", "type", "missing", "distinct", "minimum", "maximum", "mean"),
+        [(c.name, c.dtype, c.missing, c.distinct, c.minimum, c.maximum, or_dash(c.mean)) for c in columns],
+    )
+
+
+@app.command
+def versions(name: str, *, json: Json = False) -> None:
+    """Every version of a dataset, newest first."""
+    snapshots = open_house().datasets.versions(name)
+    if json:
+        print_json({"versions": snapshots})
+        return
+    print_table(
+        ("version", "rows", "how", "added", "by", "from"),
+        [(s.version, s.rows, s.mode, show_time(s.added_at), s.who, s.source) for s in snapshots],
+    )
+
+
+@app.command
+def diff(name: str, old: int, new: int, *, json: Json = False) -> None:
+    """What changed from one version of a dataset to another."""
+    change = open_house().datasets.diff(name, old, new)
+    if json:
+        print_json(change)
+        return
+    print(f"rows {change.rows[0]} -> {change.rows[1]}")
+    rows: list[tuple[str, str, str, str]] = [(c.name, "added", "", str(c.dtype)) for c in change.added]
+    rows += [(c.name, "removed", str(c.dtype), "") for c in change.removed]
+    for c in change.changed:
+        if c.dtype[0] != c.dtype[1]:
+            rows.append((c.name, "type", str(c.dtype[0]), str(c.dtype[1])))
+        if c.missing_share[0] != c.missing_share[1]:
+            rows.append((c.name, "missing", f"{c.missing_share[0]:.2%}", f"{c.missing_share[1]:.2%}"))
+        if c.mean[0] != c.mean[1]:
+            rows.append((c.name, "mean", or_dash(c.mean[0]), or_dash(c.mean[1])))
+    print_table(("column", "what", f"version {old}", f"version {new}"), rows)

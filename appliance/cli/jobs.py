@@ -1,0 +1,199 @@
+"""train, retrain, predict, jobs: what runs in the background, followed in the foreground."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from cyclopts import App
+
+from appliance.cli.house import open_house
+from appliance.cli.output import Flag, Json, print_json, print_table, say, show_metrics, show_time
+from appliance.errors import NotFound
+from appliance.house import Appliance
+from appliance.jobs import Job, JobProgress, JobState
+from appliance.model_card import PredictionReport, TrainingReport
+
+app = App(name="jobs", help="Trainings and predictions: what runs, what ran, and their logs.")
+
+JOB_FAILED = 4
+
+
+def train(name: str, *, wait: Flag = False, dataset_version: int | None = None, json: Json = False) -> int:
+    """Train a model on the newest version of its dataset.
+
+    Args:
+        name: The model.
+        wait: Stay until it is done, showing how far it is, then print the version and its metrics.
+        dataset_version: Train on this version of the dataset instead.
+    """
+    house = open_house()
+    job_id = house.jobs.start_training(name, who="cli", version=dataset_version)
+    return _after_start(house, job_id, wait=wait, json=json)
+
+
+def retrain(name: str, *, wait: Flag = False, json: Json = False) -> int:
+    """Collect what was labelled since into the dataset, then train on all of it.
+
+    Args:
+        name: The model.
+        wait: Stay until it is done, then print the version and its metrics.
+    """
+    house = open_house()
+    job_id = house.jobs.start_retraining(name, who="cli")
+    return _after_start(house, job_id, wait=wait, json=json)
+
+
+def predict(name: str, file: Path, *, out: Path | None = None, version: int | None = None, json: Json = False) -> int:
+    """Score a file through a job: its rows in order, with 'prediction' and 'probability_<class>' beside them.
+
+    Args:
+        name: The model.
+        file: CSV, Parquet or NDJSON.
+        out: Where to write, .csv, .parquet or .ndjson; beside the input when left out.
+        version: The version that serves when left out.
+    """
+    if not file.is_file():
+        raise NotFound(f"there is no file {file}")
+    out = (out or file.with_name(f"{file.stem}.predictions{_out_suffix(file)}")).absolute()
+    house = open_house()
+    with _reachable(house, file.absolute(), out) as (source, sink):
+        job_id = house.jobs.start_prediction(name, source, sink, who="cli", version=version)
+        job = follow(house, job_id)
+        report = house.jobs.report(job_id)
+    if job.state is not JobState.COMPLETED or not isinstance(report, PredictionReport):
+        return _say_failed(job)
+    if json:
+        print_json({**{key: getattr(report, key) for key in report.__struct_fields__}, "out": str(out)})
+    else:
+        print(f"{report.rows} rows scored by {report.model} version {report.version} in {report.seconds:.1f} s: {out}")
+        for column, count in report.unseen.items():
+            print(f"  {column}: {count} rows with a category that training never saw")
+    return 0
+
+
+@app.command(name="list")
+def list_jobs(*, limit: int = 20, json: Json = False) -> None:
+    """The newest jobs."""
+    jobs = open_house().jobs.list(limit)
+    if json:
+        print_json({"jobs": jobs})
+        return
+    print_table(
+        ("job", "what", "model", "state", "created", "by", "message"),
+        [(j.id, j.kind, j.model, j.state, show_time(j.created_at), j.who, j.message) for j in jobs],
+    )
+
+
+@app.command
+def log(job: str) -> None:
+    """A job's log."""
+    for line in open_house().jobs.logs(job):
+        print(f"{show_time(line.at)} {line.level:7} {line.message}")
+
+
+@app.command
+def cancel(job: str) -> None:
+    """Stop a job."""
+    print(f"the job is {open_house().jobs.cancel(job).state}")
+
+
+def follow(house: Appliance, job_id: str) -> Job:
+    """Wait for a job, showing its progress on standard error: one living line, or a line a step without a terminal.
+
+    Interrupting stops the looking, not the job.
+    """
+    try:
+        return _follow_living(house, job_id) if sys.stderr.isatty() else _follow_plain(house, job_id)
+    except KeyboardInterrupt:
+        say(f"the job goes on; see 'appliance jobs log {job_id}', or stop it with 'appliance jobs cancel {job_id}'")
+        raise
+
+
+def _follow_living(house: Appliance, job_id: str) -> Job:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("waiting for the runner", total=1.0)
+
+        def show(job: Job, now: JobProgress | None) -> None:
+            if now is None:
+                bar.update(task, description=f"{job.state}")
+            else:
+                bar.update(task, completed=now.fraction, description=now.message or now.step)
+
+        return house.jobs.wait(job_id, show)
+
+
+def _follow_plain(house: Appliance, job_id: str) -> Job:
+    told = ""
+
+    def show(job: Job, now: JobProgress | None) -> None:
+        nonlocal told
+        text = now.step if now else str(job.state)
+        if text != told:
+            told = text
+            say(text)
+
+    return house.jobs.wait(job_id, show)
+
+
+def _after_start(house: Appliance, job_id: str, *, wait: bool, json: bool) -> int:
+    if not wait:
+        if json:
+            print_json({"job": job_id})
+        else:
+            print(f"job {job_id} is started; follow it with 'appliance jobs log {job_id}'")
+        return 0
+    job = follow(house, job_id)
+    report = house.jobs.report(job_id)
+    if job.state is not JobState.COMPLETED or not isinstance(report, TrainingReport):
+        return _say_failed(job)
+    if json:
+        print_json(report)
+        return 0
+    print(f"{report.model} version {report.version} ({report.task}, {report.rows} rows, {report.seconds:.1f} s)")
+    print(f"  on the holdout  {show_metrics(report.metrics)}")
+    print(f"  dummy           {show_metrics(report.baseline)}")
+    if report.champion:
+        print(f"  champion was    version {report.champion.version}: {show_metrics(report.champion.metrics)}")
+    print(f"  gate {'passed' if report.gate.passed else 'not passed'}: {' '.join(report.gate.reasons)}")
+    if report.gate.passed and not report.deployed:
+        print(f"  it does not serve yet; run 'appliance deploy {report.model}'")
+    return 0
+
+
+def _say_failed(job: Job) -> int:
+    say(f"appliance: the job {job.id} {job.state}: {job.message}; see 'appliance jobs log {job.id}'")
+    return JOB_FAILED
+
+
+def _out_suffix(file: Path) -> str:
+    return file.suffix if file.suffix in {".csv", ".parquet", ".ndjson"} else ".csv"
+
+
+@contextlib.contextmanager
+def _reachable(house: Appliance, file: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+    """Paths that the runner can reach: as a unit it sees no home directory, so files go through the state's tmp."""
+    if not house.settings.systemd:
+        yield file, out
+        return
+    folder = house.settings.layout.tmp / f"predict-{uuid.uuid4().hex}"
+    folder.mkdir(mode=0o770)
+    try:
+        staged, result = folder / file.name, folder / f"out{out.suffix}"
+        shutil.copyfile(file, staged)
+        yield staged, result
+        if result.exists():
+            shutil.copyfile(result, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

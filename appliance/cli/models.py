@@ -1,0 +1,155 @@
+"""apply, model create, models, versions, card, deploy, rollback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from appliance.cli.house import open_house
+from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.errors import BadInput
+from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
+from appliance.models import ModelInfo
+from appliance.schema import Task
+
+app = App(name="model", help="Declare a model without writing a file.")
+
+
+def apply(file: Path) -> None:
+    """Declare a model, or change its declaration; the next training follows it.
+
+    Args:
+        file: MODEL.toml, as the dashboard and 'appliance model create' write it.
+    """
+    info = open_house().models.apply(load_spec(file), who="cli")
+    _say_declared(info)
+
+
+@app.command
+def create(  # noqa: PLR0913  (a verb's options)
+    name: str,
+    *,
+    dataset: str,
+    target: str,
+    task: str | None = None,
+    time: str | None = None,
+    exclude: list[str] | None = None,
+    json: Json = False,
+) -> None:
+    """Declare a new model; what is not said is found out from the data.
+
+    Args:
+        name: a-z, 0-9, '-' and '_'.
+        dataset: What it learns from.
+        target: The column it predicts.
+        task: regression, binary or multiclass.
+        time: The column that orders the rows; '' for none.
+        exclude: A column that is not known when we predict; repeat it for more.
+    """
+    models = open_house().models
+    if task is not None and task not in set(Task):
+        raise BadInput(f"--task {task!r} is none; choose one of {', '.join(Task)}")
+    proposal = models.propose(dataset, target, name=name)
+    changes: dict[str, object] = {}
+    if task is not None:
+        changes["task"] = Task(task)
+    if time is not None:
+        changes["time"] = time or None
+    if exclude:
+        changes["exclude"] = (*proposal.spec.exclude, *(one for one in exclude if one not in proposal.spec.exclude))
+    spec: ModelSpec = msgspec.structs.replace(proposal.spec, **changes)
+    require_sound(spec)
+    info = models.create(spec, who="cli")
+    if json:
+        print_json({"model": info, "sentences": proposal.sentences})
+        return
+    for sentence in proposal.sentences:
+        print(f"  {sentence}")
+    _say_declared(info)
+
+
+def list_models(*, json: Json = False) -> None:
+    """Every model and what of it serves."""
+    models = open_house().models.list()
+    if json:
+        print_json({"models": models})
+        return
+    print_table(
+        ("model", "task", "dataset", "target", "serves", "champion", "newest"),
+        [(m.name, m.task, m.dataset, m.target, m.deployed, m.champion, m.latest) for m in models],
+    )
+
+
+def versions(name: str, *, json: Json = False) -> None:
+    """A model's versions, newest first."""
+    found = open_house().models.versions(name)
+    if json:
+        print_json({"versions": found})
+        return
+    print_table(
+        ("version", "alias", "dataset", "rows", "metrics on the holdout", "gate", "trained"),
+        [
+            (
+                v.version, v.alias, f"{v.dataset} {v.dataset_version}", v.rows, show_metrics(v.metrics),
+                "passed" if v.gate.passed else "not passed", show_time(v.created_at),
+            )
+            for v in found
+        ],
+    )  # fmt: skip
+
+
+def card(name: str, *, version: int | None = None, json: Json = False) -> None:
+    """What a version is: data, decisions, metrics, importance.
+
+    Args:
+        name: The model.
+        version: What serves when left out, else the champion, else the newest.
+    """
+    found = open_house().models.card(name, version)
+    if json:
+        print_json(found)
+        return
+    print(f"{found.model} version {found.version}: {found.task} of {found.target}")
+    print(f"  data      {found.dataset} version {found.dataset_version}, {found.rows} rows; {found.split}")
+    for decision in found.decisions:
+        print(f"            {decision}")
+    print(f"  holdout   {show_metrics(found.metrics)}")
+    print(f"  dummy     {show_metrics(found.baseline)}")
+    print(f"  gate      {'passed' if found.gate.passed else 'not passed'}: {' '.join(found.gate.reasons)}")
+    for warning in found.warnings:
+        print(f"  warning   {f'{warning.column}: ' if warning.column else ''}{warning.message}")
+    print_table(("column", "share of the gain"), [(one.column, or_dash(one.share)) for one in found.importance])
+
+
+def deploy(name: str, *, version: int | None = None, reason: str = "", json: Json = False) -> None:
+    """Let a version serve; no request is lost while it takes over.
+
+    Args:
+        name: The model.
+        version: The champion when left out.
+        reason: For the history.
+    """
+    deployment = open_house().deployments.deploy(name, version, who="cli", reason=reason)
+    if json:
+        print_json(deployment)
+    else:
+        print(f"{deployment.model} version {deployment.version} serves since {show_time(deployment.started_at)}")
+
+
+def rollback(name: str, *, reason: str = "", json: Json = False) -> None:
+    """Let the version serve again that served before."""
+    deployment = open_house().deployments.rollback(name, who="cli", reason=reason)
+    if json:
+        print_json(deployment)
+    else:
+        print(f"{deployment.model} version {deployment.version} serves again")
+
+
+def _say_declared(info: ModelInfo) -> None:
+    print(f"model {info.name} is declared:")
+    for line in dump_spec(info.spec).splitlines():
+        print(f"  {line}")
+    if info.latest is None:
+        print(f"train it with 'appliance train {info.name} --wait'")

@@ -1,0 +1,139 @@
+"""drift, quality, latency, drift-compare, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appliance.cli.house import open_house
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.service_report import Latency
+from appliance.monitoring.spans import Window, parse_span
+
+MONTH = "30d"
+DAY = "24h"
+
+
+def drift(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+    """How far a model's traffic moved from what it was trained on.
+
+    Args:
+        name: The model.
+        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        version: The version that serves when left out.
+    """
+    house = open_house()
+    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
+    report = house.monitoring.drift(name, seconds, version=version)
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model} version {report.version}, {_span(report.window)}: {report.dataset.state}")
+    _print_columns([*report.columns, report.prediction, *([report.label] if report.label else [])])
+
+
+def drift_compare(reference: str, current: str, *, json: Json = False) -> None:
+    """Hold one file against another by the same rule, without any model.
+
+    Args:
+        reference: CSV, Parquet or NDJSON: what was.
+        current: Likewise: what is.
+    """
+    from appliance.monitoring.compare import compare_files
+
+    report = compare_files(reference, current)
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.dataset.state}: {report.dataset.drifted_share:.0%} of the columns moved")
+    _print_columns(report.columns)
+
+
+def quality(name: str, *, window: str = MONTH, version: int | None = None, json: Json = False) -> None:
+    """How right the predictions were, from the labels that came.
+
+    Args:
+        name: The model.
+        window: Such as 7d or 30d, ending at the newest event.
+        version: The version that serves when left out.
+    """
+    report = open_house().monitoring.quality(name, parse_span(window), version=version)
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model} version {report.version}, {_span(report.window)}: {report.state}")
+    print(f"  {report.sentence}")
+    print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
+    print(f"  now       {show_metrics(report.metrics)}")
+    print(f"  holdout   {show_metrics(report.reference)}")
+
+
+def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
+    """How long answers took.
+
+    Args:
+        name: The model.
+        window: Such as 1h or 24h, ending at the newest request.
+    """
+    report = open_house().monitoring.latency(name, parse_span(window))
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model}, {_span(report.window)}")
+    parts = [("all", report.total), *((f"version {version}", one) for version, one in report.by_version.items())]
+    print_table(
+        ("", "requests", "rows", "errors", "p50 us", "p95 us", "p99 us", "max us"),
+        [
+            (
+                label,
+                part.count,
+                part.rows,
+                part.errors,
+                *map(or_dash, (part.p50_us, part.p95_us, part.p99_us, part.max_us)),
+            )
+            for label, part in parts
+        ],
+    )
+
+
+def alerts(*, open_only: Flag = False, json: Json = False) -> None:
+    """What changed for the worse, open alerts first.
+
+    Args:
+        open_only: Leave out what is over.
+    """
+    found = open_house().monitoring.alerts(open_only=open_only)
+    if json:
+        print_json({"alerts": [alert.to_json() for alert in found]})
+        return
+    print_table(
+        ("alert", "model", "about", "state", "since", "until", "message"),
+        [
+            (
+                a.id, a.model, a.subject, a.state, show_time(a.opened_at),
+                show_time(a.closed_at) if a.closed_at else "", a.message,
+            )
+            for a in found
+        ],
+    )  # fmt: skip
+
+
+def _print_columns(columns: Sequence[ColumnDrift]) -> None:
+    print_table(
+        ("column", "state", "psi", "noise", "nulls", "unseen", "what happened"),
+        [
+            (
+                c.name, c.state, or_dash(c.psi), or_dash(c.noise_floor), f"{c.null_share.current:.1%}",
+                f"{c.unseen_share:.1%}", c.sentence,
+            )
+            for c in columns
+        ],
+    )  # fmt: skip
+
+
+def _span(window: Window) -> str:
+    return f"{show_time(window.start)} to {show_time(window.end)}"
+
+
+def _times(part: Latency) -> tuple[float | None, ...]:
+    return part.p50_us, part.p95_us, part.p99_us, part.max_us
