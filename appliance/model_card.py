@@ -17,13 +17,6 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
 
 
-class Champion(msgspec.Struct, frozen=True, kw_only=True):
-    """The champion at the time of the training, scored on the challenger's holdout."""
-
-    version: int
-    metrics: dict[str, float]
-
-
 class Importance(msgspec.Struct, frozen=True, kw_only=True):
     """One column's share of the total gain, in [0, 1]."""
 
@@ -53,6 +46,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         metrics: On the holdout.
         baseline: The same metrics of the dummy: the mean, or the class shares, of the training rows.
         primary: The metric the gate compares.
+        champion: The metrics of the champion of that time on the same holdout; None without one that could be scored.
         importance: By gain, descending.
         iterations: Boosting rounds kept.
         params: LightGBM's parameters, whole.
@@ -79,7 +73,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float]
     baseline: dict[str, float]
     primary: str
-    champion: Champion | None
+    champion: dict[str, float] | None
+    champion_version: int | None
     gate: Gate
     importance: tuple[Importance, ...]
     warnings: tuple[Warn, ...]
@@ -92,7 +87,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``appliance train --wait --json`` prints."""
+    """What ``appliance train --wait --json`` prints; ``champion`` as in the card."""
 
     model: str
     version: int
@@ -102,8 +97,9 @@ class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     metrics: dict[str, float]
     baseline: dict[str, float]
-    champion: Champion | None
+    champion: dict[str, float] | None
     gate: Gate
+    champion_version: int | None = None
     deployed: bool = False
 
 

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from appliance.model_card import Champion, Gate, ModelCard
-from appliance.model_spec import ModelSpec
+import msgspec
+
+from appliance.errors import BadModelSpec, BundleRefused, Conflict, NotFound
+from appliance.model_card import Gate, ModelCard
+from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
 from appliance.schema import Task
 from appliance.settings import Settings
+from storage.audit_rows import AuditEntry, append_audit
+from storage.bundles import read_bundle, replace_durably
+from storage.deployment_rows import find_deployment
+from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound
+from storage.model_rows import (
+    ModelRow,
+    VersionRow,
+    find_alias,
+    find_model,
+    list_models,
+    list_versions,
+    put_model,
+)  # fmt: skip
+from storage.statedb import connect, transaction
+
+if TYPE_CHECKING:
+    from polars import DataFrame
+
+    from storage.datasets import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +73,7 @@ class VersionInfo:
     seconds: float
     metrics: dict[str, float]
     baseline: dict[str, float]
-    champion: Champion | None
+    champion: dict[str, float] | None
     gate: Gate
     alias: str | None
     created_at: datetime
@@ -66,15 +93,28 @@ class Models:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._layout = settings.layout
 
     def apply(self, spec: ModelSpec, *, who: str) -> ModelInfo:
         """Declare a model or change its declaration; the next training follows it.
 
         Raises:
             BadModelSpec: A key is wrong, or names a column the dataset does not have.
+            BadTable: The target is missing or cannot be learned.
             NotFound: No such dataset.
         """
-        raise NotImplementedError
+        require_sound(spec)
+        task = self._check_against_dataset(spec)
+        now = datetime.now(UTC)
+        row = ModelRow(
+            name=spec.name, task=task.value, dataset=spec.dataset, target=spec.target, created_at=now, updated_at=now
+        )
+        entry = AuditEntry(at=now, who=who, action="model.apply", subject=spec.name, detail=f"dataset {spec.dataset}")
+        with self._database() as connection, transaction(connection):
+            put_model(connection, row)
+            append_audit(connection, entry)
+            replace_durably(self._spec_path(spec.name), dump_spec(spec).encode())
+        return self.get(spec.name)
 
     def create(self, spec: ModelSpec, *, who: str) -> ModelInfo:
         """Declare a new model.
@@ -82,13 +122,20 @@ class Models:
         Raises:
             Conflict: The name is taken.
             BadModelSpec: As ``apply``.
+            BadTable: As ``apply``.
             NotFound: As ``apply``.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            if find_model(connection, spec.name) is not None:
+                raise Conflict(
+                    f"there is a model {spec.name!r} already; change it with 'appliance apply', or choose another name"
+                )
+        return self.apply(spec, who=who)
 
     def list(self) -> tuple[ModelInfo, ...]:
         """Every model, by name."""
-        raise NotImplementedError
+        with self._database() as connection:
+            return tuple(self._info(connection, row) for row in list_models(connection))
 
     def get(self, name: str) -> ModelInfo:
         """One model.
@@ -96,7 +143,8 @@ class Models:
         Raises:
             NotFound: No such model.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            return self._info(connection, require_model(connection, name))
 
     def versions(self, name: str) -> tuple[VersionInfo, ...]:
         """Its versions, newest first.
@@ -104,7 +152,9 @@ class Models:
         Raises:
             NotFound: No such model.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            require_model(connection, name)
+            return tuple(_version_info(row) for row in list_versions(connection, name))
 
     def card(self, name: str, version: int | None = None) -> ModelCard:
         """A version's card; None: the deployed version, else the champion, else the newest.
@@ -112,7 +162,17 @@ class Models:
         Raises:
             NotFound: No such model or version, or it has no version yet.
         """
-        raise NotImplementedError
+        info = self.get(name)
+        wanted = version or info.deployed or info.champion or info.latest
+        if wanted is None:
+            raise NotFound(f"model {name!r} has no version yet; train it with 'appliance train {name}'")
+        try:
+            _, files = read_bundle(self._layout, name, wanted)
+            return msgspec.json.decode(files["card.json"], type=ModelCard)
+        except BundleNotFound as exc:
+            raise NotFound(str(exc)) from exc
+        except (BundleCorrupt, KeyError, msgspec.DecodeError) as exc:
+            raise BundleRefused(f"the card of {name!r} version {wanted} cannot be read: {exc}") from exc
 
     def propose(self, dataset: str, target: str, *, name: str | None = None) -> Proposal:
         """A declaration for a dataset: task, time column, columns that look like leaks or ids excluded.
@@ -121,4 +181,74 @@ class Models:
             NotFound: No such dataset.
             BadTable: The dataset has no such column, or the target cannot be learned.
         """
-        raise NotImplementedError
+        from appliance.training.propose import propose_spec  # noqa: PLC0415  (loads LightGBM)
+
+        spec = ModelSpec(name=name or dataset, dataset=dataset, target=target)
+        require_sound(spec)
+        return propose_spec(spec, self._read(dataset, None))
+
+    def _check_against_dataset(self, spec: ModelSpec) -> Task:
+        from appliance.training.target import read_target  # noqa: PLC0415  (loads Polars)
+
+        known = [column.name for column in self._snapshot(spec.dataset).columns]
+        named = [("exclude", column) for column in spec.exclude] + [("columns", column) for column in spec.columns]
+        named += [("time", spec.time)] if spec.time else []
+        for key, column in named:
+            if column not in known:
+                raise BadModelSpec(
+                    f"key '{key}': dataset {spec.dataset!r} has no column {column!r}; it has {', '.join(known)}"
+                )
+        columns = [spec.target] if spec.target in known else None
+        return read_target(self._read(spec.dataset, columns), spec.target, spec.task).task
+
+    def _snapshot(self, dataset: str) -> Snapshot:
+        from storage.datasets import get_snapshot  # noqa: PLC0415  (loads Delta)
+
+        try:
+            return get_snapshot(self._layout, dataset)
+        except DatasetNotFound as exc:
+            raise NotFound(str(exc)) from exc
+
+    def _read(self, dataset: str, columns: Sequence[str] | None) -> DataFrame:
+        from storage.datasets import read_snapshot  # noqa: PLC0415  (loads Delta and Polars)
+
+        return read_snapshot(self._layout, dataset, self._snapshot(dataset).version, columns)
+
+    def _spec_path(self, name: str) -> Path:
+        return self._layout.specs / f"{name}.toml"
+
+    def _info(self, connection: sqlite3.Connection, row: ModelRow) -> ModelInfo:
+        champion = find_alias(connection, row.name, "champion")
+        live = find_deployment(connection, row.name, "champion")
+        versions = list_versions(connection, row.name)
+        return ModelInfo(
+            name=row.name, task=Task(row.task), dataset=row.dataset, target=row.target,
+            spec=load_spec(self._spec_path(row.name)), champion=None if champion is None else champion.version,
+            deployed=None if live is None else live.version, latest=versions[0].version if versions else None,
+            created_at=row.created_at, updated_at=row.updated_at,
+        )  # fmt: skip
+
+    def _database(self) -> closing[sqlite3.Connection]:
+        return closing(connect(self._layout.database))
+
+
+def require_model(connection: sqlite3.Connection, name: str) -> ModelRow:
+    """The row of a declared model.
+
+    Raises:
+        NotFound: No such model; names those there are.
+    """
+    row = find_model(connection, name)
+    if row is None:
+        known = ", ".join(model.name for model in list_models(connection)) or "none yet"
+        raise NotFound(f"there is no model {name!r}; declared models: {known}")
+    return row
+
+
+def _version_info(row: VersionRow) -> VersionInfo:
+    return VersionInfo(
+        model=row.model, version=row.version, run_id=row.run_id, dataset=row.dataset,
+        dataset_version=row.dataset_version, rows=row.rows, seconds=row.seconds, metrics=row.metrics,
+        baseline=row.baseline, champion=row.champion, gate=Gate(passed=row.gate.passed, reasons=row.gate.reasons),
+        alias=row.alias, created_at=row.created_at, job_id=row.job_id,
+    )  # fmt: skip

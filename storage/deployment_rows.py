@@ -16,6 +16,7 @@ class NewDeployment:
     Attributes:
         role: ``champion``, ``canary`` or ``shadow``; a model has at most one live deployment a role.
         percent: A canary's share of the traffic, 1 to 99; None for the other roles.
+        rollback: It takes the place of a version that was given up.
     """
 
     model: str
@@ -25,6 +26,7 @@ class NewDeployment:
     reason: str
     started_at: datetime
     percent: int | None = None
+    rollback: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class DeploymentRow:
     ended_at: datetime | None
     who: str
     reason: str
+    rollback: bool
 
 
 def put_deployment(connection: sqlite3.Connection, new: NewDeployment, *, replaces: int | None) -> DeploymentRow | None:
@@ -62,10 +65,13 @@ def put_deployment(connection: sqlite3.Connection, new: NewDeployment, *, replac
         if replaces is not None:
             end_deployment(connection, replaces, new.started_at)
         cursor = connection.execute(
-            "INSERT INTO deployments (model, version, role, percent, started_at, who, reason) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (new.model, new.version, new.role, new.percent, to_text(new.started_at), new.who, new.reason),
-        )
+            "INSERT INTO deployments (model, version, role, percent, started_at, who, reason, rollback) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                new.model, new.version, new.role, new.percent, to_text(new.started_at), new.who, new.reason,
+                new.rollback,
+            ),
+        )  # fmt: skip
         found = connection.execute("SELECT * FROM deployments WHERE id = ?", (cursor.lastrowid,)).fetchone()
     return _deployment(found)
 
@@ -103,5 +109,5 @@ def _deployment(row: sqlite3.Row) -> DeploymentRow:
         id=row["id"], model=row["model"], version=row["version"], role=row["role"], percent=row["percent"],
         started_at=from_text(row["started_at"]),
         ended_at=None if row["ended_at"] is None else from_text(row["ended_at"]),
-        who=row["who"], reason=row["reason"],
+        who=row["who"], reason=row["reason"], rollback=bool(row["rollback"]),
     )  # fmt: skip

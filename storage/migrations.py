@@ -30,13 +30,22 @@ CREATE TABLE versions (
 );
 CREATE TABLE deployments (
     id INTEGER PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, role TEXT NOT NULL,
-    percent INTEGER, started_at TEXT NOT NULL, ended_at TEXT, who TEXT NOT NULL, reason TEXT NOT NULL
+    percent INTEGER, started_at TEXT NOT NULL, ended_at TEXT, who TEXT NOT NULL, reason TEXT NOT NULL,
+    rollback INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX one_live_deployment_a_role ON deployments (model, role) WHERE ended_at IS NULL;
 CREATE TABLE job_progress (
     job_id TEXT PRIMARY KEY, model TEXT, step TEXT NOT NULL, fraction REAL NOT NULL, message TEXT NOT NULL,
-    curve TEXT NOT NULL DEFAULT '[]', updated_at TEXT NOT NULL
+    curve TEXT NOT NULL DEFAULT '[]', updated_at TEXT NOT NULL, result TEXT
 );
+CREATE TABLE collections (
+    id TEXT PRIMARY KEY, model TEXT NOT NULL, dataset TEXT NOT NULL, rows INTEGER NOT NULL,
+    started_at TEXT NOT NULL, dataset_version INTEGER
+) WITHOUT ROWID;
+CREATE TABLE collected (
+    prediction_id TEXT PRIMARY KEY, collection TEXT NOT NULL REFERENCES collections(id)
+) WITHOUT ROWID;
+CREATE INDEX collected_by_collection ON collected (collection);
 CREATE TABLE cursors (
     kind TEXT NOT NULL, segment TEXT NOT NULL, offset INTEGER NOT NULL, PRIMARY KEY (kind, segment)
 ) WITHOUT ROWID;

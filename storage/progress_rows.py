@@ -20,7 +20,8 @@ class ProgressRow:
         step: What it does now, in a word or two.
         fraction: 0 to 1, of the whole job.
         message: One sentence for a person.
-        curve: A training's learning curve so far: (iteration, primary metric on the validation rows).
+        curve: A training's learning curve so far: (iteration, metric on the training rows, metric on the rows that
+            decide when to stop).
     """
 
     job_id: str
@@ -29,7 +30,7 @@ class ProgressRow:
     fraction: float
     message: str
     updated_at: datetime
-    curve: tuple[tuple[int, float], ...] = ()
+    curve: tuple[tuple[int, float, float], ...] = ()
 
 
 def put_progress(connection: sqlite3.Connection, row: ProgressRow) -> None:
@@ -44,6 +45,18 @@ def put_progress(connection: sqlite3.Connection, row: ProgressRow) -> None:
             json.dumps([list(point) for point in row.curve]), to_text(row.updated_at),
         ),
     )  # fmt: skip
+
+
+def put_result(connection: sqlite3.Connection, job_id: str, result: str) -> bool:
+    """Keep what a job brought, as JSON text; False when the job told no progress before."""
+    cursor = connection.execute("UPDATE job_progress SET result = ? WHERE job_id = ?", (result, job_id))
+    return cursor.rowcount == 1
+
+
+def find_result(connection: sqlite3.Connection, job_id: str) -> str | None:
+    """What a job brought, as JSON text, or None."""
+    row = connection.execute("SELECT result FROM job_progress WHERE job_id = ?", (job_id,)).fetchone()
+    return None if row is None else row["result"]
 
 
 def find_progress(connection: sqlite3.Connection, job_id: str) -> ProgressRow | None:
@@ -62,5 +75,5 @@ def _progress(row: sqlite3.Row) -> ProgressRow:
     return ProgressRow(
         job_id=row["job_id"], model=row["model"], step=row["step"], fraction=row["fraction"],
         message=row["message"], updated_at=from_text(row["updated_at"]),
-        curve=tuple((int(x), float(y)) for x, y in json.loads(row["curve"])),
+        curve=tuple((int(x), float(train), float(valid)) for x, train, valid in json.loads(row["curve"])),
     )  # fmt: skip

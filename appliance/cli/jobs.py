@@ -164,8 +164,8 @@ def _after_start(house: Appliance, job_id: str, *, wait: bool, json: bool) -> in
     print(f"{report.model} version {report.version} ({report.task}, {report.rows} rows, {report.seconds:.1f} s)")
     print(f"  on the holdout  {show_metrics(report.metrics)}")
     print(f"  dummy           {show_metrics(report.baseline)}")
-    if report.champion:
-        print(f"  champion was    version {report.champion.version}: {show_metrics(report.champion.metrics)}")
+    if report.champion is not None:
+        print(f"  champion was    version {report.champion_version}: {show_metrics(report.champion)}")
     print(f"  gate {'passed' if report.gate.passed else 'not passed'}: {' '.join(report.gate.reasons)}")
     if report.gate.passed and not report.deployed:
         print(f"  it does not serve yet; run 'appliance deploy {report.model}'")

@@ -1,0 +1,168 @@
+"""The door to MLflow: runs and registered versions in its SQLite store, opened directly, without a server.
+
+Importing this takes seconds and 190 MB (pandas, SQLAlchemy): only a training does it.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from appliance.errors import ApplianceError
+from storage.errors import StateUnwritable
+from storage.layout import Layout
+
+# MLflow reads these when it is imported: it must not tell anybody about us, on this host or outside.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+_LONGEST_PARAM = 6000
+"""MLflow refuses longer parameter values."""
+
+
+class RegistryFailed(ApplianceError):
+    """MLflow's store could not be read or written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What MLflow remembers of a training.
+
+    Attributes:
+        metrics: On the holdout; the dummy's and the champion's under prefixed names.
+        curve: (iteration, metric on the training rows, metric on the early-stopping rows).
+        files: Artifacts by name.
+    """
+
+    model: str
+    run_name: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    curve: Sequence[tuple[int, float, float]]
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """The run and the version it got: 1, 2, 3 … for each model."""
+
+    run_id: str
+    version: int
+
+
+class Registry:
+    """MLflow's store of one appliance."""
+
+    def __init__(self, layout: Layout, uri: str) -> None:
+        self._artifacts = layout.mlflow / "artifacts"
+        self._tmp = layout.tmp
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        with _failures("open the store"):
+            self._client.search_experiments(max_results=1)
+        _use_wal(layout.mlflow / "mlflow.db")
+
+    def record(self, run: RunRecord) -> Registered:
+        """Record a finished training and register its next version, without an alias.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"record a run of {run.model!r}"):
+            created = self._client.create_run(self._experiment(run.model), run_name=run.run_name, tags=dict(run.tags))
+            run_id: str = created.info.run_id
+            self._log(run_id, run)
+            self._client.set_terminated(run_id, status="FINISHED")
+            self._ensure_model(run.model)
+            version = self._client.create_model_version(
+                run.model, source=f"{created.info.artifact_uri}/bundle", run_id=run_id
+            )
+        return Registered(run_id=run_id, version=int(version.version))
+
+    def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point an alias at a version; it leaves the version that had it.
+
+        Raises:
+            RegistryFailed: The store cannot be written, or has no such version.
+        """
+        with _failures(f"set alias {alias} of {model!r}"):
+            self._client.set_registered_model_alias(model, alias, str(version))
+
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; nothing happens when no version has it.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"drop alias {alias} of {model!r}"):
+            self._client.delete_registered_model_alias(model, alias)
+
+    def alias_version(self, model: str, alias: str) -> int | None:
+        """The version that has the alias, or None.
+
+        Raises:
+            RegistryFailed: The store cannot be read.
+        """
+        with _failures(f"read {model!r}"):
+            found = self._client.get_registered_model(model).aliases.get(alias)
+        return None if found is None else int(found)
+
+    def _experiment(self, model: str) -> str:
+        found = self._client.get_experiment_by_name(model)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(
+            self._client.create_experiment(model, artifact_location=(self._artifacts / model).absolute().as_uri())
+        )
+
+    def _log(self, run_id: str, run: RunRecord) -> None:
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, 0) for name, value in run.metrics.items()]
+        for iteration, train, valid in run.curve:
+            metrics += [Metric("curve_train", train, now, iteration), Metric("curve_stop", valid, now, iteration)]
+        params = [Param(name, value[:_LONGEST_PARAM]) for name, value in run.params.items()]
+        # MLflow takes at most 1000 metrics and 100 parameters at once.
+        for start in range(0, max(len(metrics), 1), 900):
+            self._client.log_batch(
+                run_id, metrics=metrics[start : start + 900], params=params[:100] if start == 0 else []
+            )
+        with TemporaryDirectory(dir=self._tmp) as directory:
+            for name, content in run.files.items():
+                (Path(directory) / name).write_bytes(content)
+            self._client.log_artifacts(run_id, directory, artifact_path="bundle")
+
+    def _ensure_model(self, model: str) -> None:
+        try:
+            self._client.create_registered_model(model)
+        except MlflowException as exc:
+            if exc.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+
+
+@contextmanager
+def _failures(attempt: str) -> Iterator[None]:
+    """Turns MLflow's errors into ours, with what was tried."""
+    try:
+        yield
+    except (MlflowException, OSError) as exc:
+        raise RegistryFailed(f"MLflow's store could not {attempt}: {exc}; run 'appliance doctor'") from exc
+
+
+def _use_wal(path: Path) -> None:
+    """Readers (MLflow's UI) and the writer do not block each other; the mode stays with the file."""
+    try:
+        with sqlite3.connect(path, timeout=20.0) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.close()
+    except sqlite3.Error as exc:
+        raise StateUnwritable(f"cannot write MLflow's store {path}: {exc}; free space or fix its owner") from exc

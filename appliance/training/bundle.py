@@ -1,0 +1,100 @@
+"""The files of a bundle: what serving and monitoring get of a training."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import distributions
+
+import msgspec
+
+import appliance
+from appliance.model_card import ModelCard
+from appliance.model_spec import ModelSpec
+from appliance.schema import FeatureSchema
+from appliance.training.train import Incumbent, TrainedModel, with_version
+from storage.bundles import Manifest, read_bundle
+from storage.layout import Layout
+
+MODEL, SCHEMA, REFERENCE, GOLDEN, CARD = "model.txt", "schema.json", "reference.json", "golden.json", "card.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a version came from; ``seconds`` is how long its training took."""
+
+    version: int
+    run_id: str
+    dataset_version: int
+    created_at: datetime
+    seconds: float
+
+
+def reference_file(trained: TrainedModel) -> bytes:
+    """What monitoring compares with: the training rows' columns, the holdout's outputs, labels and metrics."""
+    from appliance.monitoring.reference import fit_reference  # noqa: PLC0415  (loads SciPy)
+
+    reference = fit_reference(
+        trained.reference, trained.schema, outputs=trained.outputs, labels=trained.labels,
+        quality=trained.judgement.metrics, importance={item.column: item.share for item in trained.importance},
+    )  # fmt: skip
+    return msgspec.json.encode(reference)
+
+
+def bundle_files(trained: TrainedModel, card: ModelCard, reference: bytes) -> dict[str, bytes]:
+    """Name to content, without the manifest."""
+    return {
+        MODEL: trained.fitted.text.encode(),
+        SCHEMA: _json(with_version(trained.schema, card.version)),
+        REFERENCE: reference,
+        GOLDEN: msgspec.json.encode(trained.golden),
+        CARD: _json(card),
+    }
+
+
+def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelCard:
+    """What the training did and found."""
+    judgement, split = trained.judgement, trained.split
+    return ModelCard(
+        model=spec.name, version=origin.version, task=trained.schema.task.value, target=spec.target,
+        dataset=spec.dataset, dataset_version=origin.dataset_version, created_at=origin.created_at.isoformat(),
+        run_id=origin.run_id, rows=trained.rows, rows_train=len(split.fit) + len(split.stop),
+        rows_stop=len(split.stop), rows_holdout=len(split.holdout), seconds=origin.seconds, split=split.sentence,
+        decisions=trained.decisions, classes=trained.schema.classes,
+        columns=tuple(column.name for column in trained.schema.columns), metrics=judgement.metrics,
+        baseline=judgement.baseline, primary=judgement.primary, champion=judgement.champion,
+        champion_version=judgement.champion_version, gate=judgement.gate, importance=trained.importance,
+        warnings=trained.warnings, iterations=trained.fitted.iterations, params=dict(trained.params), seed=spec.seed,
+        code_version=appliance.__version__, lock_hash=installed_hash(),
+    )  # fmt: skip
+
+
+def manifest_of(card: ModelCard) -> Manifest:
+    """The manifest's facts; its hashes are computed when it is published."""
+    return Manifest(
+        model=card.model, version=card.version, task=card.task, created_at=card.created_at, run_id=card.run_id,
+        dataset=card.dataset, dataset_version=card.dataset_version, code_version=card.code_version, files={},
+    )  # fmt: skip
+
+
+def read_incumbent(layout: Layout, model: str, version: int) -> Incumbent:
+    """The champion out of its own bundle.
+
+    Raises:
+        BundleNotFound: It is not published.
+        BundleCorrupt: It is damaged.
+    """
+    _, files = read_bundle(layout, model, version)
+    schema = msgspec.json.decode(files[SCHEMA], type=FeatureSchema)
+    return Incumbent(version=version, text=files[MODEL].decode(), schema=schema)
+
+
+def installed_hash() -> str:
+    """sha256 over ``name==version`` of every installed distribution, sorted: two equal ones trained with equal code."""
+    names = sorted({f"{dist.name.lower()}=={dist.version}" for dist in distributions() if dist.name})
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value))

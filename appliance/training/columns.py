@@ -1,0 +1,215 @@
+"""Which columns of a snapshot a model takes, how each is read, and which are left out and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from appliance.errors import BadTable
+from appliance.model_card import Warn
+from appliance.model_spec import ModelSpec
+from appliance.schema import Column, Kind
+
+ID_LIKE_SHARE = 0.9
+"""A text column with at least this share of distinct values names rows, it does not describe them."""
+
+MANY_LEVELS = 1000
+"""More categories than this are worth a warning."""
+
+_DATES = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The model's inputs.
+
+    Attributes:
+        features: In the dataset's order.
+        time: The column that orders the rows, or None.
+        decisions: Sentences about what was found out.
+    """
+
+    features: tuple[Column, ...]
+    time: str | None
+    decisions: tuple[str, ...]
+    warnings: tuple[Warn, ...]
+
+
+def plan_columns(frame: pl.DataFrame, spec: ModelSpec) -> Columns:
+    """Read the kinds off the column types and the declaration's overrides.
+
+    Args:
+        frame: The labelled rows.
+        spec: Its target, time, exclude and columns are followed.
+
+    Raises:
+        BadTable: A declared column does not exist or cannot be read as declared, or no usable feature is left.
+    """
+    _require_declared(frame, spec)
+    time, decisions = find_time(frame, spec)
+    features: list[Column] = []
+    warnings: list[Warn] = []
+    for series in frame.iter_columns():
+        if series.name in {spec.target, time, *spec.exclude}:
+            continue
+        kind = spec.columns.get(series.name)
+        if (reason := _unusable(series, kind)) is not None:
+            warnings.append(reason)
+            continue
+        column = read_column(series, kind)
+        features.append(column)
+        if len(column.levels) > MANY_LEVELS:
+            message = f"{column.name!r} has {len(column.levels)} categories; most will be too rare to learn from"
+            warnings.append(Warn(column=column.name, code="many_levels", message=message))
+    if not features:
+        raise BadTable(
+            f"no usable feature is left in dataset {spec.dataset!r} beside the target {spec.target!r}: "
+            + ("; ".join(warning.message for warning in warnings) or "every other column is excluded")
+        )
+    left_out = [name for name in spec.exclude if name in frame.columns]
+    if left_out:
+        decisions = (*decisions, f"excluded as declared: {', '.join(left_out)}")
+    return Columns(features=tuple(features), time=time, decisions=decisions, warnings=tuple(warnings))
+
+
+def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[str, ...]]:
+    """The column that orders the rows, and a sentence why.
+
+    Raises:
+        BadTable: The declared column is no date.
+    """
+    if spec.time is not None:
+        if not isinstance(frame[spec.time].dtype, pl.Date | pl.Datetime):
+            raise BadTable(
+                f"time column {spec.time!r} is {frame[spec.time].dtype}, not a date or time; "
+                "store it as one, or name another column"
+            )
+        return spec.time, (f"rows are ordered by {spec.time!r}, as declared",)
+    dates = [
+        series for series in frame.iter_columns()
+        if isinstance(series.dtype, pl.Date | pl.Datetime)
+        and series.name not in {spec.target, *spec.exclude} and series.name not in spec.columns
+    ]  # fmt: skip
+    if not dates:
+        return None, ("there is no date column, so the rows have no order in time",)
+    found = max(dates, key=lambda series: series.n_unique())
+    if len(dates) == 1:
+        return found.name, (f"{found.name!r} is the only date column, so it orders the rows",)
+    others = ", ".join(repr(series.name) for series in dates if series.name != found.name)
+    return found.name, (f"{found.name!r} has the most distinct dates (beside {others}), so it orders the rows",)
+
+
+def read_column(series: pl.Series, declared: Kind | None = None) -> Column:
+    """How one column is read; levels are sorted, those from whole numbers by value.
+
+    Raises:
+        BadTable: It cannot be read as declared.
+    """
+    kind = declared or natural_kind(series.dtype)
+    assert kind is not None, "unusable columns were left out before"  # noqa: S101  (for the type checker)
+    nulls = series.null_count() > 0 or (
+        series.dtype.is_float() and bool((series.is_nan() | series.is_infinite()).any())
+    )
+    if kind is Kind.CATEGORY:
+        return Column(name=series.name, kind=kind, levels=_levels(series), had_nulls=nulls)
+    _require_readable(series, kind)
+    return Column(name=series.name, kind=kind, integer=_whole(series, kind), had_nulls=nulls)
+
+
+def natural_kind(dtype: pl.DataType) -> Kind | None:
+    """The kind a column type has by itself; None for types no model takes."""
+    if dtype == pl.Boolean:
+        return Kind.BOOLEAN
+    if dtype.is_numeric():
+        return Kind.NUMBER
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
+        return Kind.CATEGORY
+    if isinstance(dtype, pl.Date | pl.Datetime):
+        return Kind.DATETIME
+    return None
+
+
+def _require_declared(frame: pl.DataFrame, spec: ModelSpec) -> None:
+    named = [(name, "columns") for name in spec.columns] + ([(spec.time, "time")] if spec.time else [])
+    for name, key in named:
+        if name not in frame.columns:
+            raise BadTable(
+                f"the declaration's '{key}' names {name!r}, but dataset {spec.dataset!r} has no such column; "
+                f"its columns are {', '.join(frame.columns[:20])}"
+            )
+
+
+def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
+    """Why a column is left out, or None."""
+    name = series.name
+    code, why = "", ""
+    if declared is None and natural_kind(series.dtype) is None:
+        code, why = "type", f"is {series.dtype}, which no model takes"
+    elif series.null_count() == len(series):
+        code, why = "empty", "has no values"
+    elif series.n_unique() == 1:
+        code, why = "constant", "has one value only"
+    elif declared is None and series.dtype.is_integer() and _counts_up(series):
+        code, why = "row_number", "rises by itself from row to row, like a row number"
+    elif declared is None and isinstance(series.dtype, pl.String):
+        code, why = _unusable_text(series.drop_nulls())
+    return Warn(column=name, code=code, message=f"{name!r} {why}; left out") if code else None
+
+
+def _unusable_text(known: pl.Series) -> tuple[str, str]:
+    if known.str.contains(_DATES).all():
+        return "date_as_text", "holds dates as text (declare it a datetime under [columns] to use it)"
+    if known.n_unique() >= max(ID_LIKE_SHARE * len(known), 20):
+        return "id_like", "names nearly every row differently, like an id"
+    return "", ""
+
+
+def _counts_up(series: pl.Series) -> bool:
+    """Every row's number is larger than the one before; trees could only learn where a row lies."""
+    return series.null_count() == 0 and len(series) > 2 and bool((series.diff().drop_nulls() > 0).all())
+
+
+def _levels(series: pl.Series) -> tuple[str, ...]:
+    if series.dtype.is_numeric():
+        known = series.drop_nulls().cast(pl.Float64).drop_nans()
+        if not known.round(0).eq(known).all():
+            raise BadTable(
+                f"column {series.name!r} is declared a category but holds fractions; only text and whole numbers can be"
+            )
+        return tuple(known.cast(pl.Int64).unique().sort().cast(pl.String).to_list())
+    if isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
+        return tuple(series.cast(pl.String).drop_nulls().unique().sort().to_list())
+    raise BadTable(f"column {series.name!r} is {series.dtype} and cannot be read as a category")
+
+
+def _require_readable(series: pl.Series, kind: Kind) -> None:
+    natural = natural_kind(series.dtype)
+    if kind is natural:
+        return
+    if isinstance(series.dtype, pl.String) and kind in {Kind.NUMBER, Kind.DATETIME}:
+        lost = as_kind(series, kind).null_count() - series.null_count()
+        if lost == 0:
+            return
+        raise BadTable(f"column {series.name!r} is declared a {kind.value}, but {lost} of its values are not")
+    raise BadTable(f"column {series.name!r} is {series.dtype} and cannot be read as a {kind.value}")
+
+
+def as_kind(series: pl.Series, kind: Kind) -> pl.Series:
+    """Text as numbers or dates; what cannot be read is null. Other columns come back as they are."""
+    if not isinstance(series.dtype, pl.String):
+        return series
+    if kind is Kind.NUMBER:
+        return series.str.strip_chars().cast(pl.Float64, strict=False)
+    if kind is Kind.DATETIME:
+        return series.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+    return series
+
+
+def _whole(series: pl.Series, kind: Kind) -> bool:
+    if kind is not Kind.NUMBER:
+        return False
+    if series.dtype.is_integer():
+        return True
+    known = as_kind(series, kind).drop_nulls().cast(pl.Float64)
+    return bool(known.round(0).eq(known).all())

@@ -1,0 +1,82 @@
+"""Frames as float64 columns for LightGBM, value for value equal to what the serving process encodes row by row."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from appliance.errors import BadTable
+from appliance.schema import Column, FeatureSchema, Kind
+from appliance.training.columns import as_kind
+
+
+def encode_frame(frame: pl.DataFrame, schema: FeatureSchema) -> pl.DataFrame:
+    """Encode the schema's columns by ``appliance.schema.Kind``.
+
+    Args:
+        frame: Raw columns; further ones are ignored.
+        schema: Which columns, and how.
+
+    Returns:
+        Float64 columns ``f0 … fN`` in model order; missing is NaN, an unseen category is -1. Infinity counts as
+        missing, since serving refuses it.
+
+    Raises:
+        BadTable: A column is missing or has a type that the schema's kind cannot hold.
+    """
+    if missing := [column.name for column in schema.columns if column.name not in frame.columns]:
+        raise BadTable(
+            f"the table lacks the model's column(s) {', '.join(map(repr, missing))}; add them, empty if need be"
+        )
+    return pl.DataFrame([_encode(frame[column.name], column).alias(f"f{i}") for i, column in enumerate(schema.columns)])
+
+
+def unseen_counts(frame: pl.DataFrame, schema: FeatureSchema) -> dict[str, int]:
+    """Rows a category column holds a level that training never saw; columns without any are left out."""
+    counts = {
+        column.name: int((_encode(frame[column.name], column) == -1.0).sum())
+        for column in schema.columns if column.kind is Kind.CATEGORY
+    }  # fmt: skip
+    return {name: count for name, count in counts.items() if count}
+
+
+def _encode(series: pl.Series, column: Column) -> pl.Series:
+    if series.dtype == pl.Null:
+        return series.cast(pl.Float64).fill_null(float("nan"))
+    match column.kind:
+        case Kind.CATEGORY:
+            encoded = _codes(series, column)
+        case Kind.DATETIME:
+            encoded = _seconds(series, column)
+        case Kind.BOOLEAN if series.dtype == pl.Boolean:
+            encoded = series.cast(pl.Float64)
+        case Kind.NUMBER if series.dtype.is_numeric() or isinstance(series.dtype, pl.String):
+            encoded = as_kind(series, column.kind).cast(pl.Float64)
+            encoded = encoded.set(encoded.is_infinite(), None)
+        case _:
+            raise _mismatch(series, column)
+    return encoded.fill_null(float("nan"))
+
+
+def _codes(series: pl.Series, column: Column) -> pl.Series:
+    if series.dtype.is_float():
+        series = series.set(series.is_nan() | series.is_infinite(), None)
+        whole = series.drop_nulls().round(0).eq(series.drop_nulls()).all()
+        text = series.cast(pl.Int64).cast(pl.String) if whole else series.cast(pl.String)
+    elif series.dtype.is_integer() or isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
+        text = series.cast(pl.String)
+    else:
+        raise _mismatch(series, column)
+    codes = {level: float(code) for code, level in enumerate(column.levels)}
+    encoded = text.replace_strict(codes, default=-1.0, return_dtype=pl.Float64)
+    return encoded.set(text.is_null(), None)
+
+
+def _seconds(series: pl.Series, column: Column) -> pl.Series:
+    dates = as_kind(series, column.kind)
+    if not isinstance(dates.dtype, pl.Date | pl.Datetime):
+        raise _mismatch(series, column)
+    return dates.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64) / 1e6
+
+
+def _mismatch(series: pl.Series, column: Column) -> BadTable:
+    return BadTable(f"column {series.name!r} is {series.dtype}, but the model takes it as a {column.kind.value}")

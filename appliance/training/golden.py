@@ -1,0 +1,90 @@
+"""Golden rows: raw inputs and the outputs LightGBM itself gave them; a serving process proves itself on them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from appliance.schema import Column, FeatureSchema, Kind
+from appliance.training.columns import as_kind
+from appliance.training.encode import encode_frame
+from appliance.training.fit import Scorer
+
+Raw = str | int | float | bool | None
+"""A value as it stands in a request's JSON."""
+
+REAL_ROWS = 30
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """``golden.json``: rows as in a request, outputs of shape ``(rows, outputs)``."""
+
+    rows: list[dict[str, Raw]]
+    outputs: list[list[float]]
+
+
+def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> Golden:
+    """At most 30 rows evenly spaced in ``frame``, one of nulls only, and one of categories nobody ever saw."""
+    picked = frame[np.unique(np.linspace(0, len(frame) - 1, num=min(REAL_ROWS, len(frame)), dtype=np.int64))]
+    raw = [raw_values(picked[column.name], column) for column in schema.columns]
+    names = [column.name for column in schema.columns]
+    rows: list[dict[str, Raw]] = [dict(zip(names, values, strict=True)) for values in zip(*raw, strict=True)]
+    rows.append(dict.fromkeys(names))
+    if any(column.kind is Kind.CATEGORY for column in schema.columns):
+        unseen = {column.name: _unseen(column) for column in schema.columns if column.kind is Kind.CATEGORY}
+        rows.append({**rows[0], **unseen})
+    outputs = scorer.predict(encode_frame(_as_frame(rows, schema), schema))
+    return Golden(rows=rows, outputs=outputs.tolist())
+
+
+def raw_values(series: pl.Series, column: Column) -> list[Raw]:
+    """One column's values as a request would carry them; missing and infinite is None, a date is ISO 8601 in UTC."""
+    if column.kind is Kind.DATETIME:
+        dates = as_kind(series, column.kind).cast(pl.Datetime("us", "UTC"))
+        return [None if value is None else value.astimezone(UTC).isoformat() for value in dates.to_list()]
+    if column.kind is Kind.CATEGORY:
+        return _raw_categories(series)
+    if column.kind is Kind.BOOLEAN:
+        return series.to_list()
+    numbers = as_kind(series, column.kind)
+    if numbers.dtype.is_integer():
+        return numbers.to_list()
+    numbers = numbers.cast(pl.Float64)
+    return numbers.set(numbers.is_nan() | numbers.is_infinite(), None).to_list()
+
+
+def _raw_categories(series: pl.Series) -> list[Raw]:
+    if series.dtype.is_float():
+        series = series.set(series.is_nan() | series.is_infinite(), None)
+    return (series.cast(pl.Int64) if series.dtype.is_numeric() else series.cast(pl.String)).to_list()
+
+
+def _unseen(column: Column) -> str:
+    text = "never seen"
+    while text in column.levels:
+        text += "!"
+    return text
+
+
+def _as_frame(rows: list[dict[str, Raw]], schema: FeatureSchema) -> pl.DataFrame:
+    """The rows as typed columns, so that the frame's encoder reads what the serving process will read."""
+    return pl.DataFrame([_as_series([row[column.name] for row in rows], column) for column in schema.columns])
+
+
+def _as_series(values: list[Raw], column: Column) -> pl.Series:
+    match column.kind:
+        case Kind.CATEGORY:
+            texts = [None if value is None else str(value) for value in values]
+            return pl.Series(column.name, texts, dtype=pl.String)
+        case Kind.DATETIME:
+            dates = [None if value is None else datetime.fromisoformat(str(value)) for value in values]
+            return pl.Series(column.name, dates, dtype=pl.Datetime("us", "UTC"))
+        case Kind.BOOLEAN:
+            return pl.Series(column.name, values, dtype=pl.Boolean)
+        case Kind.NUMBER:
+            return pl.Series(
+                column.name, [None if value is None else float(value) for value in values], dtype=pl.Float64
+            )

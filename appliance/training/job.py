@@ -1,0 +1,223 @@
+"""A whole training job: snapshot, training, MLflow, bundle, gate, deployment; called by a flow, or directly."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import appliance
+from appliance.deployments import Deployments
+from appliance.errors import BundleRefused, NotFound
+from appliance.model_card import ModelCard, TrainingReport
+from appliance.model_spec import ModelSpec, dump_spec
+from appliance.models import Models
+from appliance.settings import Settings
+from appliance.training.bundle import (
+    Origin,
+    bundle_files,
+    installed_hash,
+    manifest_of,
+    model_card,
+    read_incumbent,
+    reference_file,
+)  # fmt: skip
+from appliance.training.train import Incumbent, Progress, TrainedModel, train
+from storage.bundles import publish_bundle
+from storage.datasets import Snapshot, get_snapshot, read_snapshot
+from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
+from storage.model_rows import GateRow, VersionRow, find_alias, put_version
+from storage.statedb import connect, transaction
+
+if TYPE_CHECKING:
+    from appliance.registry.registry import Registry, RunRecord
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingOrder:
+    """What to train.
+
+    Attributes:
+        dataset_version: Snapshot; None: the newest.
+        job_id: The flow run, None without one.
+    """
+
+    model: str
+    who: str
+    dataset_version: int | None = None
+    job_id: str | None = None
+
+
+def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -> TrainingReport:
+    """Train a model's next version; it becomes champion, and serves, as gate and declaration say.
+
+    Raises:
+        NotFound: No such model, dataset or snapshot.
+        BadTable: The rows cannot train it; names the column and the way out.
+        RegistryFailed: MLflow's store cannot be written.
+    """
+    started = time.monotonic()
+    spec = Models(settings).get(order.model).spec
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry") as side:
+        progress.step("read", 0.01, f"reading dataset {spec.dataset!r}")
+        # MLflow takes seconds to import and open; it does so beside the fit.
+        registry = side.submit(_open_registry, settings)
+        snapshot = _snapshot(settings, spec.dataset, order.dataset_version)
+        frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
+        recorder = _CurveRecorder(progress)
+        trained = train(
+            spec, frame, incumbent=_find_incumbent(settings, spec), threads=training_threads(settings),
+            progress=recorder,
+        )  # fmt: skip
+        progress.step("register", 0.9, "recording the run and registering the version")
+        card = _release(settings, order, spec, trained, _Work(
+            snapshot=snapshot, started=started, registry=registry, curve=recorder.curve,
+        ))  # fmt: skip
+    deployed = _deploy(settings, order, spec, card)
+    progress.step("done", 1.0, _summary(card, deployed=deployed))
+    return TrainingReport(
+        model=card.model, version=card.version, run_id=card.run_id, task=card.task, rows=card.rows,
+        seconds=card.seconds, metrics=card.metrics, baseline=card.baseline, champion=card.champion, gate=card.gate,
+        champion_version=card.champion_version, deployed=deployed,
+    )  # fmt: skip
+
+
+def training_threads(settings: Settings) -> int:
+    """As set, else every core this process may use but one, at least one."""
+    return settings.training_threads or max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    snapshot: Snapshot
+    started: float
+    registry: Future[Registry]
+    curve: list[tuple[int, float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class _CurveRecorder:
+    """Passes progress on and keeps the learning curve for MLflow."""
+
+    progress: Progress
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+
+    def step(self, name: str, fraction: float, message: str) -> None:
+        self.progress.step(name, fraction, message)
+
+    def round(self, iteration: int, train: float, valid: float) -> None:
+        self.curve.append((iteration, train, valid))
+        self.progress.round(iteration, train, valid)
+
+
+def _open_registry(settings: Settings) -> Registry:
+    from appliance.registry.registry import Registry  # noqa: PLC0415  (loads MLflow and pandas: seconds, 190 MB)
+
+    return Registry(settings.layout, settings.mlflow_uri)
+
+
+def _snapshot(settings: Settings, dataset: str, version: int | None) -> Snapshot:
+    try:
+        return get_snapshot(settings.layout, dataset, version)
+    except (DatasetNotFound, SnapshotNotFound) as exc:
+        raise NotFound(str(exc)) from exc
+
+
+def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
+    connection = connect(settings.layout.database, read_only=True)
+    try:
+        row = find_alias(connection, spec.name, CHAMPION)
+    finally:
+        connection.close()
+    if row is None:
+        return None
+    try:
+        return read_incumbent(settings.layout, spec.name, row.version)
+    except (BundleNotFound, BundleCorrupt) as exc:
+        raise BundleRefused(
+            f"the champion, version {row.version}, cannot be compared with: {exc}; or deploy another version first"
+        ) from exc
+
+
+def _release(
+    settings: Settings, order: TrainingOrder, spec: ModelSpec, trained: TrainedModel, work: _Work
+) -> ModelCard:
+    """Register, publish, and write the version's row; in this order, so that a row always has its bundle."""
+    reference = reference_file(trained)  # all that can fail for the data's sake comes before a version is given
+    registry = work.registry.result()
+    registered = registry.record(_run_record(spec, trained, work))
+    origin = Origin(
+        version=registered.version, run_id=registered.run_id, dataset_version=work.snapshot.version,
+        created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3),
+    )  # fmt: skip
+    card = model_card(spec, trained, origin)
+    publish_bundle(settings.layout, manifest_of(card), bundle_files(trained, card, reference))
+    passed = card.gate.passed
+    row = VersionRow(
+        model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,
+        dataset_version=card.dataset_version, rows=card.rows, seconds=card.seconds, metrics=card.metrics,
+        baseline=card.baseline, champion=card.champion,
+        gate=GateRow(passed=passed, reasons=card.gate.reasons), created_at=origin.created_at,
+        alias=CHAMPION if passed else CHALLENGER, job_id=order.job_id,
+    )  # fmt: skip
+    connection = connect(settings.layout.database)
+    try:
+        with transaction(connection):
+            put_version(connection, row)
+    finally:
+        connection.close()
+    sync_aliases(settings, registry, card.model)
+    return card
+
+
+def sync_aliases(settings: Settings, registry: Registry, model: str) -> None:
+    """MLflow's aliases become those of the state database, which decides."""
+    connection = connect(settings.layout.database, read_only=True)
+    try:
+        for alias in (CHAMPION, CHALLENGER):
+            row = find_alias(connection, model, alias)
+            if row is not None:
+                registry.set_alias(model, alias, row.version)
+            elif registry.alias_version(model, alias) is not None:
+                registry.drop_alias(model, alias)
+    finally:
+        connection.close()
+
+
+def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work) -> RunRecord:
+    from appliance.registry.registry import RunRecord  # noqa: PLC0415  (loaded already, in the side thread)
+
+    judgement = trained.judgement
+    metrics = dict(judgement.metrics)
+    metrics |= {f"baseline_{name}": value for name, value in judgement.baseline.items()}
+    metrics |= {f"champion_{name}": value for name, value in (judgement.champion or {}).items()}
+    tags = {
+        "dataset": spec.dataset, "dataset_version": str(work.snapshot.version), "task": trained.schema.task.value,
+        "target": spec.target, "code_version": appliance.__version__, "lock_hash": installed_hash(),
+        "gate": "passed" if judgement.gate.passed else "failed", "gate_reasons": "; ".join(judgement.gate.reasons),
+        "split": trained.split.sentence, "seed": str(spec.seed),
+    }  # fmt: skip
+    params = {**trained.params, "iterations": trained.fitted.iterations}
+    return RunRecord(
+        model=spec.name, run_name=f"{spec.name} on {spec.dataset} {work.snapshot.version}",
+        params={name: str(value) for name, value in params.items()},
+        tags=tags, metrics=metrics, curve=work.curve,
+        files={"model.txt": trained.fitted.text.encode(), "model.toml": dump_spec(spec).encode()},
+    )  # fmt: skip
+
+
+def _deploy(settings: Settings, order: TrainingOrder, spec: ModelSpec, card: ModelCard) -> bool:
+    if spec.deploy != "auto" or not card.gate.passed:
+        return False
+    Deployments(settings).deploy(card.model, card.version, who=order.who, reason=card.gate.reasons[0])
+    return True
+
+
+def _summary(card: ModelCard, *, deployed: bool) -> str:
+    outcome = "champion, serving" if deployed else "champion" if card.gate.passed else "challenger"
+    return f"version {card.version} is {outcome}: {card.gate.reasons[0]}"

@@ -1,0 +1,49 @@
+"""A declaration worked out from a dataset, with its reasons."""
+
+from __future__ import annotations
+
+import msgspec
+import polars as pl
+
+from appliance.model_spec import ModelSpec
+from appliance.models import Proposal
+from appliance.schema import FeatureSchema
+from appliance.training.columns import plan_columns
+from appliance.training.encode import encode_frame
+from appliance.training.leaks import STRONG, is_twin, leak_suspects
+from appliance.training.target import read_target
+
+MOST_ROWS = 50_000
+"""Rows looked at, evenly spaced."""
+
+
+def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
+    """Fill a declaration that has a dataset and a target.
+
+    Columns that equal the target, or predict it alone, are excluded; a person may take them back in.
+
+    Raises:
+        BadTable: The target is missing or cannot be learned, or no usable feature is left.
+    """
+    frame = frame.gather_every(-(-len(frame) // MOST_ROWS)) if len(frame) > MOST_ROWS else frame
+    target = read_target(frame, spec.target, spec.task)
+    frame = frame.filter(pl.Series(target.labelled))
+    twins = tuple(name for name in frame.columns if name != spec.target and is_twin(frame[name], frame[spec.target]))
+    spec = msgspec.structs.replace(spec, task=target.task, exclude=(*spec.exclude, *twins))
+    columns = plan_columns(frame, spec)
+    schema = FeatureSchema(
+        model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
+        classes=target.classes, time_column=columns.time,
+    )  # fmt: skip
+    suspects = leak_suspects(encode_frame(frame, schema), schema, target, threads=1)
+    leaks = tuple(warning.column for warning in suspects if warning.code == "leak" and warning.column is not None)
+    left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
+    sentences = [target.sentence, *columns.decisions]
+    sentences += [f"{name!r} equals the target in every row: excluded" for name in twins]
+    sentences += [f"{warning.message} (excluded from {STRONG} on)" for warning in suspects if warning.code == "leak"]
+    sentences += [warning.message for warning in suspects if warning.code != "leak"]
+    sentences += [warning.message for warning in columns.warnings]
+    keep = msgspec.structs.replace(
+        spec, time=columns.time, exclude=(*spec.exclude, *leaks, *(name for name in left_out if name is not None))
+    )
+    return Proposal(spec=keep, sentences=tuple(sentences))

@@ -1,0 +1,144 @@
+"""The target: what is predicted, read off its values, and its rows as numbers for LightGBM."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from appliance.errors import BadTable
+from appliance.schema import Task
+
+MOST_CLASSES = 20
+"""A number with more distinct values is a quantity, not a class."""
+
+MOST_TEXT_CLASSES = 200
+"""A text target with more distinct values is no set of classes."""
+
+FEWEST_ROWS = 20
+"""Labelled rows a training needs at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The learned column.
+
+    Attributes:
+        classes: As in ``FeatureSchema.classes``: sorted, numbers by value; empty for regression.
+        values: The number itself, or the class's index, float64, one a labelled row.
+        labelled: Of all rows of the snapshot, those with a label; shape ``(rows of the snapshot,)``.
+        sentence: Why this task.
+    """
+
+    name: str
+    task: Task
+    classes: tuple[str, ...]
+    values: NDArray[np.float64]
+    labelled: NDArray[np.bool_]
+    sentence: str
+
+
+def class_names(column: pl.Series) -> pl.Series:
+    """Values as class names: text as it is, whole numbers without a point, booleans as ``false`` and ``true``."""
+    if column.dtype.is_float():
+        whole = column.drop_nulls().round(0).eq(column.drop_nulls()).all()
+        return column.cast(pl.Int64).cast(pl.String) if whole else column.cast(pl.String)
+    return column.cast(pl.String)
+
+
+def read_target(frame: pl.DataFrame, name: str, task: Task | None) -> Target:
+    """The target of a snapshot.
+
+    Args:
+        frame: All rows of the snapshot.
+        name: The target's column.
+        task: As declared; None: inferred from the values.
+
+    Raises:
+        BadTable: The column is missing, constant, of one class, not of the declared task, or has too few labels.
+    """
+    column = _finite(_find(frame, name))
+    labelled = column.is_not_null()
+    known = column.filter(labelled)
+    if len(known) < FEWEST_ROWS:
+        raise BadTable(
+            f"target {name!r} has {len(known)} labelled rows of {len(column)}; a training needs at least {FEWEST_ROWS}"
+        )
+    distinct = known.n_unique()
+    if distinct < 2:
+        raise BadTable(
+            f"target {name!r} is constant: every labelled row is {known[0]!r}; there is nothing to learn, "
+            "choose another target or add rows that differ"
+        )
+    found, sentence = _infer(known, distinct) if task is None else (task, f"the declaration says {task.value}")
+    mask = labelled.to_numpy()
+    if found is Task.REGRESSION:
+        values = _numbers(known)
+        return Target(name=name, task=found, classes=(), values=values, labelled=mask, sentence=sentence)
+    classes, values = _classes(known, found, distinct)
+    return Target(name=name, task=found, classes=classes, values=values, labelled=mask, sentence=sentence)
+
+
+def _find(frame: pl.DataFrame, name: str) -> pl.Series:
+    if name in frame.columns:
+        return frame[name]
+    close = difflib.get_close_matches(name, frame.columns, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; its columns are {', '.join(frame.columns[:20])}"
+    raise BadTable(f"the dataset has no column {name!r} for the target{hint}")
+
+
+def _finite(column: pl.Series) -> pl.Series:
+    if not column.dtype.is_float():
+        return column
+    if infinite := int(column.is_infinite().sum()):
+        raise BadTable(
+            f"target {column.name!r} is infinite in {infinite} rows; remove or correct them and add the data again"
+        )
+    return column.fill_nan(None)
+
+
+def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
+    name = known.name
+    if distinct == 2:
+        return Task.BINARY, f"target {name!r} has two values, so this is a binary classification"
+    if known.dtype.is_numeric():
+        if distinct > MOST_CLASSES:
+            return Task.REGRESSION, f"target {name!r} is a number with {distinct} distinct values: a regression"
+        if known.dtype.is_float() and not known.round(0).eq(known).all():
+            return Task.REGRESSION, f"target {name!r} is a number with fractions: a regression"
+        return Task.MULTICLASS, (
+            f"target {name!r} is a number with only {distinct} distinct values: a multiclass classification "
+            "(declare task = 'regression' if it is a quantity)"
+        )
+    return Task.MULTICLASS, f"target {name!r} has {distinct} distinct values: a multiclass classification"
+
+
+def _numbers(known: pl.Series) -> NDArray[np.float64]:
+    if not known.dtype.is_numeric():
+        raise BadTable(
+            f"target {known.name!r} is {known.dtype}, but a regression needs a number; "
+            "declare another task, or store the column as a number"
+        )
+    return known.cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    name = known.name
+    if task is Task.BINARY and distinct != 2:
+        raise BadTable(
+            f"target {name!r} has {distinct} distinct values, but a binary task needs exactly two; "
+            "declare task = 'multiclass' or 'regression', or leave it out"
+        )
+    if distinct > MOST_TEXT_CLASSES:
+        raise BadTable(
+            f"target {name!r} has {distinct} distinct values, too many for classes (at most {MOST_TEXT_CLASSES}); "
+            "choose another target, or declare task = 'regression' if it is a number"
+        )
+    ordered = known.unique().sort() if not known.dtype.is_(pl.Categorical) else known.cast(pl.String).unique().sort()
+    names = class_names(ordered).to_list()
+    codes = {value: float(code) for code, value in enumerate(names)}
+    values = class_names(known).replace_strict(codes, return_dtype=pl.Float64).to_numpy()
+    return tuple(names), values.astype(np.float64)
