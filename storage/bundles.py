@@ -97,11 +97,15 @@ def list_bundles(layout: Layout, model: str) -> list[int]:
     return sorted(int(path.name) for path in directory.glob("[0-9]*") if (path / MANIFEST).is_file())
 
 
-def replace_durably(path: Path, content: bytes) -> None:
-    """Replace a file by rename: readers see the old or the new content, also after a power cut."""
+def replace_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:
+    """Replace a file by rename: readers see the old or the new content, also after a power cut.
+
+    Raises:
+        StateUnwritable: The disk is full or read-only; the old content stays.
+    """
     half = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write_durably(half, content)
+        write_durably(half, content, mode=mode)
         half.replace(path)
         _sync_directory(path.parent)
     except OSError as exc:

@@ -45,10 +45,11 @@ def require_new_name(seen: dict[str, str], name: str) -> None:
     Raises:
         SourceUnreadable: It stands there already, or differs from one by case alone.
     """
-    other = seen.setdefault(name.lower(), name)
-    if len(seen) and other is not name:
-        again = f"the column name {name!r} stands twice" if other == name else f"{other!r} and {name!r} differ by case"
-        raise SourceUnreadable(f"{again}; rename one of the columns, or pick columns with a query")
+    if (other := seen.get(name.lower())) is None:
+        seen[name.lower()] = name
+        return
+    again = f"the column name {name!r} stands twice" if other == name else f"{other!r} and {name!r} differ by case"
+    raise SourceUnreadable(f"{again}; rename one of the columns, or pick columns with a query")
 
 
 def dtype_of(arrow: pa.DataType) -> Dtype:

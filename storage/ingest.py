@@ -58,7 +58,9 @@ def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, inf
         StateUnwritable: The disk is full or read-only.
     """
     require_name(name)
-    reader = pa.RecordBatchReader.from_stream(batches)
+    # A PyArrow reader is taken as it is: through the C stream its errors would lose their class.
+    is_reader = isinstance(batches, pa.RecordBatchReader)
+    reader: pa.RecordBatchReader = batches if is_reader else pa.RecordBatchReader.from_stream(batches)
     columns = columns_of(reader.schema)
     with _alone(layout, name):
         path = dataset_path(layout, name)

@@ -1,0 +1,243 @@
+"""Finds out how a CSV file is written, and says so to DuckDB: encoding, delimiter, quotes, header, types, nulls."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+
+from storage.columns import ColumnInfo, Dtype
+from storage.conform import require_new_name
+from storage.duck import sql_list, sql_name, sql_text
+from storage.errors import SourceUnreadable
+from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
+
+DELIMITERS = (",", ";", "\t", "|")
+NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
+"""Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
+
+DECIMAL_COMMA = r"[-+]?\d+(,\d+)?"
+LEADING_ZERO = r"[-+]?0\d+"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dialect:
+    """How one file is written; ``types`` are DuckDB's, by column."""
+
+    delimiter: str
+    quote: str
+    escape: str
+    comment: str
+    skip: int
+    header: bool
+    date_format: str | None
+    time_format: str | None
+    types: dict[str, str]
+    nulls: tuple[str, ...] = ("",)
+    decimal: str = "."
+
+    @property
+    def options(self) -> str:
+        """The options of ``read_csv`` but for the types."""
+        options = {
+            "delim": sql_text(self.delimiter), "quote": sql_text(self.quote), "escape": sql_text(self.escape),
+            "comment": sql_text(self.comment), "skip": str(self.skip), "nullstr": sql_list(self.nulls),
+            "decimal_separator": sql_text(self.decimal), "auto_detect": "false", "hive_partitioning": "false",
+        }  # fmt: skip
+        if self.date_format:
+            options["dateformat"] = sql_text(self.date_format)
+        if self.time_format:
+            options["timestampformat"] = sql_text(self.time_format)
+        return ", ".join(f"{key} = {value}" for key, value in options.items())
+
+    def read(self, paths: Sequence[Path], *, as_text: bool = False) -> str:
+        """SQL that reads files of this dialect."""
+        types = ", ".join(
+            f"{sql_text(name)}: {sql_text('VARCHAR' if as_text else type_)}" for name, type_ in self.types.items()
+        )
+        header = "true" if self.header else "false"
+        return f"SELECT * FROM read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}})"
+
+
+def csv_sql(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[SourceFile],
+    links: Sequence[Path],
+    *,
+    like: Sequence[ColumnInfo],
+) -> tuple[str, tuple[Path, ...], tuple[str, ...]]:
+    """SQL that reads CSV files, the paths that it reads, and what was decided, one sentence each.
+
+    Args:
+        connection: Not confined yet.
+        files: All with the same columns.
+        links: A path without special characters for each; a copy in UTF-8 is written beside it where one is needed.
+        like: Columns that stay text although they read as numbers, where they are text here.
+
+    Raises:
+        SourceUnreadable: A file is no CSV, names a column twice, or has other columns than the first.
+    """
+    notes: list[str] = []
+    paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
+    dialects = [_sniff(connection, file, path) for file, path in zip(files, paths, strict=True)]
+    dialect = _merge(files, dialects)
+    try:
+        dialect = _refine(connection, dialect, paths, notes)
+    except duckdb.Error as exc:
+        raise SourceUnreadable(_why_not(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}") from exc
+    if not dialect.header:
+        notes.append("No header line was found: the columns are named column0, column1 and so on.")
+    text = {column.name for column in like if column.dtype is Dtype.STRING}
+    types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
+    return replace(dialect, types=types).read(paths), tuple(paths), tuple(notes)
+
+
+def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
+    encoding = text_encoding(file)
+    if encoding == "utf-8":
+        return link
+    notes.append(f"{file.path.name} is not UTF-8; it was read as {encoding}.")
+    copy = link.with_name(f"{link.name.split('.')[0]}-utf8.csv")
+    write_utf8(file, encoding, copy)
+    return copy
+
+
+def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) -> _Dialect:
+    try:
+        dialect = _ask(connection, path)
+        if len(dialect.types) == 1 and (why := _why_not(file, None)):
+            raise SourceUnreadable(why)
+        if any(type_ == "VARCHAR" for type_ in dialect.types.values()):
+            with_nulls = _ask(connection, path, f", nullstr = {sql_list(NULL_WORDS)}")
+            if _typed(with_nulls) > _typed(dialect):
+                dialect = replace(with_nulls, nulls=NULL_WORDS)
+        if dialect.header:
+            _require_new_names(connection, file, path, dialect)
+    except duckdb.Error as exc:
+        why = _why_not(file, None) or f"{file.path} cannot be read as CSV: {_reason(exc)}"
+        raise SourceUnreadable(why) from exc
+    return dialect
+
+
+def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str = "") -> _Dialect:
+    found = connection.execute(
+        "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, DateFormat, TimestampFormat, "
+        "list_transform(Columns, lambda c: [c.name, c.type]) "
+        f"FROM sniff_csv({sql_text(path)}, sample_size = -1{options})"
+    ).fetchone()
+    if found is None:
+        raise SourceUnreadable(f"{path} cannot be read as CSV")
+    quote, escape, comment = (("" if mark in {None, "(empty)", "\0"} else str(mark)) for mark in found[1:4])
+    return _Dialect(
+        delimiter=found[0], quote=quote, escape=escape or quote, comment=comment, skip=found[4], header=found[5],
+        date_format=found[6], time_format=found[7], types=dict(found[8]),
+    )  # fmt: skip
+
+
+def _typed(dialect: _Dialect) -> int:
+    return sum(type_ != "VARCHAR" for type_ in dialect.types.values())
+
+
+def _require_new_names(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, dialect: _Dialect) -> None:
+    # DuckDB renames a second "a" to "a_1"; the header line itself tells.
+    header = connection.execute(replace(dialect, header=False).read([path], as_text=True) + " LIMIT 1").fetchone() or ()
+    seen: dict[str, str] = {}
+    try:
+        for name in header:
+            if name:
+                require_new_name(seen, name)
+    except SourceUnreadable as exc:
+        raise SourceUnreadable(f"{file.path}: {exc}") from exc
+
+
+def _merge(files: Sequence[SourceFile], dialects: Sequence[_Dialect]) -> _Dialect:
+    """One dialect for all files: they must agree but for types, where the wider one is taken."""
+    first = dialects[0]
+    types = dict(first.types)
+    nulls = max((dialect.nulls for dialect in dialects), key=len)
+    for file, dialect in zip(files[1:], dialects[1:], strict=True):
+        if list(dialect.types) != list(types):
+            raise SourceUnreadable(
+                f"{file.path} has other columns than {files[0].path}: {', '.join(dialect.types)[:200]}; "
+                "add the files one by one, or pick columns with a query"
+            )
+        types = {name: _wider(type_, dialect.types[name]) for name, type_ in types.items()}
+    return replace(first, types=types, nulls=nulls)
+
+
+def _wider(one: str, other: str) -> str:
+    if one == other:
+        return one
+    return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "VARCHAR"
+
+
+def _refine(
+    connection: duckdb.DuckDBPyConnection, dialect: _Dialect, paths: Sequence[Path], notes: list[str]
+) -> _Dialect:
+    """Look at every value as text: numbers with leading zeros stay text, decimal commas are numbers."""
+    numbers = [name for name, type_ in dialect.types.items() if type_ == "BIGINT"]
+    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
+    may_be_comma = dialect.delimiter != "," and "DOUBLE" not in dialect.types.values()
+    wanted = [f"bool_or(regexp_full_match({sql_name(name)}, {sql_text(LEADING_ZERO)}))" for name in numbers]
+    if may_be_comma:
+        wanted += [
+            f"bool_and(regexp_full_match({sql_name(name)}, {sql_text(DECIMAL_COMMA)})) "
+            f"AND bool_or(contains({sql_name(name)}, ','))"
+            for name in texts
+        ]
+    if dialect.nulls != ("",):
+        notes.append(f"Read as missing: {', '.join(word for word in NULL_WORDS if word)}.")
+    if not wanted:
+        return dialect
+    found = connection.execute(f"SELECT {', '.join(wanted)} FROM ({dialect.read(paths, as_text=True)})").fetchone()
+    answers = dict(zip(numbers + texts, found or (), strict=False))
+    zeros = [name for name in numbers if answers.get(name)]
+    commas = [name for name in texts if answers.get(name)]
+    if zeros:
+        notes.append(f"Kept as text, because of leading zeros: {', '.join(zeros)}.")
+    if commas:
+        notes.append(f"Read with a decimal comma: {', '.join(commas)}.")
+    changed = {**dict.fromkeys(zeros, "VARCHAR"), **dict.fromkeys(commas, "DOUBLE")}
+    return replace(dialect, types={**dialect.types, **changed}, decimal="," if commas else ".")
+
+
+def _why_not(file: SourceFile, delimiter: str | None) -> str | None:
+    """The first line that has not as many fields as the header, as a sentence; None when all have."""
+    lines = _lines(file)
+    header = next((line for line in lines if line.strip()), "")
+    delimiter = delimiter or max(DELIMITERS, key=header.count)
+    wanted = len(next(csv.reader([header], delimiter=delimiter), []))
+    if wanted < 2:
+        return None
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        for row in reader:
+            if row and len(row) != wanted:
+                return (
+                    f"{file.path} is no regular CSV: the header has {wanted} fields, but line {reader.line_num + 1} "
+                    f"has {len(row)}; mend that line"
+                )
+    except csv.Error as exc:
+        return f"{file.path} is no regular CSV: line {reader.line_num + 1}: {exc}"
+    return None
+
+
+def _lines(file: SourceFile) -> Iterator[str]:
+    rest = ""
+    encoding = text_encoding(file)
+    decoder = io.IncrementalNewlineDecoder(None, translate=True)
+    for block in read_blocks(file):
+        *lines, rest = (rest + decoder.decode(block.decode(encoding, errors="replace"))).split("\n")
+        yield from (line + "\n" for line in lines)
+    if rest:
+        yield rest
+
+
+def _reason(exc: Exception) -> str:
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Possible ", "The search space", "LINE ", "^", "*"))]
+    return "; ".join(told[:3])[:300]
