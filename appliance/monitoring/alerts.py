@@ -38,3 +38,30 @@ class Alert:
             "closed_at": utc_text(self.closed_at) if self.closed_at else None,
             "acknowledged_by": self.acknowledged_by,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is settled about a subject, and what the newest judged window said."""
+
+    settled: State = State.OK
+    last: State = State.OK
+
+    def after(self, found: State) -> Standing:
+        """The standing after one more judged window.
+
+        A window without enough data says nothing. A worse state settles when two windows in a row are at least that
+        bad, a better one when two in a row are at most that bad; so one odd window neither opens nor closes an alert.
+        """
+        if found is State.NOT_ENOUGH_DATA:
+            return self
+        milder, harsher = sorted((self.last, found), key=SEVERITY.index)
+        settled = self.settled
+        if SEVERITY.index(milder) > SEVERITY.index(settled):
+            settled = milder
+        elif SEVERITY.index(harsher) < SEVERITY.index(settled):
+            settled = harsher
+        return Standing(settled=settled, last=found)
+
+
+SEVERITY = (State.OK, State.WARN, State.ALARM)

@@ -4,21 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import polars as pl
 
-from appliance.schema import FeatureSchema
+from appliance.errors import BadInput
+from appliance.monitoring.bins import (
+    Bins,
+    EdgeBins,
+    Floats,
+    ValueBins,
+    fit_levels,
+    fit_number,
+    reference_counts,
+)
+from appliance.schema import Column, FeatureSchema, Kind, Task
+from appliance.training.encode import encode_frame
+from appliance.training.target import class_names
+
+PREDICTION = "prediction"
+LABEL = "label"
 
 
-class Reference:
-    """Bins of every column, fitted once on the training rows, with their counts."""
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The non-null values of a column with numbers; ``quantiles`` are those of 5, 25, 50, 75 and 95 %."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+    quantiles: tuple[float, ...]
+
+
+class ColumnReference(msgspec.Struct, frozen=True, kw_only=True):
+    """One column of the reference.
+
+    Attributes:
+        counts: Rows a bin, nulls last; their sum is the reference's rows.
+        centers: Mean of the rows of each bin but the null bin, ascending; empty for categories.
+        summary: None for categories and for columns without values.
+    """
+
+    name: str
+    kind: Kind
+    bins: Bins
+    counts: tuple[int, ...]
+    centers: tuple[float, ...] = ()
+    summary: Summary | None = None
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model version's traffic is held against.
+
+    Attributes:
+        rows: Training rows.
+        columns: In model order.
+        prediction: The value, the positive class's probability, or, when multiclass, the class given.
+        label: The truth of the same rows.
+        quality: Metrics on the holdout.
+        importance: Column name to its share of the gain; empty when unknown.
+    """
+
+    rows: int
+    columns: tuple[ColumnReference, ...]
+    prediction: ColumnReference
+    label: ColumnReference
+    quality: dict[str, float]
+    importance: dict[str, float] = {}
+    format: int = 1
 
 
 def fit_reference(
     frame: pl.DataFrame,
     schema: FeatureSchema,
     *,
-    outputs: np.ndarray,
+    outputs: Floats,
     labels: pl.Series,
     quality: Mapping[str, float],
     importance: Mapping[str, float] | None = None,
@@ -33,15 +93,115 @@ def fit_reference(
         labels: The truth of the rows of ``outputs`` (any length): numbers for regression, else classes.
         quality: Metrics on the holdout.
         importance: Column name to gain; weights the dataset verdict.
+
+    Raises:
+        BadTable: A column of the schema is missing or cannot be read as its kind.
+        BadInput: The table has no rows.
     """
-    raise NotImplementedError
+    if frame.height == 0:
+        raise BadInput("a reference needs rows: the training table is empty")
+    encoded = encode_frame(frame, schema)
+    columns = tuple(fit_column(column, encoded[f"f{index}"].to_numpy()) for index, column in enumerate(schema.columns))
+    gain = sum((importance or {}).values())
+    return Reference(
+        rows=frame.height,
+        columns=columns,
+        prediction=fit_column(prediction_column(schema), predicted(np.asarray(outputs, np.float64), schema)),
+        label=fit_column(label_column(schema), _label_values(labels, schema)),
+        quality={name: float(value) for name, value in quality.items()},
+        importance={name: value / gain for name, value in (importance or {}).items()} if gain > 0 else {},
+    )
+
+
+def fit_column(column: Column, values: Floats) -> ColumnReference:
+    """Bins, counts and summary of one encoded column, shape ``(rows,)``; NaN is null, nothing is infinite."""
+    present = values[~np.isnan(values)]
+    if column.kind is Kind.CATEGORY:
+        levels = fit_levels(values, column.levels)
+        counts = reference_counts(levels, values)
+        return ColumnReference(name=column.name, kind=column.kind, bins=levels, counts=tuple(counts.tolist()))
+    bins = fit_number(values, column.kind)
+    counts = reference_counts(bins, values)
+    return ColumnReference(
+        name=column.name,
+        kind=column.kind,
+        bins=bins,
+        counts=tuple(counts.tolist()),
+        centers=_centers(bins, present),
+        summary=_summary(present) if len(present) else None,
+    )
+
+
+def prediction_column(schema: FeatureSchema) -> Column:
+    """The prediction as a column: a number, or a category when multiclass."""
+    if schema.task is Task.MULTICLASS:
+        return Column(name=PREDICTION, kind=Kind.CATEGORY, levels=schema.classes)
+    return Column(name=PREDICTION, kind=Kind.NUMBER)
+
+
+def label_column(schema: FeatureSchema) -> Column:
+    """The label as a column: a number for regression, else a category."""
+    if schema.task is Task.REGRESSION:
+        return Column(name=LABEL, kind=Kind.NUMBER)
+    return Column(name=LABEL, kind=Kind.CATEGORY, levels=schema.classes)
+
+
+def predicted(outputs: Floats, schema: FeatureSchema) -> Floats:
+    """The prediction column of raw outputs, shape ``(n, schema.outputs)`` or ``(n,)``, as float64 ``(n,)``."""
+    rows = outputs.reshape(-1, schema.outputs)
+    if schema.task is Task.MULTICLASS:
+        given: Floats = rows.argmax(axis=1).astype(np.float64)
+        return given
+    first: Floats = rows[:, 0]
+    return first
 
 
 def dump_reference(reference: Reference) -> bytes:
     """The content of ``reference.json``."""
-    raise NotImplementedError
+    return msgspec.json.encode(reference)
 
 
 def parse_reference(content: bytes) -> Reference:
-    """Read ``reference.json``."""
-    raise NotImplementedError
+    """Read ``reference.json``.
+
+    Raises:
+        BadInput: It is not one.
+    """
+    try:
+        return msgspec.json.decode(content, type=Reference)
+    except msgspec.DecodeError as exc:
+        raise BadInput(f"reference.json cannot be read: {exc}; train the model again") from exc
+
+
+def _label_values(labels: pl.Series, schema: FeatureSchema) -> Floats:
+    if schema.task is Task.REGRESSION:
+        numbers: Floats = labels.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        return numbers
+    codes = {name: float(code) for code, name in enumerate(schema.classes)}
+    names = class_names(labels)
+    encoded = names.replace_strict(codes, default=-1.0, return_dtype=pl.Float64)
+    values: Floats = encoded.set(names.is_null(), float("nan")).to_numpy().astype(np.float64)
+    return values
+
+
+def _summary(present: Floats) -> Summary:
+    quantiles = np.quantile(present, (0.05, 0.25, 0.5, 0.75, 0.95))
+    return Summary(
+        mean=float(present.mean()),
+        std=float(present.std()),
+        minimum=float(present.min()),
+        maximum=float(present.max()),
+        quantiles=tuple(quantiles.tolist()),
+    )
+
+
+def _centers(bins: ValueBins | EdgeBins, present: Floats) -> tuple[float, ...]:
+    """Mean of each bin's rows; an empty end bin lies on its edge."""
+    if isinstance(bins, ValueBins):
+        return bins.values
+    index = bins.index(present)
+    size = len(bins.edges) + 1
+    rows = np.bincount(index, minlength=size)
+    sums = np.bincount(index, weights=present, minlength=size)
+    edges = np.asarray((*bins.edges, bins.edges[-1]))
+    return tuple(np.where(rows > 0, sums / np.maximum(rows, 1), edges).tolist())

@@ -1,17 +1,70 @@
-"""The watch loop: counts each new event exactly once into windows, joins labels, opens and closes alerts."""
+"""The watch loop: counts each new event exactly once into windows, joins labels, opens and closes alerts.
+
+Every chunk of the log is worked out first and then written in one transaction together with the cursor that says it
+was; a kill at any moment leaves either both or neither. Memory is bounded by the chunk.
+"""
 
 from __future__ import annotations
 
+import logging
+import signal
+import sqlite3
 import threading
+import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
 
-from appliance.settings import Settings
+from appliance.monitoring.evaluation import evaluate
+from appliance.monitoring.known import KnownVersions
+from appliance.monitoring.outcomes import join_labels
+from appliance.monitoring.service import ServiceCounts, parse_service
+from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
+from appliance.monitoring.windows import WindowCounts, parse_counts
+from appliance.settings import Settings, load_settings
+from storage import statedb
+from storage.errors import StateUnwritable
+from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
+from storage.outcome_rows import Put, put_outcome
+from storage.window_rows import (
+    FeatureKey,
+    Heartbeat,
+    ServiceKey,
+    add_faults,
+    advance_cursor,
+    find_feature_window,
+    find_service_window,
+    put_feature_window,
+    put_heartbeat,
+    put_service_window,
+    read_cursors,
+)
+
+HEARTBEAT = "watch"
+TORN_AFTER_S = 60.0
+"""A last line without its end that nobody touched for so long never gets one."""
+
+log = logging.getLogger(__name__)
+
+
+Count: TypeAlias = "Callable[[Watch, Chunk], Counter[str] | None]"
+"""Counts a chunk and moves its cursor, together; None when another loop moved it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What one look at the log found: rows counted, labels joined, faults met, alerts opened or closed."""
+    """What one look at the log found.
+
+    Attributes:
+        predictions: Rows of prediction events.
+        labels: Predictions whose label is new or changed.
+        errors: Requests refused.
+        faults: What could not be counted, or was counted in another place than it said.
+        alerts: Alerts opened or closed.
+    """
 
     predictions: int
     labels: int
@@ -19,15 +72,24 @@ class Progress:
     faults: int
     alerts: int
 
+    @property
+    def idle(self) -> bool:
+        """Nothing was new."""
+        return not (self.predictions or self.labels or self.errors or self.faults or self.alerts)
+
 
 class Watch:
-    """The watch loop's state between looks: the database and the references of the versions seen."""
+    """The watch loop's state between looks: the database and the versions seen."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, *, chunk_bytes: int = 4 << 20) -> None:
+        self.layout = layout
+        self.chunk_bytes = chunk_bytes
+        self.connection = statedb.connect(layout.database)
+        self.versions = KnownVersions(layout)
 
     def close(self) -> None:
         """Close the database."""
+        self.connection.close()
 
 
 def watch_once(watch: Watch) -> Progress:
@@ -36,9 +98,140 @@ def watch_once(watch: Watch) -> Progress:
     Raises:
         StateUnwritable: The database cannot be written; nothing was counted twice, the next look goes on.
     """
-    raise NotImplementedError
+    totals: Counter[str] = Counter()
+    try:
+        for kind, count in _KINDS.items():
+            _read_kind(watch, kind, count, totals)
+        totals["alerts"] = evaluate(watch.connection, watch.versions)
+        progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
+        detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
+        put_heartbeat(watch.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
+    except sqlite3.Error as exc:
+        raise StateUnwritable(f"the watch loop cannot write {watch.layout.database}: {exc}") from exc
+    return progress
 
 
 def watch_until(settings: Settings, stop: threading.Event) -> None:
-    """Look every ``settings.watch_interval_s`` seconds until ``stop`` is set; also ``python -m`` of this module."""
-    raise NotImplementedError
+    """Look every ``settings.watch_interval_s`` seconds until ``stop`` is set; also ``python -m`` of this module.
+
+    A look that fails for lack of a writable database is logged and tried again.
+    """
+    watch = Watch(settings.layout)
+    try:
+        while not stop.is_set():
+            try:
+                progress = watch_once(watch)
+                if not progress.idle:
+                    log.info("counted %s", progress)
+            except StateUnwritable as exc:
+                log.error("%s; trying again", exc)
+            stop.wait(settings.watch_interval_s)
+    finally:
+        watch.close()
+
+
+def _read_kind(
+    watch: Watch, kind: str, count: Callable[[Watch, Chunk], Counter[str] | None], into: Counter[str]
+) -> None:
+    directory = watch.layout.events / kind
+    cursors = read_cursors(watch.connection, kind)
+    for chunk in tail(directory, cursors, max_bytes=watch.chunk_bytes):
+        found = count(watch, chunk)
+        if found is None:
+            # Another loop is counting the same log; the next look starts from its cursors.
+            return
+        into.update(found)
+        cursors[chunk.segment] = chunk.end
+    into["faults"] += _give_up_torn(watch, kind, cursors)
+
+
+def _predictions(watch: Watch, chunk: Chunk) -> Counter[str] | None:
+    tally = tally_predictions(chunk.lines, watch.versions)
+    return _write_tally(watch, "predictions", chunk, tally)
+
+
+def _stats(watch: Watch, chunk: Chunk) -> Counter[str] | None:
+    return _write_tally(watch, "stats", chunk, tally_stats(chunk.lines))
+
+
+def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
+    joined = join_labels(chunk.lines, watch.layout.events / "predictions", watch.versions)
+    with statedb.transaction(watch.connection) as connection:
+        if not advance_cursor(connection, "labels", chunk.segment, start=chunk.start, end=chunk.end):
+            return None
+        add_faults(connection, _today(), joined.faults)
+        written = [put_outcome(connection, outcome) for outcome in joined.outcomes]
+    changed = sum(put is not Put.SAME for put in written)
+    return Counter(labels=changed, faults=joined.faults.total())
+
+
+def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter[str] | None:
+    """Everything of a chunk and its cursor in one transaction; None when the cursor was moved by another loop."""
+    with statedb.transaction(watch.connection) as connection:
+        if not advance_cursor(connection, kind, chunk.segment, start=chunk.start, end=chunk.end):
+            return None
+        for feature_key, counts in tally.features.items():
+            _add_features(connection, feature_key, counts)
+        for service_key, service in tally.service.items():
+            _add_service(connection, service_key, service)
+        add_faults(connection, _today(), tally.faults)
+    return Counter(predictions=tally.predictions, errors=tally.errors, faults=tally.faults.total())
+
+
+def _add_features(connection: sqlite3.Connection, key: FeatureKey, counts: WindowCounts) -> None:
+    before = find_feature_window(connection, key)
+    earlier = None if before is None else parse_counts(before)
+    # Other bins: the version was removed and trained again, so the earlier counts mean nothing any more.
+    comparable = earlier is not None and earlier.cells.size == counts.cells.size
+    total = earlier + counts if earlier is not None and comparable else counts
+    put_feature_window(connection, key, rows=total.rows, counts=total.dump())
+
+
+def _add_service(connection: sqlite3.Connection, key: ServiceKey, counts: ServiceCounts) -> None:
+    before = find_service_window(connection, key)
+    total = counts if before is None else parse_service(before) + counts
+    put_service_window(connection, key, total.dump())
+
+
+def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:
+    """Skip and count last lines that a power cut tore."""
+    given_up = 0
+    now = time.time()
+    for path in list_segments(watch.layout.events / kind):
+        facts, start = path.stat(), cursors.get(path.name, 0)
+        if facts.st_size <= start or now - facts.st_mtime < TORN_AFTER_S:
+            continue
+        with path.open("rb") as file:
+            file.seek(start)
+            rest = file.read(facts.st_size - start)
+        if b"\n" in rest:
+            continue
+        with statedb.transaction(watch.connection) as connection:
+            if advance_cursor(connection, kind, path.name, start=start, end=facts.st_size):
+                add_faults(connection, _today(), {Fault.TORN: 1})
+                given_up += 1
+    return given_up
+
+
+_KINDS: dict[str, Count] = {
+    "predictions": _predictions,
+    "labels": _labels,
+    "stats": _stats,
+}
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def main() -> None:
+    """Watch until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch_until(load_settings(), stop)
+
+
+if __name__ == "__main__":
+    main()

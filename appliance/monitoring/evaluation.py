@@ -1,0 +1,144 @@
+"""Evaluation: judges each whole day of event time once, and opens and closes alerts on what it finds.
+
+A day is judged once a later day has events; quality, once labels cover the day. The work a look may do is bounded:
+a long replay is caught up with over several looks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from appliance.monitoring.alerts import Standing
+from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
+from appliance.monitoring.judged import Span, judge_drift, judge_span_quality
+from appliance.monitoring.known import KnownVersions
+from appliance.monitoring.quality import MATURE_COVERAGE, Verdict
+from appliance.monitoring.spans import State
+from storage.alert_rows import NewAlert, StandingRow, close_alert, find_standing, open_alert, put_standing
+from storage.outcome_rows import labelled_by_day
+from storage.statedb import transaction
+from storage.window_rows import newest_hours, next_days, predictions_by_bucket, watched_models
+
+DRIFT, PREDICTION, QUALITY = "drift", "prediction", "quality"
+MOST_DAYS = 31
+"""Days of one model judged in one look."""
+NAMED_COLUMNS = 3
+"""Columns whose sentences an alert quotes."""
+
+Judge = Callable[[int, int], dict[str, Verdict]]
+"""Day and version to the verdict of each subject."""
+
+
+def evaluate(connection: sqlite3.Connection, versions: KnownVersions) -> int:
+    """Judge the days that are complete and not judged yet.
+
+    Returns:
+        Alerts opened and closed.
+    """
+    changed = 0
+    for model in watched_models(connection):
+        newest = newest_hours(connection, model)
+        if not newest:
+            continue
+        today = max(newest.values()) // 24
+        changed += _drift_days(connection, versions, model, today)
+        changed += _quality_days(connection, versions, model, today)
+    return changed
+
+
+def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
+    after = _judged_day(connection, model, DRIFT)
+    changed = 0
+    for day in next_days(connection, model, after=after, before=today, limit=MOST_DAYS):
+        span = _main_version(connection, model, day)
+        known = versions.find(model, span.version)
+        if known is None:
+            verdicts = dict.fromkeys((DRIFT, PREDICTION), _no_data(f"version {span.version} has no readable bundle"))
+        else:
+            report = judge_drift(connection, known, span, labels=False)
+            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
+        changed += _settle(connection, model, day, verdicts)
+    return changed
+
+
+def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
+    """Days whose labels are there; a day that never gets them is passed once a later one has them."""
+    after = max(_judged_day(connection, model, QUALITY), today - MOST_DAYS - 1)
+    first = after + 1
+    labelled = labelled_by_day(connection, model, first_day=first, last_day=today)
+    predicted = predictions_by_bucket(
+        connection, model, first_hour=first * 24, last_hour=today * 24, bucket_hours=24
+    )  # fmt: skip
+    changed = 0
+    for (day, version), rows in sorted(predicted.items()):
+        if labelled.get((day, version), 0) < MATURE_COVERAGE * rows:
+            continue
+        span = Span(model=model, version=version, first_hour=day * 24, last_hour=day * 24 + 24)
+        known = versions.find(model, version)
+        if known is None or span != _main_version(connection, model, day):
+            continue
+        report = judge_span_quality(connection, known, span, {})
+        verdict = Verdict(state=report.state, sentence=report.sentence)
+        changed += _settle(connection, model, day, {QUALITY: verdict})
+    return changed
+
+
+def _main_version(connection: sqlite3.Connection, model: str, day: int) -> Span:
+    """The day of the version that answered most of it."""
+    predicted = predictions_by_bucket(
+        connection, model, first_hour=day * 24, last_hour=day * 24 + 24, bucket_hours=24
+    )  # fmt: skip
+    (_, version), _ = max(predicted.items(), key=lambda item: (item[1], item[0]))
+    return Span(model=model, version=version, first_hour=day * 24, last_hour=day * 24 + 24)
+
+
+def _judged_day(connection: sqlite3.Connection, model: str, subject: str) -> int:
+    """The newest judged day since 1970; a day before every other when none was."""
+    standing = find_standing(connection, model, subject)
+    return standing.day if standing else -(10**6)
+
+
+def _settle(connection: sqlite3.Connection, model: str, day: int, verdicts: dict[str, Verdict]) -> int:
+    """Write the day's verdicts and the alerts that follow, together; a day that another look judged is left alone."""
+    changed = 0
+    at = datetime.fromtimestamp((day + 1) * 86_400, UTC)
+    with transaction(connection):
+        for subject, verdict in verdicts.items():
+            row = find_standing(connection, model, subject)
+            if row is not None and row.day >= day:
+                continue
+            before = Standing(settled=State(row.settled), last=State(row.last)) if row else Standing()
+            after = before.after(verdict.state)
+            put_standing(
+                connection, model, subject, StandingRow(settled=after.settled, last=after.last, day=day)
+            )  # fmt: skip
+            if after.settled is before.settled:
+                continue
+            changed += close_alert(connection, model, subject, at)
+            if after.settled is not State.OK:
+                eased = "" if verdict.state is after.settled else "Easing. "
+                message = eased + verdict.sentence
+                alert = NewAlert(model=model, subject=subject, state=after.settled, message=message, opened_at=at)
+                open_alert(connection, alert)
+                changed += 1
+    return changed
+
+
+def _drift_verdict(report: DriftReport) -> Verdict:
+    dataset: DatasetDrift = report.dataset
+    sentences = {column.name: column.sentence for column in report.columns}
+    named = " ".join(sentences[name] for name in dataset.drifted[:NAMED_COLUMNS])
+    judged = len([column for column in report.columns if column.state is not State.NOT_ENOUGH_DATA])
+    return Verdict(
+        state=dataset.state, sentence=f"{len(dataset.drifted)} of {judged} columns moved. {named}".rstrip()
+    )  # fmt: skip
+
+
+def _column_verdict(column: ColumnDrift) -> Verdict:
+    return Verdict(state=column.state, sentence=column.sentence)
+
+
+def _no_data(reason: str) -> Verdict:
+    return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Cannot be judged: {reason}.")

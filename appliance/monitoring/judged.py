@@ -1,0 +1,128 @@
+"""Judged spans: a version's counted hours and labels, read from the database and held against its reference."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from appliance.monitoring.bins import Ints
+from appliance.monitoring.drift import column_drift, dataset_drift
+from appliance.monitoring.drift_report import ColumnDrift, DriftReport
+from appliance.monitoring.known import KnownVersion
+from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
+from appliance.monitoring.quality_report import QualityReport
+from appliance.monitoring.spans import Pair, Window
+from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
+from storage.outcome_rows import scan_outcomes
+from storage.window_rows import predictions_by_bucket, scan_feature_windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Whole hours of event time since 1970, the last excluded, of one version."""
+
+    model: str
+    version: int
+    first_hour: int
+    last_hour: int
+
+    @property
+    def window(self) -> Window:
+        """The span as times."""
+        return Window(
+            start=datetime.fromtimestamp(self.first_hour * 3600, UTC),
+            end=datetime.fromtimestamp(self.last_hour * 3600, UTC),
+        )
+
+
+def judge_drift(connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True) -> DriftReport:
+    """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for."""
+    counts = read_counts(connection, known, span)
+    *columns, prediction = [
+        column_drift(reference, cells, total=total) for reference, cells, total in known.counter.split(counts)
+    ]
+    label = judge_label(read_labelled(connection, known, span), known) if labels else None
+    return DriftReport(
+        model=span.model,
+        version=span.version,
+        window=span.window,
+        rows=Pair(reference=known.reference.rows, current=counts.rows),
+        columns=tuple(columns),
+        dataset=dataset_drift(columns, known.reference.importance or None),
+        prediction=prediction,
+        label=label,
+    )
+
+
+def read_counts(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> WindowCounts:
+    """The sum of the span's windows."""
+    stored = scan_feature_windows(
+        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
+    )
+    windows = (parse_counts(content) for content in stored)
+    return add_up(known.counter.empty(), (counts for counts in windows if known.counter.fits(counts)))
+
+
+def judge_label(labelled: Labelled, known: KnownVersion) -> ColumnDrift | None:
+    """The labels of a span by the drift rule; None without any."""
+    if len(labelled) == 0:
+        return None
+    return column_drift(known.reference.label, label_counts(labelled, known), total=float(labelled.truth.sum()))
+
+
+def label_counts(labelled: Labelled, known: KnownVersion) -> Ints:
+    """The labels of a span over the label's bins."""
+    bins = known.reference.label.bins
+    return np.bincount(bins.index(labelled.truth), minlength=bins.size)
+
+
+def read_labelled(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> Labelled:
+    """The labelled predictions of a span."""
+    outcomes = scan_outcomes(
+        connection,
+        span.model,
+        first_us=span.first_hour * HOUR_US,
+        last_us=span.last_hour * HOUR_US,
+        version=span.version,
+    )
+    return labelled_of(outcomes, known.schema)
+
+
+def judge_span_quality(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, baseline: dict[str, float]
+) -> QualityReport:
+    """Metrics, coverage and verdict of a span's labelled predictions."""
+    labelled = read_labelled(connection, known, span)
+    predicted = predictions_by_bucket(
+        connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=1
+    )
+    rows = sum(count for (_, version), count in predicted.items() if version == span.version)
+    coverage = min(1.0, len(labelled) / rows) if rows else 0.0
+    mature = coverage >= MATURE_COVERAGE
+    verdict = judge_quality(
+        known.schema,
+        labelled,
+        known.reference.quality,
+        holdout_rows=sum(known.reference.label.counts),
+        mature=mature,
+    )
+    delays = np.quantile(labelled.delay_s, (0.5, 0.95)).tolist() if len(labelled) else (None, None)
+    return QualityReport(
+        model=span.model,
+        version=span.version,
+        window=span.window,
+        labelled=len(labelled),
+        predicted=rows,
+        coverage=coverage,
+        metrics=measure(known.schema, labelled),
+        reference=known.reference.quality,
+        baseline=baseline,
+        mature=mature,
+        delay_p50_s=delays[0],
+        delay_p95_s=delays[1],
+        state=verdict.state,
+        sentence=verdict.sentence,
+    )

@@ -1,0 +1,52 @@
+"""What the watch loop and the questions need of a published version: its schema, its reference and the counter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from appliance.errors import BadInput
+from appliance.monitoring.reference import Reference, parse_reference
+from appliance.monitoring.windows import Counter
+from appliance.schema import FeatureSchema
+from storage.bundles import bundle_path
+from storage.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownVersion:
+    """A version whose bundle could be read."""
+
+    schema: FeatureSchema
+    reference: Reference
+    counter: Counter
+
+
+class KnownVersions:
+    """Reads each version's bundle once; a bundle never changes after it was published."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._found: dict[tuple[str, int], KnownVersion] = {}
+
+    def find(self, model: str, version: int) -> KnownVersion | None:
+        """The version, or None when its bundle is missing or cannot be read."""
+        if (model, version) not in self._found:
+            known = self._read(model, version)
+            if known is None:
+                return None
+            self._found[model, version] = known
+        return self._found[model, version]
+
+    def _read(self, model: str, version: int) -> KnownVersion | None:
+        # Not through read_bundle: the model's own file may be large, and nothing here depends on it.
+        directory = bundle_path(self._layout, model, version)
+        if not model or directory.parent.parent != self._layout.models:
+            return None
+        try:
+            schema = msgspec.json.decode((directory / "schema.json").read_bytes(), type=FeatureSchema)
+            reference = parse_reference((directory / "reference.json").read_bytes())
+        except (OSError, msgspec.DecodeError, BadInput):
+            return None
+        return KnownVersion(schema=schema, reference=reference, counter=Counter(reference))

@@ -1,0 +1,136 @@
+"""Quality: exact metrics of labelled predictions, and whether they are worse than the holdout's beyond noise. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from appliance.monitoring.bins import Floats
+from appliance.monitoring.spans import State
+from appliance.schema import FeatureSchema, Task
+from appliance.training.evaluate import PRIMARY, evaluate
+from storage.outcome_rows import Outcome
+
+MATURE_COVERAGE = 0.9
+"""A window is judged once so large a share of its predictions has a label."""
+MIN_LABELLED = 50
+WARN_RATIO = 1.1
+"""Loss over the holdout's loss from which on quality is worse; the loss is rmse, 1 - AUC or log loss."""
+ALARM_RATIO = 1.25
+Z = 3.09
+"""Standard errors that chance exceeds once in a thousand times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Predictions with their truth.
+
+    Attributes:
+        truth: Numbers or class indices, shape ``(n,)``.
+        outputs: Shape ``(n, schema.outputs)``.
+        delay_s: Seconds from each prediction's event time to its label's.
+    """
+
+    truth: Floats
+    outputs: Floats
+    delay_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether quality is worse than the holdout's, in a state and a sentence."""
+
+    state: State
+    sentence: str
+
+
+def labelled_of(outcomes: Iterable[Outcome], schema: FeatureSchema) -> Labelled:
+    """Outcomes of one version as arrays, in their order."""
+    codes = {name: float(code) for code, name in enumerate(schema.classes)}
+    decoder = msgspec.json.Decoder(list[float])
+    truth: list[float] = []
+    outputs: list[list[float]] = []
+    delays: list[float] = []
+    for outcome in outcomes:
+        truth.append(float(outcome.label) if schema.task is Task.REGRESSION else codes[outcome.label])
+        outputs.append(decoder.decode(outcome.output))
+        delays.append((outcome.label_us - outcome.event_us) / 1e6)
+    return Labelled(
+        truth=np.array(truth, np.float64),
+        outputs=np.array(outputs, np.float64).reshape(-1, schema.outputs),
+        delay_s=np.array(delays, np.float64),
+    )
+
+
+def measure(schema: FeatureSchema, labelled: Labelled) -> dict[str, float]:
+    """The task's metrics, and the bias (mean of prediction - truth) of a regression; empty without labels."""
+    if len(labelled) == 0:
+        return {}
+    metrics = dict(evaluate(schema.task, labelled.truth, labelled.outputs, threshold=schema.threshold))
+    if schema.task is Task.REGRESSION:
+        metrics["bias"] = float(np.mean(labelled.outputs[:, 0] - labelled.truth))
+    return metrics
+
+
+def judge_quality(
+    schema: FeatureSchema, labelled: Labelled, reference: Mapping[str, float], *, holdout_rows: int, mature: bool
+) -> Verdict:
+    """Hold the window's loss against the holdout's.
+
+    Worse means: by the ratio (1.1 warn, 1.25 alarm) and by more than 3.09 standard errors of the difference.
+
+    Args:
+        schema: The task.
+        labelled: The window's labelled predictions.
+        reference: The holdout's metrics.
+        holdout_rows: How many rows those were measured on.
+        mature: Labels cover the window.
+    """
+    if not mature or len(labelled) < MIN_LABELLED:
+        missing = "labels do not cover the window yet" if not mature else f"only {len(labelled)} labels came"
+        return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Quality cannot be judged: {missing}.")
+    metric = PRIMARY[schema.task]
+    loss, error = _loss(schema.task, labelled)
+    if metric not in reference or loss is None:
+        return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Quality cannot be judged: {metric} is undefined here.")
+    expected = 1.0 - reference[metric] if metric == "auc" else reference[metric]
+    noise = Z * error * np.sqrt(1.0 + len(labelled) / max(1, holdout_rows))
+    ratio = loss / expected if expected > 0 else 1.0
+    found = 1.0 - loss if metric == "auc" else loss
+    words = f"{metric} is {found:.4g}; it was {reference[metric]:.4g} on the holdout"
+    if ratio < WARN_RATIO or loss - expected <= noise:
+        return Verdict(state=State.OK, sentence=f"Quality holds: {words}.")
+    state = State.ALARM if ratio >= ALARM_RATIO else State.WARN
+    return Verdict(state=state, sentence=f"Quality fell: {words}.")
+
+
+def _loss(task: Task, labelled: Labelled) -> tuple[float | None, float]:
+    """The loss and its standard error."""
+    truth, outputs = labelled.truth, labelled.outputs
+    n = len(truth)
+    if task is Task.REGRESSION:
+        squares = (outputs[:, 0] - truth) ** 2
+        rmse = float(np.sqrt(squares.mean()))
+        # Delta method: the error of a root is the error of the mean over twice the root.
+        return rmse, float(squares.std() / np.sqrt(n) / (2 * rmse)) if rmse > 0 else 0.0
+    if task is Task.MULTICLASS:
+        picked = np.clip(outputs[np.arange(n), truth.astype(np.int64)], 1e-15, 1.0)
+        return float(-np.log(picked).mean()), float(np.log(picked).std() / np.sqrt(n))
+    area = evaluate(task, truth, outputs).get("auc")
+    return (None, 0.0) if area is None else (1.0 - area, _error_of_auc(area, float(truth.sum()), n))
+
+
+def _error_of_auc(area: float, positives: float, rows: int) -> float:
+    """Standard error of an area under the ROC curve (Hanley and McNeil, 1982)."""
+    negatives = rows - positives
+    both_positive, both_negative = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = (
+        area * (1 - area) + (positives - 1) * (both_positive - area**2) + (negatives - 1) * (both_negative - area**2)
+    ) / (positives * negatives)
+    return float(np.sqrt(max(0.0, variance)))

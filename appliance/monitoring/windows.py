@@ -1,0 +1,129 @@
+"""Windows: counts of one hour of event time, of one model version and variant; they add up, so a week is a sum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import msgspec
+import numpy as np
+
+from appliance.monitoring.bins import Floats, Ints
+from appliance.monitoring.reference import ColumnReference, Reference
+from appliance.schema import Kind
+
+HOUR_US = 3_600_000_000
+BLOCK_ROWS = 16_384
+"""Rows counted at a time: a block of a column stays in the processor's cache."""
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    """The bytes of a window: rows, counts of all bins one column after the other, sums of the columns."""
+
+    rows: int
+    cells: list[int]
+    sums: list[float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowCounts:
+    """Counts over a reference's bins.
+
+    Attributes:
+        rows: Predictions.
+        cells: The bins of every column in model order, then those of the prediction.
+        sums: Sum of the non-null values of every column, then of the prediction; 0 for categories.
+    """
+
+    rows: int
+    cells: Ints
+    sums: Floats
+
+    def __add__(self, other: WindowCounts) -> WindowCounts:
+        return WindowCounts(
+            rows=self.rows + other.rows, cells=self.cells + other.cells, sums=self.sums + other.sums
+        )  # fmt: skip
+
+    def dump(self) -> bytes:
+        """As the database keeps it."""
+        return msgspec.json.encode(_Stored(self.rows, self.cells.tolist(), self.sums.tolist()))
+
+
+def parse_counts(content: bytes) -> WindowCounts:
+    """What ``dump`` wrote."""
+    stored = msgspec.json.decode(content, type=_Stored)
+    return WindowCounts(
+        rows=stored.rows, cells=np.asarray(stored.cells, np.int64), sums=np.asarray(stored.sums, np.float64)
+    )
+
+
+class Counter:
+    """Counts encoded rows over one reference's bins; holds no counts itself."""
+
+    def __init__(self, reference: Reference) -> None:
+        self._columns: tuple[ColumnReference, ...] = (*reference.columns, reference.prediction)
+        sizes = [column.bins.size for column in self._columns]
+        self._starts: list[int] = [0, *accumulate(sizes)]
+
+    @property
+    def inputs(self) -> int:
+        """Columns of a row, the prediction not among them."""
+        return len(self._columns) - 1
+
+    def empty(self) -> WindowCounts:
+        """Counts of no rows."""
+        return WindowCounts(
+            rows=0, cells=np.zeros(self._starts[-1], np.int64), sums=np.zeros(len(self._columns), np.float64)
+        )
+
+    def count(self, matrix: Floats, predicted: Floats, hours: Ints) -> dict[int, WindowCounts]:
+        """Count rows into the hours they belong to.
+
+        Args:
+            matrix: Encoded rows as logged, shape ``(n, inputs)``: category codes, -1 for unseen, NaN for null.
+            predicted: The prediction column, shape ``(n,)``.
+            hours: Hours since 1970, shape ``(n,)``.
+        """
+        distinct, group = np.unique(hours, return_inverse=True)
+        cells = np.zeros((len(distinct), self._starts[-1]), np.int64)
+        sums = np.zeros((len(distinct), len(self._columns)), np.float64)
+        for start in range(0, len(matrix), BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            self._count_block(matrix[block], predicted[block], group[block], (cells, sums))
+        rows = np.bincount(group, minlength=len(distinct)).tolist()
+        return {
+            hour: WindowCounts(rows=rows[i], cells=cells[i], sums=sums[i]) for i, hour in enumerate(distinct.tolist())
+        }
+
+    def split(self, counts: WindowCounts) -> list[tuple[ColumnReference, Ints, float]]:
+        """Each column, the prediction last, with its own counts and sum."""
+        return [
+            (column, counts.cells[self._starts[i] : self._starts[i + 1]], float(counts.sums[i]))
+            for i, column in enumerate(self._columns)
+        ]
+
+    def fits(self, counts: WindowCounts) -> bool:
+        """Whether the counts were made over these bins."""
+        return counts.cells.size == int(self._starts[-1])
+
+    def _count_block(self, matrix: Floats, predicted: Floats, group: Ints, into: tuple[Ints, Floats]) -> None:
+        cells, sums = into
+        groups = len(cells)
+        columns = np.vstack((matrix.T, predicted))
+        for i, column in enumerate(self._columns):
+            values, size = columns[i], column.bins.size
+            index = column.bins.index(values) if groups == 1 else group * size + column.bins.index(values)
+            counted = np.bincount(index, minlength=groups * size).reshape(groups, size)
+            cells[:, self._starts[i] : self._starts[i + 1]] += counted
+            if column.kind is not Kind.CATEGORY:
+                present = np.where(np.isnan(values), 0.0, values)
+                sums[:, i] += present.sum() if groups == 1 else np.bincount(group, present, minlength=groups)
+
+
+def add_up(empty: WindowCounts, windows: Iterable[WindowCounts]) -> WindowCounts:
+    """The sum of windows over the same bins."""
+    total = empty
+    for window in windows:
+        total = total + window
+    return total
