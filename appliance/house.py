@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.jobs import Jobs
     from appliance.models import Models
     from appliance.monitoring.monitoring import Monitoring
+    from appliance.trial import Trial
 
 SECRET_BYTES = 32
 
@@ -70,6 +71,13 @@ class Appliance:
         from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads SciPy)
 
         return Monitoring(self.settings)
+
+    @cached_property
+    def trial(self) -> Trial:
+        """Models tried through the inference API."""
+        from appliance.trial import Trial  # noqa: PLC0415  (loads httpx)
+
+        return Trial(self.settings, access=self.access, datasets=self.datasets)
 
 
 def open_appliance(settings: Settings) -> Appliance:

@@ -69,6 +69,7 @@ def serve(settings: Settings) -> None:
         host=settings.listen,
         port=settings.ui_port,
         title=NAME,
+        favicon=ASSETS / "mark.svg",
         dark=None,
         language="en-US",
         tailwind=False,

@@ -69,7 +69,6 @@ class Shell:
         ng.add_head_html(
             f'<link rel="stylesheet" href="{self._assets}/theme.css">'
             f'<script defer src="{self._assets}/dashboard.js"></script>'
-            '<link rel="icon" type="image/svg+xml" href="' + f'{self._assets}/mark.svg">'
         )
         ng.dark_mode(_THEMES.get(str(app.storage.user.get("theme", "system"))))
 

@@ -50,6 +50,7 @@ def lines(series: Sequence[Line], *, y_unit: str, x_name: str = "", time: bool =
     """Options of curves over time (UTC) or over a number."""
     options = _frame(legend=len(series) > 1)
     options["xAxis"] = _axis(type="time" if time else "value", name=x_name, split=False)
+    options["grid"]["bottom"] = 28 if x_name else 8
     if not time:
         options["xAxis"]["min"] = "dataMin"
     options["yAxis"] = _axis(type="value", name=y_unit, scale=True)
@@ -131,7 +132,7 @@ def _x(value: datetime | float) -> float:
 
 def _axis(*, type: str, name: str = "", split: bool = True, scale: bool = False) -> dict[str, Any]:  # noqa: A002  (ECharts' word)
     return {
-        "type": type, "name": name, "scale": scale, "nameGap": 12 if type == "value" else 26,
+        "type": type, "name": name, "scale": scale, "nameGap": 12 if split else 30,
         "nameLocation": "end" if type == "value" and split else "middle",
         "nameTextStyle": {
             "color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "align": "left" if split else "center",

@@ -23,6 +23,7 @@ class Cell:
         note: A second, quieter line.
         href: Makes the text a link.
         status: Shown instead of the text.
+        markup: Shown instead of the text; made by components alone, with everything in it escaped.
         action: Makes a button of it; the name is handed to the table's ``on_action`` with the row's id.
     """
 
@@ -31,6 +32,7 @@ class Cell:
     note: str = ""
     href: str = ""
     status: Status | None = None
+    markup: str = ""
     action: str = ""
     danger: bool = False
 
@@ -84,7 +86,7 @@ class Table:
             field_input = ng.input(placeholder=search).props("outlined dense clearable debounce=200 type=search")
             field_input.props(f'aria-label="{escape(search)}"').style("max-width: 320px; margin: 12px 20px 4px")
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
-        self._table.classes("table").props("flat dense binary-state-sort wrap-cells=false")
+        self._table.classes("table").props("flat dense binary-state-sort")
         self._table.add_slot("body-cell", _BODY)
         if field_input:
             field_input.bind_value_to(self._table, "filter")
@@ -111,7 +113,7 @@ class Table:
             plain[column.name] = label if cell.sort is None else cell.sort
             plain[column.name + "__"] = {
                 "text": label, "note": cell.note, "href": cell.href, "action": cell.action, "danger": cell.danger,
-                "badge": cell.status.html() if cell.status else "",
+                "badge": cell.status.html() if cell.status else cell.markup,
             }  # fmt: skip
         return plain
 

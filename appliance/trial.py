@@ -1,0 +1,141 @@
+"""Tries a model as a client would: a real row, sent to the inference API over HTTP, and what came back."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from appliance.access import Access
+from appliance.datasets import Datasets
+from appliance.errors import ApplianceError, BadInput, NotReady
+from appliance.schema import FeatureSchema
+from appliance.settings import Settings
+from storage.bundles import bundle_path
+from storage.errors import BundleNotFound
+
+TIMEOUT_S = 10.0
+
+Value = str | float | bool | None
+"""What a column of a row may hold in JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """The columns a model takes, and a real row to start from."""
+
+    schema: FeatureSchema
+    row: dict[str, Value]
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a column moved one prediction, in the model's own unit (log-odds for classes)."""
+
+    column: str
+    contribution: float
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One prediction as the API gave it."""
+
+    id: str
+    value: float | None = None
+    label: str | None = None
+    probabilities: dict[str, float] = msgspec.field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+
+
+class _Answers(msgspec.Struct, frozen=True, kw_only=True):
+    model: str
+    version: int
+    predictions: list[Answer]
+
+
+class _Problem(msgspec.Struct, frozen=True, kw_only=True):
+    title: str = "the API refused the row"
+    detail: str = ""
+
+
+class Trial:
+    """Tries models; the API answers, counts and logs a try as it does any other request."""
+
+    def __init__(self, settings: Settings, *, access: Access, datasets: Datasets) -> None:
+        self._settings = settings
+        self._access = access
+        self._datasets = datasets
+        self._lock = threading.Lock()
+
+    def example(self, model: str, version: int) -> Example:
+        """The columns of a version, and a row of the dataset it was trained on.
+
+        Raises:
+            BundleNotFound: The version is not published.
+        """
+        folder = bundle_path(self._settings.layout, model, version)
+        try:
+            schema = msgspec.json.decode((folder / "schema.json").read_bytes(), type=FeatureSchema)
+            card: dict[str, Any] = msgspec.json.decode((folder / "card.json").read_bytes())
+        except FileNotFoundError as exc:
+            raise BundleNotFound(f"{model} version {version} is not published in {folder.parent}; train it") from exc
+        names = [column.name for column in schema.columns]
+        frame = self._datasets.preview(str(card["dataset"]), int(card["dataset_version"]), rows=100)
+        fullest = min(frame.select(names).to_dicts(), key=lambda row: sum(value is None for value in row.values()))
+        plain = msgspec.to_builtins(fullest)
+        return Example(schema=schema, row={name: plain[name] for name in names})
+
+    def predict(self, model: str, row: dict[str, Value], *, reasons: int = 8) -> Answer:
+        """Ask the inference API.
+
+        Raises:
+            BadInput: It refused the row; says which field and why.
+            NotReady: It does not answer.
+        """
+        try:
+            response = httpx.post(
+                f"{self._settings.api_url}/models/{model}/predict",
+                content=msgspec.json.encode({"rows": [row], "explain": reasons}),
+                headers={"Authorization": f"Bearer {self._key()}", "Content-Type": "application/json"},
+                timeout=TIMEOUT_S, trust_env=False,
+            )  # fmt: skip
+        except httpx.HTTPError as exc:
+            raise NotReady(
+                f"the inference API at {self._settings.api_url} does not answer ({exc}); `appliance status` shows why"
+            ) from exc
+        if response.is_success:
+            return msgspec.json.decode(response.content, type=_Answers).predictions[0]
+        try:
+            problem = msgspec.json.decode(response.content, type=_Problem)
+        except msgspec.DecodeError:
+            problem = _Problem(detail=f"HTTP {response.status_code}")
+        refused = BadInput if response.status_code in {400, 404, 413, 422} else NotReady
+        raise refused(f"{problem.title}: {problem.detail}")
+
+    def _key(self) -> str:
+        """The dashboard's own key, made once; only its file and the state database's hash know of it."""
+        file = self._settings.layout.root / "ui" / "predict-key"
+        with self._lock:
+            kept = _read(file)
+            if kept and self._access.check_key(kept):
+                return kept
+            new = self._access.create_key(f"dashboard-{secrets.token_hex(4)}", "predict", who="dashboard")
+            try:
+                file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+                    out.write(new.key)
+            except OSError as exc:
+                raise ApplianceError(f"cannot keep the dashboard's key in {file}: {exc.strerror}") from exc
+            return new.key
+
+
+def _read(file: Path) -> str | None:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,84 @@
+"""Buttons, fields, dialogs and tabs in the dashboard's own dress."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+
+from nicegui import ui as ng
+from nicegui.element import Element
+
+from ui.components.markup import box, text
+
+Handler = Callable[[], Awaitable[None]]
+
+
+def button(label: str, on_click: Handler, *, kind: str = "plain", icon_name: str | None = None) -> ng.button:
+    """A button that cannot be pressed twice while it works; kind is primary, plain, quiet or danger."""
+
+    async def work() -> None:
+        made.props("loading")
+        try:
+            await on_click()
+        finally:
+            if not made.is_deleted:
+                made.props(remove="loading")
+
+    made = ng.button(label, on_click=work, color=None, icon=icon_name)
+    made.props("unelevated no-caps").classes(f"btn-{kind}")
+    return made
+
+
+def text_field(label: str, value: str = "", *, hint: str = "") -> ng.input:
+    """A line of text."""
+    field = ng.input(label, value=value).props("outlined dense").style("width: 100%")
+    return field.props(f'hint="{escape(hint)}"') if hint else field
+
+
+def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
+    """One of several."""
+    return ng.select(options, label=label, value=value).props("outlined dense options-dense").style("width: 100%")
+
+
+@contextmanager
+def dialog(title: str) -> Iterator[ng.dialog]:
+    """A dialog; what is built inside goes into it."""
+    with ng.dialog() as window, ng.card().classes("dialog"):
+        text(title, tag="h2")
+        yield window
+
+
+def tabs(entries: Sequence[tuple[str, str]], current: str, address: Callable[[str], str]) -> Element:
+    """Tabs as links: each has an address of its own, so back, forward and bookmarks work."""
+    row = box("tabs", "nav").props('aria-label="Parts of this page"')
+    with row:
+        for key, label in entries:
+            tab = text(label, "tab", "a").props(f'href="{escape(address(key))}"')
+            if key == current:
+                tab.props('aria-current="page"')
+    return row
+
+
+def segmented(
+    entries: Sequence[tuple[str, str]], current: str, address: Callable[[str], str], *, label: str
+) -> Element:
+    """A few choices side by side, as links."""
+    row = box("segmented", "nav").props(f'aria-label="{escape(label)}"')
+    with row:
+        for key, name in entries:
+            entry = text(name, tag="a").props(f'href="{escape(address(key))}"')
+            entry.props(f'aria-current="{str(key == current).lower()}"')
+    return row
+
+
+def figure(label: str, value: str, *, unit: str = "", note: str = "", small: bool = False) -> Element:
+    """One figure under its name."""
+    outer = box("figure")
+    with outer:
+        text(label, "label")
+        markup = escape(value) + (f'<span class="unit">{escape(unit)}</span>' if unit else "")
+        ng.html(markup, sanitize=False).classes("value s" if small else "value")
+        if note:
+            text(note, "note")
+    return outer

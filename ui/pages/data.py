@@ -1,0 +1,150 @@
+"""Data: drop a file, see every dataset."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+from nicegui import ui as ng
+
+from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add
+from appliance.datasets import Ingest
+from appliance.permissions import Action
+from storage.datasets import Snapshot
+from ui.components.empty import empty
+from ui.components.form import button, choice, dialog, text_field
+from ui.components.markup import box, icon_html, panel, text
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View, tell
+from ui.words import number, when
+
+_COLUMNS = (
+    Column(name="name", label="Dataset"),
+    Column(name="version", label="Version", numeric=True),
+    Column(name="rows", label="Rows", numeric=True),
+    Column(name="columns", label="Columns", numeric=True),
+    Column(name="added", label="Added"),
+    Column(name="who", label="By"),
+    Column(name="source", label="From", prose=True),
+    Column(name="model", label="", sortable=False),
+)
+
+_MODES = {
+    "replace": "New version with these rows alone",
+    "append": "New version with these rows after the present ones",
+}
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    if view.may(Action.WORK):
+        _drop_zone(view)
+    await view.live(5.0, view.appliance.datasets.list, _show)
+
+
+def _show(snapshots: tuple[Snapshot, ...]) -> None:
+    if not snapshots:
+        empty(
+            "No dataset yet",
+            "A dataset is a table under a name. Every file you add becomes a version of it that never changes, so that "
+            "a model can always say what it was trained on.",
+            icon_name="table_chart",
+            steps=(
+                "Drop a CSV, TSV, Parquet or NDJSON file above, or click there to choose one.",
+                "Look at the columns: types, missing values, warnings.",
+                "Create a model from it.",
+            ),
+        )
+        return
+    with panel("Datasets", "the newest version of each", tight=True):
+        Table(_COLUMNS, [_row(one) for one in snapshots], search="Search datasets" if len(snapshots) > 8 else "")
+
+
+def _row(one: Snapshot) -> Row:
+    cells = {
+        "name": Cell(text=one.dataset, href=f"/data/{one.dataset}"),
+        "version": Cell(text=str(one.version), sort=one.version),
+        "rows": Cell(text=number(one.rows), sort=one.rows),
+        "columns": Cell(text=str(len(one.columns)), sort=len(one.columns)),
+        "added": Cell(text=when(one.added_at), sort=one.added_at.timestamp()),
+        "who": Cell(text=one.who),
+        "source": Cell(text=one.source.rsplit("/", 1)[-1]),
+        "model": Cell(text="Create a model", href=f"/models/new?dataset={one.dataset}"),
+    }
+    return Row(id=one.dataset, cells=cells)
+
+
+def _drop_zone(view: View) -> None:
+    zone = ng.element("label").classes("drop").props('data-url="/api/uploads"')
+    with zone:
+        ng.html(
+            f'{icon_html("upload_file", "big")}<div class="grow">'
+            '<div class="strong drop-text">Drop a file here, or click to choose one</div>'
+            f'<div class="muted small">{escape(", ".join(ENDINGS[:5]))}, also .gz and .zst; up to '
+            f"{view.appliance.settings.max_upload_bytes / 1e9:.1f} GB</div></div>"
+            '<button type="button" class="a-btn btn-plain stop">Stop</button><div class="progress"><i></i></div>'
+            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="File to add">',
+            sanitize=False,
+        ).style("display: contents")
+
+    async def uploaded(event: Any) -> None:
+        answer = event.args.get("detail") or {}
+        if not answer.get("ok"):
+            tell(str(answer.get("detail", "the upload failed")), wrong=True)
+            return
+        await _ask_name(view, str(answer["upload"]), str(answer["name"]))
+
+    zone.on("uploaded", uploaded, args=["detail"])
+
+
+async def _ask_name(view: View, upload: str, file_name: str) -> None:
+    known = {one.dataset for one in await view.ask(view.appliance.datasets.list)}
+    with dialog(f"Add {file_name}") as window:
+        name = text_field(
+            "Dataset name", suggest_name(file_name), hint="a-z, 0-9, - and _; an existing name adds a version"
+        )
+        mode = choice("If the dataset exists", _MODES, "replace")
+        mode.bind_visibility_from(name, "value", lambda value: value in known)
+
+        async def save() -> None:
+            wanted = NewSnapshot(
+                name=name.value or "", upload=upload, append=name.value in known and mode.value == "append"
+            )
+            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted)
+            if ingest is None:
+                # The file is used up whatever came of it; a second try begins with a second drop.
+                window.close()
+                return
+            _say(ingest)
+            ng.navigate.to(f"/data/{ingest.dataset}")
+
+        with box("line"):
+            button("Save", save, kind="primary", icon_name="save")
+            button("Cancel", _closing(window), kind="quiet")
+        text("The file is read to its end before anything is saved: all of it, or nothing.", "muted small")
+    window.open()
+
+
+def suggest_name(file_name: str) -> str:
+    """A dataset name from a file's: the part before the first dot, in the letters that names may have."""
+    stem = re.sub(r"[^a-z0-9_-]+", "-", file_name.lower().split(".", 1)[0]).strip("-_")
+    return stem[:63] or "dataset"
+
+
+def _say(ingest: Ingest) -> None:
+    found = f"; {len(ingest.warnings)} warnings" if ingest.warnings else ""
+    tell(f"{ingest.dataset} version {ingest.version}: {number(ingest.rows)} rows{found}")
+
+
+def _closing(window: ng.dialog) -> Any:
+    async def close() -> None:
+        window.close()
+
+    return close
+
+
+PAGE = Page(
+    path="/data", section="data", title="Data", build=build, lead="Tables under a name; each version stays as it was.",
+    cli="appliance data add NAME FILE", rest="POST /api/datasets",
+)  # fmt: skip

@@ -1,0 +1,182 @@
+"""One job: progress, metric curve, log, result; open it again at any time, nothing is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nicegui import ui as ng
+from nicegui.element import Element
+
+from appliance.jobs import Job, JobProgress, JobState, LogLine
+from appliance.model_card import PredictionReport, TrainingReport
+from appliance.permissions import Action
+from ui.components.chart import Chart, Line, lines
+from ui.components.facts import sentences
+from ui.components.form import button, figure
+from ui.components.markup import box, button_link, link, panel, text
+from ui.components.snippet import ProgressBar
+from ui.components.status import badge, notice
+from ui.page import Page, View, tell
+from ui.pages.jobs import KINDS, duration_s
+from ui.words import metric, number, seconds, share, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    job: Job
+    progress: JobProgress | None
+    log: tuple[LogLine, ...]
+    report: TrainingReport | PredictionReport | None
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    page = _JobPage(view, view.parts["job_id"])
+    first = await view.ask(page.fetch)
+    page.draw(first)
+    page.show(first)
+    if not first.job.state.final:
+        page.timer = view.every(2.0, page.refresh)
+
+
+class _JobPage:
+    def __init__(self, view: View, job_id: str) -> None:
+        self._view = view
+        self._job_id = job_id
+        self.timer: ng.timer | None = None
+
+    def fetch(self) -> _State:
+        """All that the page shows."""
+        jobs = self._view.appliance.jobs
+        job = jobs.get(self._job_id)
+        return _State(
+            job=job, progress=jobs.progress(self._job_id), log=jobs.logs(self._job_id), report=jobs.report(self._job_id)
+        )
+
+    async def refresh(self) -> None:
+        """Look again; the last look is the one after the end."""
+        state = await self._view.ask(self.fetch)
+        self.show(state)
+        if state.job.state.final and self.timer:
+            self.timer.deactivate()
+
+    def draw(self, state: _State) -> None:
+        """Put the parts on the page that ``show`` fills."""
+        job = state.job
+        if self._view.actions is not None:
+            with self._view.actions:
+                button_link(job.model, f"/models/{job.model}", icon_name="hub")
+                if self._view.may(Action.WORK):
+                    self._cancel = button("Stop", self._stop, kind="danger", icon_name="stop")
+                    self._cancel.set_visibility(not job.state.final)
+        with panel():
+            with box("line"):
+                self._badge = box()
+                text(f"{KINDS[job.kind]} of {job.model}, asked for by {job.who}, {when(job.created_at)}", "muted grow")
+                self._took = ng.html("", sanitize=False).classes("muted nowrap")
+            self._bar = ProgressBar("Progress")
+            self._step = ng.html("", sanitize=False).classes("small muted")
+        self._result = box("stack")
+        self._curve_place = panel("Metric while fitting", "on the fitted rows and on the rows that decide when to stop")
+        with self._curve_place:
+            self._curve = Chart({}, label="Metric by boosting round")
+        with panel("Log"):
+            self._log = ng.element("pre").classes("log").props("tabindex=0 aria-label=Log")
+        self._lines = 0
+
+    def show(self, state: _State) -> None:
+        """Bring the parts up to date."""
+        job, progress = state.job, state.progress
+        self._replace(self._badge, lambda: badge(job.state.value))
+        took = duration_s(job, now=datetime.now(UTC))
+        self._took.set_content(seconds(took) if took is not None else "not started yet")
+        fraction = 1.0 if job.state is JobState.COMPLETED else progress.fraction if progress else 0.0
+        self._bar.show(fraction)
+        step = f"{progress.step}: {progress.message}" if progress else "waiting for the runner"
+        self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
+        self._show_curve(progress)
+        if len(state.log) != self._lines:
+            self._lines = len(state.log)
+            self._replace(self._log, lambda: [text(_line(one), tag="div") for one in state.log])
+        if job.state.final:
+            if hasattr(self, "_cancel"):
+                self._cancel.set_visibility(False)
+            self._replace(self._result, lambda: _result(job, state.report))
+
+    def _show_curve(self, progress: JobProgress | None) -> None:
+        points = progress.curve if progress else ()
+        self._curve_place.set_visibility(bool(points))
+        if points:
+            self._curve.show(lines(
+                (
+                    Line(name="rows that decide when to stop", points=[(p.iteration, p.valid) for p in points]),
+                    Line(name="fitted rows", points=[(p.iteration, p.train) for p in points], colour="var(--series-2)"),
+                ),
+                y_unit="metric", x_name="boosting round", time=False,
+            ))  # fmt: skip
+
+    async def _stop(self) -> None:
+        stopped = await self._view.act(Action.WORK, self._view.appliance.jobs.cancel, self._job_id)
+        if stopped:
+            tell("The job is told to stop")
+            await self.refresh()
+
+    @staticmethod
+    def _replace(place: Element, render: object) -> None:
+        place.clear()
+        with place:
+            render()  # type: ignore[operator]
+
+
+def _result(job: Job, report: TrainingReport | PredictionReport | None) -> None:
+    if job.state is not JobState.COMPLETED:
+        if job.state is JobState.CANCELLED:
+            notice("It was stopped; nothing of it was kept.", tone="info", title="Stopped")
+        else:
+            notice(job.message or "The log below says more.", tone="alarm", title="It did not finish")
+        return
+    if isinstance(report, TrainingReport):
+        _training(report)
+    elif isinstance(report, PredictionReport):
+        notice(
+            f"{number(report.rows)} rows scored by version {report.version} in {seconds(report.seconds)}, "
+            f"written to {report.out}.", tone="ok", title="Done",
+        )  # fmt: skip
+
+
+def _training(report: TrainingReport) -> None:
+    with panel(f"Version {report.version}"):
+        with box("line"):
+            badge(
+                "passed" if report.gate.passed else "not_passed",
+                "Gate passed" if report.gate.passed else "Gate not passed",
+            )
+            if report.deployed:
+                badge("serving", "Serves now")
+        with box("figures"):
+            for name, value in report.metrics.items():
+                note = f"baseline {number(report.baseline[name])}" if name in report.baseline else ""
+                if report.champion and name in report.champion:
+                    note += f", champion {number(report.champion[name])}"
+                figure(metric(name), number(value), note=note)
+        sentences(report.gate.reasons)
+        with box("line"):
+            button_link("Look at the version and deploy", f"/models/{report.model}?version={report.version}", primary=True, icon_name="arrow_forward")  # fmt: skip  # noqa: E501
+            if report.deployed:
+                link("Try it", f"/models/{report.model}/try")
+
+
+def _line(one: LogLine) -> str:
+    level = "" if one.level == "INFO" else f"{one.level}  "
+    return f"{one.at.astimezone(UTC):%H:%M:%S}  {level}{one.message}"
+
+
+def _escaped(content: str) -> str:
+    return content.replace("&", "&amp;").replace("<", "&lt;")
+
+
+PAGE = Page(
+    path="/jobs/{job_id}", section="jobs", title="Job", build=build, parents=(("Jobs", "/jobs"),),
+    cli="appliance train NAME --wait", rest="GET /api/jobs/{job_id}",
+)  # fmt: skip

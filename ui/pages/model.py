@@ -1,0 +1,287 @@
+"""One model: what serves, how good it is beside the baseline, its versions, and the buttons to change that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nicegui import ui as ng
+
+from appliance.deployments import Deployment
+from appliance.jobs import Job
+from appliance.model_card import ModelCard
+from appliance.models import ModelInfo, VersionInfo
+from appliance.permissions import Action
+from ui.components.empty import empty
+from ui.components.facts import facts, sentences
+from ui.components.form import button, dialog, figure, text_field
+from ui.components.markup import box, button_link, link, panel, text
+from ui.components.status import badge, notice, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View, tell
+from ui.pages.models import TASKS
+from ui.words import NONE, metric, number, seconds, share, when
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    model: ModelInfo
+    versions: tuple[VersionInfo, ...]
+    card: ModelCard | None
+    history: tuple[Deployment, ...]
+    running: tuple[Job, ...]
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    name = view.parts["name"]
+    model = await view.ask(view.appliance.models.get, name)
+    _actions(view, model)
+    page = _ModelPage(view, name)
+    await view.live(4.0, page.fetch, page.show)
+
+
+class _ModelPage:
+    def __init__(self, view: View, name: str) -> None:
+        self._view = view
+        self._name = name
+        asked = view.query.get("version", "")
+        self._version = int(asked) if asked.isdigit() else None
+
+    def fetch(self) -> _Facts:
+        """All that the page shows."""
+        appliance = self._view.appliance
+        versions = appliance.models.versions(self._name)
+        return _Facts(
+            model=appliance.models.get(self._name), versions=versions,
+            card=appliance.models.card(self._name, self._version) if versions else None,
+            history=appliance.deployments.history(self._name),
+            running=_running(self._view, self._name),
+        )  # fmt: skip
+
+    def show(self, found: _Facts) -> None:
+        """Put it on the page."""
+        for job in found.running:
+            with panel(), box("line"):
+                badge(job.state.value)
+                text(f"A {job.kind.value}ing runs since {when(job.started_at or job.created_at)}.", "grow")
+                button_link("Watch it", f"/jobs/{job.id}", icon_name="visibility")
+        if not found.versions or found.card is None:
+            empty(
+                "No version yet", "Each training makes a version, measured on rows it has never seen.", icon_name="hub",
+                steps=("Press Train.", "Look at its metrics beside the baseline.", "Deploy it."),
+            )  # fmt: skip
+            _declaration(found.model)
+            return
+        self._headline(found, found.card)
+        self._versions(found)
+        with box("cols wide"):
+            _importance(found.card)
+            _how(found.card)
+        with box("cols wide"):
+            _history(found.history)
+            _declaration(found.model)
+
+    def _headline(self, found: _Facts, card: ModelCard) -> None:
+        with panel(), box("stack"):
+            with box("line"):
+                text(f"Version {card.version}", tag="h2")
+                if card.version == found.model.deployed:
+                    badge("serving", "Serves now")
+                if card.version == found.model.champion:
+                    badge("champion")
+                badge(
+                    "passed" if card.gate.passed else "not_passed",
+                    "Gate passed" if card.gate.passed else "Gate not passed",
+                )
+            with box("figures"):
+                for name, value in card.metrics.items():
+                    dummy = card.baseline.get(name)
+                    note = f"baseline {number(dummy)}" if dummy is not None else ""
+                    if card.champion and name in card.champion:
+                        note += f", champion {card.champion_version}: {number(card.champion[name])}"
+                    figure(metric(name), number(value), note=note)
+            text(
+                f"Measured on {number(card.rows_holdout)} held-out rows. {card.split} The baseline always answers the "
+                "mean, or the class shares.", "muted small",
+            )  # fmt: skip
+            sentences(card.gate.reasons)
+
+    def _versions(self, found: _Facts) -> None:
+        names = list(found.versions[0].metrics)[:4]
+        columns = (
+            Column(name="version", label="Version"), Column(name="state", label="State"),
+            *(Column(name=name, label=metric(name), numeric=True) for name in names),
+            Column(name="gate", label="Gate"), Column(name="data", label="Data"),
+            Column(name="rows", label="Rows", numeric=True), Column(name="seconds", label="Took", numeric=True),
+            Column(name="at", label="Trained"), Column(name="deploy", label="", sortable=False),
+        )  # fmt: skip
+
+        async def act(version: str, _: str) -> None:
+            await _ask_deploy(self._view, found.model, int(version))
+
+        with panel("Versions", tight=True):
+            may = self._view.may(Action.WORK)
+            Table(columns, [_version(one, found.model, names, may=may) for one in found.versions], per_page=10 if len(found.versions) > 10 else 0, on_action=act)  # fmt: skip  # noqa: E501
+
+
+def _running(view: View, name: str) -> tuple[Job, ...]:
+    return tuple(job for job in view.appliance.jobs.list() if job.model == name and not job.state.final)
+
+
+def _version(one: VersionInfo, model: ModelInfo, names: Sequence[str], *, may: bool) -> Row:
+    serving = one.version == model.deployed
+    state = status_of("serving", "Serves now") if serving else status_of(one.alias) if one.alias else None
+    cells = {
+        "version": Cell(text=str(one.version), sort=one.version, href=f"/models/{one.model}?version={one.version}"),
+        "state": Cell(status=state),
+        "gate": Cell(status=status_of("passed" if one.gate.passed else "not_passed")),
+        "data": Cell(
+            text=f"{one.dataset} {one.dataset_version}",
+            href=f"/data/{one.dataset}?version={one.dataset_version}",
+        ),
+        "rows": Cell(text=number(one.rows), sort=one.rows),
+        "seconds": Cell(text=seconds(one.seconds), sort=one.seconds),
+        "at": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
+        "deploy": Cell(text="Deploy", action="deploy") if may and not serving else Cell(),
+    } | {
+        name: Cell(
+            text=number(one.metrics.get(name)), sort=one.metrics.get(name, 0.0),
+            note=f"baseline {number(one.baseline.get(name))}" if name in one.baseline else "",
+        )
+        for name in names
+    }  # fmt: skip
+    return Row(id=str(one.version), cells=cells)
+
+
+def _actions(view: View, model: ModelInfo) -> None:
+    if view.actions is None:
+        return
+    with view.actions:
+        if model.deployed:
+            button_link("Try it", f"/models/{model.name}/try", icon_name="science")
+            button_link("Monitoring", f"/monitoring/{model.name}", icon_name="monitor_heart")
+        if not view.may(Action.WORK):
+            return
+        if model.deployed:
+            button("Roll back", lambda: _ask_rollback(view, model), kind="plain", icon_name="undo")
+            button("Retrain on labels", lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt")
+        button("Train", lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
+
+
+async def _start(view: View, model: ModelInfo, *, again: bool) -> None:
+    jobs = view.appliance.jobs
+    begin = jobs.start_retraining if again else jobs.start_training
+    job_id = await view.act(Action.WORK, begin, model.name, who=view.caller.name)
+    if job_id:
+        ng.navigate.to(f"/jobs/{job_id}")
+
+
+async def _ask_deploy(view: View, model: ModelInfo, version: int) -> None:
+    with dialog(f"Deploy version {version} of {model.name}") as window:
+        now = (
+            f"Version {model.deployed} serves now; it can be put back with Roll back."
+            if model.deployed
+            else "Nothing serves now."
+        )
+        text(f"{now} No request is lost in the change.", "muted")
+        reason = text_field("Why (for the history, may stay empty)")
+
+        async def go() -> None:
+            done = await view.act(
+                Action.WORK, view.appliance.deployments.deploy, model.name, version, who=view.caller.name,
+                reason=reason.value or "",
+            )  # fmt: skip
+            if done:
+                window.close()
+                tell(f"{model.name} version {version} serves")
+
+        with box("line"):
+            button("Deploy", go, kind="primary", icon_name="rocket_launch")
+            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+    window.open()
+
+
+async def _ask_rollback(view: View, model: ModelInfo) -> None:
+    with dialog(f"Roll {model.name} back") as window:
+        text("The version that served before the present one serves again, at once.", "muted")
+        reason = text_field("Why (for the history, may stay empty)")
+
+        async def go() -> None:
+            done = await view.act(
+                Action.WORK, view.appliance.deployments.rollback, model.name, who=view.caller.name,
+                reason=reason.value or "",
+            )  # fmt: skip
+            if done:
+                window.close()
+                tell(f"{model.name} version {done.version} serves again")
+
+        with box("line"):
+            button("Roll back", go, kind="primary", icon_name="undo")
+            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+    window.open()
+
+
+def _importance(card: ModelCard) -> None:
+    with panel("What it goes by", "share of the gain in the trees"):
+        for one in card.importance[:10]:
+            with box("bar"):
+                text(one.column, "name").props(f'title="{one.column.replace(chr(34), "")}"')
+                with box("track"):
+                    box("fill").style(f"width: {one.share:.1%}")
+                text(share(one.share), "small nowrap")
+
+
+def _how(card: ModelCard) -> None:
+    with panel("How it was made"):
+        sentences(card.decisions)
+        facts((
+            ("Trained on", f"{card.dataset} version {card.dataset_version}: {number(card.rows_train)} rows fitted, "
+                           f"{number(card.rows_stop)} to stop in time"),
+            ("Rounds", f"{number(card.iterations)}, in {seconds(card.seconds)}"),
+            ("MLflow run", card.run_id),
+        ))  # fmt: skip
+        for one in card.warnings:
+            notice(one.message, tone="warn", title=one.column or "The whole table")
+
+
+def _history(history: Sequence[Deployment]) -> None:
+    columns = (
+        Column(name="version", label="Version"), Column(name="from", label="From"),
+        Column(name="to", label="Until"), Column(name="who", label="By"), Column(name="why", label="Why", prose=True),
+    )  # fmt: skip
+    rows = [
+        Row(id=str(i), cells={
+            "version": Cell(text=str(one.version), sort=one.version),
+            "from": Cell(text=when(one.started_at), sort=one.started_at.timestamp()),
+            "to": Cell(text=when(one.ended_at)) if one.ended_at else Cell(status=status_of("serving", "Serves now")),
+            "who": Cell(text=one.who), "why": Cell(text=one.reason or NONE),
+        })
+        for i, one in enumerate(history)
+    ]  # fmt: skip
+    with panel("What served when", tight=True):
+        if rows:
+            Table(columns, rows, per_page=8 if len(rows) > 8 else 0)
+        else:
+            text("Nothing of this model has served yet.", "muted").style("padding: 16px 20px")
+
+
+def _declaration(model: ModelInfo) -> None:
+    spec = model.spec
+    with panel("Declaration"):
+        facts((
+            ("Predicts", f"{spec.target}: {TASKS[model.task]}"),
+            ("Dataset", spec.dataset),
+            ("Ordered by", spec.time or "found out from the data"),
+            ("Left out", ", ".join(spec.exclude) or "nothing"),
+            ("Held out", share(spec.holdout)),
+            ("Deployed", "by itself when the gate is passed" if spec.deploy == "auto" else "by a person"),
+            ("Retrains", spec.schedule or "when somebody asks"),
+        ))  # fmt: skip
+        link("Dataset", f"/data/{spec.dataset}", "small")
+
+
+PAGE = Page(
+    path="/models/{name}", section="models", title="{name}", build=build, parents=(("Models", "/models"),),
+    cli="appliance versions {name}", rest="GET /api/models/{name}/versions",
+)  # fmt: skip

@@ -1,0 +1,174 @@
+"""A new model in three clicks: the dataset, its target, train."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import msgspec
+from nicegui import ui as ng
+
+from appliance.model_spec import ModelSpec
+from appliance.models import Proposal
+from appliance.permissions import Action
+from appliance.schema import Task
+from storage.columns import Dtype
+from storage.datasets import Snapshot
+from ui.components.empty import empty
+from ui.components.facts import sentences
+from ui.components.form import button, choice, text_field
+from ui.components.markup import box, link, panel, text
+from ui.page import Page, View, tell
+from ui.pages.models import TASKS
+from ui.words import number
+
+_FIND_OUT = "find out from the values"
+_RANDOM = "no column: rows are in no order"
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    dataset, target = view.query.get("dataset", ""), view.query.get("target", "")
+    if not dataset:
+        _choose_dataset(await view.ask(view.appliance.datasets.list))
+        return
+    shown = await view.ask(view.appliance.datasets.show, dataset)
+    if not target:
+        _choose_target(shown)
+        return
+    taken = {one.name for one in await view.ask(view.appliance.models.list)}
+    proposal = await view.ask(view.appliance.models.propose, dataset, target, name=_free_name(dataset, target, taken))
+    _Draft(view, shown, proposal).draw()
+
+
+def _choose_dataset(snapshots: tuple[Snapshot, ...]) -> None:
+    if not snapshots:
+        empty(
+            "A model needs a dataset first", "There is none yet.", icon_name="table_chart", action=("Add data", "/data")
+        )
+        return
+    with panel("1. Which dataset?"), box("cols narrow"):
+        for one in snapshots:
+            with _pick(f"/models/new?dataset={one.dataset}"):
+                text(one.dataset, "strong wrap-any")
+                text(f"version {one.version}, {number(one.rows)} rows, {len(one.columns)} columns", "meta")
+
+
+def _choose_target(shown: Snapshot) -> None:
+    with panel("2. Click the column to predict", f"{shown.dataset} version {shown.version}, {number(shown.rows)} rows"):
+        with box("cols narrow"):
+            for column in shown.columns:
+                with _pick(f"/models/new?dataset={shown.dataset}&target={quote(column.name)}"):
+                    text(column.name, "strong wrap-any")
+                    text(_KINDS[column.dtype], "meta")
+        link("Another dataset", "/models/new", "small")
+
+
+_KINDS = {
+    Dtype.BOOL: "yes or no", Dtype.INT: "whole number", Dtype.FLOAT: "number", Dtype.STRING: "text", Dtype.DATE: "date",
+    Dtype.DATETIME: "date and time",
+}  # fmt: skip
+
+
+class _Draft:
+    """The declaration as proposed, which may be changed before the training."""
+
+    def __init__(self, view: View, shown: Snapshot, proposal: Proposal) -> None:
+        self._view = view
+        self._shown = shown
+        self._proposal = proposal
+        self._left_out = set(proposal.spec.exclude)
+
+    def draw(self) -> None:
+        """Put it on the page."""
+        spec = self._proposal.spec
+        with box("split"):
+            with box("stack"):
+                with panel("3. Train"):
+                    self._name = text_field("Name of the model", spec.name, hint="a-z, 0-9, - and _")
+                    with box("line"):
+                        button("Train", self._train, kind="primary", icon_name="play_arrow")
+                        button("Save without training", self._save, kind="plain")
+                    text("Nothing serves before you deploy a version, unless you tick the box below.", "muted small")
+                    self._auto = ng.checkbox(
+                        "Deploy a version by itself when it passes the gate", value=spec.deploy == "auto"
+                    )
+                with panel("Columns", "untick what is not known at the moment you predict"):
+                    self._columns()
+            with box("stack"):
+                with panel("What was found out"):
+                    sentences(self._proposal.sentences)
+                with panel("Change it"):
+                    tasks = {"": _FIND_OUT} | {task.value: label for task, label in TASKS.items()}
+                    self._task = choice("What the target is", tasks, spec.task.value if spec.task else "")
+                    times = {"": _RANDOM} | {
+                        one.name: one.name for one in self._shown.columns if one.name != spec.target
+                    }
+                    self._time = choice("Column that orders the rows", times, spec.time or "")
+                    text(
+                        "With such a column the newest rows are held out for the metrics: that is how the model will "
+                        "be used. A random split flatters.", "muted small",
+                    )  # fmt: skip
+                    self._holdout = choice(
+                        "Rows held out for the metrics",
+                        {"0.1": "10 %", "0.2": "20 %", "0.3": "30 %"},
+                        f"{spec.holdout:g}",
+                    )
+                    link("Another target", f"/models/new?dataset={spec.dataset}", "small")
+
+    def _columns(self) -> None:
+        with box("cols narrow"):
+            for column in self._shown.columns:
+                if column.name == self._proposal.spec.target:
+                    continue
+                with box("stack s"):
+                    ng.checkbox(
+                        column.name, value=column.name not in self._left_out,
+                        on_change=lambda event, name=column.name: self._use(name, used=bool(event.value)),
+                    ).props("dense")  # fmt: skip
+                    text(_KINDS[column.dtype], "muted small").style("padding-left: 28px; margin-top: -6px")
+
+    def _use(self, name: str, *, used: bool) -> None:
+        (self._left_out.discard if used else self._left_out.add)(name)
+
+    def _spec(self) -> ModelSpec:
+        spec = self._proposal.spec
+        return msgspec.structs.replace(
+            spec, name=(self._name.value or "").strip(), task=Task(self._task.value) if self._task.value else None,
+            time=self._time.value or None, holdout=float(self._holdout.value or spec.holdout),
+            exclude=tuple(one.name for one in self._shown.columns if one.name in self._left_out),
+            deploy="auto" if self._auto.value else "manual",
+        )  # fmt: skip
+
+    async def _save(self) -> None:
+        made = await self._view.act(
+            Action.WORK, self._view.appliance.models.create, self._spec(), who=self._view.caller.name
+        )
+        if made:
+            ng.navigate.to(f"/models/{made.name}")
+
+    async def _train(self) -> None:
+        view = self._view
+        made = await view.act(Action.WORK, view.appliance.models.create, self._spec(), who=view.caller.name)
+        if made is None:
+            return
+        job_id = await view.act(Action.WORK, view.appliance.jobs.start_training, made.name, who=view.caller.name)
+        if job_id is None:
+            tell(f"{made.name} is saved; start its training from its page once the orchestrator answers", wrong=True)
+        ng.navigate.to(f"/jobs/{job_id}" if job_id else f"/models/{made.name}")
+
+
+def _free_name(dataset: str, target: str, taken: set[str]) -> str:
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in target.lower()).strip("-")
+    stem = f"{dataset}-{plain}"[:58].strip("-") if plain else dataset
+    names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
+    return next(name for name in names if name not in taken)
+
+
+def _pick(address: str) -> ng.element:
+    return ng.element("a").classes("pick").props(f'href="{address}"')
+
+
+PAGE = Page(
+    path="/models/new", section="models", title="Create a model", build=build, parents=(("Models", "/models"),),
+    action=Action.WORK, cli="appliance model create NAME --dataset D --target T", rest="POST /api/models",
+)  # fmt: skip
