@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 
+import numpy as np
+
+from appliance.errors import NotFound
+from appliance.monitoring import judged, service
 from appliance.monitoring.alerts import Alert
-from appliance.monitoring.drift_report import DriftDetail, DriftReport
+from appliance.monitoring.bins import Ints
+from appliance.monitoring.drift import column_drift
+from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
+from appliance.monitoring.judged import Span
+from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries
-from appliance.monitoring.service_report import Lag, LatencyReport, TrafficSeries
+from appliance.monitoring.quality_series import quality_points
+from appliance.monitoring.reference import LABEL, ColumnReference
+from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
+from appliance.monitoring.spans import State, Window
+from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
+from storage import alert_rows, deployment_rows, model_rows, statedb, window_rows
+from storage.bundles import list_bundles
+from storage.eventlog import list_segments
 
 DAY_S = 86_400
+HOUR_S = 3_600
+BUCKETS_S = (60, 300, 900, HOUR_S, 6 * HOUR_S, DAY_S)
+MOST_POINTS = 500
+"""Points of a traffic series; longer spans get coarser buckets."""
 
 
 class Monitoring:
@@ -23,6 +46,7 @@ class Monitoring:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._versions = KnownVersions(settings.layout)
 
     def drift(
         self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
@@ -32,7 +56,9 @@ class Monitoring:
         Raises:
             NotFound: No such model, or no version of it is published.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            return judged.judge_drift(connection, known, span)
 
     def drift_detail(
         self,
@@ -48,15 +74,59 @@ class Monitoring:
         Raises:
             NotFound: No such model or column.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            reference, counts, total = _find_column(connection, known, span, column)
+        before = np.asarray(reference.counts, np.int64)
+        bins = zip(reference.bins.labels(), _shares(before), _shares(counts), strict=True)
+        return DriftDetail(
+            model=name,
+            version=span.version,
+            window=span.window,
+            drift=column_drift(reference, counts, total=total),
+            bins=tuple(BinShare(label=label, reference=was, current=now) for label, was, now in bins),
+        )
 
     def latency(self, name: str, window_s: int = DAY_S, *, until: datetime | None = None) -> LatencyReport:
         """Service figures of a span of arrival time, which ends at the newest arrival."""
-        raise NotImplementedError
+        with self._database() as connection:
+            first, last = self._minutes(connection, name, window_s, until)
+            found = [
+                (key, service.parse_service(content))
+                for key, content in window_rows.scan_service_windows(
+                    connection, name, first_minute=first, last_minute=last
+                )
+            ]
+        total = service.add_up(counts for _, counts in found)
+        by_version: dict[int, list[service.ServiceCounts]] = defaultdict(list)
+        for key, counts in found:
+            by_version[key.version].append(counts)
+        return LatencyReport(
+            model=name,
+            window=_minute_window(first, last),
+            total=service.latency_of(total),
+            by_version={
+                version: service.latency_of(service.add_up(by_version[version])) for version in sorted(by_version)
+            },
+            errors_by_status=dict(sorted(total.errors.items())),
+        )
 
     def traffic(self, name: str, window_s: int = DAY_S, *, until: datetime | None = None) -> TrafficSeries:
         """Requests, errors and latency by minute of arrival, or by coarser buckets over long spans."""
-        raise NotImplementedError
+        bucket_s = next((size for size in BUCKETS_S if window_s <= size * MOST_POINTS), BUCKETS_S[-1])
+        buckets: dict[int, list[service.ServiceCounts]] = defaultdict(list)
+        with self._database() as connection:
+            first, last = self._minutes(connection, name, window_s, until)
+            stored = window_rows.scan_service_windows(connection, name, first_minute=first, last_minute=last)
+            for key, content in stored:
+                buckets[key.minute * 60 // bucket_s].append(service.parse_service(content))
+        points = tuple(
+            TrafficPoint(
+                at=datetime.fromtimestamp(bucket * bucket_s, UTC), latency=service.latency_of(service.add_up(counts))
+            )
+            for bucket, counts in sorted(buckets.items())
+        )
+        return TrafficSeries(model=name, window=_minute_window(first, last), bucket_s=bucket_s, points=points)
 
     def quality(
         self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
@@ -66,7 +136,10 @@ class Monitoring:
         Raises:
             NotFound: No such model, or no version of it is published.
         """
-        raise NotImplementedError
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            baseline = _baseline(connection, name, span.version)
+            return judged.judge_span_quality(connection, known, span, baseline)
 
     def quality_series(
         self,
@@ -78,11 +151,21 @@ class Monitoring:
         until: datetime | None = None,
     ) -> QualitySeries:
         """Quality by bucket of event time; ``version=None`` takes every version as it served."""
-        raise NotImplementedError
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            if version is None and until is None:
+                newest = max(window_rows.newest_hours(connection, name).values(), default=span.last_hour - 1)
+                span = _ending_at(name, span.version, newest + 1, window_s)
+            points = quality_points(connection, self._versions, span, bucket_s=bucket_s, version=version)
+            baseline = _baseline(connection, name, span.version)
+        return QualitySeries(
+            model=name, bucket_s=bucket_s, points=points, reference=known.reference.quality, baseline=baseline
+        )
 
     def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """The newest alerts of all models, open ones first."""
-        raise NotImplementedError
+        with self._database() as connection:
+            return [_alert(row) for row in alert_rows.list_alerts(connection, open_only=open_only, limit=limit)]
 
     def acknowledge(self, alert_id: int, *, who: str) -> Alert:
         """Note who has seen an alert; it stays open while its state holds.
@@ -90,8 +173,124 @@ class Monitoring:
         Raises:
             NotFound: No such alert.
         """
-        raise NotImplementedError
+        with self._database(read_only=False) as connection:
+            alert_rows.acknowledge_alert(connection, alert_id, who)
+            row = alert_rows.find_alert(connection, alert_id)
+        if row is None:
+            raise NotFound(f"there is no alert {alert_id}; list them to see their numbers")
+        return _alert(row)
 
     def lag(self) -> Lag:
         """How far the watch loop is behind the event log."""
-        raise NotImplementedError
+        behind = 0
+        with self._database() as connection:
+            heartbeat = window_rows.find_heartbeat(connection, HEARTBEAT)
+            faults = window_rows.fault_totals(connection)
+            for kind in KINDS:
+                cursors = window_rows.read_cursors(connection, kind)
+                for path in list_segments(self._settings.layout.events / kind):
+                    behind += max(0, path.stat().st_size - cursors.get(path.name, 0))
+        return Lag(bytes_behind=behind, heartbeat_at=heartbeat.at if heartbeat else None, faults=faults)
+
+    @contextmanager
+    def _database(self, *, read_only: bool = True) -> Iterator[sqlite3.Connection]:
+        with closing(statedb.connect(self._settings.layout.database, read_only=read_only)) as connection:
+            yield connection
+
+    def _span(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        version: int | None,
+        window_s: int,
+        until: datetime | None,
+    ) -> tuple[KnownVersion, Span]:
+        """The version asked for or the one that serves, and the hours of it that are meant."""
+        newest = window_rows.newest_hours(connection, name)
+        chosen = self._choose(connection, name, newest) if version is None else version
+        known = self._versions.find(name, chosen)
+        if known is None:
+            raise NotFound(
+                f"version {chosen} of model {name!r} has no readable bundle; 'appliance versions {name}' lists them"
+            )
+        if until is not None:
+            last_hour = -int(-until.timestamp() // HOUR_S)
+        else:
+            last_hour = newest.get(chosen, int(datetime.now(UTC).timestamp()) // HOUR_S) + 1
+        return known, _ending_at(name, chosen, last_hour, window_s)
+
+    def _choose(self, connection: sqlite3.Connection, name: str, newest: dict[int, int]) -> int:
+        live = deployment_rows.find_deployment(connection, name, "champion")
+        if live is not None and (live.version in newest or not newest):
+            return live.version
+        if newest:
+            return max(newest, key=lambda version: (newest[version], version))
+        if published := list_bundles(self._settings.layout, name):
+            return published[-1]
+        self._require_model(connection, name)
+        raise NotFound(f"model {name!r} has no version yet; train it with 'appliance train {name}'")
+
+    def _minutes(
+        self, connection: sqlite3.Connection, name: str, window_s: int, until: datetime | None
+    ) -> tuple[int, int]:
+        """First minute and the one after the last."""
+        newest = window_rows.newest_minute(connection, name)
+        if newest is None:
+            self._require_model(connection, name)
+        if until is not None:
+            last = -int(-until.timestamp() // 60)
+        else:
+            last = (newest if newest is not None else int(datetime.now(UTC).timestamp()) // 60) + 1
+        return last - max(1, -(-window_s // 60)), last
+
+    @staticmethod
+    def _require_model(connection: sqlite3.Connection, name: str) -> None:
+        if model_rows.find_model(connection, name) is None:
+            raise NotFound(f"there is no model {name!r}; 'appliance models' lists them")
+
+
+def _ending_at(name: str, version: int, last_hour: int, window_s: int) -> Span:
+    return Span(model=name, version=version, first_hour=last_hour - max(1, -(-window_s // HOUR_S)), last_hour=last_hour)
+
+
+def _find_column(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, name: str
+) -> tuple[ColumnReference, Ints, float]:
+    """A column's reference, counts and sum in the span; an input named like the label comes first."""
+    found = {
+        reference.name: (reference, cells, total)
+        for reference, cells, total in reversed(known.counter.split(judged.read_counts(connection, known, span)))
+    }
+    if name in found:
+        return found[name]
+    if name != LABEL:
+        raise NotFound(f"model {span.model!r} has no column {name!r}; its columns are {', '.join(found)} and {LABEL}")
+    labelled = judged.read_labelled(connection, known, span)
+    return known.reference.label, judged.label_counts(labelled, known), float(labelled.truth.sum())
+
+
+def _baseline(connection: sqlite3.Connection, name: str, version: int) -> dict[str, float]:
+    row = model_rows.find_version(connection, name, version)
+    return {} if row is None else row.baseline
+
+
+def _shares(counts: Ints) -> list[float]:
+    shares: list[float] = (counts / max(1, int(counts.sum()))).tolist()
+    return shares
+
+
+def _minute_window(first: int, last: int) -> Window:
+    return Window(start=datetime.fromtimestamp(first * 60, UTC), end=datetime.fromtimestamp(last * 60, UTC))
+
+
+def _alert(row: alert_rows.AlertRow) -> Alert:
+    return Alert(
+        id=row.id,
+        model=row.model,
+        subject=row.subject,
+        state=State(row.state),
+        message=row.message,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        acknowledged_by=row.acknowledged_by,
+    )

@@ -100,7 +100,7 @@ def watch_once(watch: Watch) -> Progress:
     """
     totals: Counter[str] = Counter()
     try:
-        for kind, count in _KINDS.items():
+        for kind, count in KINDS.items():
             _read_kind(watch, kind, count, totals)
         totals["alerts"] = evaluate(watch.connection, watch.versions)
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
@@ -213,7 +213,7 @@ def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:
     return given_up
 
 
-_KINDS: dict[str, Count] = {
+KINDS: dict[str, Count] = {
     "predictions": _predictions,
     "labels": _labels,
     "stats": _stats,

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from appliance.monitoring.watch import Watch
+from appliance.settings import Settings
+from tests.monitoring.traffic import Traffic, make_settings, publish, regression_schema, training_frame
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = make_settings(tmp_path)
+    publish(made, regression_schema(), training_frame())
+    return made
+
+
+@pytest.fixture
+def traffic(settings: Settings) -> Iterator[Traffic]:
+    writing = Traffic(settings)
+    yield writing
+    writing.close()
+
+
+@pytest.fixture
+def watch(settings: Settings) -> Iterator[Watch]:
+    opened = Watch(settings.layout)
+    yield opened
+    opened.close()
