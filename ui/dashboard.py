@@ -15,6 +15,7 @@ from appliance.api.control.app import create_control_app
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
 from appliance.house import open_appliance
+from appliance.processes.notify import say_ready
 from appliance.settings import Settings
 from ui.gate import Gate
 from ui.page import SESSION_KEY
@@ -85,6 +86,7 @@ def serve(settings: Settings) -> None:
         },
         timeout_graceful_shutdown=5,
         access_log=False,
+        callback_notify=say_ready,
     )  # fmt: skip
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
 from appliance import __version__
-from appliance.cli.root import act_as_owner
+from appliance.cli.root import act_as_owner, find_state
 from appliance.errors import ApplianceError, NotReady
+from appliance.processes.serve import serve
 from storage.errors import StorageError
 
 _GLOBAL = {"--state": "APPLIANCE_STATE", "--config": "APPLIANCE_CONFIG"}
@@ -76,25 +78,31 @@ def build_app() -> App:
 def run(arguments: Sequence[str]) -> int:
     """Run one verb; returns the exit code and never raises for what a caller did wrong."""
     try:
-        words = _take_global(arguments)
-        act_as_owner(words)
-        return int(build_app()(words))
+        return _run(_take_global(arguments))
     except CycloptsError:
-        return 1  # its message is printed already
-    except NotReady as exc:
-        return _complain(exc, 3)
+        code = 1  # its message is printed already
     except (ApplianceError, StorageError) as exc:
-        return _complain(exc, 1)
+        code = _complain(exc, 3 if isinstance(exc, NotReady) else 1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed: nothing to say, nowhere
-        return 0
+        code = 0
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    except Exception as exc:  # noqa: BLE001  (the border: a caller gets a sentence, the traceback goes to a file)
+        code = _complain(_Unexpected(exc), 1)
+    return code
 
 
 def main() -> None:
     """The entry point of the ``appliance`` command."""
     sys.exit(run(sys.argv[1:]))
+
+
+def _run(words: list[str]) -> int:
+    act_as_owner(words)
+    if words[:1] == ["serve"] and len(words) == 2 and not words[1].startswith("-"):
+        serve(words[1])  # as a unit starts it: nothing else is imported
+    return int(build_app()(words))
 
 
 def _take_global(arguments: Sequence[str]) -> list[str]:
@@ -115,6 +123,20 @@ def _take_global(arguments: Sequence[str]) -> list[str]:
             value = pending.pop(0)
         os.environ[_GLOBAL[name]] = os.path.abspath(value)  # noqa: PTH100  (Path.absolute keeps '..')
     return rest
+
+
+class _Unexpected(Exception):
+    """An error of ours, told in a sentence; its traceback is in a file."""
+
+    def __init__(self, cause: Exception) -> None:
+        path = find_state()[0] / "logs" / "cli.log"
+        try:
+            with path.open("a") as file:
+                traceback.print_exception(cause, file=file)
+            where = f"the details are in {path}"
+        except OSError:
+            where = f"and {path} cannot be written to say more"
+        super().__init__(f"unexpected {type(cause).__name__}: {cause}; {where}; this is a fault of the program")
 
 
 def _complain(error: Exception, code: int) -> int:

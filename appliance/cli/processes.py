@@ -70,7 +70,7 @@ def serve(name: str) -> None:
     """
     from appliance.processes.serve import serve as become
 
-    become(name, load_settings())
+    become(name)
 
 
 def migrate() -> None:

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 from appliance.processes.notify import notify
@@ -150,10 +151,21 @@ def _listener(port: int) -> tuple[socket.socket, bool]:
     return listener, False
 
 
+def _read_settings() -> tuple[Path, int]:
+    """The state directory and the port, without the settings' libraries, which weigh more than this process."""
+    found: dict[str, object] = {}
+    if config := os.environ.get("APPLIANCE_CONFIG"):
+        found = tomllib.loads(Path(config).read_text())
+    state = os.environ.get("APPLIANCE_STATE") or found.get("state", "/var/lib/appliance")
+    port = os.environ.get("APPLIANCE_MLFLOW_PORT") or found.get("mlflow_port", 5000)
+    return Path(str(state)), int(str(port))
+
+
 def main() -> None:
-    """Serve as ``appliance serve mlflow``; takes the state directory and the port from the environment."""
-    layout = Layout(root=Path(os.environ["APPLIANCE_STATE"]))
-    listener, from_systemd = _listener(int(os.environ.get("APPLIANCE_MLFLOW_PORT", "5000")))
+    """Serve as ``appliance serve mlflow``."""
+    state, port = _read_settings()
+    layout = Layout(root=state)
+    listener, from_systemd = _listener(port)
     listener.setblocking(False)
     asyncio.run(Door(layout).serve(listener, end_when_idle=from_systemd))
 

@@ -29,6 +29,14 @@ def notify(state: str) -> bool:
     return True
 
 
+async def say_ready() -> None:
+    """The callback for uvicorn's ``callback_notify``: called once requests are answered, then every 30 s from its loop.
+
+    So a server whose loop hangs stops feeding the watchdog.
+    """
+    notify("READY=1\nWATCHDOG=1")
+
+
 def watchdog_interval_s() -> float | None:
     """How often to send ``WATCHDOG=1``: half of what the unit's ``WatchdogSec=`` allows; None without a watchdog."""
     period_us = os.environ.get("WATCHDOG_USEC", "")

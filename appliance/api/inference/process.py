@@ -15,6 +15,7 @@ from types import FrameType
 
 from appliance.api.inference.config import ApiConfig, read_config
 from appliance.errors import ApplianceError, BadSetting
+from appliance.processes.notify import say_ready
 from storage.errors import StorageError
 
 DRAIN_S = 25
@@ -128,6 +129,7 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
         uvicorn.Config(
             app, loop="asyncio", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
+            callback_notify=say_ready,
         )
     )  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGINT):
