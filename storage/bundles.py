@@ -61,6 +61,7 @@ def publish_bundle(layout: Layout, manifest: Manifest, files: Mapping[str, bytes
         half.mkdir(mode=0o750, parents=True)
         for name, content in {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(complete))}.items():
             write_durably(half / name, content)
+        _sync_directory(half)
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         half.rename(target)
         _sync_directory(target.parent)
@@ -82,6 +83,8 @@ def read_bundle(layout: Layout, model: str, version: int) -> tuple[Manifest, dic
         raise BundleNotFound(f"model {model!r} has no published version {version} (looked in {directory})")
     try:
         manifest = msgspec.json.decode((directory / MANIFEST).read_bytes(), type=Manifest)
+        if stranger := next((name for name in manifest.files if Path(name).name != name), None):
+            raise BundleCorrupt(f"the manifest of {directory} names {stranger!r}, which is no plain file name")
         files = {name: (directory / name).read_bytes() for name in manifest.files}
     except (OSError, msgspec.DecodeError) as exc:
         raise BundleCorrupt(f"the bundle {directory} cannot be read: {exc}; restore it from a backup") from exc

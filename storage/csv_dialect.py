@@ -21,7 +21,6 @@ NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
 
 DECIMAL_COMMA = r"[-+]?\d+(,\d+)?"
-LEADING_ZERO = r"[-+]?0\d+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,31 +177,23 @@ def _wider(one: str, other: str) -> str:
 def _refine(
     connection: duckdb.DuckDBPyConnection, dialect: _Dialect, paths: Sequence[Path], notes: list[str]
 ) -> _Dialect:
-    """Look at every value as text: numbers with leading zeros stay text, decimal commas are numbers."""
-    numbers = [name for name, type_ in dialect.types.items() if type_ == "BIGINT"]
-    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
-    may_be_comma = dialect.delimiter != "," and "DOUBLE" not in dialect.types.values()
-    wanted = [f"bool_or(regexp_full_match({sql_name(name)}, {sql_text(LEADING_ZERO)}))" for name in numbers]
-    if may_be_comma:
-        wanted += [
-            f"bool_and(regexp_full_match({sql_name(name)}, {sql_text(DECIMAL_COMMA)})) "
-            f"AND bool_or(contains({sql_name(name)}, ','))"
-            for name in texts
-        ]
+    """Look at every value of the text columns: where all are numbers with a decimal comma, read them so."""
     if dialect.nulls != ("",):
         notes.append(f"Read as missing: {', '.join(word for word in NULL_WORDS if word)}.")
-    if not wanted:
+    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
+    if not texts or dialect.delimiter == "," or "DOUBLE" in dialect.types.values():
         return dialect
-    found = connection.execute(f"SELECT {', '.join(wanted)} FROM ({dialect.read(paths, as_text=True)})").fetchone()
-    answers = dict(zip(numbers + texts, found or (), strict=False))
-    zeros = [name for name in numbers if answers.get(name)]
-    commas = [name for name in texts if answers.get(name)]
-    if zeros:
-        notes.append(f"Kept as text, because of leading zeros: {', '.join(zeros)}.")
-    if commas:
-        notes.append(f"Read with a decimal comma: {', '.join(commas)}.")
-    changed = {**dict.fromkeys(zeros, "VARCHAR"), **dict.fromkeys(commas, "DOUBLE")}
-    return replace(dialect, types={**dialect.types, **changed}, decimal="," if commas else ".")
+    wanted = ", ".join(
+        f"bool_and(regexp_full_match({sql_name(name)}, {sql_text(DECIMAL_COMMA)})) "
+        f"AND bool_or(contains({sql_name(name)}, ','))"
+        for name in texts
+    )
+    found = connection.execute(f"SELECT {wanted} FROM ({dialect.read(paths, as_text=True)})").fetchone() or ()
+    commas = [name for name, is_number in zip(texts, found, strict=True) if is_number]
+    if not commas:
+        return dialect
+    notes.append(f"Read with a decimal comma: {', '.join(commas)}.")
+    return replace(dialect, types={**dialect.types, **dict.fromkeys(commas, "DOUBLE")}, decimal=",")
 
 
 def _why_not(file: SourceFile, delimiter: str | None) -> str | None:

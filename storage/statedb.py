@@ -24,6 +24,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         StateUnwritable: The file cannot be opened.
         StaleSchema: The schema is not this program's.
     """
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
@@ -34,6 +35,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as exc:
+        if connection is not None:
+            connection.close()
         raise StateUnwritable(f"cannot open the state database {path}: {exc}; run 'appliance doctor'") from exc
     if version != SCHEMA_VERSION:
         connection.close()

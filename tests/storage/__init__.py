@@ -1,0 +1,1 @@
+"""What the storage package promises, shown on real files, Delta tables and SQLite databases."""

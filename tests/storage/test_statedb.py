@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from storage import statedb
+from storage.errors import StaleSchema, StateUnwritable
+from storage.layout import Layout
+from storage.migrations import migrate
+from storage.statedb import SCHEMA_VERSION, from_text, to_text, transaction
+from tests.storage.conftest import SmallDisk
+
+
+def set_schema(path: Path, version: int) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+
+def test_migrating_twice_changes_nothing(layout: Layout) -> None:
+    migrate(layout.database)
+    connection = statedb.connect(layout.database)
+    before = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
+    migrate(layout.database)
+    assert connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall() == before
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert layout.database.stat().st_mode & 0o007 == 0
+    connection.close()
+
+
+def test_a_newer_database_is_neither_opened_nor_migrated(layout: Layout) -> None:
+    migrate(layout.database)
+    set_schema(layout.database, SCHEMA_VERSION + 1)
+    wanted = (
+        rf"has schema {SCHEMA_VERSION + 1}, newer than this program's {SCHEMA_VERSION}; use the release that wrote it"
+    )
+    with pytest.raises(StaleSchema, match=wanted):
+        migrate(layout.database)
+    with pytest.raises(StaleSchema, match=rf"has schema {SCHEMA_VERSION + 1}, this program needs {SCHEMA_VERSION}"):
+        statedb.connect(layout.database)
+
+
+def test_an_older_database_is_not_opened_before_it_is_migrated(layout: Layout) -> None:
+    migrate(layout.database)
+    set_schema(layout.database, 0)
+    with pytest.raises(StaleSchema, match=r"has schema 0, .* run 'appliance migrate'"):
+        statedb.connect(layout.database, read_only=True)
+    migrate(layout.database)
+    statedb.connect(layout.database).close()
+
+
+def test_a_database_that_is_missing_or_no_database_is_said(layout: Layout) -> None:
+    with pytest.raises(StateUnwritable, match=r"cannot open the state database .*appliance\.db: unable to open"):
+        statedb.connect(layout.database)
+    layout.database.write_bytes(b"this is no database, but it is long enough to be taken for one" * 20)
+    with pytest.raises(StateUnwritable, match=r"file is not a database"):
+        statedb.connect(layout.database)
+    with pytest.raises(StateUnwritable, match=r"cannot write the state database .*file is not a database"):
+        migrate(layout.database)
+
+
+def test_a_database_path_that_is_a_directory_is_said(layout: Layout) -> None:
+    layout.database.mkdir()
+    with pytest.raises(StateUnwritable, match=r"cannot write the state database"):
+        migrate(layout.database)
+
+
+def test_a_read_only_disk_is_said(small_disk: SmallDisk) -> None:
+    small_disk.make_read_only()
+    with pytest.raises(StateUnwritable, match=r"cannot write the state database .*; free space or fix its owner"):
+        migrate(small_disk.path / "appliance.db")
+
+
+def test_a_transaction_is_written_together_or_not_at_all(db: sqlite3.Connection) -> None:
+    with pytest.raises(RuntimeError), transaction(db):
+        db.execute("INSERT INTO faults VALUES ('a', '2026-01-01', 1)")
+        raise RuntimeError
+    assert db.execute("SELECT count(*) FROM faults").fetchone()[0] == 0
+
+
+def test_a_transaction_inside_another_joins_it(db: sqlite3.Connection) -> None:
+    def half_written() -> None:
+        with transaction(db):
+            with transaction(db):
+                db.execute("INSERT INTO faults VALUES ('a', '2026-01-01', 1)")
+            assert db.in_transaction
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_written()
+    assert db.execute("SELECT count(*) FROM faults").fetchone()[0] == 0
+
+
+def test_a_reader_cannot_write(layout: Layout) -> None:
+    migrate(layout.database)
+    connection = statedb.connect(layout.database, read_only=True)
+    with pytest.raises(sqlite3.OperationalError, match=r"readonly"):
+        connection.execute("INSERT INTO faults VALUES ('a', '2026-01-01', 1)")
+    connection.close()
+
+
+def test_times_sort_as_text_and_come_back_in_utc() -> None:
+    at = datetime(2026, 11, 21, 23, 0, tzinfo=UTC)
+    east = at.astimezone(timezone(timedelta(hours=2)))
+    assert from_text(to_text(east)) == at
+    assert from_text(to_text(east)).tzinfo is UTC
+    assert to_text(at) < to_text(at + timedelta(microseconds=1)) < to_text(at + timedelta(seconds=1))
