@@ -50,7 +50,7 @@ class TrainedModel:
     def expect_matrix(self, matrix: NDArray[np.float64]) -> list[list[float]]:
         """The same of an encoded matrix."""
         found = np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
-        return found.reshape(len(matrix), -1).tolist()  # type: ignore[no-any-return]
+        return found.reshape(len(matrix), -1).tolist()
 
 
 def numeric_columns(count: int) -> tuple[Column, ...]:

@@ -134,7 +134,7 @@ class Desk:
         """Answer one request; an event is in the log before its answer leaves."""
         call = Call(scope, params)
         try:
-            handler = endpoint.methods.get(call.method)
+            handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
             if handler is None:
                 raise MethodNotAllowed(call.method, tuple(endpoint.methods))
             if endpoint.scopes is not None:
