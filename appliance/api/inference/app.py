@@ -21,6 +21,7 @@ from litestar.response import Response
 from litestar.types import Receive, Scope, Send
 
 from appliance import __version__
+from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import ApiConfig
 from appliance.api.inference.documentation import Documentation
 from appliance.api.inference.errors import BadField, NoSuchRoute
@@ -65,7 +66,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
     capture = Capture(layout)
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(
-        keys=KeyRing(layout), capture=capture, counts=counts, max_body_bytes=config.max_body_bytes,
+        keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
     )  # fmt: skip
     paths = PathTable(_endpoints(config, router, desk))
@@ -162,6 +163,7 @@ async def _tick(desk: Desk, router: Router) -> None:
     while True:
         await asyncio.sleep(POLL_S)
         desk.keys.refresh()
+        desk.bodies.end_overdue()
         if router.has_changed():
             await asyncio.to_thread(router.poll)
             _create_series(desk.counts, router)
@@ -183,7 +185,7 @@ def _create_series(counts: Counts, router: Router) -> None:
 
 def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
     """What Litestar itself refuses, such as a malformed Host header, in the shape of the path's dialect."""
-    answer_id = find_request_id(list(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
+    answer_id = find_request_id(dict(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
     refusal = _dialect_of(request.scope["path"])(
         BadField(field="headers", found=exc.detail, accepted="an HTTP request with a valid Host header"), answer_id
     )

@@ -40,7 +40,7 @@ class Documentation:
 
     def page(self, call: Call) -> Answer:
         """``GET /docs``."""
-        host = next((value.decode("latin-1") for name, value in call.headers if name == b"host"), "127.0.0.1")
+        host = call.headers.get(b"host", b"127.0.0.1").decode("latin-1")
         return Answer(
             body=render_page(self._build(), f"http://{host}").encode(), content_type=_HTML, headers=_ONLY_OURSELVES,
             request_id=call.given_id or new_request_id(call.at_us),

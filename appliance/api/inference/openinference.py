@@ -229,12 +229,12 @@ def _is_header_safe(text: str) -> bool:
 
 
 def _json_length(headers: Headers) -> int | None:
-    for name, value in headers:
-        if name == _LENGTH_HEADER:
-            if not value.isdigit():
-                raise BadJson("Inference-Header-Content-Length is not a whole number")
-            return int(value)
-    return None
+    value = headers.get(_LENGTH_HEADER)
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise BadJson("Inference-Header-Content-Length is not a whole number")
+    return int(value)
 
 
 def _indexed(name: str, version: int, state: str, reason: str) -> dict[str, str]:
