@@ -35,9 +35,10 @@ class Example:
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a column moved one prediction, in the model's own unit (log-odds for classes)."""
+    """What a column added to the raw score: to the value itself, or to the log-odds of the class given."""
 
-    column: str
+    field: str
+    value: Value
     contribution: float
 
 

@@ -45,6 +45,10 @@ class Chart:
         self._chart.options.update(options)
         self._chart.update()
 
+    def tall(self, height_px: int) -> None:
+        """Give it another height, for charts with a bar a name."""
+        self._chart.style(f"height: {height_px}px")
+
 
 def lines(series: Sequence[Line], *, y_unit: str, x_name: str = "", time: bool = True) -> dict[str, Any]:
     """Options of curves over time (UTC) or over a number."""
@@ -63,7 +67,7 @@ def bars_over_time(points: Sequence[tuple[datetime, float]], *, name: str, y_uni
     """Options of counts over time."""
     options = _frame(legend=False)
     options["xAxis"] = _axis(type="time", split=False)
-    options["yAxis"] = _axis(type="value", name=y_unit)
+    options["yAxis"] = _axis(type="value", name=y_unit) | {"minInterval": 1}
     options["tooltip"]["trigger"] = "axis"
     options["series"] = [{
         "type": "bar", "name": name, "data": [[_x(x), y] for x, y in points], "itemStyle": {"color": "var(--series-1)"},

@@ -62,6 +62,11 @@ def badge(name: str, label: str = "") -> Element:
     return ng.html(status_of(name, label).html(), sanitize=False, tag="span")
 
 
+def badge_link(name: str, label: str, href: str) -> Element:
+    """A badge that leads to what it speaks of."""
+    return ng.html(status_of(name, label).html(), sanitize=False, tag="a").props(f'href="{escape(href)}"')
+
+
 _NOTICE_ICONS = {"ok": "check_circle", "warn": "error_outline", "alarm": "report", "info": "info"}
 
 

@@ -1,10 +1,27 @@
 """The pages, one module each."""
 
 from ui.page import Page
-from ui.pages import data, dataset, job, jobs, model, models, new_model, overview
+from ui.pages import (
+    alerts,
+    data,
+    dataset,
+    job,
+    jobs,
+    model,
+    model_monitoring,
+    models,
+    monitoring,
+    new_model,
+    overview,
+    settings,
+    try_model,
+)
 
 PAGES: tuple[Page, ...] = tuple(
     # A fixed address comes before one with a placeholder that would swallow it.
     module.PAGE
-    for module in (overview, data, dataset, models, new_model, model, jobs, job)
-)
+    for module in (
+        overview, data, dataset, models, new_model, model, try_model, monitoring, model_monitoring, jobs, job, alerts,
+        settings,
+    )
+)  # fmt: skip

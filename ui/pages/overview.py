@@ -1,20 +1,191 @@
-"""The first page: every model at a glance, and what needs somebody."""
+"""The first page: every model at a glance, what needs somebody, and whether the parts run."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from nicegui import ui as ng
+
+from appliance.errors import ApplianceError
+from appliance.glance import ModelGlance, glance_at
+from appliance.monitoring.alerts import Alert
+from appliance.processes.control import status
+from appliance.processes.report import ProcessReport, StatusReport
 from ui.components.empty import empty
+from ui.components.form import figure
+from ui.components.histogram import sparkline_html
+from ui.components.markup import box, link, panel, text
+from ui.components.status import Status, badge, badge_link, status_of
+from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.words import NONE, ago, metric, micros, number, when
+
+_SERVICES = {
+    "api": "Inference API", "ui": "Dashboard and control API", "orchestrator": "Orchestrator (Prefect)",
+    "runner": "Runner and watch loop", "mlflow": "MLflow, started when opened",
+}  # fmt: skip
 
 
-async def build(_: View) -> None:
+async def build(view: View) -> None:
     """Fill the page."""
-    empty(
-        "Nothing serves yet", "A model that serves is shown here with its traffic, latency, errors, drift and quality.",
-        icon_name="space_dashboard",
-        steps=("Add a dataset: drop a CSV or Parquet file.", "Create a model: choose the dataset and click its target.",
-               "Train it, and deploy the version."),
-        action=("Add data", "/data"),
-    )  # fmt: skip
+    appliance = view.appliance
+    await view.live(5.0, lambda: glance_at(appliance), _models)
+    with box("cols wide"):
+        with box():
+            await view.live(5.0, lambda: tuple(appliance.monitoring.alerts(open_only=True)), _alerts)
+        with box():
+            await view.live(5.0, lambda: _services_of(view), _services)
 
 
-PAGE = Page(path="/", section="overview", title="Overview", build=build, cli="appliance models", rest="GET /api/models")
+def _models(glances: tuple[ModelGlance, ...]) -> None:
+    if not glances:
+        empty(
+            "Nothing is served here yet",
+            "Every model will stand here with its traffic, latency, errors, drift and quality. Three steps lead there; "
+            "`appliance demo` walks them with real data in a few minutes.",
+            icon_name="space_dashboard",
+            steps=(
+                "Add data: drop a CSV or Parquet file.",
+                "Create a model: click the column to predict, then Train.",
+                "Deploy the version, and send it rows.",
+            ),
+            action=("Add data", "/data"),
+        )
+        return
+    with box("cols models"):
+        for one in glances:
+            _model(one)
+
+
+def _model(one: ModelGlance) -> None:
+    name = one.model.name
+    with panel() as card:
+        card.classes("glance")
+        with box("panel-head"):
+            link(name, f"/models/{name}", "strong grow wrap-any")
+            if one.model.deployed:
+                badge("serving", f"Version {one.model.deployed} serves")
+            else:
+                badge("none", "Nothing serves")
+        if one.newest is None:
+            text("Declared, not trained yet.", "muted")
+            link("Train it", f"/models/{name}", "small")
+            return
+        _traffic(one)
+        with box("figures"):
+            _service(one)
+            _quality(one)
+        with box("line"):
+            if one.drift:
+                state = one.drift.state.value
+                badge_link(state, f"Drift: {status_of(state).label}", f"/monitoring/{name}?tab=drift")
+            if one.quality:
+                state = one.quality.state.value
+                badge_link(state, f"Quality: {status_of(state).label}", f"/monitoring/{name}?tab=quality")
+            text(f"newest version {one.newest.version}, {_trained(one)}", "muted small")
+
+
+def _trained(one: ModelGlance) -> str:
+    return f"trained {ago(one.newest.created_at, now=datetime.now(UTC))}" if one.newest else ""
+
+
+def _traffic(one: ModelGlance) -> None:
+    points = one.traffic.points if one.traffic else ()
+    if not points:
+        text("No request in its last day. The page Try it sends the first one.", "muted small")
+        return
+    newest = ago(one.last_request_at, now=datetime.now(UTC))
+    ng.html(
+        sparkline_html(
+            [point.latency.count for point in points], label=f"requests over the last day of {one.model.name}"
+        ),
+        sanitize=False,
+    ).style("width: 100%")
+    text(f"requests over the last day of traffic, the newest {newest}", "muted small")
+
+
+def _service(one: ModelGlance) -> None:
+    service = one.service
+    if service is None:
+        return
+    figure("Requests", number(service.count), note="a day")
+    figure("p95", micros(service.p95_us), note=f"p50 {micros(service.p50_us)}")
+    figure("Errors", number(service.errors), note="refused or failed")
+
+
+def _quality(one: ModelGlance) -> None:
+    if one.quality and one.quality.metrics:
+        name, value = next(iter(one.quality.metrics.items()))
+        reference = one.quality.reference.get(name)
+        figure(metric(name), number(value), note=f"training {number(reference)}" if reference is not None else "")
+    elif one.newest:
+        for name, value in list(one.newest.metrics.items())[:1]:
+            figure(metric(name), number(value), note="on the holdout; no labels yet")
+
+
+def _alerts(alerts: tuple[Alert, ...]) -> None:
+    with panel("Open alerts", tight=True):
+        if not alerts:
+            text("Nothing needs you.", "muted").style("padding: 16px 20px")
+            return
+        columns = (
+            Column(name="state", label="State"), Column(name="model", label="Model"),
+            Column(name="what", label="What", prose=True),
+        )  # fmt: skip
+        Table(columns, [
+            Row(id=str(one.id), cells={
+                "state": Cell(status=status_of(one.state.value)),
+                "model": Cell(text=one.model, href=alert_address(one)),
+                "what": Cell(text=one.message, note=f"since {when(one.opened_at)}"),
+            })
+            for one in alerts
+        ])  # fmt: skip
+
+
+def alert_address(alert: Alert) -> str:
+    """The page that shows what an alert is about."""
+    tab = "quality" if alert.subject == "quality" else "drift"
+    return f"/monitoring/{alert.model}?tab={tab}"
+
+
+def _services_of(view: View) -> StatusReport | None:
+    try:
+        return status(view.appliance.settings)
+    except ApplianceError:
+        return None
+
+
+def _services(report: StatusReport | None) -> None:
+    with panel("Parts of the appliance", tight=True):
+        if report is None:
+            text("systemd does not say how the parts stand.", "muted").style("padding: 16px 20px")
+            return
+        columns = (
+            Column(name="name", label="Part"), Column(name="state", label="State"),
+            Column(name="memory", label="Memory", numeric=True), Column(name="since", label="Since"),
+        )  # fmt: skip
+        Table(columns, [
+            Row(id=one.name, cells={
+                "name": Cell(text=_SERVICES.get(one.name, one.name), note=one.detail),
+                "state": Cell(status=_part(one)),
+                "memory": Cell(
+                    text=f"{number(one.pss_mb, digits=3)} MB" if one.pss_mb else NONE, sort=one.pss_mb or 0.0
+                ),
+                "since": Cell(text=_since(one.since)),
+            })
+            for one in report.services
+        ])  # fmt: skip
+
+
+def _part(one: ProcessReport) -> Status:
+    return status_of("ok", "Running") if one.state == "running" else status_of(one.state)
+
+
+def _since(moment: str | None) -> str:
+    return ago(datetime.fromisoformat(moment), now=datetime.now(UTC)) if moment else NONE
+
+
+PAGE = Page(
+    path="/", section="overview", title="Overview", build=build, cli="appliance status; appliance models",
+    rest="GET /api/overview",
+)  # fmt: skip

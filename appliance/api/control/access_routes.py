@@ -8,6 +8,7 @@ import msgspec
 from litestar import delete, get, post
 
 from appliance.access import NewKey, User
+from appliance.glance import ModelGlance, glance_at
 from appliance.house import Appliance
 from appliance.permissions import Action, Caller
 from storage.audit_rows import AuditProof
@@ -97,4 +98,10 @@ def status(appliance: Appliance, caller: Caller) -> StatusAnswer:
     )  # fmt: skip
 
 
-ACCESS_ROUTES = (list_keys, create_key, revoke_key, list_users, audit, verify, status)
+@get("/overview", sync_to_thread=True)
+def overview(appliance: Appliance) -> list[ModelGlance]:
+    """Every model at a glance."""
+    return list(glance_at(appliance))
+
+
+ACCESS_ROUTES = (overview, list_keys, create_key, revoke_key, list_users, audit, verify, status)

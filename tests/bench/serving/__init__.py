@@ -1,1 +1,0 @@
-"""The serving benchmark: ``python -m tests.bench.serving``."""

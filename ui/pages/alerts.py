@@ -1,0 +1,95 @@
+"""Alerts: changes of state that held for two windows in a row."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from appliance.monitoring.alerts import Alert
+from appliance.permissions import Action
+from ui.components.empty import empty
+from ui.components.markup import panel, text
+from ui.components.status import notice, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View, tell
+from ui.pages.overview import alert_address
+from ui.words import NONE, number, when
+
+_COLUMNS = (
+    Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
+    Column(name="subject", label="About"), Column(name="message", label="What happened", prose=True),
+    Column(name="opened", label="Opened"), Column(name="closed", label="Closed"), Column(name="seen", label="Seen by"),
+)  # fmt: skip
+_SUBJECTS = {"drift": "inputs", "prediction": "predictions", "quality": "quality"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    alerts: tuple[Alert, ...]
+    watched: bool
+    faults: tuple[tuple[str, int], ...]
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    monitoring = view.appliance.monitoring
+
+    def fetch() -> _Found:
+        lag = monitoring.lag()
+        return _Found(
+            alerts=tuple(monitoring.alerts(limit=200)),
+            watched=lag.heartbeat_at is not None,
+            faults=tuple(lag.faults.items()),
+        )
+
+    async def acknowledge(alert_id: str, _: str) -> None:
+        seen = await view.act(Action.WORK, monitoring.acknowledge, int(alert_id), who=view.caller.name)
+        if seen:
+            tell("Noted that you have seen it. It closes by itself when its cause is gone.")
+
+    await view.live(5.0, fetch, lambda found: _show(found, acknowledge, may=view.may(Action.WORK)))
+
+
+def _show(found: _Found, acknowledge: Callable[[str, str], Awaitable[None]], *, may: bool) -> None:
+    if not found.watched:
+        notice(
+            "The watch loop has not looked at any event yet, so no alert can open. `appliance status` shows whether "
+            "the runner runs.", tone="warn",
+        )  # fmt: skip
+    for kind, count in found.faults:
+        notice(f"{number(count)} events could not be counted: {kind.replace('_', ' ')}.", tone="warn")
+    if not found.alerts:
+        empty(
+            "No alert so far",
+            "An alert opens when drift or quality changes its state and the new state holds for two windows in a row. "
+            "It closes by itself when the state changes back.",
+            icon_name="notifications",
+        )
+        return
+    with panel(tight=True):
+        Table(_COLUMNS + ((Column(name="act", label="", sortable=False),) if may else ()),
+              [_row(one) for one in found.alerts], per_page=20 if len(found.alerts) > 20 else 0,
+              on_action=acknowledge)  # fmt: skip
+    text("Acknowledging says that somebody has seen it; the alert stays open while its state holds.", "muted small")
+
+
+def _row(one: Alert) -> Row:
+    waiting = one.closed_at is None and one.acknowledged_by is None
+    cells = {
+        "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
+        "state": Cell(status=status_of(one.state.value)),
+        "model": Cell(text=one.model, href=alert_address(one)),
+        "subject": Cell(text=_SUBJECTS.get(one.subject, one.subject)),
+        "message": Cell(text=one.message),
+        "opened": Cell(text=when(one.opened_at), sort=one.opened_at.timestamp()),
+        "closed": Cell(text=when(one.closed_at), sort=one.closed_at.timestamp() if one.closed_at else 0.0),
+        "seen": Cell(text=one.acknowledged_by or NONE),
+        "act": Cell(text="Acknowledge", action="acknowledge") if waiting else Cell(),
+    }
+    return Row(id=str(one.id), cells=cells)
+
+
+PAGE = Page(
+    path="/alerts", section="alerts", title="Alerts", build=build, lead="What changed its state, and until when.",
+    rest="GET /api/alerts",
+)  # fmt: skip

@@ -1,0 +1,73 @@
+"""Monitoring: every model's state, and the way to the figures behind it."""
+
+from __future__ import annotations
+
+from appliance.glance import ModelGlance, glance_at
+from ui.components.empty import empty
+from ui.components.markup import panel
+from ui.components.status import Status, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View
+from ui.words import NONE, metric, micros, number, share, when
+
+_COLUMNS = (
+    Column(name="name", label="Model"), Column(name="version", label="Serves"), Column(name="drift", label="Drift"),
+    Column(name="drifted", label="Columns that drifted", numeric=True), Column(name="quality", label="Quality"),
+    Column(name="figure", label="Metric now", numeric=True),
+    Column(name="requests", label="Requests a day", numeric=True),
+    Column(name="p95", label="p95", numeric=True), Column(name="errors", label="Errors", numeric=True),
+    Column(name="last", label="Newest request"),
+)  # fmt: skip
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    await view.live(5.0, lambda: glance_at(view.appliance), _show)
+
+
+def _show(glances: tuple[ModelGlance, ...]) -> None:
+    if not glances:
+        empty(
+            "No model to watch yet",
+            "Once a model serves, its latency, the drift of its inputs and, when labels come, its quality stand here.",
+            icon_name="monitor_heart",
+            action=("Create a model", "/models/new"),
+        )
+        return
+    with panel(tight=True):
+        Table(_COLUMNS, [_row(one) for one in glances], search="Search models" if len(glances) > 8 else "")
+
+
+def _row(one: ModelGlance) -> Row:
+    service, quality, drift = one.service, one.quality, one.drift
+    name, value = next(iter(quality.metrics.items()), ("", None)) if quality else ("", None)
+    cells = {
+        "name": Cell(text=one.model.name, href=f"/monitoring/{one.model.name}"),
+        "version": Cell(text=f"version {one.model.deployed}" if one.model.deployed else NONE),
+        "drift": Cell(status=_state(drift.state.value if drift else None)),
+        "drifted": Cell(
+            text=share(drift.drifted_share) if drift else NONE, sort=drift.drifted_share if drift else -1.0
+        ),
+        "quality": Cell(status=_state(quality.state.value if quality else None)),
+        "figure": Cell(
+            text=f"{metric(name)} {number(value)}" if name else NONE, sort=value if value is not None else -1.0
+        ),
+        "requests": Cell(text=number(service.count) if service else NONE, sort=service.count if service else 0),
+        "p95": Cell(text=micros(service.p95_us) if service else NONE, sort=(service.p95_us or 0.0) if service else 0.0),
+        "errors": Cell(text=number(service.errors) if service else NONE, sort=service.errors if service else 0),
+        "last": Cell(
+            text=when(one.last_request_at), sort=one.last_request_at.timestamp() if one.last_request_at else 0.0
+        ),
+    }
+    return Row(id=one.model.name, cells=cells)
+
+
+def _state(state: str | None) -> Status:
+    return status_of(state) if state else status_of("none", "Not trained yet")
+
+
+PAGE = Page(
+    path="/monitoring", section="monitoring", title="Monitoring", build=build,
+    lead="Whether models answer, whether their inputs are still those of the training, and whether they are right.",
+    cli="appliance drift NAME; appliance quality NAME; appliance latency NAME", rest="GET /api/overview",
+)  # fmt: skip

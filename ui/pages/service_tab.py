@@ -1,0 +1,105 @@
+"""Service: how many requests, how fast, how many refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.monitoring.service_report import LatencyReport, TrafficSeries
+from ui.components.chart import Chart, Line, bars_over_time, lines
+from ui.components.empty import empty
+from ui.components.form import figure
+from ui.components.markup import box, panel
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import View
+from ui.pages.window_line import window_line
+from ui.words import micros, number, seconds
+
+MS = 1_000.0
+"""Microseconds in the unit of the latency axis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    latency: LatencyReport
+    traffic: TrafficSeries
+
+
+async def show_service(view: View, name: str, window_s: int) -> None:
+    """Fill the tab."""
+    monitoring = view.appliance.monitoring
+
+    def fetch() -> _Found:
+        return _Found(latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s))
+
+    await view.live(10.0, fetch, lambda found: _show(name, found))
+
+
+def _show(name: str, found: _Found) -> None:
+    total, traffic = found.latency.total, found.traffic
+    if not total.count and not total.errors:
+        empty(
+            "No request in this window",
+            "Requests to the inference API are counted here within seconds, by minute of their arrival.",
+            icon_name="monitor_heart",
+            action=("Send one from the page Try it", f"/models/{name}/try"),
+        )
+        return
+    with panel(), box("figures"):
+        figure("Requests", number(total.count), note=f"{number(total.rows)} predictions")
+        figure("Errors", number(total.errors), note=_by_status(found.latency))
+        figure("p50", micros(total.p50_us), note="half are faster")
+        figure("p95", micros(total.p95_us), note="19 of 20 are faster")
+        figure("p99", micros(total.p99_us), note="99 of 100 are faster")
+        figure("Slowest", micros(total.max_us))
+    window_line(found.latency.window, what="Arrivals")
+    with panel("Latency", f"of the answers in each {seconds(traffic.bucket_s)}; logarithmic scale"):
+        options = lines(
+            (
+                Line(name="p50", points=[(p.at, _ms(p.latency.p50_us)) for p in traffic.points]),
+                Line(name="p95", points=[(p.at, _ms(p.latency.p95_us)) for p in traffic.points]),
+                Line(name="p99", points=[(p.at, _ms(p.latency.p99_us)) for p in traffic.points]),
+            ),
+            y_unit="ms",
+        )
+        options["yAxis"]["type"] = "log"
+        Chart(options, label=f"Latency of {name}: p50, p95 and p99 in milliseconds over time")
+    with box("cols wide"):
+        with panel("Traffic", f"requests in each {seconds(traffic.bucket_s)}"):
+            points = [(p.at, float(p.latency.count)) for p in traffic.points]
+            Chart(bars_over_time(points, name="requests", y_unit="requests"), label=f"Requests to {name} over time")
+        with panel("Errors", f"refused or failed in each {seconds(traffic.bucket_s)}"):
+            points = [(p.at, float(p.latency.errors)) for p in traffic.points]
+            chart = bars_over_time(points, name="errors", y_unit="requests")
+            chart["series"][0]["itemStyle"]["color"] = "var(--series-4)"
+            Chart(chart, label=f"Errors of {name} over time")
+    _versions(found.latency)
+
+
+def _ms(us: float | None) -> float | None:
+    return round(us / MS, 3) if us is not None else None
+
+
+def _by_status(report: LatencyReport) -> str:
+    return ", ".join(f"{number(count)} with HTTP {status}" for status, count in report.errors_by_status.items())
+
+
+def _versions(report: LatencyReport) -> None:
+    if len(report.by_version) < 2:
+        return
+    columns = (
+        Column(name="version", label="Version"), Column(name="count", label="Requests", numeric=True),
+        Column(name="errors", label="Errors", numeric=True), Column(name="p50", label="p50", numeric=True),
+        Column(name="p95", label="p95", numeric=True), Column(name="p99", label="p99", numeric=True),
+    )  # fmt: skip
+    rows = [
+        Row(id=str(version), cells={
+            "version": Cell(text=str(version), sort=version), "count": Cell(text=number(one.count), sort=one.count),
+            "errors": Cell(text=number(one.errors), sort=one.errors),
+            "p50": Cell(text=micros(one.p50_us), sort=one.p50_us or 0.0),
+            "p95": Cell(text=micros(one.p95_us), sort=one.p95_us or 0.0),
+            "p99": Cell(text=micros(one.p99_us), sort=one.p99_us or 0.0),
+        })
+        for version, one in sorted(report.by_version.items(), reverse=True)
+    ]  # fmt: skip
+    with panel("By version", tight=True):
+        Table(columns, rows)

@@ -1,0 +1,249 @@
+"""Settings: one's password; and for admins keys, users and the audit."""
+
+from __future__ import annotations
+
+import secrets
+
+from nicegui import ui as ng
+
+from appliance.access import Role, User
+from appliance.keys import Scope
+from appliance.permissions import Action
+from storage.audit_rows import AuditRow
+from storage.key_rows import KeyRow
+from ui.components.facts import facts
+from ui.components.form import button, choice, dialog, tabs, text_field
+from ui.components.markup import box, button_link, panel, text
+from ui.components.snippet import snippet
+from ui.components.status import notice, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View, tell
+from ui.words import NONE, when
+
+_TABS = (("keys", "Keys"), ("users", "Users"), ("audit", "Audit"), ("about", "This appliance"))
+_SCOPES = {
+    Scope.PREDICT: "predict: ask models", Scope.LABEL: "label: send labels",
+    Scope.READ: "read: metrics, and reading the control API", Scope.ADMIN: "admin: everything",
+}  # fmt: skip
+_ROLES = {
+    Role.VIEWER: "viewer: looks", Role.OPERATOR: "operator: adds data, trains, deploys",
+    Role.ADMIN: "admin: users and keys too",
+}  # fmt: skip
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    if view.actions is not None:
+        with view.actions:
+            button_link("Change my password", "/password", icon_name="password")
+    if not view.may(Action.ADMINISTER):
+        notice("Keys, users and the audit are shown to admins.")
+        _about(view)
+        return
+    tab = view.query.get("tab", "keys")
+    tabs(_TABS, tab, lambda key: f"/settings?tab={key}")
+    if tab == "users":
+        await _Users(view).build()
+    elif tab == "audit":
+        await _audit(view)
+    elif tab == "about":
+        _about(view)
+    else:
+        await _Keys(view).build()
+
+
+class _Keys:
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def build(self) -> None:
+        with panel("New key", "its text is shown once, here, and kept nowhere"):
+            name = text_field("What it is for", hint="a-z, 0-9, - and _; shown in the audit")
+            with box("line"):
+                text("May:", "muted")
+                boxes = {scope: ng.checkbox(label, value=scope is Scope.PREDICT) for scope, label in _SCOPES.items()}
+
+            async def create() -> None:
+                scope = ",".join(one.value for one, ticked in boxes.items() if ticked.value)
+                access = self._view.appliance.access
+                made = await self._view.act(
+                    Action.ADMINISTER, access.create_key, (name.value or "").strip(), scope, who=self._view.caller.name
+                )
+                if made:
+                    shown.clear()
+                    with shown:
+                        notice("Copy it now: it cannot be shown again.", tone="warn", title=f"The key {made.name}")
+                        snippet(made.key)
+                    name.value = ""
+
+            button("Create the key", create, kind="primary", icon_name="key")
+            shown = box("stack")
+        await self._view.live(5.0, self._view.appliance.access.list_keys, self._show)
+
+    def _show(self, keys: tuple[KeyRow, ...]) -> None:
+        columns = (
+            Column(name="name", label="Key"), Column(name="scope", label="May"),
+            Column(name="hint", label="Begins with"),
+            Column(name="state", label="State"), Column(name="made", label="Made"), Column(name="by", label="By"),
+            Column(name="act", label="", sortable=False),
+        )  # fmt: skip
+
+        async def revoke(name: str, _: str) -> None:
+            access = self._view.appliance.access
+            await self._view.act(Action.ADMINISTER, access.revoke_key, name, who=self._view.caller.name)
+            tell(f"The key {name} opens nothing any more")
+
+        with panel("Keys", tight=True):
+            if keys:
+                Table(columns, [_key(one) for one in keys], per_page=20 if len(keys) > 20 else 0, on_action=revoke)
+            else:
+                text("No key yet. Programs that ask a model need one.", "muted").style("padding: 16px 20px")
+
+
+def _key(one: KeyRow) -> Row:
+    good = one.revoked_at is None
+    cells = {
+        "name": Cell(text=one.name),
+        "scope": Cell(text=one.scope),
+        "hint": Cell(text=f"{one.hint}…"),
+        "state": Cell(status=status_of("active" if good else "revoked")),
+        "made": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
+        "by": Cell(text=one.created_by),
+        "act": Cell(text="Revoke", action="revoke", danger=True) if good else Cell(),
+    }
+    return Row(id=one.name, cells=cells)
+
+
+class _Users:
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    async def build(self) -> None:
+        with panel("New user", "gets a password for one use, which is shown once, here"):
+            with box("cols"):
+                name = text_field("Name", hint="a-z, 0-9, - and _")
+                role = choice("Role", {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+
+            async def create() -> None:
+                password = secrets.token_urlsafe(12)
+                access = self._view.appliance.access
+                made = await self._view.act(
+                    Action.ADMINISTER, access.create_user, (name.value or "").strip(), str(role.value), password,
+                    who=self._view.caller.name,
+                )  # fmt: skip
+                if made:
+                    shown.clear()
+                    with shown:
+                        notice(
+                            "It opens only the page that replaces it.", tone="warn", title=f"Password of {made.name}"
+                        )
+                        snippet(password)
+                    name.value = ""
+
+            button("Add the user", create, kind="primary", icon_name="person_add")
+            shown = box("stack")
+        await self._view.live(5.0, self._view.appliance.access.list_users, self._show)
+
+    def _show(self, users: tuple[User, ...]) -> None:
+        columns = (
+            Column(name="name", label="User"), Column(name="role", label="Role"),
+            Column(name="password", label="Password"),
+            Column(name="made", label="Added"), Column(name="change", label="", sortable=False),
+            Column(name="remove", label="", sortable=False),
+        )  # fmt: skip
+
+        async def act(name: str, action: str) -> None:
+            await (self._ask_role(name) if action == "role" else self._ask_remove(name))
+
+        with panel("Users", tight=True):
+            Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users], on_action=act)
+
+    async def _ask_role(self, name: str) -> None:
+        with dialog(f"Role of {name}") as window:
+            role = choice("Role", {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+
+            async def go() -> None:
+                access = self._view.appliance.access
+                await self._view.act(
+                    Action.ADMINISTER, access.set_role, name, str(role.value), who=self._view.caller.name
+                )
+                window.close()
+
+            button("Change the role", go, kind="primary")
+        window.open()
+
+    async def _ask_remove(self, name: str) -> None:
+        with dialog(f"Remove {name}") as window:
+            text("Type the name to remove the user. What the user did stays in the audit.", "muted")
+            typed = text_field("Name")
+
+            async def go() -> None:
+                if typed.value != name:
+                    tell("The name differs; nothing was done", wrong=True)
+                    return
+                access = self._view.appliance.access
+                await self._view.act(Action.ADMINISTER, access.delete_user, name, who=self._view.caller.name)
+                window.close()
+
+            button("Remove the user", go, kind="danger")
+        window.open()
+
+
+def _user(one: User, *, own: bool) -> Row:
+    cells = {
+        "name": Cell(text=f"{one.name} (you)" if own else one.name),
+        "role": Cell(text=one.role.value),
+        "password": Cell(text="given out, not replaced yet" if one.must_change else "own"),
+        "made": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
+        "change": Cell() if own else Cell(text="Change role", action="role"),
+        "remove": Cell() if own else Cell(text="Remove", action="remove", danger=True),
+    }
+    return Row(id=one.name, cells=cells)
+
+
+async def _audit(view: View) -> None:
+    async def verify() -> None:
+        proof = await view.act(Action.ADMINISTER, view.appliance.access.verify)
+        if proof and proof.intact:
+            tell(f"All {proof.rows} entries are as they were written")
+        elif proof:
+            tell(f"Entry {proof.broken_at} is not as it was written, or is missing", wrong=True)
+
+    button("Verify the chain", verify, icon_name="verified")
+    await view.live(5.0, lambda: view.appliance.access.audit(200), _entries)
+
+
+def _entries(rows: tuple[AuditRow, ...]) -> None:
+    columns = (
+        Column(name="at", label="When"), Column(name="who", label="Who"), Column(name="action", label="Did"),
+        Column(name="subject", label="To"), Column(name="detail", label="Detail", prose=True),
+    )  # fmt: skip
+    with panel("The newest entries", "each is chained to the one before by its hash", tight=True):
+        Table(columns, [
+            Row(id=str(row.id), cells={
+                "at": Cell(text=when(row.entry.at), sort=row.entry.at.timestamp()), "who": Cell(text=row.entry.who),
+                "action": Cell(text=row.entry.action), "subject": Cell(text=row.entry.subject),
+                "detail": Cell(text=row.entry.detail or NONE),
+            })
+            for row in rows
+        ], search="Search the audit", per_page=25)  # fmt: skip
+
+
+def _about(view: View) -> None:
+    settings = view.appliance.settings
+    with panel("This appliance"):
+        facts((
+            ("Inference API", f"{settings.api_url}, its documentation at {settings.api_url}/docs"),
+            ("Control API", f"{settings.ui_url}/api, its description at {settings.ui_url}/api/schema"),
+            ("MLflow", f"http://127.0.0.1:{settings.mlflow_port}, on this host alone"),
+            ("Prefect", f"http://127.0.0.1:{settings.orchestrator_port}, on this host alone"),
+            ("State", str(settings.state)),
+            ("You", f"{view.caller.name}, {view.caller.role.value}"),
+        ))  # fmt: skip
+
+
+PAGE = Page(
+    path="/settings", section="settings", title="Settings", build=build,
+    cli="appliance key create NAME --scope predict",
+    rest="GET /api/keys",
+)  # fmt: skip

@@ -1,0 +1,163 @@
+"""Try a model: a form filled from a real row, the answer with its reasons, and the same as a curl line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from nicegui import ui as ng
+
+from appliance.permissions import Action
+from appliance.schema import Column, Kind
+from appliance.trial import Answer, Example, Value
+from ui.components.chart import Chart, signed_bars
+from ui.components.form import button, choice, text_field
+from ui.components.markup import box, button_link, panel, text
+from ui.components.snippet import snippet
+from ui.components.status import badge, notice
+from ui.page import Page, View
+from ui.words import number, share
+
+_FLAGS = {
+    "null": "is missing, and training saw no missing value there",
+    "unseen": "has a category that training never saw; it is taken as missing",
+    "ignored": "is no input of this model",
+}
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    name = view.parts["name"]
+    model = await view.ask(view.appliance.models.get, name)
+    if view.actions is not None:
+        with view.actions:
+            button_link("Model", f"/models/{name}", icon_name="hub")
+    if model.deployed is None:
+        notice(
+            "Nothing of this model serves yet. Deploy a version on its page; then it can be tried here.", tone="warn"
+        )
+        return
+    example = await view.ask(view.appliance.trial.example, name, model.deployed)
+    _Form(view, name, example).draw()
+
+
+class _Form:
+    def __init__(self, view: View, model: str, example: Example) -> None:
+        self._view = view
+        self._model = model
+        self._schema = example.schema
+        self._row: dict[str, Value] = dict(example.row)
+
+    def draw(self) -> None:
+        """Put form, answer and snippet on the page."""
+        with box("split"):
+            with panel("A row", "filled from the data it was trained on; change what you like"):
+                with box("cols narrow"):
+                    for column in self._schema.columns:
+                        self._field(column)
+                with box("line"):
+                    button("Predict", self._predict, kind="primary", icon_name="play_arrow")
+                    text("The API answers, counts and logs it like any other request.", "muted small")
+            with box("stack"):
+                self._answer = panel("Answer")
+                with self._answer:
+                    text("Press Predict.", "muted")
+        with panel("The same from a program"):
+            self._curl = box()
+            self._show_curl()
+            text("A key with the scope predict opens it; Settings makes one, or `appliance key create`.", "muted small")
+
+    def _field(self, column: Column) -> None:
+        value = self._row[column.name]
+        if column.kind is Kind.NUMBER:
+            field: Any = ng.number(column.name, value=value if isinstance(value, int | float) else None)
+            field.props("outlined dense clearable").style("width: 100%")
+        elif column.kind is Kind.BOOLEAN:
+            field = choice(
+                column.name,
+                {"": "missing", "true": "yes", "false": "no"},
+                str(value).lower() if value is not None else "",
+            )
+        elif column.kind is Kind.CATEGORY:
+            levels = {level: level for level in column.levels}
+            known = "" if value is None else str(value)
+            field = choice(
+                column.name, {"": "missing"} | ({} if known in levels or not known else {known: known}) | levels, known
+            )
+            field.props("use-input input-debounce=0")
+        else:
+            field = text_field(column.name, "" if value is None else str(value), hint="2026-11-21T22:53:00Z")
+        field.on_value_change(lambda event, column=column: self._set(column, event.value))
+
+    def _set(self, column: Column, value: object) -> None:
+        if value in {None, ""}:
+            self._row[column.name] = None
+        elif column.kind is Kind.BOOLEAN:
+            self._row[column.name] = value == "true"
+        elif column.kind is Kind.NUMBER and isinstance(value, int | float):
+            self._row[column.name] = int(value) if column.integer and float(value).is_integer() else value
+        else:
+            self._row[column.name] = str(value)
+        self._show_curl()
+
+    def _show_curl(self) -> None:
+        body = msgspec.json.encode({"rows": [self._row]}).decode().replace("'", "'\\''")
+        self._curl.clear()
+        with self._curl:
+            snippet(
+                f"curl -s {self._view.appliance.settings.api_url}/models/{self._model}/predict \\\n"
+                '  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
+                f"  -d '{body}'"
+            )
+
+    async def _predict(self) -> None:
+        answer = await self._view.act(Action.LOOK, self._view.appliance.trial.predict, self._model, dict(self._row))
+        if answer is None or self._answer.is_deleted:
+            return
+        self._answer.clear()
+        with self._answer:
+            self._show(answer)
+
+    def _show(self, answer: Answer) -> None:
+        target = self._schema.target
+        text("Answer", tag="h2")
+        with box("figure answer"):
+            text(target, "label")
+            text(answer.label if answer.label is not None else number(answer.value), "value")
+        if answer.probabilities:
+            ordered = sorted(answer.probabilities.items(), key=lambda entry: -entry[1])
+            for label, probability in ordered[:12]:
+                with box("bar"):
+                    text(label, "name")
+                    with box("track"):
+                        box("fill").style(f"width: {probability:.2%}")
+                    text(share(probability), "small nowrap")
+        for flag in answer.flags:
+            kind, _, column = flag.partition(":")
+            notice(f"{column} {_FLAGS.get(kind, kind)}.", tone="warn")
+        if answer.reasons:
+            text("What moved it most", tag="h3")
+            unit = target if answer.label is None else f"log-odds of {answer.label}"
+            height = max(120, 26 * len(answer.reasons) + 60)
+            labels = [f"{one.field} = {_short(one.value)}" for one in answer.reasons]
+            chart = Chart(
+                signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=f"added to {unit}"),
+                label="Contributions of the columns to this prediction",
+            )
+            chart.tall(height)
+        with box("line"):
+            badge("ok", "Logged")
+            text(f"id {answer.id}", "mono muted wrap-any")
+
+
+def _short(value: Value) -> str:
+    if value is None:
+        return "missing"
+    return number(value) if isinstance(value, float) else str(value)[:24]
+
+
+PAGE = Page(
+    path="/models/{name}/try", section="models", title="Try {name}", build=build,
+    parents=(("Models", "/models"), ("{name}", "/models/{name}")), cli="appliance predict {name} FILE",
+    rest="POST /models/{name}/predict (inference API)",
+)  # fmt: skip

@@ -1,0 +1,15 @@
+"""The sentence that says which window a page shows."""
+
+from __future__ import annotations
+
+from appliance.monitoring.spans import Window
+from ui.components.markup import text
+from ui.words import when
+
+
+def window_line(window: Window, *, what: str) -> None:
+    """Say it; the window ends at the newest event, so that replays and quiet models are judged too."""
+    text(
+        f"{what} from {when(window.start)} to {when(window.end)}; the window ends at the newest there is.",
+        "muted small",
+    )
