@@ -313,7 +313,7 @@ advise() {
     echo "The package index could not be reached: check the network, the proxy (https_proxy) and pip's own configuration."
   elif tail -n 40 "$LOG" | grep -qi 'no space left'; then
     echo "The disk is full: free 3 GB below $BASE and run the same command again."
-  elif tail -n 40 "$LOG" | grep -qi 'hash'; then
+  elif tail -n 40 "$LOG" | grep -qiE 'hash mismatch|do not match the hash'; then
     echo "A package differs from requirements.lock: what the index gave must not be used; check the index or mirror."
   else
     echo "Run the same command again once it is mended; what was done is not done twice."
@@ -332,7 +332,7 @@ open_log() {
 version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$SOURCE/pyproject.toml" | head -n 1; }
 
 source_files() {
-  cd "$SOURCE" && find appliance flows storage ui systemd pyproject.toml README.md LICENSE requirements.lock \
+  find appliance flows storage ui systemd pyproject.toml README.md LICENSE requirements.lock \
     -type f ! -name '*.pyc' ! -path '*/__pycache__/*' | LC_ALL=C sort
 }
 
@@ -340,7 +340,7 @@ source_files() {
 release_name() {
   hash=$({
     "$PYTHON" -VV
-    (source_files | while IFS= read -r file; do sha256sum "$file"; done)
+    (cd "$SOURCE" && source_files | xargs -d '\n' sha256sum)
   } | sha256sum | cut -c 1-12)
   printf '%s-%s\n' "$(version)" "$hash"
 }
@@ -425,7 +425,7 @@ write_config() {
   mv "$CONFIG.new" "$CONFIG"
 }
 
-config_changed() { ! config_text | cmp -s - "$CONFIG"; }
+config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
 
 # The command resolves `current` once, so that a process never mixes the modules of two releases.
 command_text() {
@@ -445,7 +445,7 @@ write_command() {
   [ "$MODE" = local ] || ln -sfn "$BASE/bin/appliance" /usr/local/bin/appliance
 }
 
-command_changed() { ! command_text | cmp -s - "$BASE/bin/appliance"; }
+command_changed() { [ "$(command_text)" != "$(cat "$BASE/bin/appliance" 2>/dev/null)" ]; }
 
 # --- systemd --------------------------------------------------------------------------------------------------------
 
@@ -456,7 +456,7 @@ stage_system_files() {
   units=$1$UNITS
   mkdir -p "$units/appliance-api.socket.d" "$units/appliance-mlflow.socket.d" "$1/etc/sysusers.d" "$1/etc/tmpfiles.d"
   cp -R "$SOURCE"/systemd/units/. "$units/"
-  cp "$SOURCE/systemd/sysusers.conf" "$1/etc/sysusers.d/appliance.conf"
+  sed "s|@STATE@|$STATE|g" "$SOURCE/systemd/sysusers.conf" >"$1/etc/sysusers.d/appliance.conf"
   sed "s|@STATE@|$STATE|g" "$SOURCE/systemd/tmpfiles.conf" >"$1/etc/tmpfiles.d/appliance.conf"
   address=$LISTEN
   case $LISTEN in *:*) address="[$LISTEN]" ;; esac
@@ -617,7 +617,7 @@ main() {
     exit 0
   fi
   if [ -z "$NO_START" ]; then start; fi
-  [ -n "$CHANGED" ] || echo "The appliance $NAME is installed and runs; nothing was changed."
+  [ -n "$CHANGED" ] || echo "The appliance $NAME is installed; nothing was changed."
   if [ -n "$DEMO" ] && [ -z "$NO_START" ]; then
     echo
     "$BASE/bin/appliance" demo || exit "$EXIT_FAILED"
