@@ -107,7 +107,7 @@ def prepare_state(settings: Settings) -> None:
 def _make_secret(layout: Layout) -> None:
     if layout.secret.exists():
         return
-    half = layout.secret.with_name(f".secret.{os.getpid()}")
+    half = layout.secret.with_name(f".secret-{secrets.token_hex(8)}")
     try:
         with open(half, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(secrets.token_bytes(SECRET_BYTES))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,9 +92,8 @@ class Layout:
                 self.mlflow, self.prefect, self.tmp, self.run, self.logs,
             ):  # fmt: skip
                 path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            probe = self.tmp / ".writable"
-            probe.write_bytes(b"1")
-            probe.unlink()
+            with tempfile.NamedTemporaryFile(dir=self.tmp, prefix=".writable-", buffering=0) as probe:
+                probe.write(b"1")
         except OSError as exc:
             raise StateUnwritable(
                 f"cannot write the state directory {self.root}: {exc.strerror or exc}; "

@@ -5,7 +5,11 @@ A migration is never edited once released: add the next one and raise ``storage.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -110,13 +114,15 @@ def m001_first(db: Database) -> None:
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 
+    Several processes may do it at once: they wait for each other.
+
     Raises:
         StateUnwritable: The file cannot be created or written.
         StaleSchema: The database was written by a newer program.
     """
     try:
-        db = Database(sqlite3.connect(path, timeout=10.0))
-        try:
+        with _alone(path.parent), closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            db = Database(connection)
             db.enable_wal()
             found = int(db.execute("PRAGMA user_version").fetchone()[0])
             if found > SCHEMA_VERSION:
@@ -126,8 +132,16 @@ def migrate(path: Path) -> None:
                 )
             migrations.apply(db)
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        finally:
-            db.close()
         path.chmod(0o640)
     except (sqlite3.Error, OSError) as exc:
         raise StateUnwritable(f"cannot write the state database {path}: {exc}; free space or fix its owner") from exc
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -175,7 +175,7 @@ def _histogram(connection: duckdb.DuckDBPyConnection, number: str) -> Histogram 
     if least is None:
         return None
     width = most / BINS - least / BINS  # divided first: the difference of two large numbers may be infinite
-    if width == 0:
+    if least + width == least or most - width == most:  # equal, or so close that the bins would have no width
         count = _one(connection, f"SELECT count(*) FROM {values} WHERE isfinite(x)")[0]
         return Histogram(edges=(least, most), counts=(count,))
     found = connection.execute(

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from appliance.checks import Code, Finding, check_table
+from storage.datasets import IngestInfo
+from storage.ingest import ingest
+from storage.layout import Layout
+from storage.profile import profile
+
+
+@pytest.fixture
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    made = Layout(root=tmp_path_factory.mktemp("state"))
+    made.create()
+    return made
+
+
+def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
+    rows = pl.DataFrame(columns, strict=False)
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    return [finding for finding in check_table(profile(layout, "d")) if finding.code is not Code.DUPLICATE_ROWS]
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "message"),
+    [
+        ([None] * 51 + [*range(49)], Code.MISSING, "51.0% of 'c' are missing; exclude it or fill it upstream"),
+        ([1] * 99 + [2], Code.CONSTANT, "99.0% of 'c' are '1'; it tells a model next to nothing"),
+        (
+            [f"user-{i}" for i in range(100)], Code.ID_LIKE,
+            "'c' has 100 distinct values in 100 rows, like an id; exclude it",
+        ),
+        ([*range(1000, 1100)], Code.ID_LIKE, "'c' has 100 distinct values in 100 rows, like an id; exclude it"),
+        (
+            [str(i % 9) for i in range(95)] + ["?"] * 5, Code.NUMBERS_AS_TEXT,
+            "95 of the 100 texts in 'c' read as numbers; mend the others or cast it with a query, "
+            "else each number counts as a category",
+        ),
+        (
+            [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
+            "'c' has 1 infinite values; replace them upstream or with a query",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[object], code: Code, message: str) -> None:
+    assert check(layout, {"c": values}) == [Finding(column="c", code=code, message=message)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [None] * 50 + [i * i * 7 for i in range(50)],
+        [1] * 98 + [2, 3],
+        [i * 0.37 for i in range(100)],
+        [i * i * 17 for i in range(100)],
+        [*range(49)],
+        [str(i % 9) for i in range(89)] + ["?"] * 11,
+        [True, False] * 50,
+    ],
+    ids=["half missing", "98 % one value", "a measurement", "sparse whole numbers", "few rows", "codes", "flags"],
+)
+def test_what_is_not_suspicious_is_left_alone(layout: Layout, values: list[object]) -> None:
+    assert check(layout, {"c": values}) == []
+
+
+def test_a_column_that_stands_there_twice_is_found(layout: Layout) -> None:
+    values: list[object] = [i * i % 83 for i in range(100)]
+    (found,) = check(layout, {"a": values, "b": [i * 3 % 83 for i in range(100)], "c": values})
+    assert (found.column, found.code) == ("c", Code.DUPLICATE_COLUMNS)
+    assert found.message == "'c' has the same values as 'a', as often; exclude one if they are equal"
+
+
+def test_duplicate_rows_are_about_the_table(layout: Layout) -> None:
+    rows = pl.DataFrame({"a": [1, 1, 2, 3]})
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    (found,) = check_table(profile(layout, "d"))
+    assert (found.column, found.code) == (None, Code.DUPLICATE_ROWS)
+    assert found.message == "1 rows (25.0%) repeat an earlier row; drop them if they are not separate events"
