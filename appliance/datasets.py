@@ -26,7 +26,7 @@ from storage.datasets import (
     list_snapshots,
     scan_snapshot,
 )
-from storage.errors import DatasetNotFound, SchemaChanged, SnapshotNotFound, SourceUnreadable
+from storage.errors import DatasetNotFound, SchemaChanged, SnapshotNotFound, SourceUnreadable, StateUnwritable
 from storage.ingest import ingest, require_name
 from storage.profile import ColumnProfile, TableProfile, profile
 from storage.sources import SourceOptions, open_source
@@ -210,16 +210,13 @@ class Datasets:
             return profile(self._layout, name, version, memory=self._settings.duckdb_memory)
 
     def _added(self, snapshot: Snapshot) -> Ingest:
-        Access(self._settings).record(
-            snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset,
-            f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}",
-        )  # fmt: skip
-        return Ingest(
-            dataset=snapshot.dataset,
-            version=snapshot.version,
-            rows=snapshot.rows,
-            warnings=self.findings(snapshot.dataset, snapshot.version),
-        )
+        told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
+        try:
+            Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
+            warnings = self.findings(snapshot.dataset, snapshot.version)
+        except StateUnwritable as exc:
+            raise StateUnwritable(f"version {snapshot.version} of {snapshot.dataset!r} was added, but {exc}") from exc
+        return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)
 
 
 def require_target(batches: pa.RecordBatchReader, target: str, *, values: int) -> pa.RecordBatchReader:

@@ -1,15 +1,10 @@
-"""Checks API keys for the serving process: standard library only, and a revoked key is refused at once."""
+"""API keys and their scopes; light, since whoever checks a key on a request imports it."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-
-from storage import key_rows, statedb
 
 KEY_PREFIX = "apk_"
 
@@ -50,47 +45,3 @@ def parse_scopes(scope: str) -> frozenset[Scope]:
         ValueError: One of them is no scope.
     """
     return frozenset(Scope(part.strip()) for part in scope.split(","))
-
-
-class KeyRing:
-    """Checks keys against the state database; remembers good ones until the database changes. Safe for threads."""
-
-    def __init__(self, database: Path) -> None:
-        self._database = database
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._seen_version = -1
-        self._good: dict[str, KeyInfo] = {}
-
-    def check(self, key: str) -> KeyInfo | None:
-        """What the key opens; None when it is unknown or revoked.
-
-        Raises:
-            StateUnwritable: The database cannot be opened.
-            StaleSchema: Its schema is not this program's.
-        """
-        if not key.startswith(KEY_PREFIX):
-            return None
-        with self._lock:
-            if self._connection is None:
-                self._connection = statedb.connect(self._database, read_only=True)
-            # It changes with every commit of another connection, so that a revocation acts at once.
-            version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-            if version != self._seen_version:
-                self._good.clear()
-                self._seen_version = version
-            if (known := self._good.get(key)) is not None:
-                return known
-            row = key_rows.find_key_by_hash(self._connection, hash_key(key))
-            if row is None:
-                return None
-            info = KeyInfo(name=row.name, scopes=parse_scopes(row.scope))
-            self._good[key] = info
-            return info
-
-    def close(self) -> None:
-        """Close the database; a later check opens it again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,9 @@ from storage.source_files import SourceFile, read_blocks, text_encoding, write_u
 DELIMITERS = (",", ";", "\t", "|")
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
+
+EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\s\x80-\xff]|\t)\r?\n", re.IGNORECASE)
+"""A first line that tells Excel the delimiter."""
 
 DECIMAL_COMMA = r"[-+]?\d+(,\d+)?"
 
@@ -88,6 +92,8 @@ def csv_sql(
         dialect = _refine(connection, dialect, paths, notes)
     except duckdb.Error as exc:
         raise SourceUnreadable(_why_not(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}") from exc
+    if dialect.skip:
+        notes.append(f"Lines skipped above the header: {dialect.skip}.")
     if not dialect.header:
         notes.append("No header line was found: the columns are named column0, column1 and so on.")
     text = {column.name for column in like if column.dtype is Dtype.STRING}
@@ -106,12 +112,14 @@ def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
 
 
 def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) -> _Dialect:
+    told = EXCEL_LINE.match(next(read_blocks(file), b""))
+    options = f", delim = {sql_text(told.group(1).decode())}, skip = 1" if told else ""
     try:
-        dialect = _ask(connection, path)
+        dialect = _ask(connection, path, options)
         if len(dialect.types) == 1 and (why := _why_not(file, None)):
             raise SourceUnreadable(why)
         if any(type_ == "VARCHAR" for type_ in dialect.types.values()):
-            with_nulls = _ask(connection, path, f", nullstr = {sql_list(NULL_WORDS)}")
+            with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}")
             if _typed(with_nulls) > _typed(dialect):
                 dialect = replace(with_nulls, nulls=NULL_WORDS)
         if dialect.header:
@@ -122,7 +130,7 @@ def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) 
     return dialect
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str = "") -> _Dialect:
+def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> _Dialect:
     found = connection.execute(
         "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, DateFormat, TimestampFormat, "
         "list_transform(Columns, lambda c: [c.name, c.type]) "

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.errors import SourceUnreadable
+from storage.errors import SourceUnreadable, StateUnwritable
 
 BLOCK = 1 << 20
 
@@ -105,12 +105,19 @@ def text_encoding(file: SourceFile) -> str:
 
 
 def write_utf8(file: SourceFile, encoding: str, target: Path) -> None:
-    """Write a file's text as UTF-8, unpacked."""
+    """Write a file's text as UTF-8, unpacked.
+
+    Raises:
+        StateUnwritable: There is no room for it.
+    """
     decoder = codecs.getincrementaldecoder(encoding)()
-    with target.open("wb") as out:
-        for block in read_blocks(file):
-            out.write(decoder.decode(block).encode())
-        out.write(decoder.decode(b"", final=True).encode())
+    try:
+        with target.open("wb") as out:
+            for block in read_blocks(file):
+                out.write(decoder.decode(block).encode())
+            out.write(decoder.decode(b"", final=True).encode())
+    except OSError as exc:
+        raise StateUnwritable(f"cannot copy {file.path} as UTF-8 to {target.parent}: {exc.strerror}") from exc
 
 
 def _tell(path: Path) -> SourceFile:

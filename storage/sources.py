@@ -19,7 +19,7 @@ from storage.columns import ColumnInfo
 from storage.conform import columns_of, require_new_name
 from storage.csv_dialect import csv_sql
 from storage.duck import confine, open_duckdb, sql_list, sql_text
-from storage.errors import SourceUnreadable
+from storage.errors import SourceUnreadable, StateUnwritable
 from storage.source_files import Format, SourceFile, find_files, hash_files
 from storage.sqlite_source import read_sqlite
 
@@ -70,9 +70,10 @@ def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
     Raises:
         SourceUnreadable: It does not exist, is empty, is not what it claims to be, names a column twice, or the
             query is wrong. Also while the batches are read.
+        StateUnwritable: There is no room for a work directory, or for a copy in UTF-8.
     """
     with contextlib.ExitStack() as stack:
-        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="source-", dir=options.tmp)))
+        work = _work_directory(options.tmp, stack)
         if Path(source).is_dir():
             yield _open_delta(source, options, stack)
             return
@@ -93,6 +94,13 @@ def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
             yield Source(batches=batches, sha256=sha256, notes=notes)
             return
         yield Source(batches=batches, sha256=sha256)
+
+
+def _work_directory(tmp: Path, stack: contextlib.ExitStack) -> Path:
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="source-", dir=tmp)))
+    except OSError as exc:
+        raise StateUnwritable(f"cannot write below {tmp}: {exc.strerror}; run 'appliance doctor'") from exc
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:

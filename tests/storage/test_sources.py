@@ -17,10 +17,11 @@ from deltalake import write_deltalake
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import columns_of, conform
 from storage.datasets import IngestInfo, dataset_path
-from storage.errors import SourceUnreadable
+from storage.errors import SourceUnreadable, StateUnwritable
 from storage.ingest import ingest
 from storage.layout import Layout
 from storage.sources import SourceOptions, open_source
+from tests.storage.conftest import SmallDisk
 
 
 class Desk:
@@ -132,6 +133,13 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ('a,b\n"x, y",1\n"say ""hi""",2\n', ["x, y", 'say "hi"'], None),
         ('a,b\n"two\nlines",1\nz,2\n', ["two\nlines", "z"], None),
         ("a\n1\n2\n", [1, 2], None),
+        ("sep=;\na;b\n1;x\n2;y\n", [1, 2], "Lines skipped above the header: 1."),
+        ("Sales of May\n\na,b\n1,x\n2,y\n", [1, 2], "Lines skipped above the header: "),
+        ("a,b,\n1,x,\n2,y,\n", [1, 2], None),
+        ("a,b\r1,x\r2,y\r", [1, 2], None),
+        ("a,b\nyes,x\nno,y\n", [True, False], None),
+        ("a,b\n99999999999999999999,x\n1,y\n", [1e20, 1.0], None),
+        ("a,b\n10:30:00,x\n11:00:00,y\n", ["10:30:00", "11:00:00"], None),
     ],
 )
 def test_values_are_read_as_what_they_are(desk: Desk, content: str, values: list[object], note: str | None) -> None:
@@ -320,3 +328,20 @@ def test_a_delta_table_is_read_with_and_without_a_query(desk: Desk) -> None:
 def test_one_of_our_own_datasets_is_a_source_as_well(desk: Desk) -> None:
     ingest(desk.layout, "mine", AB, append=False, info=IngestInfo(who="x", source="x"))
     assert desk.read(str(dataset_path(desk.layout, "mine"))).equals(AB)
+
+
+def test_no_room_to_work_is_said(desk: Desk, small_disk: SmallDisk) -> None:
+    western = desk.put("western.csv", ("größe,preis\n" + "M,3 €\n" * 500_000).encode("cp1252"))
+    with (
+        pytest.raises(StateUnwritable, match=r"cannot copy .*western\.csv as UTF-8 to .*: No space left on device"),
+        open_source(western, SourceOptions(tmp=small_disk.path)),
+    ):
+        pass
+    small_disk.make_read_only()
+    with (
+        pytest.raises(
+            StateUnwritable, match=r"cannot write below .*disk: Read-only file system; run 'appliance doctor'"
+        ),
+        open_source(western, SourceOptions(tmp=small_disk.path)),
+    ):
+        pass
