@@ -49,12 +49,12 @@ class ValueBins(msgspec.Struct, frozen=True, kw_only=True, tag="values"):
 
     def index(self, column: Floats) -> Ints:
         """The bin of each row of a float64 column."""
-        values = np.asarray(self.values)
-        found = np.searchsorted(values, column)
-        exact = values[np.minimum(found, len(values) - 1)] == column if len(values) else np.zeros(len(column), bool)
-        index = np.where(exact, found, len(values))
-        index[np.isnan(column)] = self.size - 1
-        return index
+        index = np.full(len(column), len(self.values), np.uint8)
+        for position, value in enumerate(self.values):
+            # At most one value is equal: subtracting what is missing to its position leaves exactly that.
+            index -= (column == value).view(np.uint8) * np.uint8(len(self.values) - position)
+        index += np.isnan(column).view(np.uint8)
+        return index.astype(np.int64)
 
     def labels(self) -> tuple[str, ...]:
         """A bar's label for each bin."""
@@ -86,10 +86,9 @@ class EdgeBins(msgspec.Struct, frozen=True, kw_only=True, tag="edges"):
     def index(self, column: Floats) -> Ints:
         """The bin of each row of a float64 column."""
         # Ten comparisons on a block in the cache are faster than one binary search a value.
-        index = np.zeros(len(column), np.uint8)
+        index = np.isnan(column).view(np.uint8) * np.uint8(self.size - 1)
         for edge in self.edges:
-            index += column > edge
-        index[np.isnan(column)] = self.size - 1
+            index += (column > edge).view(np.uint8)
         return index.astype(np.int64)
 
     def labels(self) -> tuple[str, ...]:
