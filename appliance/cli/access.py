@@ -6,12 +6,15 @@ import getpass
 import secrets
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, show_time
 from appliance.errors import BadInput
+
+PasswordFile = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 
 key = App(name="key", help="API keys: make, list, revoke.")
 user = App(name="user", help="Users of the dashboard: add, change a password, list.")
@@ -60,7 +63,7 @@ def revoke_key(name: str) -> None:
 
 
 @user.command(name="add")
-def add_user(name: str, *, role: str, password_file: Path | None = None, generate: Flag = False) -> None:
+def add_user(name: str, *, role: str, password_file: PasswordFile = None, generate: Flag = False) -> None:
     """Add a user, who must change this password at the first login.
 
     Args:
@@ -76,7 +79,7 @@ def add_user(name: str, *, role: str, password_file: Path | None = None, generat
 
 
 @user.command
-def passwd(name: str, *, password_file: Path | None = None, generate: Flag = False) -> None:
+def passwd(name: str, *, password_file: PasswordFile = None, generate: Flag = False) -> None:
     """Change a user's password.
 
     Args:

@@ -54,6 +54,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("latency", "monitoring:latency", "Monitoring", "How long answers took."),
     ("alerts", "monitoring:alerts", "Monitoring", "What changed for the worse."),
     ("drift-compare", "monitoring:drift_compare", "Monitoring", "Hold one file against another, without any model."),
+    ("label", "labels:label", "Monitoring", "Send labels by prediction id, from a file."),
     ("key", "access:key", "Access", "API keys: create, list, revoke."),
     ("user", "access:user", "Access", "Users: add, passwd, list."),
     ("audit", "access:audit", "Access", "Who did what; 'audit verify' checks the chain."),

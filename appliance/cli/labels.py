@@ -1,0 +1,99 @@
+"""label: the truth about predictions, from a file, through the inference API, which checks each one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from appliance.cli.house import open_house
+from appliance.cli.output import Json, print_json
+from appliance.errors import BadInput, NotReady
+from appliance.house import Appliance
+from storage.bundles import write_durably
+from storage.sources import SourceOptions, open_source
+
+BATCH_LABELS = 1000
+_SHOWN = 5
+
+
+def label(name: str, file: Path, *, json: Json = False) -> int:
+    """Send the labels of a file; exit code 1 when none of its ids is a prediction of this model.
+
+    Args:
+        name: The model.
+        file: CSV, Parquet or NDJSON with the columns id, label and, if they are known, time (ISO 8601).
+    """
+    house = open_house()
+    house.models.get(name)
+    accepted, unknown = 0, list[str]()
+    headers = {"Authorization": f"Bearer {_take_key(house)}"}
+    with httpx.Client(base_url=house.settings.api_url, headers=headers, timeout=60.0, trust_env=False) as client:
+        for labels in _in_batches(_read_labels(house, file)):
+            answer = _post(client, name, labels)
+            accepted += answer.accepted
+            unknown += answer.unknown
+    if json:
+        print_json({"accepted": accepted, "unknown": unknown})
+    else:
+        print(f"{accepted} labels accepted, {len(unknown)} ids unknown")
+        for one in unknown[:_SHOWN]:
+            print(f"  no prediction of {name} has the id {one}")
+    return 1 if unknown and not accepted else 0
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    accepted: int
+    unknown: list[str]
+
+
+class _Problem(msgspec.Struct, frozen=True):
+    detail: str = ""
+
+
+def _post(client: httpx.Client, name: str, labels: list[dict[str, object]]) -> _Answer:
+    try:
+        response = client.post(f"/models/{name}/labels", content=msgspec.json.encode({"labels": labels}))
+    except httpx.TransportError as exc:
+        raise NotReady(f"the API at {client.base_url} does not answer ({exc}); run 'appliance up --detach'") from exc
+    if response.is_success:
+        return msgspec.json.decode(response.content, type=_Answer)
+    detail = msgspec.json.decode(response.content, type=_Problem).detail
+    raise BadInput(f"the API refused the labels ({response.status_code}): {detail}")
+
+
+def _read_labels(house: Appliance, file: Path) -> Iterator[dict[str, object]]:
+    with open_source(str(file), SourceOptions(tmp=house.settings.layout.tmp)) as source:
+        missing = {"id", "label"} - set(source.batches.schema.names)
+        if missing:
+            raise BadInput(f"{file} has no column {' and no column '.join(sorted(missing))}; needed are id and label")
+        for batch in source.batches:
+            for row in batch.to_pylist():
+                if row["label"] is not None:
+                    yield {key: _as_json(row[key]) for key in ("id", "label", "time") if row.get(key) is not None}
+
+
+def _as_json(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime | date) else value
+
+
+def _in_batches(labels: Iterator[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+    while batch := list(islice(labels, BATCH_LABELS)):
+        yield batch
+
+
+def _take_key(house: Appliance) -> str:
+    """The command line's own key, made once; its file is the owner's alone."""
+    path = house.settings.layout.root / "cli-key"
+    if path.exists():
+        key = path.read_text().strip()
+        if house.access.check_key(key) is not None:
+            return key
+    new = house.access.create_key(f"cli-{uuid.uuid4().hex[:8]}", "label", who="cli")
+    write_durably(path, new.key.encode(), mode=0o600)
+    return new.key

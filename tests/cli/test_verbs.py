@@ -1,0 +1,152 @@
+"""Every verb is there, every wrong use ends in one sentence and a documented exit code."""
+
+from __future__ import annotations
+
+import importlib
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.cli.main import VERBS
+from tests.cli.shell import Shell
+
+PENGUINS = Path(__file__).parents[1] / "data" / "penguins.csv"
+
+
+def test_every_verb_leads_somewhere() -> None:
+    for _, target, _, text in VERBS:
+        module, _, function = target.partition(":")
+        assert hasattr(importlib.import_module(f"appliance.cli.{module}"), function), target
+        assert text.endswith(".")
+
+
+def test_help_names_every_verb_and_the_exit_codes(fresh: Shell) -> None:
+    text = fresh.ok("--help").out
+    for name, _, _, _ in VERBS:
+        assert name in text
+    assert "Exit codes: 0 done, 1 cannot be done as asked" in text
+
+
+def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -> None:
+    before = {path: path.read_bytes() for path in (shell.state / "secret", shell.state / "admin-password")}
+    for path in before:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    shell.ok("migrate")
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["bogus"], 1, 'Unknown command "bogus"'),
+        (["train"], 1, "requires an argument"),
+        (["data", "add", "penguins"], 1, "--source requires an argument"),
+        (["models", "--state"], 1, "--state needs a value"),
+        (["--state", "/nowhere/at/all", "models"], 3, "there is no appliance in /nowhere/at/all; run 'appliance up'"),
+        (["data", "show", "nothing"], 1, "'nothing'"),
+        (["data", "add", "penguins", "/nowhere.csv"], 1, "/nowhere.csv"),
+        (["card", "nothing"], 1, "nothing"),
+        (["drift", "nothing", "--window", "soon"], 1, "soon"),
+        (["serve", "nothing"], 1, "choose one of api, ui, orchestrator, runner, mlflow"),
+        (["logs", "nothing"], 1, "there is no process 'nothing'"),
+        (["user", "add", "ann", "--role", "viewer"], 1, "use --password-file FILE (or '-'), or --generate"),
+        (["predict", "nothing", "/nowhere.csv"], 1, "there is no file /nowhere.csv"),
+        (["key", "create", "k", "--scope", "everything"], 1, "everything"),
+        (["status"], 3, ""),
+        (["down"], 0, ""),
+    ],
+)
+def test_wrong_use_is_one_sentence(fresh: Shell, arguments: list[str], code: int, message: str) -> None:
+    done = fresh.run(*arguments)
+    assert (done.code, message in " ".join(done.err.split())) == (code, True), done.err
+
+
+def test_a_bad_setting_is_named(fresh: Shell) -> None:
+    done = Shell(state=fresh.state, environment={"APPLIANCE_API_PORT": "99999"}).run("status")
+    assert done.code == 1
+    assert "api_port" in done.err
+
+
+def test_datasets_from_a_file_to_their_difference(shell: Shell) -> None:
+    added = shell.ok("data", "add", "penguins", str(PENGUINS), "--json").json()
+    assert (added["dataset"], added["version"], added["rows"]) == ("penguins", 1, 344)
+    assert all({"column", "code", "message"} <= set(warning) for warning in added["warnings"])
+    query = "SELECT * FROM source WHERE island = 'Dream'"
+    shell.ok("data", "add", "penguins", str(PENGUINS), "--query", query)
+    assert [one["version"] for one in shell.ok("data", "versions", "penguins", "--json").json()["versions"]] == [2, 1]
+    assert shell.ok("data", "list", "--json").json()["datasets"][0]["version"] == 2
+    assert shell.ok("data", "diff", "penguins", "1", "2", "--json").json()["rows"] == [344, 124]
+    shown = shell.ok("data", "show", "penguins", "--version", "1", "--json").json()
+    assert shown["snapshot"]["rows"] == 344
+    assert "species" in [column["name"] for column in shown["columns"]]
+    assert "Dream" in shell.ok("data", "show", "penguins").out
+
+
+def test_two_files_are_held_against_each_other(shell: Shell, tmp_path: Path) -> None:
+    report = shell.ok("drift-compare", str(PENGUINS), str(PENGUINS), "--json").json()
+    assert report["rows"] == {"reference": 344, "current": 344}
+    assert report["dataset"] == {**report["dataset"], "state": "ok", "drifted_share": 0.0}
+    column = report["columns"][0]
+    assert {
+        "name", "kind", "psi", "noise_floor", "js", "wasserstein", "ks", "null_share", "unseen_share", "moved_bin",
+        "state",
+    } <= set(column)  # fmt: skip
+
+
+def test_keys_users_and_the_audit(shell: Shell) -> None:
+    made = shell.ok("key", "create", "demo", "--scope", "predict", "--json").json()
+    assert set(made) == {"name", "scope", "key"}
+    assert made["key"].startswith("apk_")
+    listed = shell.ok("key", "list", "--json")
+    assert [key["name"] for key in listed.json()["keys"]] == ["demo"]
+    assert made["key"] not in listed.out
+    shell.ok("key", "revoke", "demo")
+    shell.ok("user", "add", "ann", "--role", "operator", "--password-file", "-", stdin="correct horse battery\n")
+    assert len(shell.ok("user", "passwd", "ann", "--generate").out.strip()) >= 20
+    users = {user["name"]: user["role"] for user in shell.ok("user", "list", "--json").json()["users"]}
+    assert users == {"admin": "admin", "ann": "operator"}
+    entries = shell.ok("audit", "--json").json()["audit"]
+    assert all({"at", "who", "action", "subject"} <= set(entry) for entry in entries)
+    assert shell.ok("audit", "verify", "--json").json()["ok"] is True
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(shell: Shell) -> None:
+    (shell.state / "secret").chmod(0o644)
+    done = shell.run("doctor", "--json")
+    report = done.json()
+    assert done.code == 3
+    assert report["ok"] is False
+    state = next(check for check in report["checks"] if check["name"] == "state")
+    assert state["state"] == "fail"
+    assert state["fix"].startswith("run 'chmod 600 ")
+
+
+def test_status_has_the_shape_that_others_rely_on(fresh: Shell) -> None:
+    done = fresh.run("status", "--json")
+    assert done.code == 3
+    report = done.json()
+    assert {"api_url", "ui_url", "services"} <= set(report)
+    assert [service["name"] for service in report["services"]] == ["api", "ui", "orchestrator", "runner", "mlflow"]
+    assert all({"name", "state", "pid", "pss_mb", "since"} <= set(service) for service in report["services"])
+
+
+def test_root_acts_as_the_owner_of_the_state(shell: Shell) -> None:
+    import os
+    import pwd
+
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    nobody = pwd.getpwnam("nobody")
+    for folder in (shell.state.parent, *shell.state.parent.parents):
+        if folder == Path("/tmp"):  # noqa: S108  (where pytest puts tmp_path)
+            break
+        folder.chmod(0o755)
+    for path in (shell.state, *shell.state.rglob("*")):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    private = shell.state.parent / "private.csv"
+    private.write_text(PENGUINS.read_text())
+    private.chmod(0o600)
+    shell.ok("data", "add", "penguins", str(private))
+    owners = {path.owner() for path in shell.state.rglob("*")}
+    assert owners == {"nobody"}
