@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from appliance.house import Appliance
 
 DAY_S = 86_400
+SLOTS = 48
+"""Half hours of a day."""
 T = TypeVar("T")
 
 
@@ -27,7 +29,7 @@ class ModelGlance:
 
     Attributes:
         service: The last day of its traffic, up to its newest request.
-        traffic: The same day in time.
+        activity: Requests in each half hour of that day, oldest first.
         last_request_at: Begin of the newest bucket with traffic.
         drift: Over the model's own window, up to its newest event.
         quality: Over 30 days of event time, or the model's own window when that is longer.
@@ -36,7 +38,7 @@ class ModelGlance:
 
     model: ModelInfo
     service: Latency | None
-    traffic: TrafficSeries | None
+    activity: tuple[int, ...]
     last_request_at: datetime | None
     drift: DatasetDrift | None
     quality: QualityReport | None
@@ -57,12 +59,20 @@ def _one(appliance: Appliance, model: ModelInfo) -> ModelGlance:
     return ModelGlance(
         model=model,
         service=latency.total if latency else None,
-        traffic=traffic,
+        activity=_activity(traffic) if traffic else (),
         last_request_at=traffic.points[-1].at if traffic and traffic.points else None,
         drift=drift.dataset if drift else None,
         quality=_known(lambda: monitoring.quality(name, quality_s)) if model.latest else None,
         newest=next(iter(appliance.models.versions(name)), None),
     )
+
+
+def _activity(traffic: TrafficSeries) -> tuple[int, ...]:
+    slots = [0] * SLOTS
+    for point in traffic.points:
+        into = (point.at - traffic.window.start).total_seconds() / traffic.window.seconds
+        slots[min(max(int(into * SLOTS), 0), SLOTS - 1)] += point.latency.count
+    return tuple(slots) if any(slots) else ()
 
 
 def _known(ask: Callable[[], T]) -> T | None:

@@ -72,6 +72,11 @@ def ago(value: datetime | None, *, now: datetime) -> str:
     return when(value)
 
 
+def plain(sentence: str) -> str:
+    """A sentence as it stands on a page, where names need no quoting marks of a terminal."""
+    return sentence.replace("`", "")
+
+
 METRICS = {
     "rmse": "RMSE", "mae": "MAE", "r2": "R²", "auc": "AUC", "average_precision": "Average precision",
     "log_loss": "Log loss", "brier": "Brier score", "accuracy": "Accuracy", "f1": "F1", "macro_f1": "Macro F1",

@@ -37,6 +37,11 @@
       bar.style.width = "0";
       text.textContent = message || idle;
     };
+    if (file.size > Number(zone.dataset.limit)) {
+      const most = `${(Number(zone.dataset.limit) / 1e6).toFixed(1)} MB`;
+      text.textContent = `${file.name} is larger than ${most}, the most that is taken. Add it with the command below.`;
+      return;
+    }
     zone.classList.add("busy");
     stop.onclick = (event) => {
       event.preventDefault();

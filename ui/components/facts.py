@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nicegui.element import Element
 
 from ui.components.markup import box, text
+from ui.words import plain
 
 
 def facts(entries: Sequence[tuple[str, str]]) -> Element:
@@ -24,5 +25,5 @@ def sentences(entries: Sequence[str]) -> Element:
     outer = box("reasons", "ul")
     with outer:
         for entry in entries:
-            text(entry, tag="li")
+            text(plain(entry), tag="li")
     return outer

@@ -13,7 +13,7 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.overview import alert_address
-from ui.words import NONE, number, when
+from ui.words import NONE, number, plain, when
 
 _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
@@ -80,7 +80,7 @@ def _row(one: Alert) -> Row:
         "state": Cell(status=status_of(one.state.value)),
         "model": Cell(text=one.model, href=alert_address(one)),
         "subject": Cell(text=_SUBJECTS.get(one.subject, one.subject)),
-        "message": Cell(text=one.message),
+        "message": Cell(text=plain(one.message)),
         "opened": Cell(text=when(one.opened_at), sort=one.opened_at.timestamp()),
         "closed": Cell(text=when(one.closed_at), sort=one.closed_at.timestamp() if one.closed_at else 0.0),
         "seen": Cell(text=one.acknowledged_by or NONE),

@@ -76,7 +76,11 @@ def _row(one: Snapshot) -> Row:
 
 
 def _drop_zone(view: View) -> None:
-    zone = ng.element("label").classes("drop").props('data-url="/api/uploads"')
+    zone = (
+        ng.element("label")
+        .classes("drop")
+        .props(f'data-url="/api/uploads" data-limit="{view.appliance.settings.max_upload_bytes}"')
+    )
     with zone:
         ng.html(
             f'{icon_html("upload_file", "big")}<div class="grow">'

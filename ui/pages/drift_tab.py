@@ -16,7 +16,7 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
 from ui.pages.window_line import window_line
-from ui.words import NONE, number, share
+from ui.words import NONE, number, plain, share
 
 _COLUMNS = (
     Column(name="name", label="Column"), Column(name="state", label="State"),
@@ -109,7 +109,7 @@ def _row(one: ColumnDrift, address: str) -> Row:
         "state": Cell(status=status_of(one.state.value), sort=_SEVERITY.get(one.state.value, 0.0)),
         "psi": Cell(text=number(one.psi, digits=3), sort=one.psi if one.psi is not None else -1.0),
         "floor": Cell(text=number(one.noise_floor, digits=3), sort=one.noise_floor or 0.0),
-        "what": Cell(text=one.sentence, note="; ".join(one.faults)),
+        "what": Cell(text=plain(one.sentence), note="; ".join(one.faults)),
         "nulls": Cell(
             text=f"{share(one.null_share.reference)} → {share(one.null_share.current)}", sort=one.null_share.current
         ),
@@ -123,7 +123,7 @@ def _histograms(detail: DriftDetail) -> None:
     with panel(f"{one.name}: the training against this window"):
         with box("line"):
             badge(one.state.value)
-            text(one.sentence, "grow")
+            text(plain(one.sentence), "grow")
         Chart(
             compared_histogram(
                 [part.label for part in detail.bins], [round(part.reference * 100, 3) for part in detail.bins],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nicegui import ui as ng
 
 from appliance.deployments import Deployment
+from appliance.errors import NotReady
 from appliance.jobs import Job
 from appliance.model_card import ModelCard
 from appliance.models import ModelInfo, VersionInfo
@@ -126,7 +127,11 @@ class _ModelPage:
 
 
 def _running(view: View, name: str) -> tuple[Job, ...]:
-    return tuple(job for job in view.appliance.jobs.list() if job.model == name and not job.state.final)
+    try:
+        jobs = view.appliance.jobs.list()
+    except NotReady:
+        return ()  # the versions are there without the orchestrator; the Jobs page says that it does not answer
+    return tuple(job for job in jobs if job.model == name and not job.state.final)
 
 
 def _version(one: VersionInfo, model: ModelInfo, names: Sequence[str], *, may: bool) -> Row:

@@ -18,7 +18,7 @@ from ui.components.markup import box, link, panel, text
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.words import NONE, ago, metric, micros, number, when
+from ui.words import NONE, ago, metric, micros, number, plain, when
 
 _SERVICES = {
     "api": "Inference API", "ui": "Dashboard and control API", "orchestrator": "Orchestrator (Prefect)",
@@ -90,15 +90,12 @@ def _trained(one: ModelGlance) -> str:
 
 
 def _traffic(one: ModelGlance) -> None:
-    points = one.traffic.points if one.traffic else ()
-    if not points:
+    if not one.activity:
         text("No request in its last day. The page Try it sends the first one.", "muted small")
         return
     newest = ago(one.last_request_at, now=datetime.now(UTC))
     ng.html(
-        sparkline_html(
-            [point.latency.count for point in points], label=f"requests over the last day of {one.model.name}"
-        ),
+        sparkline_html(one.activity, label=f"requests in the last day of {one.model.name}"),
         sanitize=False,
     ).style("width: 100%")
     text(f"requests over the last day of traffic, the newest {newest}", "muted small")
@@ -136,7 +133,7 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
             Row(id=str(one.id), cells={
                 "state": Cell(status=status_of(one.state.value)),
                 "model": Cell(text=one.model, href=alert_address(one)),
-                "what": Cell(text=one.message, note=f"since {when(one.opened_at)}"),
+                "what": Cell(text=plain(one.message), note=f"since {when(one.opened_at)}"),
             })
             for one in alerts
         ])  # fmt: skip

@@ -14,7 +14,7 @@ from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import View
 from ui.pages.window_line import window_line
-from ui.words import metric, number, seconds, share
+from ui.words import metric, number, plain, seconds, share
 
 _DAY_S = 86_400
 _POINTS = 120
@@ -61,7 +61,7 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
     with panel(), box("stack"):
         with box("line"):
             badge(report.state.value)
-            text(report.sentence, "grow")
+            text(plain(report.sentence), "grow")
         with box("figures"):
             for name, value in report.metrics.items():
                 parts = [f"training {number(report.reference[name])}"] if name in report.reference else []

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import msgspec
 from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.access import NewKey, User
 from appliance.glance import ModelGlance, glance_at
@@ -47,31 +49,33 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/keys", sync_to_thread=True, opt=ADMIN)
-def list_keys(appliance: Appliance) -> list[KeyRow]:
+def list_keys(appliance: NamedDependency[Appliance]) -> list[KeyRow]:
     """Every key, without its text."""
     return list(appliance.access.list_keys())
 
 
 @post("/keys", sync_to_thread=True, status_code=201, opt=ADMIN)
-def create_key(appliance: Appliance, caller: Caller, data: KeyWanted) -> NewKey:
+def create_key(
+    appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], data: JSONBody[KeyWanted]
+) -> NewKey:
     """Make a key; the answer is the only place that ever has its text."""
     return appliance.access.create_key(data.name, data.scope, who=caller.name)
 
 
 @delete("/keys/{name:str}", sync_to_thread=True, opt=ADMIN)
-def revoke_key(appliance: Appliance, caller: Caller, name: str) -> None:
+def revoke_key(appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], name: FromPath[str]) -> None:
     """Make a key open nothing from now on."""
     appliance.access.revoke_key(name, who=caller.name)
 
 
 @get("/users", sync_to_thread=True, opt=ADMIN)
-def list_users(appliance: Appliance) -> list[User]:
+def list_users(appliance: NamedDependency[Appliance]) -> list[User]:
     """Every user."""
     return list(appliance.access.list_users())
 
 
 @get("/audit", sync_to_thread=True, opt=ADMIN)
-def audit(appliance: Appliance, limit: int = 100) -> list[AuditLine]:
+def audit(appliance: NamedDependency[Appliance], limit: FromQuery[int] = 100) -> list[AuditLine]:
     """The newest entries, newest first."""
     return [
         AuditLine(
@@ -83,13 +87,13 @@ def audit(appliance: Appliance, limit: int = 100) -> list[AuditLine]:
 
 
 @get("/audit/verify", sync_to_thread=True, opt=ADMIN)
-def verify(appliance: Appliance) -> AuditProof:
+def verify(appliance: NamedDependency[Appliance]) -> AuditProof:
     """Check the audit's whole chain."""
     return appliance.access.verify()
 
 
 @get("/status", sync_to_thread=True)
-def status(appliance: Appliance, caller: Caller) -> StatusAnswer:
+def status(appliance: NamedDependency[Appliance], caller: NamedDependency[Caller]) -> StatusAnswer:
     """Where the parts are, and what waits for somebody."""
     return StatusAnswer(
         api_url=appliance.settings.api_url, ui_url=appliance.settings.ui_url, caller=caller.name,
@@ -99,7 +103,7 @@ def status(appliance: Appliance, caller: Caller) -> StatusAnswer:
 
 
 @get("/overview", sync_to_thread=True)
-def overview(appliance: Appliance) -> list[ModelGlance]:
+def overview(appliance: NamedDependency[Appliance]) -> list[ModelGlance]:
     """Every model at a glance."""
     return list(glance_at(appliance))
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
 import msgspec
 from litestar import Request, get, post
 from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery
 
 from appliance.datasets import Ingest, SnapshotDiff
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.permissions import Action, Caller, is_allowed
 from storage.datasets import Snapshot
+from storage.errors import StateUnwritable
 from storage.layout import Layout
 from storage.profile import ColumnProfile
 
@@ -65,47 +68,67 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/datasets", sync_to_thread=True)
-def list_datasets(appliance: Appliance) -> list[Snapshot]:
+def list_datasets(appliance: NamedDependency[Appliance]) -> list[Snapshot]:
     """The newest snapshot of every dataset."""
     return list(appliance.datasets.list())
 
 
-@post("/uploads", status_code=201)
+@post("/uploads", status_code=201, request_max_body_size=None)
 async def receive(
-    request: Request[Any, Any, Any], appliance: Appliance, name: Annotated[str, Parameter(query="name")]
+    request: Request[Any, Any, Any], appliance: NamedDependency[Appliance], name: FromQuery[str]
 ) -> Upload:
-    """Receive a file as the raw body; it waits in the state's ``tmp`` to be added."""
+    """Receive a file as the raw body, in bounded memory; it waits in the state's ``tmp`` to be added."""
     settings = appliance.settings
-    upload = name_upload(name)
-    limit = settings.max_upload_bytes
-    path = settings.layout.tmp / upload
-    size = 0
+    path = settings.layout.tmp / name_upload(name)
     try:
-        async with await anyio.open_file(path, "wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise BadInput(
-                        f"the file is larger than {limit:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it"
-                    )
-                await file.write(chunk)
-    except BaseException:  # also when the sender hangs up: nothing half-received stays
+        size = await _write(request.stream(), path, limit=settings.max_upload_bytes)
+    except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
         path.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise StateUnwritable(f"cannot keep the upload in {path.parent}: {exc.strerror}; free space there") from exc
         raise
     if not size:
         path.unlink(missing_ok=True)
         raise BadInput(f"{name} is empty; send a file with a header and at least one row")
-    return Upload(upload=upload, name=name, bytes=size)
+    return Upload(upload=path.name, name=name, bytes=size)
 
 
-@post("/datasets", status_code=201)
-async def add_snapshot(request: Request[Any, Any, Any], appliance: Appliance, caller: Caller) -> Ingest:
+async def _write(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
+    size = 0
+    async with await anyio.open_file(path, "wb") as file:
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > limit:
+                raise BadInput(f"the file is larger than {limit:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it")
+            await file.write(chunk)
+    return size
+
+
+@post("/datasets", status_code=201, request_max_body_size=None)
+async def add_snapshot(
+    request: Request[Any, Any, Any], appliance: NamedDependency[Appliance], caller: NamedDependency[Caller]
+) -> Ingest:
     """Add a snapshot: JSON with ``upload`` or ``source``, or a multipart form with ``name`` and ``file``."""
-    if request.content_type[0] == RequestEncodingType.MULTI_PART:
-        wanted = await _from_form(request, appliance.settings.layout)
+    settings = appliance.settings
+    is_form = request.content_type[0] == RequestEncodingType.MULTI_PART
+    _require_length(request, settings.max_upload_bytes if is_form else settings.max_body_bytes)
+    if is_form:
+        wanted = await _from_form(request, settings.layout)
     else:
-        wanted = msgspec.json.decode(await request.body(), type=NewSnapshot)
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=NewSnapshot)
+        except msgspec.MsgspecError as exc:
+            raise BadInput(f"the body is no JSON object with `name` and `upload` or `source`: {exc}") from exc
     return await anyio.to_thread.run_sync(add, appliance, caller, wanted)
+
+
+def _require_length(request: Request[Any, Any, Any], limit: int) -> None:
+    """Refuse a body that is too large, or does not say how large it is, before it is read."""
+    length = request.headers.get("content-length", "")
+    if not length.isdigit() or int(length) > limit + 65_536:
+        raise BadInput(
+            f"the body must say its length, at most {limit:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES for more"
+        )
 
 
 def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
@@ -178,19 +201,24 @@ async def _from_form(request: Request[Any, Any, Any], layout: Layout) -> NewSnap
 
 
 @get("/datasets/{name:str}", sync_to_thread=True)
-def show(appliance: Appliance, name: str, version: int | None = None) -> Snapshot:
+def show(appliance: NamedDependency[Appliance], name: FromPath[str], version: FromQuery[int | None] = None) -> Snapshot:
     """One snapshot; the newest without ``version``."""
     return appliance.datasets.show(name, version)
 
 
 @get("/datasets/{name:str}/versions", sync_to_thread=True)
-def versions(appliance: Appliance, name: str) -> list[Snapshot]:
+def versions(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Snapshot]:
     """Every snapshot, newest first."""
     return list(appliance.datasets.versions(name))
 
 
 @get("/datasets/{name:str}/preview", sync_to_thread=True)
-def preview(appliance: Appliance, name: str, version: int | None = None, rows: int = 100) -> Rows:
+def preview(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    version: FromQuery[int | None] = None,
+    rows: FromQuery[int] = 100,
+) -> Rows:
     """The first rows."""
     frame = appliance.datasets.preview(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
     shown = appliance.datasets.show(name, version)
@@ -198,13 +226,17 @@ def preview(appliance: Appliance, name: str, version: int | None = None, rows: i
 
 
 @get("/datasets/{name:str}/profile", sync_to_thread=True)
-def profile(appliance: Appliance, name: str, version: int | None = None) -> list[ColumnProfile]:
+def profile(
+    appliance: NamedDependency[Appliance], name: FromPath[str], version: FromQuery[int | None] = None
+) -> list[ColumnProfile]:
     """The columns in figures."""
     return list(appliance.datasets.profile(name, version))
 
 
 @get("/datasets/{name:str}/diff", sync_to_thread=True)
-def diff(appliance: Appliance, name: str, old: int, new: int) -> SnapshotDiff:
+def diff(
+    appliance: NamedDependency[Appliance], name: FromPath[str], old: FromQuery[int], new: FromQuery[int]
+) -> SnapshotDiff:
     """What changed between two snapshots."""
     return appliance.datasets.diff(name, old, new)
 

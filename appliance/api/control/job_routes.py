@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
 from appliance.jobs import Job, JobProgress, LogLine
@@ -20,13 +22,13 @@ class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @get("/jobs", sync_to_thread=True)
-def list_jobs(appliance: Appliance, limit: int = 50) -> list[Job]:
+def list_jobs(appliance: NamedDependency[Appliance], limit: FromQuery[int] = 50) -> list[Job]:
     """The newest jobs, newest first."""
     return list(appliance.jobs.list(min(max(limit, 1), 200)))
 
 
 @get("/jobs/{job_id:str}", sync_to_thread=True)
-def show(appliance: Appliance, job_id: str) -> JobDetail:
+def show(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> JobDetail:
     """One job."""
     report = appliance.jobs.report(job_id)
     return JobDetail(
@@ -38,13 +40,13 @@ def show(appliance: Appliance, job_id: str) -> JobDetail:
 
 
 @get("/jobs/{job_id:str}/logs", sync_to_thread=True)
-def logs(appliance: Appliance, job_id: str) -> list[LogLine]:
+def logs(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> list[LogLine]:
     """Its log, oldest line first."""
     return list(appliance.jobs.logs(job_id))
 
 
 @post("/jobs/{job_id:str}/cancel", sync_to_thread=True, status_code=200)
-def cancel(appliance: Appliance, job_id: str) -> Job:
+def cancel(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> Job:
     """Stop it; one that has ended stays as it is."""
     return appliance.jobs.cancel(job_id)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 from litestar import get, post, put
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.deployments import Deployment
 from appliance.house import Appliance
@@ -33,81 +35,105 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 @get("/models", sync_to_thread=True)
-def list_models(appliance: Appliance) -> list[ModelInfo]:
+def list_models(appliance: NamedDependency[Appliance]) -> list[ModelInfo]:
     """Every declared model."""
     return list(appliance.models.list())
 
 
 @get("/proposals", sync_to_thread=True)
-def propose(appliance: Appliance, dataset: str, target: str) -> Proposal:
+def propose(appliance: NamedDependency[Appliance], dataset: FromQuery[str], target: FromQuery[str]) -> Proposal:
     """A declaration for a dataset and a target, and why it looks as it does."""
     return appliance.models.propose(dataset, target)
 
 
 @post("/models", sync_to_thread=True, status_code=201)
-def create(appliance: Appliance, caller: Caller, data: ModelSpec) -> ModelInfo:
+def create(
+    appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], data: JSONBody[ModelSpec]
+) -> ModelInfo:
     """Declare a new model."""
     return appliance.models.create(data, who=caller.name)
 
 
 @put("/models/{name:str}", sync_to_thread=True)
-def apply(appliance: Appliance, caller: Caller, name: str, data: ModelSpec) -> ModelInfo:
+def apply(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[ModelSpec],
+) -> ModelInfo:
     """Declare a model or change its declaration; the name of the address counts."""
     return appliance.models.apply(msgspec.structs.replace(data, name=name), who=caller.name)
 
 
 @get("/models/{name:str}", sync_to_thread=True)
-def show(appliance: Appliance, name: str) -> ModelInfo:
+def show(appliance: NamedDependency[Appliance], name: FromPath[str]) -> ModelInfo:
     """One model."""
     return appliance.models.get(name)
 
 
 @get("/models/{name:str}/versions", sync_to_thread=True)
-def versions(appliance: Appliance, name: str) -> list[VersionInfo]:
+def versions(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[VersionInfo]:
     """Its versions, newest first."""
     return list(appliance.models.versions(name))
 
 
 @get("/models/{name:str}/card", sync_to_thread=True)
-def card(appliance: Appliance, name: str, version: int | None = None) -> ModelCard:
+def card(
+    appliance: NamedDependency[Appliance], name: FromPath[str], version: FromQuery[int | None] = None
+) -> ModelCard:
     """A version's card."""
     return appliance.models.card(name, version)
 
 
 @post("/models/{name:str}/train", sync_to_thread=True, status_code=202)
-def train(appliance: Appliance, caller: Caller, name: str, data: Start | None = None) -> Started:
+def train(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[Start | None] = None,
+) -> Started:
     """Start a training."""
     version = data.dataset_version if data else None
     return Started(job_id=appliance.jobs.start_training(name, who=caller.name, version=version))
 
 
 @post("/models/{name:str}/retrain", sync_to_thread=True, status_code=202)
-def retrain(appliance: Appliance, caller: Caller, name: str) -> Started:
+def retrain(appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], name: FromPath[str]) -> Started:
     """Collect the labelled predictions into a new snapshot and train on all."""
     return Started(job_id=appliance.jobs.start_retraining(name, who=caller.name))
 
 
 @post("/models/{name:str}/deploy", sync_to_thread=True, status_code=200)
-def deploy(appliance: Appliance, caller: Caller, name: str, data: Wanted | None = None) -> Deployment:
+def deploy(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[Wanted | None] = None,
+) -> Deployment:
     """Let a version serve."""
     wanted = data or Wanted()
     return appliance.deployments.deploy(name, wanted.version, who=caller.name, reason=wanted.reason)
 
 
 @post("/models/{name:str}/rollback", sync_to_thread=True, status_code=200)
-def rollback(appliance: Appliance, caller: Caller, name: str, data: Wanted | None = None) -> Deployment:
+def rollback(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[Wanted | None] = None,
+) -> Deployment:
     """Let the version serve again that served before."""
     return appliance.deployments.rollback(name, who=caller.name, reason=data.reason if data else "")
 
 
 @get("/deployments", sync_to_thread=True)
-def current(appliance: Appliance) -> list[Deployment]:
+def current(appliance: NamedDependency[Appliance]) -> list[Deployment]:
     """What serves now."""
     return list(appliance.deployments.current())
 
 
 @get("/models/{name:str}/deployments", sync_to_thread=True)
-def history(appliance: Appliance, name: str) -> list[Deployment]:
+def history(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Deployment]:
     """All deployments of a model, newest first."""
     return list(appliance.deployments.history(name))
 

@@ -1,0 +1,93 @@
+"""Datasets over HTTP: uploads as a browser and as curl send them, and what must not get in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.api.control.conftest import Control
+
+CSV = b"size,colour,price\n" + b"".join(f"{i},{'red' if i % 2 else 'blue'},{i * 3}\n".encode() for i in range(1, 41))
+
+
+def upload(control: Control, name: str = "houses.csv", body: bytes = CSV) -> str:
+    answer = control.client.post("/uploads", params={"name": name}, content=body, headers=control.admin)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["upload"])
+
+
+def waiting(control: Control) -> list[Path]:
+    return list(control.appliance.settings.layout.tmp.glob("upload-*"))
+
+
+def test_an_uploaded_file_becomes_a_version_and_is_gone_from_tmp(control: Control) -> None:
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses", "upload": upload(control)})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["rows"] == 40
+    assert waiting(control) == []
+    shown = control.client.get("/datasets/houses", headers=control.read).json()
+    assert [column["name"] for column in shown["columns"]] == ["size", "colour", "price"]
+    assert shown["who"] == "key:test-admin"
+    rows = control.client.get("/datasets/houses/preview", params={"rows": 2}, headers=control.read).json()
+    assert rows["rows"] == [{"size": 1, "colour": "red", "price": 3}, {"size": 2, "colour": "blue", "price": 6}]
+    profile = control.client.get("/datasets/houses/profile", headers=control.read).json()
+    assert profile[0]["minimum"] == 1
+
+
+def test_a_form_as_curl_sends_it_and_the_difference_of_two_versions(control: Control) -> None:
+    for _ in range(2):
+        answer = control.client.post(
+            "/datasets",
+            headers=control.admin,
+            data={"name": "houses", "append": "true"},
+            files={"file": ("h.csv", CSV)},
+        )
+        assert answer.status_code == 201, answer.text
+    versions = control.client.get("/datasets/houses/versions", headers=control.read).json()
+    assert [(one["version"], one["rows"]) for one in versions] == [(2, 80), (1, 40)]
+    diff = control.client.get("/datasets/houses/diff", params={"old": 1, "new": 2}, headers=control.read).json()
+    assert diff["rows"] == [40, 80]
+
+
+def test_a_file_that_is_no_table_is_refused_and_nothing_stays(control: Control) -> None:
+    name = upload(control, "broken.parquet", b"this is no Parquet file at all")
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "broken", "upload": name})
+    assert answer.status_code == 422, answer.text
+    assert control.client.get("/datasets", headers=control.read).json() == []
+    assert waiting(control) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "message"),
+    [
+        ("a.exe", CSV, "accepted: .csv"),
+        ("a.csv", b"", "empty"),
+        ("a.csv", b"x" * 200_001, "APPLIANCE_MAX_UPLOAD_BYTES"),
+    ],
+)
+def test_uploads_that_are_refused_at_once(control: Control, name: str, body: bytes, message: str) -> None:
+    answer = control.client.post("/uploads", params={"name": name}, content=body, headers=control.admin)
+    assert answer.status_code in {413, 422}
+    assert message in answer.json()["detail"]
+    assert waiting(control) == []
+
+
+@pytest.mark.parametrize("name", ["../secret", "upload-../../secret", "secret", "/etc/passwd"])
+def test_an_upload_is_a_name_and_no_path(control: Control, name: str) -> None:
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "stolen", "upload": name})
+    assert answer.status_code == 404
+
+
+def test_a_path_of_the_host_is_for_admins(control: Control, tmp_path: Path) -> None:
+    file = tmp_path / "on_the_host.csv"
+    file.write_bytes(CSV)
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses", "source": str(file)})
+    assert answer.status_code == 201
+    assert answer.json()["rows"] == 40
+
+
+def test_neither_upload_nor_source(control: Control) -> None:
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses"})
+    assert answer.status_code == 422
+    assert "upload" in answer.json()["detail"]

@@ -1,0 +1,71 @@
+"""Models over HTTP, as far as no orchestrator is needed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.api.control.conftest import Control
+from tests.api.control.test_datasets import upload
+
+
+@pytest.fixture
+def declared(control: Control) -> Control:
+    control.client.post("/datasets", headers=control.admin, json={"name": "houses", "upload": upload(control)})
+    answer = control.client.post(
+        "/models", headers=control.admin, json={"name": "prices", "dataset": "houses", "target": "price"}
+    )
+    assert answer.status_code == 201, answer.text
+    return control
+
+
+def test_a_proposal_explains_itself(declared: Control) -> None:
+    answer = declared.client.get(
+        "/proposals", params={"dataset": "houses", "target": "price"}, headers=declared.read
+    ).json()
+    assert answer["spec"]["target"] == "price"
+    assert answer["sentences"]
+
+
+def test_a_declared_model_is_listed_and_has_no_version(declared: Control) -> None:
+    listed = declared.client.get("/models", headers=declared.read).json()
+    assert [(one["name"], one["deployed"]) for one in listed] == [("prices", None)]
+    assert declared.client.get("/models/prices/versions", headers=declared.read).json() == []
+    glance = declared.client.get("/overview", headers=declared.read).json()
+    assert glance[0]["model"]["name"] == "prices"
+    assert glance[0]["newest"] is None
+
+
+def test_the_same_name_again_is_a_conflict(declared: Control) -> None:
+    answer = declared.client.post(
+        "/models", headers=declared.admin, json={"name": "prices", "dataset": "houses", "target": "price"}
+    )
+    assert answer.status_code == 409
+
+
+def test_a_declaration_can_be_changed(declared: Control) -> None:
+    answer = declared.client.put(
+        "/models/prices", headers=declared.admin,
+        json={"name": "ignored", "dataset": "houses", "target": "price", "exclude": ["colour"]},
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["name"] == "prices"
+    assert answer.json()["spec"]["exclude"] == ["colour"]
+
+
+def test_nothing_to_deploy_or_roll_back_yet(declared: Control) -> None:
+    assert declared.client.post("/models/prices/deploy", headers=declared.admin, json={}).status_code == 404
+    assert declared.client.post("/models/prices/rollback", headers=declared.admin, json={}).status_code in {404, 409}
+
+
+def test_a_window_must_be_one(declared: Control) -> None:
+    answer = declared.client.get("/models/prices/latency", params={"window": "soon"}, headers=declared.read)
+    assert answer.status_code == 422
+    assert "24h" in answer.json()["detail"]
+
+
+def test_what_is_watched_before_any_traffic(declared: Control) -> None:
+    assert declared.client.get("/models/prices/latency", headers=declared.read).json()["count"] == 0
+    assert declared.client.get("/models/prices/traffic", headers=declared.read).json()["points"] == []
+    assert declared.client.get("/alerts", headers=declared.read).json() == []
+    assert declared.client.get("/lag", headers=declared.read).json()["heartbeat_at"] is None
+    assert declared.client.get("/status", headers=declared.read).json()["models"] == 1

@@ -1,0 +1,66 @@
+"""Every error has a status, a title and a body."""
+
+from __future__ import annotations
+
+import inspect
+from types import ModuleType
+
+import pytest
+
+from appliance import errors as own
+from appliance.api.control.doorkeeper import NotLoggedIn, TooManyAttempts
+from appliance.api.control.problems import STATUS, status_of
+from storage import errors as stored
+from tests.api.control.conftest import Control
+
+
+def classes(module: ModuleType) -> list[type[Exception]]:
+    return [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Exception) and kind.__module__ == module.__name__
+    ]
+
+
+@pytest.mark.parametrize("kind", [*classes(own), *classes(stored), NotLoggedIn, TooManyAttempts])
+def test_every_error_class_is_in_the_table(kind: type[Exception]) -> None:
+    assert kind in STATUS, f"{kind.__name__} needs a status in appliance/api/control/problems.py"
+    status, title = STATUS[kind]
+    assert 400 <= status < 600
+    assert title
+
+
+def test_a_subclass_answers_like_the_nearest_class_of_the_table() -> None:
+    class Newer(own.BadTable):
+        pass
+
+    assert status_of(Newer("x")) == STATUS[own.BadTable]
+
+
+def test_a_problem_says_what_and_what_to_do(control: Control) -> None:
+    answer = control.client.get("/datasets/nothing", headers=control.read)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    problem = answer.json()
+    assert problem["status"] == 404
+    assert problem["type"] == "NotFound"
+    assert "nothing" in problem["detail"]
+
+
+def test_an_unknown_route_is_a_problem_too(control: Control) -> None:
+    answer = control.client.get("/nix", headers=control.read)
+    assert answer.status_code == 404
+    assert answer.json()["status"] == 404
+
+
+def test_a_body_that_does_not_fit_names_the_field(control: Control) -> None:
+    answer = control.client.post("/keys", headers=control.admin, json={"name": "x"})
+    assert answer.status_code == 400
+    assert "scope" in answer.json()["detail"]
+    answer = control.client.post(
+        "/datasets",
+        headers=control.admin,
+        content=b"{",
+    )
+    assert answer.status_code == 422
+    assert "JSON" in answer.json()["detail"]
