@@ -141,7 +141,7 @@ class RowEncoder:
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
-        self._names = frozenset(column.name for column in schema.columns)
+        self.names = frozenset(column.name for column in schema.columns)
         self._readers = [
             (column, _category_reader(column) if column.kind is Kind.CATEGORY else _READERS[column.kind])
             for column in schema.columns
@@ -169,7 +169,7 @@ class RowEncoder:
                 for position in range(len(self._readers))
             ]
             if len(row) > len(self._readers):
-                odd.extend(f"ignored:{name}" for name in row if name not in self._names)
+                odd.extend(f"ignored:{name}" for name in row if name not in self.names)
             if odd:
                 flags[index] = odd
         return EncodedRows(matrix=matrix, unseen=unseen, flags=flags)

@@ -5,11 +5,14 @@ Column by column, so that memory is bounded by a column and a broken one is repo
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from appliance.errors import ApplianceError
 from appliance.monitoring.bins import Floats
@@ -22,21 +25,25 @@ from appliance.schema import Column, Kind
 from appliance.training.columns import as_kind, natural_kind
 from appliance.training.target import class_names
 from storage.errors import SourceUnreadable
+from storage.sources import SourceOptions, open_source
 
 NO_NULLS = Pair(reference=0.0, current=0.0)
 
 
 def compare_files(reference: str, current: str) -> CompareReport:
-    """Fit the bins on one file and count the other into them.
+    """Fit the bins on one file and count the other into them; memory holds a column of each at a time.
 
     Args:
-        reference: CSV, Parquet, or what ``storage.sources`` reads.
+        reference: CSV, Parquet, or what else ``storage.sources`` reads without a query.
         current: Likewise.
 
     Raises:
         SourceUnreadable: A file is not the table it claims to be.
     """
-    return compare_frames(_scan(reference), _scan(current))
+    with tempfile.TemporaryDirectory(prefix="drift-compare-") as tmp:
+        return compare_frames(
+            _by_column(reference, Path(tmp) / "reference"), _by_column(current, Path(tmp) / "current")
+        )
 
 
 def compare_frames(reference: pl.DataFrame | pl.LazyFrame, current: pl.DataFrame | pl.LazyFrame) -> CompareReport:
@@ -196,21 +203,27 @@ def _unjudged(name: str, rows: Pair, fault: str, kind: Kind | None) -> ColumnDri
     )  # fmt: skip
 
 
-def _scan(source: str) -> pl.LazyFrame:
-    """A file as a lazy table; Parquet is read column by column, text at once."""
+def _by_column(source: str, tmp: Path) -> pl.LazyFrame:
+    """A table that can be read column by column: a Parquet file as it is, anything else through one."""
     path = Path(source)
-    if not path.is_file():
-        raise SourceUnreadable(f"there is no file {source}; name a CSV or a Parquet file")
+    if path.is_file() and path.suffix in {".parquet", ".pq"}:
+        return _scan_parquet(path)
+    tmp.mkdir()
+    copy = tmp / "columns.parquet"
+    options = SourceOptions(tmp=tmp, threads=len(os.sched_getaffinity(0)))
+    with (
+        open_source(source, options) as opened,
+        pq.ParquetWriter(copy, opened.batches.schema, compression="lz4") as out,
+    ):
+        for batch in opened.batches:
+            out.write_batch(batch)
+    return _scan_parquet(copy)
+
+
+def _scan_parquet(path: Path) -> pl.LazyFrame:
     try:
-        with path.open("rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        frame = pl.scan_parquet(path) if parquet else _read_text(path)
+        frame = pl.scan_parquet(path)
         frame.collect_schema()
     except (OSError, pl.exceptions.PolarsError) as exc:
-        raise SourceUnreadable(f"{source} cannot be read as a table: {str(exc).splitlines()[0]}") from exc
+        raise SourceUnreadable(f"{path} is not a Parquet file: {str(exc).splitlines()[0]}") from exc
     return frame
-
-
-def _read_text(path: Path) -> pl.LazyFrame:
-    separator = "\t" if path.suffix == ".tsv" else ","
-    return pl.read_csv(path, separator=separator, infer_schema_length=None, try_parse_dates=True).lazy()

@@ -21,13 +21,16 @@ from litestar.response import Response
 from litestar.types import Receive, Scope, Send
 
 from appliance import __version__
+from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import ApiConfig
+from appliance.api.inference.documentation import Documentation
 from appliance.api.inference.errors import BadField, NoSuchRoute
 from appliance.api.inference.exchange import Desk, Endpoint, Handler, Refuse, find_request_id, new_request_id
 from appliance.api.inference.exposition import Exposition
 from appliance.api.inference.health import Health
 from appliance.api.inference.keys import LABEL, PREDICT, READ, KeyRing
 from appliance.api.inference.native import Native
+from appliance.api.inference.openinference import OpenInference
 from appliance.api.inference.paths import PathTable
 from appliance.api.inference.problems import native_problem, v2_error
 from appliance.errors import BadSetting
@@ -63,7 +66,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
     capture = Capture(layout)
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(
-        keys=KeyRing(layout), capture=capture, counts=counts, max_body_bytes=config.max_body_bytes,
+        keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
     )  # fmt: skip
     paths = PathTable(_endpoints(config, router, desk))
@@ -89,22 +92,47 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
 
 def _endpoints(config: ApiConfig, router: Router, desk: Desk) -> dict[str, Endpoint]:
     """Every path of every dialect."""
-    native = Native(router, Scorer(secret=_read_secret(config), threads=_cores()))
+    scorer = Scorer(secret=_read_secret(config), threads=_cores())
     health = Health(router, desk.capture)
     exposition = Exposition(router, desk.capture, desk.counts, workers=config.workers, version=__version__)
-
-    def endpoint(scopes: frozenset[str] | None, **methods: Handler) -> Endpoint:
-        return Endpoint(methods=methods, refuse=native_problem, scopes=scopes)
-
+    documentation = Documentation(router)
     return {
-        "/models/{model}/predict": endpoint(frozenset({PREDICT}), POST=native.predict),
-        "/models/{model}/labels": endpoint(frozenset({LABEL}), POST=native.label),
-        "/models": endpoint(_ANY_SCOPE, GET=native.list_models),
-        "/models/{model}": endpoint(_ANY_SCOPE, GET=native.show_model),
-        "/health/live": endpoint(None, GET=health.live),
-        "/health/ready": endpoint(None, GET=health.ready),
-        "/metrics": endpoint(frozenset({READ}), GET=exposition.scrape),
+        **_native_endpoints(Native(router, scorer)),
+        **_v2_endpoints(OpenInference(router, scorer, desk.capture)),
+        "/health/live": _endpoint(native_problem, None, GET=health.live),
+        "/health/ready": _endpoint(native_problem, None, GET=health.ready),
+        "/metrics": _endpoint(native_problem, frozenset({READ}), GET=exposition.scrape),
+        "/docs": _endpoint(native_problem, None, GET=documentation.page),
+        "/openapi.json": _endpoint(native_problem, None, GET=documentation.document),
     }
+
+
+def _native_endpoints(native: Native) -> dict[str, Endpoint]:
+    return {
+        "/models/{model}/predict": _endpoint(native_problem, frozenset({PREDICT}), POST=native.predict),
+        "/models/{model}/labels": _endpoint(native_problem, frozenset({LABEL}), POST=native.label),
+        "/models": _endpoint(native_problem, _ANY_SCOPE, GET=native.list_models),
+        "/models/{model}": _endpoint(native_problem, _ANY_SCOPE, GET=native.show_model),
+    }
+
+
+def _v2_endpoints(v2: OpenInference) -> dict[str, Endpoint]:
+    paths = {
+        "/v2": _endpoint(v2_error, None, GET=v2.describe_server),
+        "/v2/health/live": _endpoint(v2_error, None, GET=v2.live),
+        "/v2/health/ready": _endpoint(v2_error, None, GET=v2.ready),
+        "/v2/models": _endpoint(v2_error, _ANY_SCOPE, GET=v2.list_models),
+        "/v2/repository/index": _endpoint(v2_error, _ANY_SCOPE, POST=v2.index),
+    }
+    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        paths[model] = _endpoint(v2_error, _ANY_SCOPE, GET=v2.describe_model)
+        paths[f"{model}/ready"] = _endpoint(v2_error, None, GET=v2.model_ready)
+        paths[f"{model}/infer"] = _endpoint(v2_error, frozenset({PREDICT}), POST=v2.infer)
+    return paths
+
+
+def _endpoint(refuse: Refuse, scopes: frozenset[str] | None, **methods: Handler) -> Endpoint:
+    return Endpoint(methods=methods, refuse=refuse, scopes=scopes)
 
 
 def _dialect_of(path: str) -> Refuse:
@@ -135,6 +163,7 @@ async def _tick(desk: Desk, router: Router) -> None:
     while True:
         await asyncio.sleep(POLL_S)
         desk.keys.refresh()
+        desk.bodies.end_overdue()
         if router.has_changed():
             await asyncio.to_thread(router.poll)
             _create_series(desk.counts, router)
@@ -156,7 +185,7 @@ def _create_series(counts: Counts, router: Router) -> None:
 
 def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
     """What Litestar itself refuses, such as a malformed Host header, in the shape of the path's dialect."""
-    answer_id = find_request_id(list(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
+    answer_id = find_request_id(dict(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
     refusal = _dialect_of(request.scope["path"])(
         BadField(field="headers", found=exc.detail, accepted="an HTTP request with a valid Host header"), answer_id
     )

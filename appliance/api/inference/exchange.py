@@ -10,27 +10,20 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from appliance.api.inference.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
-    ClientGone,
-    MethodNotAllowed,
-)
+from appliance.api.inference.bodies import BodyReader
+from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
 Receive = Callable[[], Any]
 Send = Callable[[Any], Any]
 
 OFFLOAD_BYTES = 32 << 10
 """Bodies from this size on are decoded, scored and answered in another thread, so that small ones need not wait."""
-
-BODY_TIMEOUT_S = 30.0
-"""A body that has not arrived by then is refused."""
 
 _ID_HEADERS = (b"x-request-id", b"ce-id", b"seldon-puid", b"x-amzn-sagemaker-inference-id")
 _MAX_ID_LENGTH = 200
@@ -46,7 +39,7 @@ class Call:
         started_ns: ``time.perf_counter_ns`` when it reached us.
         at_us: Arrival, microseconds since 1970.
         params: Path parameters.
-        headers: Names in lower case.
+        headers: By name in lower case; the last of several of one name.
         body: All of it.
         given_id: The caller's own request id from the headers, or empty.
         subject: Model and version that the request turned out to be about; who a refusal is counted for.
@@ -58,7 +51,7 @@ class Call:
         self.started_ns = time.perf_counter_ns()
         self.at_us = time.time_ns() // 1000
         self.params = params
-        self.headers: Headers = scope["headers"]
+        self.headers: Headers = dict(scope["headers"])
         self.method: str = scope["method"]
         self.given_id = find_request_id(self.headers)
         self.body = b""
@@ -126,7 +119,7 @@ class Desk:
     capture: Capture
     counts: Counts
     pool: Executor
-    max_body_bytes: int
+    bodies: BodyReader
 
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
@@ -134,13 +127,13 @@ class Desk:
         """Answer one request; an event is in the log before its answer leaves."""
         call = Call(scope, params)
         try:
-            handler = endpoint.methods.get(call.method)
+            handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
             if handler is None:
                 raise MethodNotAllowed(call.method, tuple(endpoint.methods))
             if endpoint.scopes is not None:
                 self.keys.check(call.headers, endpoint.scopes)
             if call.method == "POST":
-                call.body = await read_body(call.headers, receive, self.max_body_bytes)
+                call.body = await self.bodies.read(call.headers, receive)
             if len(call.body) < OFFLOAD_BYTES:
                 answer = handler(call)
             else:
@@ -176,9 +169,8 @@ def find_request_id(headers: Headers) -> str:
 
     One that is not plain ASCII, or is longer than 200 characters, counts as not given.
     """
-    found = {name: value for name, value in headers if name in _ID_HEADERS}
-    for name in _ID_HEADERS if found else ():
-        value = found.get(name, b"")
+    for name in _ID_HEADERS:
+        value = headers.get(name)
         if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and value.decode().isprintable():
             return value.decode()
     return ""
@@ -187,46 +179,6 @@ def find_request_id(headers: Headers) -> str:
 def new_request_id(at_us: int) -> str:
     """A UUIDv7."""
     return request_id(issue(b"", "", at_us, 0))
-
-
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """The whole body.
-
-    Raises:
-        BodyTooLarge: It says so, or turns out so; what is left of it is not kept.
-        BodyTooSlow: It did not arrive within ``BODY_TIMEOUT_S``.
-        ClientGone: The caller hung up before its end.
-    """
-    for name, value in headers:
-        if name == b"content-length" and int(value) > limit:
-            raise BodyTooLarge(f"the body has {int(value)} bytes; accepted: at most {limit} (setting max_body_bytes)")
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                return _checked(message["body"], limit)
-            return await _read_parts(message, receive, limit)
-    except TimeoutError:
-        raise BodyTooSlow(
-            f"the body did not arrive within {BODY_TIMEOUT_S:.0f} s; send it faster, or in parts"
-        ) from None
-
-
-async def _read_parts(message: Mapping[str, Any], receive: Receive, limit: int) -> bytes:
-    body = bytearray()
-    while message["type"] == "http.request":
-        body += message["body"]
-        _checked(body, limit)
-        if not message.get("more_body"):
-            return bytes(body)
-        message = await receive()
-    raise ClientGone("the caller hung up before the body's end")
-
-
-def _checked(body: Any, limit: int) -> bytes:
-    if len(body) > limit:
-        raise BodyTooLarge(f"the body has more than {limit} bytes (setting max_body_bytes)")
-    return body  # type: ignore[no-any-return]
 
 
 async def _send(send: Send, answer: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from hashlib import sha256
 
 from appliance.api.inference.errors import NoKey, WrongScope
@@ -18,7 +19,7 @@ LABEL = "label"
 READ = "read"
 ADMIN = "admin"
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
 
 
 class KeyRing:
@@ -44,7 +45,7 @@ class KeyRing:
         """Let a request pass.
 
         Args:
-            headers: Of the request, names in lower case.
+            headers: Of the request, by name in lower case.
             accepted: Scopes of which the key must have one; admin opens everything.
 
         Raises:
@@ -102,9 +103,7 @@ class KeyRing:
 
 
 def _find_key(headers: Headers) -> bytes | None:
-    for name, value in headers:
-        if name == b"authorization" and value[:7].lower() == b"bearer ":
-            return value[7:].strip()
-        if name == b"x-api-key":
-            return value.strip()
-    return None
+    bearer = headers.get(b"authorization")
+    if bearer is not None and bearer[:7].lower() == b"bearer ":
+        return bearer[7:].strip()
+    return headers.get(b"x-api-key")

@@ -1,0 +1,83 @@
+"""Reads request bodies whole, within a size and a time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from appliance.api.inference.errors import BodyTooLarge, BodyTooSlow, ClientGone
+
+Receive = Callable[[], Awaitable[Any]]
+
+TIMEOUT_S = 30.0
+"""A body that has not arrived by then is refused."""
+
+
+class BodyReader:
+    """Reads the bodies of one process.
+
+    A timer for each request would cost more than its key check; instead the readers are listed, and ``end_overdue``
+    looks through them now and then.
+    """
+
+    def __init__(self, max_bytes: int, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._waiting: dict[asyncio.Task[Any], float] = {}
+        self._overdue: set[asyncio.Task[Any]] = set()
+
+    async def read(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLarge: It says so, or turns out so; what is left of it is not kept.
+            BodyTooSlow: It did not arrive in time.
+            ClientGone: The caller hung up before its end.
+        """
+        length = headers.get(b"content-length")
+        if length is not None and int(length) > self._max_bytes:
+            raise BodyTooLarge(
+                f"the body has {int(length)} bytes; accepted: at most {self._max_bytes} (setting max_body_bytes)"
+            )
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a request is served in a task")
+        self._waiting[task] = time.monotonic()
+        try:
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body"):
+                return self._checked(message["body"])
+            return await self._read_parts(message, receive)
+        except asyncio.CancelledError:
+            if task not in self._overdue:
+                raise
+            self._overdue.discard(task)
+            task.uncancel()
+            raise BodyTooSlow(f"the body did not arrive within {self._timeout_s:g} s; send it faster") from None
+        finally:
+            del self._waiting[task]
+
+    def end_overdue(self) -> None:
+        """Refuse the bodies that are waited for too long."""
+        oldest = time.monotonic() - self._timeout_s
+        for task, since in self._waiting.items():
+            if since < oldest and task not in self._overdue:
+                self._overdue.add(task)
+                task.cancel()
+
+    async def _read_parts(self, message: Mapping[str, Any], receive: Receive) -> bytes:
+        body = bytearray()
+        while message["type"] == "http.request":
+            body += message["body"]
+            self._checked(body)
+            if not message.get("more_body"):
+                return bytes(body)
+            message = await receive()
+        raise ClientGone("the caller hung up before the body's end")
+
+    def _checked(self, body: Any) -> bytes:
+        if len(body) > self._max_bytes:
+            raise BodyTooLarge(f"the body has more than {self._max_bytes} bytes (setting max_body_bytes)")
+        return body  # type: ignore[no-any-return]

@@ -1,0 +1,248 @@
+"""Tensors of the Open Inference Protocol, in JSON or in the binary extension, to the rows of a model and back."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.api.inference.errors import BadField, BadJson
+from appliance.api.inference.typed_rows import decode_leniently
+from appliance.encoder import EncodedRows, RowEncoder, describe
+from appliance.schema import Kind
+
+_DTYPES = {
+    "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
+    "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+_DATATYPES = frozenset(_DTYPES) | {"BYTES"}
+_NUMBERS = frozenset({int, float, bool, type(None)})
+
+COLUMN_DATATYPES = {Kind.NUMBER: "FP64", Kind.BOOLEAN: "BOOL", Kind.CATEGORY: "BYTES", Kind.DATETIME: "BYTES"}
+"""What each kind of column is in a model's metadata."""
+
+Parameters = dict[str, Any] | None
+Matrix = NDArray[np.float64]
+
+
+class Tensor(msgspec.Struct, kw_only=True):
+    """One input; ``data`` is absent when its bytes follow the JSON."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: Parameters = None
+    data: Any = None
+
+    @property
+    def size(self) -> int:
+        """Cells that the shape promises."""
+        return math.prod(self.shape)
+
+
+class RequestedOutput(msgspec.Struct, kw_only=True):
+    """An output that the caller wants."""
+
+    name: str
+    parameters: Parameters = None
+
+
+class InferRequest(msgspec.Struct, kw_only=True):
+    """The JSON part of an inference request."""
+
+    inputs: list[Tensor]
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[RequestedOutput] | None = None
+
+
+_DECODE = msgspec.json.Decoder(InferRequest).decode
+
+
+def decode_request(body: bytes, json_length: int | None) -> InferRequest:
+    """Read a request; binary tensors become NumPy arrays in ``data``.
+
+    Args:
+        body: All bytes.
+        json_length: How many of them are JSON, from ``Inference-Header-Content-Length``; None: all.
+
+    Raises:
+        BadJson: Not the JSON of an inference request.
+        BadField: A tensor's bytes do not fit its shape.
+    """
+    if json_length is not None and not 0 <= json_length <= len(body):
+        raise BadJson(f"Inference-Header-Content-Length is {json_length}, the body has {len(body)} bytes")
+    head = body if json_length is None else body[:json_length]
+    try:
+        request = _DECODE(head)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        _, malformed = decode_leniently(head)
+        hint = "; NaN and Infinity are not JSON, send null for missing" if malformed else ""
+        raise BadJson(f"the body is not an inference request: {exc}{hint}") from None
+    if json_length is not None:
+        _attach_binary(request.inputs, memoryview(body)[json_length:])
+    return request
+
+
+def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows:
+    """The matrix of a request's inputs, in either layout: one tensor in model order, or one input a column.
+
+    Raises:
+        BadField: A tensor's data does not fit its shape or datatype.
+        BadRow: A value does not fit its column, or a column is missing.
+    """
+    if not inputs:
+        raise BadField(field="inputs", found="an empty list", accepted="one tensor, or one input a column")
+    for tensor in inputs:
+        if tensor.datatype not in _DATATYPES:
+            raise BadField(
+                field=f"{tensor.name}.datatype", found=describe(tensor.datatype), accepted=", ".join(sorted(_DATATYPES))
+            )
+        if any(length < 0 for length in tensor.shape) or tensor.size == 0:
+            raise BadField(field=f"{tensor.name}.shape", found=str(tensor.shape), accepted="lengths from 1 on")
+    width = len(encoder.schema.columns)
+    only = inputs[0]
+    is_matrix = len(inputs) == 1 and len(only.shape) == 2 and only.shape[1] == width
+    if is_matrix and only.name not in encoder.names:
+        return _encode_matrix(only, encoder)
+    return encoder.encode(_rows_of_columns(inputs))
+
+
+def pack_output(datatype: str, values: Sequence[Any]) -> bytes:
+    """An output's bytes in the binary extension."""
+    if datatype == "BYTES":
+        parts = (str(value).encode() for value in values)
+        return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+
+
+def _encode_matrix(tensor: Tensor, encoder: RowEncoder) -> EncodedRows:
+    rows, width = tensor.shape
+    plain = all(column.kind in {Kind.NUMBER, Kind.BOOLEAN} for column in encoder.schema.columns)
+    if plain and tensor.datatype != "BYTES":
+        return encoder.encode_matrix(_numbers(tensor).reshape(rows, width))
+    cells = _cells(tensor)
+    names = [column.name for column in encoder.schema.columns]
+    return encoder.encode(
+        [dict(zip(names, cells[start : start + width], strict=True)) for start in range(0, rows * width, width)]
+    )
+
+
+def _rows_of_columns(inputs: Sequence[Tensor]) -> list[dict[str, object]]:
+    rows = inputs[0].shape[0] if inputs[0].shape else 0
+    for tensor in inputs:
+        if tensor.shape not in ([rows], [rows, 1]):
+            raise BadField(
+                field=f"{tensor.name}.shape", found=str(tensor.shape),
+                accepted=f"[{rows}] or [{rows}, 1] for an input that is one column, or one tensor [rows, columns]",
+            )  # fmt: skip
+    names = [tensor.name for tensor in inputs]
+    if len(set(names)) != len(names):
+        raise BadField(field="inputs", found="two inputs of one name", accepted="one input a column")
+    columns = [_cells(tensor) for tensor in inputs]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _numbers(tensor: Tensor) -> Matrix:
+    """A numeric tensor's data, flat, as float64; null is NaN."""
+    if isinstance(tensor.data, np.ndarray):
+        return tensor.data.astype(np.float64)
+    cells = _flat(tensor)
+    if not _NUMBERS.issuperset(map(type, cells)):
+        found = next(cell for cell in cells if type(cell) not in _NUMBERS)
+        raise BadField(
+            field=f"{tensor.name}.data", found=describe(found), accepted=f"{tensor.datatype} numbers, or null"
+        )
+    try:
+        return np.array(cells, dtype=np.float64)
+    except OverflowError:
+        raise BadField(
+            field=f"{tensor.name}.data", found="a number beyond float64", accepted=f"{tensor.datatype} numbers, or null"
+        ) from None
+
+
+def _cells(tensor: Tensor) -> list[Any]:
+    """A tensor's data, flat, as JSON would give it; a missing number is None."""
+    if isinstance(tensor.data, np.ndarray):
+        return [None if cell != cell else cell for cell in tensor.data.tolist()]  # noqa: PLR0124  (NaN alone)
+    cells = _flat(tensor)
+    wanted_text = tensor.datatype == "BYTES"
+    for cell in cells:
+        if cell is not None and isinstance(cell, str) is not wanted_text:
+            accepted = "strings, or null" if wanted_text else f"{tensor.datatype} values, or null"
+            raise BadField(field=f"{tensor.name}.data", found=describe(cell), accepted=accepted)
+    return cells
+
+
+def _flat(tensor: Tensor) -> list[Any]:
+    """Nested or flat data as one list in row-major order."""
+    cells = tensor.data
+    if not isinstance(cells, list):
+        raise BadField(field=f"{tensor.name}.data", found=describe(cells), accepted=f"a list of {tensor.size} values")
+    while cells and isinstance(cells[0], list):
+        if not all(isinstance(part, list) for part in cells):
+            raise BadField(field=f"{tensor.name}.data", found="lists beside values", accepted="flat or nested data")
+        cells = [cell for part in cells for cell in part]
+    if len(cells) != tensor.size:
+        raise BadField(
+            field=f"{tensor.name}.data", found=f"{len(cells)} values",
+            accepted=f"{tensor.size} values, as the shape {tensor.shape} says",
+        )  # fmt: skip
+    return cells
+
+
+def _attach_binary(inputs: Sequence[Tensor], rest: memoryview) -> None:
+    """Cut the bytes that follow the JSON into the tensors that they belong to."""
+    start = 0
+    for tensor in inputs:
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None:
+            continue
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest) - start:
+            raise BadField(
+                field=f"{tensor.name}.parameters.binary_data_size", found=describe(size),
+                accepted=f"at most the {len(rest) - start} bytes that are left",
+            )  # fmt: skip
+        tensor.data = _unpack(tensor, rest[start : start + size])
+        start += size
+    if start != len(rest):
+        raise BadField(
+            field="inputs",
+            found=f"{len(rest) - start} bytes that belong to no input",
+            accepted="binary_data_size of each",
+        )
+
+
+def _unpack(tensor: Tensor, content: memoryview) -> Any:
+    if tensor.datatype == "BYTES":
+        return _unpack_texts(tensor, bytes(content))
+    dtype = np.dtype(_DTYPES.get(tensor.datatype, "<f8"))
+    if len(content) != tensor.size * dtype.itemsize:
+        raise BadField(
+            field=f"{tensor.name}.parameters.binary_data_size", found=f"{len(content)} bytes",
+            accepted=f"{tensor.size * dtype.itemsize} bytes, as the shape {tensor.shape} and {tensor.datatype} say",
+        )  # fmt: skip
+    return np.frombuffer(content, dtype=dtype)
+
+
+def _unpack_texts(tensor: Tensor, content: bytes) -> list[str]:
+    texts = []
+    start = 0
+    try:
+        while start < len(content):
+            (length,) = struct.unpack_from("<I", content, start)
+            start += 4 + length
+            texts.append(content[start - length : start].decode())
+    except (struct.error, UnicodeDecodeError):
+        start = -1
+    if start != len(content):
+        raise BadField(
+            field=f"{tensor.name}.data", found="bytes that are not length-prefixed UTF-8",
+            accepted="each string as 4 bytes of length, little-endian, then UTF-8",
+        )  # fmt: skip
+    return texts

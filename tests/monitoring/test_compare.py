@@ -1,0 +1,142 @@
+"""Two tables without a model: one broken column is reported and never hides the others."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from appliance.monitoring.compare import compare_files, compare_frames
+from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.spans import State
+from storage.errors import SourceUnreadable
+
+PENGUINS = Path(__file__).parents[1] / "data" / "penguins.parquet"
+
+
+def one(reference: pl.Series, current: pl.Series) -> ColumnDrift:
+    (column,) = compare_frames(reference.alias("x").to_frame(), current.alias("x").to_frame()).columns
+    return column
+
+
+def test_the_json_is_the_designs() -> None:
+    report = compare_files(str(PENGUINS), str(PENGUINS)).to_json()
+    again = json.loads(json.dumps(report, allow_nan=False))
+    assert again["rows"] == {"reference": 344, "current": 344}
+    assert again["dataset"]["state"] == "ok"
+    assert again["dataset"]["drifted_share"] == 0.0
+    keys = {"name", "kind", "psi", "noise_floor", "js", "wasserstein", "ks", "null_share", "unseen_share", "moved_bin",
+            "state"}  # fmt: skip
+    for column in again["columns"]:
+        assert keys <= set(column)
+        assert (column["psi"], column["ks"] in (0.0, None)) == (0.0, True)
+    sex = next(column for column in again["columns"] if column["name"] == "sex")
+    assert sex["null_share"]["reference"] == pytest.approx(11 / 344)
+
+
+def test_csv_and_parquet_of_one_table_are_one(tmp_path: Path) -> None:
+    frame = pl.read_parquet(PENGUINS)
+    frame.write_csv(tmp_path / "penguins.csv")
+    report = compare_files(str(PENGUINS), str(tmp_path / "penguins.csv"))
+    assert report.dataset.state is State.OK
+    assert all(column.psi == 0.0 and not column.faults for column in report.columns)
+
+
+def test_distances_are_scipys_on_the_raw_values() -> None:
+    frame = pl.read_parquet(PENGUINS)
+    before, after = frame[:200], frame[200:]
+    column = next(c for c in compare_frames(before, after).columns if c.name == "body_mass_g")
+    left, right = before["body_mass_g"].drop_nulls().to_numpy(), after["body_mass_g"].drop_nulls().to_numpy()
+    assert column.ks == pytest.approx(stats.ks_2samp(left, right).statistic, abs=1e-12)
+    assert column.wasserstein == pytest.approx(stats.wasserstein_distance(left, right) / left.std(), rel=1e-9)
+
+
+def test_broken_columns_are_reported_one_by_one() -> None:
+    n = 400
+    rng = np.random.default_rng(0)
+    good = pl.Series("good", rng.normal(size=n))
+    reference = pl.DataFrame(
+        {
+            "good": good,
+            "gone": rng.normal(size=n),
+            "empties": rng.normal(size=n),
+            "empty": pl.Series([None] * n, dtype=pl.Float64),
+            "constant": np.ones(n),
+            "infinite": rng.normal(size=n),
+            "mixed": rng.integers(0, 9, n),
+            "list": [[1, 2]] * n,
+            "when": [date(2026, 1, 1) + timedelta(days=i) for i in range(n)],
+            "flag": rng.random(n) < 0.5,
+        }
+    )
+    mixed = [str(value) for value in rng.integers(0, 9, n - 100)] + ["n/a"] * 100
+    current = pl.DataFrame(
+        {
+            "good": rng.normal(size=n),
+            "empties": pl.Series([None] * n, dtype=pl.Null),
+            "empty": pl.Series([None] * n, dtype=pl.Null),
+            "constant": np.ones(n),
+            "infinite": [float("inf")] * 40 + rng.normal(size=n - 40).tolist(),
+            "mixed": mixed,
+            "list": [[1, 2]] * n,
+            "when": [f"{date(2026, 1, 1) + timedelta(days=i)}" for i in range(n)],
+            "flag": [str(i % 2) for i in range(n)],
+            "added": rng.normal(size=n),
+        }
+    )
+    found = {column.name: column for column in compare_frames(reference, current).columns}
+    assert set(found) == {*reference.columns, "added"}
+    assert found["good"].state is State.OK
+    assert found["gone"].state is State.ALARM
+    assert found["gone"].faults == ("the current table lacks this column",)
+    assert found["empties"].state is State.ALARM
+    assert found["empties"].moved_bin == "missing"
+    assert (found["empty"].state, found["empty"].psi) == (State.OK, 0.0)
+    assert (found["constant"].state, found["constant"].wasserstein) == (State.OK, None)
+    assert (found["infinite"].state, found["infinite"].rows.current) == (State.OK, n - 40)
+    assert found["infinite"].faults == ("the current table has 40 infinite values, which are not counted",)
+    assert found["mixed"].null_share.current == 0.25
+    assert "the current table has 100 values of another type, which count as missing" in found["mixed"].faults
+    assert found["list"].state is State.NOT_ENOUGH_DATA
+    assert (found["when"].state, found["when"].kind) == (State.OK, "datetime")
+    assert found["added"].faults == ("the reference lacks this column",)
+    json.dumps([column.to_json() for column in found.values()], allow_nan=False)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 49])
+def test_few_rows_are_never_no_drift(rows: int) -> None:
+    found = one(pl.Series(np.arange(1000.0)), pl.Series(np.full(rows, 5000.0)))
+    assert found.state is State.NOT_ENOUGH_DATA
+
+
+@pytest.mark.parametrize(
+    ("reference", "current", "kind"),
+    [
+        (pl.Series([1, 2] * 50), pl.Series([1.0, 2.0] * 50), "number"),
+        (pl.Series([True, False] * 50), pl.Series([1, 0] * 50), "number"),
+        (pl.Series(["1", "2"] * 50), pl.Series([1, 2] * 50), "category"),
+        (pl.Series([1, 2] * 50), pl.Series(["1", "2"] * 50), "number"),
+        (pl.Series([None] * 100), pl.Series([None] * 100), "category"),
+        (pl.Series([1.0, float("nan")] * 50), pl.Series([1.0, None] * 50), "number"),
+        (pl.Series(["a", "b"] * 50, dtype=pl.Categorical), pl.Series(["a", "b"] * 50), "category"),
+    ],
+)
+def test_types_that_say_the_same_compare_equal(reference: pl.Series, current: pl.Series, kind: str) -> None:
+    found = one(reference, current)
+    assert (found.state, found.psi, found.kind) == (State.OK, 0.0, kind)
+
+
+def test_a_file_that_is_no_table_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SourceUnreadable):
+        compare_files(str(tmp_path / "absent.csv"), str(PENGUINS))
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(SourceUnreadable):
+        compare_files(str(tmp_path / "empty.csv"), str(PENGUINS))
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(SourceUnreadable):
+        compare_files(str(PENGUINS), str(tmp_path / "torn.parquet"))

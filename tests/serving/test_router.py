@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import gc
+import weakref
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import NotFound, NotReady
+from appliance.schema import Task
+from appliance.serving.router import Router
+from storage.bundles import bundle_path
+from storage.layout import Layout
+from tests.model_bundles import deploy, numeric_columns, publish, train_model
+
+COLUMNS = numeric_columns(2)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    found = Layout(root=tmp_path)
+    found.create()
+    for version in (1, 2):
+        publish(found, train_model("m", version, task=Task.BINARY, columns=COLUMNS))
+    return found
+
+
+def test_nothing_is_deployed_at_first(layout: Layout) -> None:
+    router = Router(layout)
+    assert router.poll() is False
+    with pytest.raises(NotFound, match="no model 'm' is deployed; deployed: none yet"):
+        router.find("m")
+
+
+def test_a_deployment_is_followed_once(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    assert router.has_changed()
+    assert router.poll() is True
+    assert not router.has_changed()
+    assert router.poll() is False
+    assert router.find("m").version == 1
+    deploy(layout, {"m": 2}, revision=2)
+    assert router.poll() is True
+    assert router.find("m").version == 2
+    assert router.current.revision == 2
+
+
+def test_an_unchanged_version_is_not_loaded_again(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    before = router.find("m")
+    deploy(layout, {"m": 1}, revision=2)
+    router.poll()
+    assert router.find("m") is before
+
+
+def test_a_refused_bundle_leaves_the_old_version_serving_and_says_so(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    (bundle_path(layout, "m", 2) / "model.txt").write_bytes(b"tree\n")
+    deploy(layout, {"m": 2}, revision=2)
+    router.poll()
+    assert router.find("m").version == 1
+    assert router.current.routes["m"].wanted == 2
+    assert "differs from its manifest" in router.current.routes["m"].refused
+
+
+def test_a_first_version_that_is_refused_is_not_ready(layout: Layout) -> None:
+    deploy(layout, {"m": 9})
+    router = Router(layout)
+    router.poll()
+    with pytest.raises(NotReady, match="version 9 was refused"):
+        router.find("m")
+
+
+def test_other_versions_and_models_are_not_found_and_the_known_ones_are_named(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    with pytest.raises(NotFound, match="version 2 is not deployed; deployed: version 1"):
+        router.find("m", 2)
+    with pytest.raises(NotFound, match="no model 'x' is deployed; deployed: m"):
+        router.find("x")
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"models":{}}', b"[]", b'{"revision":"x","models":{}}'])
+def test_a_file_that_cannot_be_read_changes_nothing_but_is_told(layout: Layout, content: bytes) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    layout.deployments.write_bytes(content)
+    assert router.poll() is False
+    assert router.find("m").version == 1
+    assert "cannot read" in router.current.problem
+    deploy(layout, {"m": 2}, revision=3)
+    router.poll()
+    assert not router.current.problem
+
+
+def test_a_withdrawn_model_is_gone_and_its_memory_too(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    booster = weakref.ref(router.find("m").booster)
+    layout.deployments.unlink()
+    assert router.poll() is True
+    gc.collect()
+    assert booster() is None
+
+
+def test_roles_that_this_release_does_not_know_do_not_stop_the_champion(layout: Layout) -> None:
+    layout.deployments.write_bytes(b'{"revision":1,"models":{"m":{"champion":1,"canary":{"version":2}},"n":{}}}')
+    router = Router(layout)
+    router.poll()
+    assert router.find("m").version == 1
+    assert list(router.current.routes) == ["m"]
