@@ -62,6 +62,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
         BadSetting: The state directory was not prepared.
     """
     layout = config.layout
+    scorer = Scorer(secret=_read_secret(config), threads=_cores())
     router = Router(layout)
     capture = Capture(layout)
     counts = Counts(layout.run / "api-counts", worker)
@@ -69,7 +70,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
     )  # fmt: skip
-    paths = PathTable(_endpoints(config, router, desk))
+    paths = PathTable(_endpoints(config, router, scorer, desk))
 
     @asgi("/", is_mount=True, copy_scope=False)
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,9 +91,8 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
     )
 
 
-def _endpoints(config: ApiConfig, router: Router, desk: Desk) -> dict[str, Endpoint]:
+def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) -> dict[str, Endpoint]:
     """Every path of every dialect."""
-    scorer = Scorer(secret=_read_secret(config), threads=_cores())
     health = Health(router, desk.capture)
     exposition = Exposition(router, desk.capture, desk.counts, workers=config.workers, version=__version__)
     documentation = Documentation(router)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import os
@@ -25,6 +26,7 @@ RESPAWN_S = 0.5
 """Pause before a worker that died is started again."""
 
 _FIRST_INHERITED_FD = 3
+_PR_SET_PDEATHSIG = 1
 _SLOT = "APPLIANCE_WORKER_SLOT"
 _WORKER_FD = "APPLIANCE_WORKER_FD"
 log = logging.getLogger("appliance.api")
@@ -48,6 +50,7 @@ def run(config: ApiConfig) -> None:
         StorageError: The state cannot be opened.
     """
     if fd := os.environ.get(_WORKER_FD):
+        _end_with_parent()
         _serve(config, socket.socket(fileno=int(fd)), int(os.environ[_SLOT]))
         return
     listener = open_listener(config)
@@ -132,13 +135,19 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
             callback_notify=say_ready,
         )
     )  # fmt: skip
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signature is signal's)
+        """Holds before uvicorn's handler is there, and when it raises the signal again after draining: a good end."""
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _end_quietly)
+        signal.signal(number, end)
     server.run(sockets=[listener])
 
 
-def _end_quietly(number: int, frame: FrameType | None) -> None:
-    """Uvicorn drains on a signal, then raises it again for this handler: a drained process has ended well."""
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would hold the port for nobody: have the kernel end it too."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class _Workers:
@@ -164,6 +173,8 @@ class _Workers:
                     self._running[slot] = self._start(slot)
             time.sleep(0.1)
         for worker in self._running.values():
+            worker.terminate()
+        for worker in self._running.values():
             worker.wait()
 
     def _start(self, slot: int) -> subprocess.Popen[bytes]:
@@ -173,8 +184,6 @@ class _Workers:
 
     def _end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the signature is signal's)
         self._ending = True
-        for worker in self._running.values():
-            worker.terminate()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,51 @@
+"""One served API for the tests that change nothing about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from appliance.schema import Task
+from storage.layout import Layout
+from tests.model_bundles import (
+    MIXED_COLUMNS,
+    TrainedModel,
+    deploy,
+    numeric_columns,
+    prepare_state,
+    publish,
+    train_model,
+)
+from tests.served_api import ServedApi, serve_api
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployed:
+    """A served API and what LightGBM itself knows of its models."""
+
+    api: ServedApi
+    mixed: TrainedModel
+    price: TrainedModel
+    species: TrainedModel
+    numbers: TrainedModel
+
+    @property
+    def layout(self) -> Layout:
+        return self.api.layout
+
+
+@pytest.fixture(scope="session")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    layout = prepare_state(tmp_path_factory.mktemp("state"))
+    mixed = train_model("mixed", 1, task=Task.BINARY, columns=MIXED_COLUMNS)
+    price = train_model("price", 3, task=Task.REGRESSION, columns=MIXED_COLUMNS)
+    species = train_model("species", 2, task=Task.MULTICLASS, columns=numeric_columns(4))
+    numbers = train_model("numbers", 1, task=Task.BINARY, columns=numeric_columns(28))
+    models = (mixed, price, species, numbers)
+    for model in models:
+        publish(layout, model)
+    deploy(layout, {model.schema.model: model.schema.version for model in models})
+    with serve_api(layout, {"APPLIANCE_MAX_BODY_BYTES": "2000000"}) as api:
+        yield Deployed(api=api, mixed=mixed, price=price, species=species, numbers=numbers)

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.api.inference.config import ApiConfig, read_config
+from appliance.errors import BadSetting
+from appliance.settings import Settings, load_settings
+
+
+def same(config: ApiConfig, settings: Settings) -> None:
+    assert config == ApiConfig(
+        layout=settings.layout, listen=settings.listen, port=settings.api_port, workers=settings.api_workers,
+        max_body_bytes=settings.max_body_bytes,
+    )  # fmt: skip
+
+
+def test_defaults_are_those_of_the_settings() -> None:
+    same(read_config({}), Settings())
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"APPLIANCE_STATE": "/srv/x", "APPLIANCE_LISTEN": "::1", "APPLIANCE_API_PORT": "81"},
+        {"APPLIANCE_API_WORKERS": "3", "APPLIANCE_MAX_BODY_BYTES": "1024"},
+    ],
+)
+def test_the_environment_reads_as_it_does_everywhere(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    same(read_config(environment), load_settings())
+
+
+def test_the_file_reads_as_it_does_everywhere_below_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "appliance.toml"
+    path.write_text('state = "/srv/y"\napi_port = 82\napi_workers = 2\nmax_body_bytes = 2048\n')
+    environment = {"APPLIANCE_CONFIG": str(path), "APPLIANCE_API_PORT": "83"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    same(read_config(environment), load_settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("API_PORT", "x"), ("API_PORT", "0"), ("API_PORT", "65536"), ("API_WORKERS", "65"), ("MAX_BODY_BYTES", "1")],
+)
+def test_both_refuse_the_same(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=name.lower()):
+        read_config({f"APPLIANCE_{name}": value})
+    monkeypatch.setenv(f"APPLIANCE_{name}", value)
+    with pytest.raises(BadSetting, match=name.lower()):
+        load_settings()
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.toml"
+    with pytest.raises(BadSetting, match=r"appliance\.toml"):
+        read_config({"APPLIANCE_CONFIG": str(path)})
+    path.write_text("state = ")
+    with pytest.raises(BadSetting, match=r"appliance\.toml"):
+        read_config({"APPLIANCE_CONFIG": str(path)})

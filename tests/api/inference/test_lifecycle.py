@@ -1,0 +1,330 @@
+"""Swaps, crashes, restarts: what was answered is in the log, and what can be answered is."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from appliance.events import StatsEvent
+from appliance.schema import Task
+from storage.bundles import bundle_path
+from storage.eventlog import list_segments
+from storage.layout import Layout
+from tests.model_bundles import (
+    TrainedModel,
+    add_key,
+    deploy,
+    numeric_columns,
+    prepare_state,
+    publish,
+    sample_rows,
+    train_model,
+)
+from tests.served_api import ServedApi, free_port, serve_api
+
+COLUMNS = numeric_columns(3)
+ROWS = sample_rows(COLUMNS, 1)
+
+_AS_SYSTEMD_DOES = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(sys.executable, [sys.executable, "-m", "appliance.api.inference.process"])
+"""
+
+
+@pytest.fixture(scope="module")
+def versions() -> dict[int, TrainedModel]:
+    return {version: train_model("m", version, task=Task.REGRESSION, columns=COLUMNS) for version in (1, 2, 3)}
+
+
+@pytest.fixture
+def layout(tmp_path: Path, versions: dict[int, TrainedModel]) -> Layout:
+    found = prepare_state(tmp_path / "state")
+    for trained in versions.values():
+        publish(found, trained)
+    deploy(found, {"m": 1})
+    return found
+
+
+@dataclass(slots=True, kw_only=True)
+class Heard:
+    """What the clients heard."""
+
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def hammering(api: ServedApi, clients: int, *, until_closed: bool) -> Iterator[Heard]:
+    """Clients that ask without pause until the block ends; with ``until_closed`` a lost connection ends one quietly."""
+    heard = Heard()
+    ended = threading.Event()
+
+    def ask() -> None:
+        with httpx.Client(headers={"x-api-key": api.key}, timeout=30) as client:
+            while not ended.is_set():
+                try:
+                    answer = client.post(f"{api.url}/models/m/predict", json={"rows": ROWS})
+                except httpx.TransportError as exc:
+                    if not until_closed:
+                        heard.failures.append(repr(exc))
+                    return
+                if answer.status_code == 200:
+                    heard.answers.append(answer.json())
+                else:
+                    heard.failures.append(answer.text)
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield heard
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(60)
+
+
+def wait_for(condition: Callable[[], bool], *, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def logged_ids(layout: Layout) -> list[str]:
+    lines = [
+        line
+        for path in list_segments(layout.events / "predictions")
+        for line in path.read_bytes().splitlines(keepends=True)
+        if line.endswith(b"\n")
+    ]
+    return [msgspec.json.decode(line)["id"] for line in lines]
+
+
+@pytest.mark.parametrize(("workers", "answers"), [("1", 1), ("1", 300), ("2", 300)])
+def test_after_kill_9_every_answered_prediction_is_in_the_log(layout: Layout, workers: str, answers: int) -> None:
+    with serve_api(layout, {"APPLIANCE_API_WORKERS": workers}) as api:
+        api.wait_until_serving("m", 1)
+        victims = children_of(api.process.pid) if workers != "1" else []
+        with hammering(api, 4, until_closed=True) as heard:
+            wait_for(lambda: len(heard.answers) >= answers)
+            api.process.kill()
+            for victim in victims:
+                with contextlib.suppress(ProcessLookupError):  # it ends with its parent
+                    os.kill(victim, signal.SIGKILL)
+            api.process.wait(10)
+    answered = {found["predictions"][0]["id"].rpartition(".")[0] for found in heard.answers}
+    logged = logged_ids(layout)
+    assert len(answered) >= answers
+    assert answered <= set(logged)
+    assert len(logged) == len(set(logged))
+    assert not heard.failures
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_swaps_under_load_fail_no_request_and_mix_no_versions(
+    layout: Layout, versions: dict[int, TrainedModel]
+) -> None:
+    expected = {version: trained.expect(ROWS)[0][0] for version, trained in versions.items()}
+    with serve_api(layout) as api:
+        api.wait_until_serving("m", 1)
+        with hammering(api, 6, until_closed=False) as heard:
+            for turn in range(12):
+                version = (2, 3, 1)[turn % 3]
+                deploy(layout, {"m": version}, revision=turn + 2)
+                api.wait_until_serving("m", version)
+                seen = len(heard.answers)
+                wait_for(lambda seen=seen: len(heard.answers) > seen)  # type: ignore[misc]
+    assert not heard.failures
+    assert {found["version"] for found in heard.answers} == {1, 2, 3}
+    for found in heard.answers:
+        assert found["predictions"][0]["value"] == expected[found["version"]]
+
+
+def test_a_corrupt_bundle_leaves_the_old_version_serving_and_is_seen(layout: Layout) -> None:
+    path = bundle_path(layout, "m", 2) / "model.txt"
+    path.write_bytes(path.read_bytes().replace(b"leaf_value", b"leaf_velue"))
+    with serve_api(layout) as api:
+        api.wait_until_serving("m", 1)
+        deploy(layout, {"m": 2}, revision=2)
+
+        def state() -> dict[str, Any]:
+            return api.client.get("/health/ready").json()["models"][0]  # type: ignore[no-any-return]
+
+        wait_for(lambda: state()["state"] == "behind")
+        assert (state()["version"], state()["deployed"]) == (1, 2)
+        assert "differs from its manifest" in state()["reason"]
+        assert 'appliance_bundle_refused{model="m",version="2"} 1.0' in api.client.get("/metrics").text
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).json()["version"] == 1
+        index = api.client.post("/v2/repository/index").json()
+        assert [(found["version"], found["state"]) for found in index] == [("1", "READY"), ("2", "UNAVAILABLE")]
+        deploy(layout, {"m": 3}, revision=3)
+        api.wait_until_serving("m", 3)
+        assert state()["state"] == "ready"
+
+
+def test_without_a_model_the_process_is_ready_and_a_first_one_is_picked_up(layout: Layout) -> None:
+    layout.deployments.unlink()
+    with serve_api(layout) as api:
+        assert api.client.get("/health/ready").json() == {"status": "ready", "models": [], "problems": []}
+        assert api.client.get("/v2/health/ready").status_code == 200
+        assert "none yet" in api.client.post("/models/m/predict", json={"rows": ROWS}).json()["detail"]
+        deploy(layout, {"m": 9})
+        wait_for(lambda: api.client.get("/v2/health/ready").status_code == 503)
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 503
+        assert api.client.get("/v2/models/m/ready").json() == {"name": "m", "ready": False}
+        assert api.client.get("/v2/models/m/ready").status_code == 503
+        deploy(layout, {"m": 1}, revision=2)
+        api.wait_until_serving("m", 1)
+
+
+def test_what_cannot_be_recorded_is_not_answered_until_it_can(layout: Layout) -> None:
+    with serve_api(layout) as api:
+        api.wait_until_serving("m", 1)
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200
+        before = len(logged_ids(layout))
+        unlimited = resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
+        answer = api.client.post("/models/m/predict", json={"rows": ROWS})
+        assert answer.status_code in {503, 507}
+        assert "cannot append" in answer.json()["detail"]
+        assert "predictions" not in answer.json()
+        v2 = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [1, 2, 3]}]}
+        refused = api.client.post("/v2/models/m/infer", json=v2)
+        assert refused.status_code == 503
+        assert list(refused.json()) == ["error"]
+        ready = api.client.get("/health/ready")
+        assert ready.status_code == 503
+        assert "cannot append" in ready.json()["problems"][0]
+        assert "appliance_event_log_writable 0.0" in api.client.get("/metrics").text
+        resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        wait_for(lambda: api.client.get("/health/ready").status_code == 200)
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200
+    assert len(logged_ids(layout)) == before + 1
+    stats = [
+        msgspec.json.decode(line, type=StatsEvent)
+        for path in list_segments(layout.events / "stats")
+        for line in path.read_bytes().splitlines()
+    ]
+    assert (
+        sum(count for event in stats for model, _, status, count in event.errors if model == "m" and status >= 503) == 2
+    )
+
+
+def test_sigterm_finishes_what_is_in_flight(layout: Layout) -> None:
+    body = msgspec.json.encode({"rows": ROWS})
+    with serve_api(layout) as api, socket.create_connection(("127.0.0.1", api.port), timeout=30) as caller:
+        api.wait_until_serving("m", 1)
+        api.client.close()
+        head = (
+            f"POST /models/m/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {api.key}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        caller.sendall(head.encode() + body[:10])
+        time.sleep(0.3)
+        api.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", api.port), timeout=5)
+        caller.sendall(body[10:])
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+        assert api.process.wait(30) == 0
+    assert len(logged_ids(layout)) == 1
+
+
+def test_workers_share_the_port_and_add_their_counts_up(layout: Layout) -> None:
+    with serve_api(layout, {"APPLIANCE_API_WORKERS": "2"}) as api:
+        api.wait_until_serving("m", 1)
+        wait_for(lambda: len(children_of(api.process.pid)) == 2)
+        with hammering(api, 6, until_closed=False) as heard:
+            wait_for(lambda: len(heard.answers) > 200)
+        assert not heard.failures
+        for _ in range(5):
+            with httpx.Client(headers={"x-api-key": api.key}) as client:
+                text = client.get(f"{api.url}/metrics").text
+            assert f'appliance_predictions_total{{model="m",version="1"}} {float(len(heard.answers))}' in text
+            assert "appliance_workers 2.0" in text
+        segments = {path.name.split("-")[1] for path in list_segments(layout.events / "predictions")}
+        assert len(segments) == 2
+        victim = children_of(api.process.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: victim not in children_of(api.process.pid) and len(children_of(api.process.pid)) == 2)
+        assert api.stop() == 0
+
+
+def test_an_inherited_socket_is_used_as_it_is(layout: Layout) -> None:
+    key = add_key(layout, "socket", "admin")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _AS_SYSTEMD_DOES, str(listener.fileno())],
+            env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(free_port())},
+            pass_fds=[listener.fileno()],
+        )  # fmt: skip
+        try:
+            with httpx.Client(headers={"x-api-key": key}, timeout=60) as client:
+                answer = client.post(f"http://127.0.0.1:{port}/models/m/predict", json={"rows": ROWS})
+            assert answer.status_code == 200
+        finally:
+            process.terminate()
+            assert process.wait(40) == 0
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def start_in_vain(layout: Layout, **settings: str) -> str:
+    process = subprocess.run(
+        [sys.executable, "-m", "appliance.api.inference.process"],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(free_port()), **settings},
+    )  # fmt: skip
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    return process.stderr
+
+
+def test_a_taken_port_names_its_holder_and_the_setting(layout: Layout) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        message = start_in_vain(layout, APPLIANCE_API_PORT=str(port))
+    assert f"127.0.0.1:{port} is taken by process {os.getpid()}" in message
+    assert "APPLIANCE_API_PORT" in message
+
+
+def test_a_foreign_address_names_the_setting(layout: Layout) -> None:
+    assert "APPLIANCE_LISTEN" in start_in_vain(layout, APPLIANCE_LISTEN="192.0.2.1")
+
+
+def test_a_state_that_was_not_prepared_is_refused(tmp_path: Path, layout: Layout) -> None:
+    assert "appliance up" in start_in_vain(Layout(root=tmp_path / "nowhere"))
+    layout.database.unlink()
+    assert "cannot open the state database" in start_in_vain(layout)
+    layout.secret.write_bytes(b"short")
+    assert "32 are needed" in start_in_vain(layout)
+
+
+def test_a_stale_schema_is_refused(layout: Layout) -> None:
+    import sqlite3
+
+    with sqlite3.connect(layout.database) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "has schema 99" in start_in_vain(layout)

@@ -1,0 +1,112 @@
+"""What an operator sees: metrics, health, documentation."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance.api.inference.documentation import render_page
+from appliance.api.inference.openapi import build_document
+from tests.api.inference.conftest import Deployed
+from tests.model_bundles import MIXED_COLUMNS, numeric_columns, sample_rows
+
+
+def scrape(deployed: Deployed) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = deployed.api.client.get("/metrics").text
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def sample(found: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def test_every_series_exists_before_its_first_request(deployed: Deployed) -> None:
+    found = scrape(deployed)
+    for model, version in (("mixed", "1"), ("price", "3"), ("species", "2"), ("numbers", "1")):
+        labels = {"model": model, "version": version}
+        for status in ("200", "400", "404", "413", "422", "500", "503"):
+            sample(found, "appliance_requests_total", **labels, status=status)
+        sample(found, "appliance_predictions_total", **labels)
+        sample(found, "appliance_request_duration_seconds_bucket", **labels, le="0.0001")
+        sample(found, "appliance_request_duration_seconds_bucket", **labels, le="+Inf")
+        assert sample(found, "appliance_model_serving", **labels) == 1
+        assert sample(found, "appliance_bundle_refused", **labels) == 0
+    assert sample(found, "appliance_event_log_writable") == 1
+    assert sample(found, "appliance_workers") == 1
+
+
+def test_requests_rows_and_time_are_counted(deployed: Deployed) -> None:
+    labels = {"model": "species", "version": "2"}
+    before = scrape(deployed)
+    deployed.api.client.post("/models/species/predict", json={"rows": sample_rows(numeric_columns(4), 7)})
+    deployed.api.client.post("/models/species/predict", json={"rows": [{}]})
+    after = scrape(deployed)
+
+    def grown(name: str, **more: str) -> float:
+        return sample(after, name, **labels, **more) - sample(before, name, **labels, **more)
+
+    assert grown("appliance_requests_total", status="200") == 1
+    assert grown("appliance_requests_total", status="422") == 1
+    assert grown("appliance_predictions_total") == 7
+    assert grown("appliance_request_duration_seconds_count") == 1
+    assert 0 < grown("appliance_request_duration_seconds_sum") < 60
+
+
+def test_unseen_categories_are_counted(deployed: Deployed) -> None:
+    before = sample(scrape(deployed), "appliance_unseen_categories_total", model="mixed", version="1")
+    row = {**sample_rows(MIXED_COLUMNS, 1)[0], "machine": "?", "zone": 77}
+    deployed.api.client.post("/models/mixed/predict", json={"rows": [row]})
+    assert sample(scrape(deployed), "appliance_unseen_categories_total", model="mixed", version="1") - before == 2
+
+
+def test_ready_lists_each_model(deployed: Deployed) -> None:
+    body = deployed.api.client.get("/health/ready").json()
+    assert body["status"] == "ready"
+    assert {"name": "price", "version": 3, "deployed": 3, "state": "ready"} in body["models"]
+
+
+def test_the_page_needs_no_other_host_and_no_script(deployed: Deployed) -> None:
+    answer = deployed.api.client.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.search(r"<script|<link|src=|url\(|@import", answer.text)
+    assert not re.search(r"https?://(?!127\.0\.0\.1)", answer.text)
+    document = deployed.api.client.get("/openapi.json").json()
+    for path in document["paths"]:
+        assert f"<code>{path}</code>" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+def test_the_open_pages_hold_no_value_of_a_dataset(deployed: Deployed, path: str) -> None:
+    text = deployed.api.client.get(path).text
+    assert "ünï" not in text
+    example = deployed.api.client.get("/models/mixed").json()["example"]
+    assert str(example["Air temperature [K]"]) not in text
+
+
+def test_every_path_of_the_document_is_there(deployed: Deployed) -> None:
+    document = deployed.api.client.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    for path, item in document["paths"].items():
+        for method in item:
+            if method == "parameters":
+                continue
+            filled = path.replace("{model}", "species").replace("{version}", "2")
+            answer = deployed.api.client.request(method, filled, content=b"{}" if method == "post" else None)
+            assert answer.status_code not in {404, 405}, (method, path)
+
+
+def test_names_are_escaped_in_the_page() -> None:
+    document = build_document([])
+    document["paths"] = {"/<script>": {"get": {"summary": "<b>", "tags": ["&"], "responses": {
+        "200": {"content": {"application/json": {"schema": {}}}}
+    }}}}  # fmt: skip
+    page = render_page(document, 'http://"><script>')
+    assert "<script>" not in page
+    assert "<b>" not in page
