@@ -25,6 +25,10 @@ WIDENS = {(Dtype.INT, Dtype.FLOAT), (Dtype.FLOAT, Dtype.INT), (Dtype.DATE, Dtype
 """What an append may bring for what the dataset has: each value must survive unchanged."""
 
 
+SHOWN = 5
+"""How many columns a message names."""
+
+
 def columns_of(schema: pa.Schema) -> tuple[ColumnInfo, ...]:
     """What the columns of a stream become.
 
@@ -73,19 +77,25 @@ def require_appendable(dataset: str, old: Sequence[ColumnInfo], new: Sequence[Co
         SchemaChanged: A column is missing, too many, or of another type; names them.
     """
     had, has = {column.name: column.dtype for column in old}, {column.name: column.dtype for column in new}
-    problems = [f"lacks the column {name!r}" for name in had if name not in has]
-    problems += [f"has the column {name!r}, which the dataset has not" for name in has if name not in had]
+    missing = [name for name in had if name not in has]
+    extra = [name for name in has if name not in had]
+    problems = [f"lacks {_told(missing)}"] if missing else []
+    problems += [f"has {_told(extra)}, which the dataset has not"] if extra else []
     problems += [
         f"has {name!r} as {has[name]}, the dataset has it as {dtype}"
         for name, dtype in had.items()
         if name in has and has[name] not in (dtype, Dtype.STRING) and (has[name], dtype) not in WIDENS
-    ]
+    ][:SHOWN]
     if problems:
-        shown = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         raise SchemaChanged(
-            f"cannot append to the dataset {dataset!r}: the new data {shown}. Nothing was changed. "
+            f"cannot append to the dataset {dataset!r}: the new data {'; '.join(problems)}. Nothing was changed. "
             "Bring the same columns, or add it without --append to replace the rows"
         )
+
+
+def _told(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"the column{'s' if len(names) > 1 else ''} {', '.join(map(repr, names[:SHOWN]))}{more}"
 
 
 def conform(batches: Iterable[pa.RecordBatch], columns: Sequence[ColumnInfo]) -> Iterator[pa.RecordBatch]:

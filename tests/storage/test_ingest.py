@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.columns import ColumnInfo, Dtype
@@ -142,6 +142,7 @@ def test_large_numbers_are_kept_or_refused_but_never_changed(layout: Layout) -> 
         (ROWS.drop("b"), r"lacks the column 'b'"),
         (ROWS.with_columns(z=1), r"has the column 'z', which the dataset has not"),
         (ROWS.rename({"a": "A"}), r"lacks the column 'a'; has the column 'A'"),
+        (pl.DataFrame({"q": [1]}), r"lacks the columns 'a', 'b', 't'; has the column 'q', which the dataset has not"),
         (ROWS.with_columns(t=pl.lit(1)), r"has 't' as int64, the dataset has it as string"),
         (ROWS.with_columns(a=pl.lit(value=True)), r"has 'a' as bool, the dataset has it as int64"),
     ],
@@ -350,6 +351,7 @@ def test_versions_outlive_deltas_own_retention(layout: Layout) -> None:
     assert len(list_snapshots(layout, "bikes")) == 101
 
 
+@settings(deadline=None)  # a slow disk is no fault
 @given(
     st.lists(
         st.tuples(
