@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from uuid import UUID
 
+import msgspec
+
+from appliance.errors import BadInput, NotFound, NotReady
 from appliance.model_card import PredictionReport, TrainingReport
+from appliance.models import require_model
+from appliance.orchestrator import CANCELLED, CANCELLING, DEPLOYMENT, SCHEDULED, FlowRun, Orchestrator
 from appliance.settings import Settings
+from storage.audit_rows import AuditEntry, append_audit
+from storage.deployment_rows import find_deployment
+from storage.layout import Layout
+from storage.model_rows import find_alias, find_version
+from storage.progress_rows import find_progress, find_result
+from storage.statedb import connect
+
+OUT_SUFFIXES = (".parquet", ".csv", ".ndjson")
+"""What a batch prediction can write."""
+
+POLL_S = 0.25
+"""How often ``wait`` looks."""
+
+PATIENCE_S = 60.0
+"""How long ``wait`` bears with an orchestrator that restarts."""
 
 
 class JobKind(StrEnum):
@@ -91,6 +117,8 @@ class Jobs:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._layout = settings.layout
+        self._orchestrator = Orchestrator(settings)
 
     def start_training(self, model: str, *, who: str, version: int | None = None) -> str:
         """Train on the dataset's newest snapshot, or on ``version``; returns the job's id.
@@ -98,7 +126,7 @@ class Jobs:
         Raises:
             NotFound: No such model.
         """
-        raise NotImplementedError
+        return self._start(JobKind.TRAIN, model, who, {"dataset_version": version})
 
     def start_retraining(self, model: str, *, who: str) -> str:
         """Append the labelled events not collected yet to the dataset, then train on all; returns the job's id.
@@ -106,20 +134,37 @@ class Jobs:
         Raises:
             NotFound: No such model.
         """
-        raise NotImplementedError
+        return self._start(JobKind.RETRAIN, model, who, {})
 
     def start_prediction(self, model: str, file: Path, out: Path, *, who: str, version: int | None = None) -> str:
         """Score a file; ``out`` ends in .parquet, .csv or .ndjson; returns the job's id.
 
         Raises:
             NotFound: No such model, version or file.
-            BadInput: ``out`` has another ending.
+            BadInput: ``out`` has another ending, or its folder does not exist.
         """
-        raise NotImplementedError
+        file, out = file.absolute(), out.absolute()
+        if not file.is_file():
+            raise NotFound(f"there is no file {file}")
+        if out.suffix not in OUT_SUFFIXES:
+            raise BadInput(f"cannot write {out.name}: the name must end in {', '.join(OUT_SUFFIXES)}")
+        if not out.parent.is_dir():
+            raise BadInput(f"cannot write {out}: there is no folder {out.parent}")
+        with self._database() as connection:
+            row = require_model(connection, model)
+            serving = find_deployment(connection, row.name, "champion")
+            if version is not None and find_version(connection, model, version) is None:
+                raise NotFound(f"model {model!r} has no version {version}")
+            if version is None and serving is None and find_alias(connection, model, "champion") is None:
+                raise NotFound(
+                    f"model {model!r} has no version to predict with; train it with 'appliance train {model}'"
+                )
+        parameters = {"file": str(file), "out": str(out), "version": version}
+        return self._start(JobKind.PREDICT, model, who, parameters)
 
     def list(self, limit: int = 50) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
-        raise NotImplementedError
+        return tuple(_job(run) for run in self._orchestrator.list_runs(limit=limit))
 
     def get(self, job_id: str) -> Job:
         """One job.
@@ -127,23 +172,51 @@ class Jobs:
         Raises:
             NotFound: No such job.
         """
-        raise NotImplementedError
+        return _job(self._run(job_id))
 
     def logs(self, job_id: str, *, limit: int = 1000) -> tuple[LogLine, ...]:
-        """Its log, oldest first."""
-        raise NotImplementedError
+        """The last lines of its log, oldest first.
+
+        Raises:
+            NotFound: No such job.
+        """
+        self._run(job_id)
+        return tuple(
+            LogLine(at=record.timestamp, level=logging.getLevelName(record.level), message=record.message)
+            for record in self._orchestrator.logs(job_id, limit=limit)
+        )
 
     def cancel(self, job_id: str) -> Job:
-        """Stop a job; one that has ended stays as it is."""
-        raise NotImplementedError
+        """Stop a job; one that has ended stays as it is.
+
+        Raises:
+            NotFound: No such job.
+        """
+        run = self._run(job_id)
+        if _state(run) is JobState.SCHEDULED and run.state is not None and run.state.type == SCHEDULED:
+            self._orchestrator.set_state(job_id, CANCELLED, "cancelled before it started")
+        elif not _state(run).final:
+            self._orchestrator.set_state(job_id, CANCELLING, "cancelled; the runner is stopping it", force=True)
+            self._ring()
+        return self.get(job_id)
 
     def progress(self, job_id: str) -> JobProgress | None:
         """How far it is; None before its first step. Asks the state database only."""
-        raise NotImplementedError
+        with self._database() as connection:
+            row = find_progress(connection, job_id)
+        if row is None:
+            return None
+        curve = tuple(CurvePoint(iteration=point[0], train=point[1], valid=point[2]) for point in row.curve)
+        return JobProgress(
+            job_id=row.job_id, model=row.model or "", step=row.step, fraction=row.fraction, message=row.message,
+            curve=curve, updated_at=row.updated_at,
+        )  # fmt: skip
 
     def report(self, job_id: str) -> TrainingReport | PredictionReport | None:
         """What a completed job brought; None while there is nothing. Asks the state database only."""
-        raise NotImplementedError
+        with self._database() as connection:
+            result = find_result(connection, job_id)
+        return None if result is None else msgspec.json.decode(result, type=TrainingReport | PredictionReport)
 
     def wait(
         self, job_id: str, on_progress: Callable[[Job, JobProgress | None], None] | None = None,
@@ -152,6 +225,76 @@ class Jobs:
         """Block until the job has ended; ``on_progress`` is called whenever something changed.
 
         Raises:
+            NotFound: No such job.
             NotReady: The orchestrator stopped answering for a minute, or the time ran out.
         """
-        raise NotImplementedError
+        began = answered = time.monotonic()
+        told: tuple[Job, JobProgress | None] | None = None
+        while True:
+            try:
+                job = self.get(job_id)
+                answered = time.monotonic()
+            except NotReady:
+                if time.monotonic() - answered > PATIENCE_S:
+                    raise
+                time.sleep(POLL_S)
+                continue
+            news = (job, self.progress(job_id))
+            if on_progress is not None and news != told:
+                on_progress(*news)
+                told = news
+            if job.state.final:
+                return job
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                raise NotReady(f"job {job_id} has not ended after {timeout_s:.0f} s; it goes on")
+            time.sleep(POLL_S)
+
+    def _start(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
+        now = datetime.now(UTC)
+        with self._database() as connection:
+            require_model(connection, model)
+        given = {"model": model, "who": who, **{name: value for name, value in parameters.items() if value is not None}}
+        run = self._orchestrator.create_run(
+            kind.value, name=f"{kind.value} {model}", parameters=given, tags=[DEPLOYMENT, f"model:{model}"]
+        )
+        with self._database() as connection:
+            entry = AuditEntry(at=now, who=who, action=f"job.{kind.value}", subject=model, detail=f"job {run.id}")
+            append_audit(connection, entry)
+        self._ring()
+        return run.id
+
+    def _run(self, job_id: str) -> FlowRun:
+        try:
+            UUID(job_id)
+            return self._orchestrator.get_run(job_id)
+        except (ValueError, NotFound) as exc:
+            raise NotFound(f"there is no job {job_id!r}; see 'appliance jobs list'") from exc
+
+    def _ring(self) -> None:
+        """Wake the runner, which otherwise looks every few seconds."""
+        with contextlib.suppress(OSError):
+            bell(self._layout).touch()
+
+    def _database(self) -> closing[sqlite3.Connection]:
+        return closing(connect(self._layout.database))
+
+
+def bell(layout: Layout) -> Path:
+    """A file that is touched when there is something new for the runner."""
+    return layout.run / "jobs.bell"
+
+
+def _job(run: FlowRun) -> Job:
+    kind, _, rest = run.name.partition(" ")
+    known = kind if kind in set(JobKind) else JobKind.RETRAIN  # a schedule's runs get a name from Prefect
+    message = (run.state.message if run.state else None) or ""
+    return Job(
+        id=run.id, kind=JobKind(known), model=str(run.parameters.get("model", rest)), state=_state(run),
+        message=message, who=str(run.parameters.get("who", "schedule")), created_at=run.created,
+        started_at=run.start_time, ended_at=run.end_time,
+    )  # fmt: skip
+
+
+def _state(run: FlowRun) -> JobState:
+    found = run.state.type.lower() if run.state else "scheduled"
+    return JobState(found) if found in set(JobState) else JobState.SCHEDULED

@@ -86,7 +86,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     format: int = 1
 
 
-class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):
     """What ``appliance train --wait --json`` prints; ``champion`` as in the card."""
 
     model: str
@@ -103,7 +103,7 @@ class TrainingReport(msgspec.Struct, frozen=True, kw_only=True):
     deployed: bool = False
 
 
-class PredictionReport(msgspec.Struct, frozen=True, kw_only=True):
+class PredictionReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="prediction"):
     """What a batch prediction did."""
 
     model: str

@@ -1,0 +1,200 @@
+"""The door to Prefect's REST API, with httpx alone: Prefect itself is imported by flows only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from appliance.errors import ApplianceError, NotFound, NotReady
+from appliance.settings import Settings
+
+DEPLOYMENT = "appliance"
+"""The one Prefect deployment that each of our flows has."""
+
+SCHEDULED, PENDING, RUNNING = "SCHEDULED", "PENDING", "RUNNING"
+CANCELLING, CANCELLED, CRASHED, FAILED, COMPLETED = "CANCELLING", "CANCELLED", "CRASHED", "FAILED", "COMPLETED"
+FINAL = frozenset({CANCELLED, CRASHED, FAILED, COMPLETED})
+"""Prefect's state types."""
+
+_PAGE = 200
+_TIMEOUT_S = 20.0
+
+T = TypeVar("T")
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a flow run stands."""
+
+    type: str
+    name: str | None = None
+    message: str | None = None
+
+
+class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, as far as we read it."""
+
+    id: str
+    name: str
+    created: datetime
+    parameters: dict[str, Any]
+    tags: list[str]
+    state: RunState | None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    next_scheduled_start_time: datetime | None = None
+    auto_scheduled: bool = False
+
+
+class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a run's log; ``level`` as in ``logging``."""
+
+    level: int
+    message: str
+    timestamp: datetime
+
+
+class _Identified(msgspec.Struct, frozen=True):
+    id: str
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """When a deployment runs by itself, and with which parameters; ``slug`` names it."""
+
+    slug: str
+    cron: str
+    parameters: dict[str, Any]
+
+
+class OrchestratorRefused(ApplianceError):
+    """Prefect answered, but not as expected: another version, or a damaged store."""
+
+
+class Orchestrator:
+    """Prefect's server of one appliance.
+
+    Every method raises NotReady when it does not answer.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = httpx.Client(base_url=settings.orchestrator_url, timeout=_TIMEOUT_S, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def is_healthy(self) -> bool:
+        """Whether it answers."""
+        try:
+            return self._client.get("/health", timeout=2.0).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def register(
+        self, flow: str, *, schema: Mapping[str, object], schedules: Sequence[Schedule], entrypoint: str
+    ) -> str:
+        """Make a flow and its deployment known, or change them; returns the deployment's id.
+
+        Args:
+            flow: Its name.
+            schema: JSON schema of its parameters.
+            schedules: Replace those there are.
+            entrypoint: For people who look at Prefect's own pages.
+        """
+        flow_id = self._post("/flows/", {"name": flow}, _Identified).id
+        body = {
+            "name": DEPLOYMENT, "flow_id": flow_id, "parameter_openapi_schema": schema, "entrypoint": entrypoint,
+            "enforce_parameter_schema": True, "schedules": [
+                {
+                    "slug": schedule.slug, "parameters": schedule.parameters,
+                    "schedule": {"cron": schedule.cron, "timezone": "UTC"},
+                }
+                for schedule in schedules
+            ],
+        }  # fmt: skip
+        return self._post("/deployments/", body, _Identified).id
+
+    def create_run(self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str]) -> FlowRun:
+        """Ask for a run of a flow, as soon as possible."""
+        try:
+            deployment = self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}", None, _Identified)
+        except NotFound as exc:
+            raise NotReady("the runner has not started yet; wait a moment, or see 'appliance status'") from exc
+        body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": {"type": SCHEDULED}}
+        return self._post(f"/deployments/{deployment.id}/create_flow_run", body, FlowRun)
+
+    def get_run(self, run_id: str) -> FlowRun:
+        """One run.
+
+        Raises:
+            NotFound: No such run.
+        """
+        return self._call("GET", f"/flow_runs/{run_id}", None, FlowRun)
+
+    def list_runs(self, *, limit: int) -> list[FlowRun]:
+        """The newest runs that were asked for or have begun, newest first."""
+        begun = [PENDING, RUNNING, CANCELLING, *sorted(FINAL)]
+        asked = self._runs({"tags": {"all_": [DEPLOYMENT]}}, sort="EXPECTED_START_TIME_DESC", limit=limit)
+        found = self._runs({"state": {"type": {"any_": begun}}}, sort="EXPECTED_START_TIME_DESC", limit=limit)
+        by_id = {run.id: run for run in [*asked, *found]}
+        return sorted(by_id.values(), key=lambda run: run.created, reverse=True)[:limit]
+
+    def runs_in(self, *states: str) -> list[FlowRun]:
+        """Up to 200 runs in one of the state types, the earliest due first."""
+        return self._runs({"state": {"type": {"any_": list(states)}}}, sort="NEXT_SCHEDULED_START_TIME_ASC")
+
+    def set_state(self, run_id: str, state: str, message: str, *, force: bool = False) -> bool:
+        """Move a run to a state; False when Prefect's rules forbid it.
+
+        Raises:
+            NotFound: No such run.
+        """
+        body = {"state": {"type": state, "message": message}, "force": force}
+        answer = self._post(f"/flow_runs/{run_id}/set_state", body, dict[str, Any])
+        return answer.get("status") == "ACCEPT"
+
+    def logs(self, run_id: str, *, limit: int) -> list[LogRecord]:
+        """The last ``limit`` lines of a run's log, oldest first."""
+        found: list[LogRecord] = []
+        while len(found) < limit:
+            body = {
+                "logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_DESC", "offset": len(found),
+                "limit": min(_PAGE, limit - len(found)),
+            }  # fmt: skip
+            page = self._post("/logs/filter", body, list[LogRecord])
+            found += page
+            if len(page) < _PAGE:
+                break
+        return found[::-1]
+
+    def _runs(self, flow_runs: dict[str, object], *, sort: str, limit: int = _PAGE) -> list[FlowRun]:
+        body = {"flow_runs": flow_runs, "sort": sort, "limit": min(limit, _PAGE)}
+        return self._post("/flow_runs/filter", body, list[FlowRun])
+
+    def _post(self, path: str, body: object, answer: type[T]) -> T:
+        return self._call("POST", path, body, answer)
+
+    def _call(self, method: str, path: str, body: object, answer: type[T]) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        try:
+            response = self._client.request(method, path, content=content, headers={"content-type": "application/json"})
+        except httpx.HTTPError as exc:
+            raise NotReady(
+                f"the orchestrator at {self._client.base_url} does not answer ({type(exc).__name__}); "
+                "see 'appliance status', or start it with 'appliance up'"
+            ) from exc
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise NotFound(f"the orchestrator does not know {path.rsplit('/', 1)[-1]!r}")
+        if response.status_code in {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}:
+            raise NotReady("the orchestrator is busy or starting; try again in a moment")
+        if response.is_error:
+            raise OrchestratorRefused(
+                f"the orchestrator refused {method} {path} with {response.status_code}: {response.text[:300]}"
+            )
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.DecodeError as exc:
+            raise OrchestratorRefused(f"the orchestrator answered {method} {path} unexpectedly: {exc}") from exc

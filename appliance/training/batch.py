@@ -1,0 +1,158 @@
+"""Batch prediction: a file in, the same rows with predictions out, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from appliance.errors import BadInput, NotFound
+from appliance.model_card import PredictionReport
+from appliance.models import Models
+from appliance.schema import FeatureSchema, Task
+from appliance.settings import Settings
+from appliance.training.encode import encode_frame, unseen_counts
+from appliance.training.fit import Floats, Scorer
+from appliance.training.job import training_threads
+from appliance.training.train import Progress
+from storage.bundles import read_bundle
+from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
+from storage.sources import SourceOptions, open_source
+
+Write = Callable[[pl.DataFrame], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchOrder:
+    """What to score; ``version`` None: what serves, else the champion. ``out`` ends in .parquet, .csv or .ndjson."""
+
+    model: str
+    version: int | None
+    file: Path
+    out: Path
+
+
+def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> PredictionReport:
+    """Score every row of a file; ``out`` is there whole or not at all.
+
+    Adds ``prediction``, and ``probability_<class>`` for classes, to the input's columns.
+
+    Raises:
+        NotFound: No such model or version.
+        BadInput: The file cannot be read, lacks a column, or has a column that ``prediction`` would replace.
+    """
+    started = time.monotonic()
+    version = _version(settings, order)
+    progress.step("load", 0.05, f"loading {order.model!r} version {version}")
+    schema, scorer = _open(settings, order.model, version)
+    unseen: Counter[str] = Counter()
+    rows = 0
+    options = SourceOptions(tmp=settings.layout.tmp, memory=settings.duckdb_memory)
+    try:
+        with open_source(str(order.file), options) as source, _writer(order.out) as write:
+            for batch in source.batches:
+                frame = pl.DataFrame(pa.Table.from_batches([batch]))
+                write(_score(frame, schema, scorer))
+                unseen.update(unseen_counts(frame, schema))
+                rows += len(frame)
+                progress.step("predict", 0.5, f"{rows} rows scored")
+    except SourceUnreadable as exc:
+        raise BadInput(str(exc)) from exc
+    except OSError as exc:
+        raise BadInput(f"cannot write {order.out}: {exc.strerror or exc}") from exc
+    progress.step("done", 1.0, f"{rows} rows scored into {order.out}")
+    return PredictionReport(
+        model=order.model, version=version, rows=rows, out=str(order.out),
+        seconds=round(time.monotonic() - started, 3), unseen=dict(unseen),
+    )  # fmt: skip
+
+
+def _version(settings: Settings, order: BatchOrder) -> int:
+    info = Models(settings).get(order.model)
+    version = order.version or info.deployed or info.champion
+    if version is None:
+        raise NotFound(f"model {order.model!r} has no version yet; train it with 'appliance train {order.model}'")
+    return version
+
+
+def _open(settings: Settings, model: str, version: int) -> tuple[FeatureSchema, Scorer]:
+    try:
+        _, files = read_bundle(settings.layout, model, version)
+    except (BundleNotFound, BundleCorrupt) as exc:
+        raise NotFound(str(exc)) from exc
+    schema = msgspec.json.decode(files["schema.json"], type=FeatureSchema)
+    return schema, Scorer(files["model.txt"].decode(), schema, threads=training_threads(settings))
+
+
+def _score(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> pl.DataFrame:
+    added = _answers(scorer.predict(encode_frame(frame, schema)), schema)
+    if taken := [name for name in added.columns if name in frame.columns]:
+        raise BadInput(f"the file has column(s) {', '.join(taken)} already; rename them, the predictions go there")
+    return frame.hstack(added)
+
+
+def _answers(outputs: Floats, schema: FeatureSchema) -> pl.DataFrame:
+    if schema.task is Task.REGRESSION:
+        return pl.DataFrame({"prediction": outputs[:, 0]})
+    if schema.task is Task.BINARY:
+        picked = (outputs[:, 0] >= schema.threshold).astype(np.int64)
+        probabilities = np.column_stack([1.0 - outputs[:, 0], outputs[:, 0]])
+    else:
+        picked, probabilities = outputs.argmax(axis=1), outputs
+    labels = pl.Series("prediction", [schema.classes[index] for index in picked.tolist()], dtype=pl.String)
+    columns = [pl.Series(f"probability_{name}", probabilities[:, index]) for index, name in enumerate(schema.classes)]
+    return pl.DataFrame([labels, *columns])
+
+
+@contextmanager
+def _writer(out: Path) -> Iterator[Write]:
+    """Writes frames one behind the other; the file gets its name when all of them are there."""
+    half = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with _OPEN[out.suffix](half) as write:
+            yield write
+        half.replace(out)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+@contextmanager
+def _csv(path: Path) -> Iterator[Write]:
+    with path.open("wb") as file:
+        yield lambda frame: frame.write_csv(file, include_header=file.tell() == 0)
+
+
+@contextmanager
+def _ndjson(path: Path) -> Iterator[Write]:
+    with path.open("wb") as file:
+        yield lambda frame: frame.write_ndjson(file)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Write]:
+    writers: list[pq.ParquetWriter] = []
+
+    def write(frame: pl.DataFrame) -> None:
+        table = frame.to_arrow()
+        if not writers:
+            writers.append(pq.ParquetWriter(path, table.schema, compression="zstd"))
+        writers[0].write_table(table.cast(writers[0].schema))
+
+    try:
+        yield write
+    finally:
+        for writer in writers:
+            writer.close()
+
+
+_OPEN = {".csv": _csv, ".ndjson": _ndjson, ".parquet": _parquet}

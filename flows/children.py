@@ -1,0 +1,82 @@
+"""The processes of the jobs that run now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+STOP_GRACE_S = 5.0
+"""How long a job's process may take to end after SIGTERM."""
+
+_LANE = {"train": "training", "retrain": "training", "predict": "prediction"}
+
+
+@dataclass(slots=True)
+class _Child:
+    lane: str
+    process: subprocess.Popen[bytes]
+    kill_at: float | None = None
+
+
+class Children:
+    """At most one training and one batch prediction at a time: two trainings would only slow each other down."""
+
+    def __init__(self) -> None:
+        self._children: dict[str, _Child] = {}
+
+    def has_room(self, kind: str) -> bool:
+        """Whether a job of this kind may start now."""
+        return kind in _LANE and all(child.lane != _LANE[kind] for child in self._children.values())
+
+    def is_running(self, run_id: str) -> bool:
+        """Whether the run has a process."""
+        return run_id in self._children
+
+    def start(self, kind: str, run_id: str) -> None:
+        """Start a run's process, in a session of its own, so that its threads are one group for the scheduler."""
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "flows.child", kind, run_id],
+            stdin=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "APPLIANCE_RUNNER_PID": str(os.getpid())},
+        )  # fmt: skip
+        self._children[run_id] = _Child(lane=_LANE[kind], process=process)
+
+    def terminate(self, run_id: str) -> None:
+        """Ask a run's process to end; it is killed after five seconds."""
+        child = self._children.get(run_id)
+        if child is not None and child.kill_at is None:
+            child.kill_at = time.monotonic() + STOP_GRACE_S
+            _signal(child, signal.SIGTERM)
+
+    def reap(self) -> list[tuple[str, int]]:
+        """The runs whose process has ended since the last call, with its exit code; kills those that are late."""
+        ended = []
+        for run_id, child in list(self._children.items()):
+            code = child.process.poll()
+            if code is not None:
+                _signal(child, signal.SIGKILL)  # whatever the job started itself
+                del self._children[run_id]
+                ended.append((run_id, code))
+            elif child.kill_at is not None and time.monotonic() >= child.kill_at:
+                _signal(child, signal.SIGKILL)
+        return ended
+
+    def stop_all(self) -> list[str]:
+        """End every process, by force where need be; returns their runs."""
+        runs = list(self._children)
+        for run_id in runs:
+            self.terminate(run_id)
+        while self._children:
+            self.reap()
+            time.sleep(0.05)
+        return runs
+
+
+def _signal(child: _Child, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.process.pid, number)

@@ -1,0 +1,62 @@
+"""The Prefect server as one process on loopback: ``python -m flows.orchestrator``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from appliance.processes.notify import notify
+from appliance.settings import Settings, load_settings
+from flows.environment import enter_environment
+
+log = logging.getLogger("appliance.orchestrator")
+
+STOP_WITHIN_S = 10
+"""Open connections are cut after so long when the server stops."""
+
+
+class _Server(uvicorn.Server):
+    """Tells who started it when requests are answered: after the migrations and the start of the services."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            notify("READY=1")
+            log.info("the orchestrator listens on %s:%s", self.config.host, self.config.port)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify("STOPPING=1")
+        await super().shutdown(sockets)
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; 0 when it served, 1 when it could not start."""
+    settings.layout.create()
+    enter_environment(settings)
+    from prefect.server.api.server import create_app  # noqa: PLC0415  (reads the environment when it is imported)
+
+    app = create_app(final=True)
+    server = _Server(
+        uvicorn.Config(
+            app, host="127.0.0.1", port=settings.orchestrator_port, access_log=False, log_level="warning",
+            timeout_keep_alive=30, timeout_graceful_shutdown=STOP_WITHIN_S,
+        )
+    )  # fmt: skip
+    asyncio.run(server.serve())
+    return 0 if server.started else 1
+
+
+def main() -> int:
+    """Settings from the environment; logs to standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    for name in ("docket", "httpx", "prefect"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every loop of every service
+    return run(load_settings())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The flow behind ``appliance predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from appliance.training.batch import BatchOrder, predict_file
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from appliance.model_card import PredictionReport
+from appliance.settings import Settings
+from appliance.training.train import Progress
+from flows.job import run_job
+
+
+@flow(name="predict", persist_result=False)
+def predict(model: str, who: str, file: str, out: str, version: int | None = None) -> State[Any]:  # noqa: ARG001
+    """Score a file with a version of a model."""
+
+    def work(settings: Settings, job_id: str, progress: Progress) -> PredictionReport:  # noqa: ARG001
+        order = BatchOrder(model=model, version=version, file=Path(file), out=Path(out))
+        return predict_file(settings, order, progress)
+
+    return run_job(model, work)

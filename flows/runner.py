@@ -1,0 +1,241 @@
+"""Runs the jobs, each in a process of its own, and the watch loop beside them: ``python -m flows.runner``."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from types import FrameType
+
+from appliance.deployments import Deployments
+from appliance.errors import ApplianceError, BadInput, NotReady
+from appliance.jobs import bell
+from appliance.orchestrator import (
+    CANCELLED,
+    CANCELLING,
+    CRASHED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    FlowRun,
+    Orchestrator,
+)  # fmt: skip
+from appliance.processes.notify import notify, watchdog_interval_s
+from appliance.settings import Settings, load_settings
+from flows.children import Children
+from flows.register import model_schedules, register_flows
+from storage.errors import StorageError
+
+log = logging.getLogger("appliance.runner")
+
+TICK_S = 0.1
+"""How often the bell, the children and the stop signal are looked at; none of them costs a request."""
+
+LOOK_S = 2.0
+"""How often the orchestrator is asked when nobody rang."""
+
+MISSED_AFTER_S = 3600.0
+"""A scheduled run that is overdue by more was missed while the appliance was down; the next one will do."""
+
+
+class Runner:
+    """Claims due runs, starts their processes, stops the cancelled, and settles what became of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._orchestrator = Orchestrator(settings)
+        self._children = Children()
+        self._schedules = model_schedules(settings)
+        self._unsettled: dict[str, tuple[str, str]] = {}
+        self._rung = 0
+        self._looked = 0.0
+        self._answers = False
+
+    def start(self, stop: threading.Event) -> bool:
+        """Wait for the orchestrator, register the flows, and settle what a runner before this one left; False on stop.
+
+        Runs that were going then have no process any more.
+        """
+        while not stop.is_set():
+            try:
+                register_flows(self._orchestrator, self._settings)
+                for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
+                    cancelled = run.state is not None and run.state.type == CANCELLING
+                    message = "cancelled" if cancelled else "the runner stopped while this job ran; start it again"
+                    self._orchestrator.set_state(run.id, CANCELLED if cancelled else CRASHED, message, force=True)
+                self._answers = True
+            except NotReady:
+                stop.wait(0.5)
+            else:
+                return True
+        return False
+
+    def tick(self) -> None:
+        """One look; asks the orchestrator only when somebody rang, a job runs, or it is time."""
+        for run_id, code in self._children.reap():
+            outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
+            self._unsettled.setdefault(run_id, outcome)
+        if not self._is_due():
+            return
+        self._looked = time.monotonic()
+        try:
+            self._settle()
+            self._follow_schedules()
+            self._look()
+            self._answers = True
+        except NotReady as exc:
+            if self._answers:
+                log.warning("%s; jobs wait until it answers again", exc)
+            self._answers = False
+
+    def stop(self) -> None:
+        """Stop every job's process and say so at the orchestrator, if it still answers."""
+        for run_id in self._children.stop_all():
+            self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
+        try:
+            self._settle()
+        except NotReady:
+            log.warning("the orchestrator is gone; the next runner says what became of the jobs")
+        self._orchestrator.close()
+
+    def _is_due(self) -> bool:
+        try:
+            rung = bell(self._settings.layout).stat().st_mtime_ns
+        except OSError:
+            rung = 0
+        if rung != self._rung:
+            self._rung = rung
+            return True
+        return time.monotonic() - self._looked >= LOOK_S or bool(self._unsettled)
+
+    def _look(self) -> None:
+        now = time.time()
+        for run in self._orchestrator.runs_in(SCHEDULED, CANCELLING):
+            if run.state is not None and run.state.type == CANCELLING:
+                self._children.terminate(run.id)
+                self._unsettled[run.id] = (CANCELLED, "cancelled")
+            elif run.next_scheduled_start_time is not None:
+                self._claim(run, late_s=now - run.next_scheduled_start_time.timestamp())
+        self._settle()
+
+    def _claim(self, run: FlowRun, *, late_s: float) -> None:
+        if late_s < 0:
+            return
+        if run.auto_scheduled and late_s > MISSED_AFTER_S:
+            self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
+            return
+        kind = run.name.partition(" ")[0] if not run.auto_scheduled else "retrain"
+        if not self._children.has_room(kind):
+            return
+        if self._orchestrator.set_state(run.id, PENDING, "starting"):
+            self._children.start(kind, run.id)
+            log.info("job %s (%s) starts", run.id, run.name)
+
+    def _settle(self) -> None:
+        """Give runs whose process is gone a final state, unless they told their own."""
+        for run_id, outcome in list(self._unsettled.items()):
+            state, message = outcome
+            if self._children.is_running(run_id):
+                continue
+            found = self._orchestrator.get_run(run_id).state
+            if found is not None and found.type == CANCELLING:
+                state, message = CANCELLED, "cancelled"
+            # A job that is told to end says that it crashed; one that was done before stays done.
+            stale = {PENDING, RUNNING, CANCELLING, *((CRASHED, FAILED) if state == CANCELLED else ())}
+            if found is not None and found.type in stale:
+                self._orchestrator.set_state(run_id, state, message, force=True)
+            del self._unsettled[run_id]
+
+    def _follow_schedules(self) -> None:
+        """Register again when a declared schedule changed."""
+        found = model_schedules(self._settings)
+        if found != self._schedules:
+            register_flows(self._orchestrator, self._settings)
+            self._schedules = found
+
+
+def run(settings: Settings) -> int:
+    """Run jobs and the watch loop until SIGTERM or SIGINT.
+
+    Raises:
+        BadInput: Another runner works on this state already.
+    """
+    settings.layout.create()
+    with (settings.layout.run / "runner.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise BadInput(f"another runner works on {settings.state} already; stop it first") from exc
+        return _run(settings)
+
+
+def _run(settings: Settings) -> int:
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signature is Python's)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    _clean_tmp(settings)
+    Deployments(settings).publish()
+    watch = threading.Thread(target=_watch, args=(settings, stop), name="watch")
+    watch.start()
+    runner = Runner(settings)
+    beat_s, beaten = watchdog_interval_s(), 0.0
+    notify("STATUS=waiting for the orchestrator")
+    if runner.start(stop):
+        notify("READY=1\nSTATUS=")
+        log.info("the runner is ready")
+    while not stop.wait(TICK_S):
+        runner.tick()
+        if beat_s is not None and time.monotonic() - beaten >= beat_s and watch.is_alive():
+            notify("WATCHDOG=1")
+            beaten = time.monotonic()
+    notify("STOPPING=1")
+    runner.stop()
+    watch.join()
+    return 0
+
+
+def _watch(settings: Settings, stop: threading.Event) -> None:
+    """The watch loop; after an error that nobody foresaw it starts anew, since jobs must not suffer from it."""
+    from appliance.monitoring.watch import watch_until  # noqa: PLC0415  (loads Polars and SciPy)
+
+    while not stop.is_set():
+        try:
+            watch_until(settings, stop)
+        except Exception:
+            log.exception("the watch loop failed; it starts again in 10 s")
+            stop.wait(10.0)
+
+
+def _clean_tmp(settings: Settings) -> None:
+    """Half-made bundles of trainings that were killed."""
+    for path in settings.layout.tmp.glob("bundle-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _describe(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def main() -> int:
+    """Settings from the environment; logs to standard error."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        return run(load_settings())
+    except (ApplianceError, StorageError) as exc:
+        log.error("%s", exc)
+        return os.EX_CONFIG
+
+
+if __name__ == "__main__":
+    sys.exit(main())
