@@ -89,17 +89,17 @@ def down(settings: Settings) -> bool:
     return True
 
 
-def status(settings: Settings) -> StatusReport:
-    """How each process stands.
+def status(settings: Settings, *, weigh: bool = True) -> StatusReport:
+    """How each process stands; ``weigh`` also reads what it weighs, which looks at every process of the host.
 
     Raises:
         NotReady: systemd does not answer.
     """
-    services = read_units(roster(settings)) if settings.systemd else _read_ledger(settings)
+    services = read_units(roster(settings), weigh=weigh) if settings.systemd else _read_ledger(settings, weigh=weigh)
     return StatusReport(api_url=settings.api_url, ui_url=settings.ui_url, services=services)
 
 
-def _read_ledger(settings: Settings) -> tuple[ProcessReport, ...]:
+def _read_ledger(settings: Settings, *, weigh: bool) -> tuple[ProcessReport, ...]:
     ledger = find_ledger(settings.layout)
     entries = {entry.name: entry for entry in ledger.processes} if ledger else {}
     alive = ledger is not None and ledger.is_alive()
@@ -115,7 +115,7 @@ def _read_ledger(settings: Settings) -> tuple[ProcessReport, ...]:
         reports.append(
             ProcessReport(
                 name=service.name, state=state, pid=entry.pid if running else None,
-                pss_mb=find_pss_mb(entry.pid) if running else None, since=entry.since,
+                pss_mb=find_pss_mb(entry.pid) if running and weigh else None, since=entry.since,
                 restarts=entry.restarts, detail=detail,
             )
         )  # fmt: skip
@@ -157,7 +157,7 @@ def _detach(settings: Settings) -> None:
 def _wait_until_well(settings: Settings, say: Say, *, wait_s: float) -> StatusReport:
     end, told = time.monotonic() + wait_s, set[str]()
     while True:
-        report = status(settings)
+        report = status(settings, weigh=False)
         for service in report.services:
             if service.state == "running" and service.name not in told:
                 told.add(service.name)
@@ -166,7 +166,7 @@ def _wait_until_well(settings: Settings, say: Say, *, wait_s: float) -> StatusRe
             return report
         if time.monotonic() >= end:
             raise NotReady(_describe_unwell(settings, report, wait_s))
-        time.sleep(0.2)
+        time.sleep(0.3)
 
 
 def _describe_unwell(settings: Settings, report: StatusReport, wait_s: float) -> str:

@@ -45,16 +45,16 @@ def stop_units(services: tuple[Service, ...]) -> None:
     _systemctl("stop", TARGET, *SOCKETS.values(), *(service.unit for service in services))
 
 
-def read_units(services: tuple[Service, ...]) -> tuple[ProcessReport, ...]:
+def read_units(services: tuple[Service, ...], *, weigh: bool = True) -> tuple[ProcessReport, ...]:
     """How each unit stands; one that only its socket keeps awake is ``running`` and says that it sleeps.
 
     Raises:
         NotReady: systemctl does not answer.
     """
-    return tuple(_read_unit(service) for service in services)
+    return tuple(_read_unit(service, weigh=weigh) for service in services)
 
 
-def _read_unit(service: Service) -> ProcessReport:
+def _read_unit(service: Service, *, weigh: bool) -> ProcessReport:
     facts = _show(service.unit)
     state = _STATES.get(facts.get("ActiveState", ""), "stopped")
     pid = int(facts.get("MainPID") or 0)
@@ -67,7 +67,7 @@ def _read_unit(service: Service) -> ProcessReport:
     if facts.get("SubState") == "auto-restart":
         state = "restarting"
     return ProcessReport(
-        name=service.name, state=state, pid=pid or None, pss_mb=find_pss_mb(pid) if pid else None,
+        name=service.name, state=state, pid=pid or None, pss_mb=find_pss_mb(pid) if pid and weigh else None,
         since=_read_time(facts.get("StateChangeTimestamp", "")), restarts=int(facts.get("NRestarts") or 0),
         detail=detail,
     )  # fmt: skip

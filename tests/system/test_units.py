@@ -1,0 +1,109 @@
+"""The appliance as systemd units, installed and used on a booted machine without a network."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.system.machine import SOURCE, Machine
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+
+PREDICT = (
+    'curl -s -w " %{http_code}" -H "X-API-Key: $(cat /root/key)" -d @/root/body.json'
+    " http://127.0.0.1:8100/models/penguins/predict"
+)
+SERVICES = ("api", "ui", "orchestrator", "runner")
+
+
+def test_every_unit_runs_and_status_says_so(installed: Machine) -> None:
+    for name in SERVICES:
+        assert installed.ok(f"systemctl is-active appliance-{name}.service").strip() == "active"
+    report = json.loads(installed.ok("appliance status --json"))
+    assert {service["name"]: service["state"] for service in report["services"]} == dict.fromkeys(
+        (*SERVICES, "mlflow"), "running"
+    )
+    assert all(service["pss_mb"] > 1 for service in report["services"] if service["name"] != "mlflow")
+    assert installed.run("systemctl is-active appliance-mlflow.service").out.strip() == "inactive"
+
+
+def test_a_model_is_trained_and_predicts_under_the_hardening(serving: Machine) -> None:
+    body, _, code = serving.ok(PREDICT).rpartition(" ")
+    assert code == "200", body
+    prediction = json.loads(body)["predictions"][0]
+    assert prediction["label"] in {"Adelie", "Chinstrap", "Gentoo"}
+
+
+def test_everything_belongs_to_the_user_of_the_appliance(serving: Machine) -> None:
+    assert serving.ok("find /var/lib/appliance ! -user appliance").strip() == ""
+    assert serving.ok("find /opt/appliance -user appliance").strip() == ""
+    assert serving.ok("stat -c '%U:%G %a' /etc/appliance/appliance.toml").strip() == "root:appliance 640"
+    assert serving.ok("stat -c '%U %a' /var/lib/appliance/admin-password").strip() == "appliance 600"
+
+
+def test_a_second_run_changes_and_restarts_nothing(serving: Machine) -> None:
+    listing = "find /etc/appliance /etc/systemd/system /opt/appliance -newer /root/mark ! -type d"
+    before = serving.main_pids()
+    serving.ok("touch /root/mark; sleep 0.1")
+    said = serving.ok(f"sh {SOURCE}/install.sh")
+    assert "nothing was changed" in said
+    assert serving.main_pids() == before
+    assert serving.ok(listing).strip() == ""
+
+
+def test_a_killed_api_is_back_and_the_socket_refused_nobody(serving: Machine) -> None:
+    before = serving.main_pids()["appliance-api.service"]
+    serving.ok(f"kill -KILL {before}")
+    body, _, code = serving.ok(PREDICT).rpartition(" ")
+    assert code == "200", body
+    assert serving.main_pids()["appliance-api.service"] not in {before, "0"}
+
+
+def test_restarts_under_load_lose_no_request(serving: Machine) -> None:
+    serving.ok("rm -f /root/codes /root/stop")
+    load = f"while [ ! -e /root/stop ]; do {PREDICT} -o /dev/null >> /root/codes; done"
+    serving.ok(f"systemd-run --unit=load /bin/sh -c '{load.replace('%', '%%').replace('$(', '$$(')}'")
+    serving.ok(
+        "for i in 1 2 3; do sleep 0.5; systemctl restart appliance-api.service; done; sleep 0.5; touch /root/stop"
+    )
+    serving.ok("while systemctl is-active -q load.service; do sleep 0.1; done")
+    codes = serving.ok("cat /root/codes").split()
+    assert len(codes) > 10
+    assert set(codes) == {"200"}
+
+
+def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
+    assert installed.ok("curl -s --max-time 90 http://127.0.0.1:5000/health").strip() == "OK"
+    assert installed.ok("systemctl is-active appliance-mlflow.service").strip() == "active"
+    installed.ok("systemctl stop appliance-mlflow.service")
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "mlflow"])
+def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) -> None:
+    said = installed.ok(f"systemd-analyze security --no-pager --threshold=15 appliance-{name}.service")
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
+    assert found is not None
+    assert float(found[1]) <= 1.5
+
+
+def test_doctor_finds_nothing_wrong(serving: Machine) -> None:
+    report = json.loads(serving.ok("appliance doctor --json"))
+    assert [check for check in report["checks"] if check["state"] == "fail"] == []
+
+
+def test_stop_is_orderly_and_start_serves_again(serving: Machine) -> None:
+    serving.ok("systemctl stop appliance.target && sleep 1")
+    for name in SERVICES:
+        shown = serving.ok(f"systemctl show -p ActiveState -p Result appliance-{name}.service").split()
+        assert shown == ["Result=success", "ActiveState=inactive"], name
+    assert serving.run("curl -s http://127.0.0.1:8100/health/live").code == 7, "nobody listens"
+    serving.ok("systemctl start appliance.target")
+    body, _, code = serving.ok(PREDICT).rpartition(" ")
+    assert code == "200", body
+
+
+def test_a_settings_change_is_taken_over(installed: Machine) -> None:
+    installed.ok(f"sh {SOURCE}/install.sh --ui-port 8181", timeout_s=400)
+    assert installed.ok("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8181/login").strip() == "200"
