@@ -19,7 +19,7 @@ from appliance.house import Appliance
 from appliance.permissions import Action, Caller, is_allowed, require
 from storage.errors import StorageError
 from ui.components.markup import box
-from ui.components.status import notice
+from ui.components.status import notice, waiting_line
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,6 +86,23 @@ class View:
 
         await refresh()
         self.every(interval_s, refresh)
+
+    def later(self, waiting: str, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
+        """Show the page at once and fill this part when ``fetch``, which may take seconds, has answered."""
+        place = box("stack")
+        with place:
+            waiting_line(waiting)
+
+        async def fill() -> None:
+            try:
+                value = await run.io_bound(fetch)
+            except (ApplianceError, StorageError) as exc:
+                message = str(exc)
+                _replace(place, lambda: notice(message, tone="alarm"))
+                return
+            _replace(place, lambda: render(cast("T", value)))
+
+        ng.timer(0.05, fill, once=True)
 
     def every(self, interval_s: float, callback: Callable[[], Awaitable[None]]) -> ng.timer:
         """Call back regularly, not more often than every 2 s and not while the tab is hidden."""

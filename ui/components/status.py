@@ -67,6 +67,15 @@ def badge_link(name: str, label: str, href: str) -> Element:
     return ng.html(status_of(name, label).html(), sanitize=False, tag="a").props(f'href="{escape(href)}"')
 
 
+def waiting_line(message: str) -> Element:
+    """Says that something is on its way."""
+    outer = box("panel").props("role=status")
+    with outer, box("line"):
+        icon("hourglass_top", "muted")
+        text(message, "muted")
+    return outer
+
+
 _NOTICE_ICONS = {"ok": "check_circle", "warn": "error_outline", "alarm": "report", "info": "info"}
 
 

@@ -36,8 +36,12 @@ async def build(view: View) -> None:
         _choose_target(shown)
         return
     taken = {one.name for one in await view.ask(view.appliance.models.list)}
-    proposal = await view.ask(view.appliance.models.propose, dataset, target, name=_free_name(dataset, target, taken))
-    _Draft(view, shown, proposal).draw()
+    name = _free_name(dataset, target, taken)
+    view.later(
+        f"Looking at {target} and at what predicts it; this takes a few seconds.",
+        lambda: view.appliance.models.propose(dataset, target, name=name),
+        lambda proposal: _Draft(view, shown, proposal).draw(),
+    )
 
 
 def _choose_dataset(snapshots: tuple[Snapshot, ...]) -> None:
@@ -118,7 +122,7 @@ class _Draft:
     def _columns(self) -> None:
         with box("cols narrow"):
             for column in self._shown.columns:
-                if column.name == self._proposal.spec.target:
+                if column.name in {self._proposal.spec.target, self._proposal.spec.time}:
                     continue
                 with box("stack s"):
                     ng.checkbox(

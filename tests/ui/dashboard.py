@@ -1,0 +1,77 @@
+"""The dashboard as tests meet it: the real process on a free port, with a real state."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.served_api import free_port
+
+PASSWORD = "my own password 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dashboard:
+    """A running dashboard."""
+
+    state: Path
+    port: int
+    process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def one_time_password(self) -> str:
+        """What the installer points a newcomer to."""
+        return (self.state / "admin-password").read_text().strip()
+
+    def stop(self) -> int:
+        """SIGTERM, then the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+def environment(state: Path, port: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Of a dashboard process; NiceGUI must not take it for a test of NiceGUI's own."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {**kept, "APPLIANCE_STATE": str(state), "APPLIANCE_UI_PORT": str(port), **(extra or {})}
+
+
+@contextmanager
+def serve_dashboard(state: Path, extra: Mapping[str, str] | None = None) -> Iterator[Dashboard]:
+    """Start it, wait until it answers, stop it at the end."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "ui.app"], env=environment(state, port, extra))
+    dashboard = Dashboard(state=state, port=port, process=process)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            if process.poll() is not None:
+                raise RuntimeError(f"the dashboard ended with {process.returncode}")
+            try:
+                if httpx.get(f"{dashboard.url}/api/health", timeout=5).is_success:
+                    break
+            except httpx.TransportError:
+                time.sleep(0.1)
+            if time.monotonic() > deadline:
+                raise TimeoutError("the dashboard does not answer")
+        yield dashboard
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(30)
+
+
+def log_in(client: httpx.Client, password: str, *, name: str = "admin") -> httpx.Response:
+    """Send the form as a browser does."""
+    return client.post("/login", data={"name": name, "password": password})
