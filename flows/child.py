@@ -1,4 +1,4 @@
-"""One job in a process of its own: ``python -m flows.child KIND RUN_ID``, started by the runner."""
+"""One job in a process of its own: ``python -m flows.child KIND RUN_ID MODEL``, started by the runner."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import ctypes
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from uuid import UUID
 
-from appliance.settings import load_settings
+from appliance.settings import Settings, load_settings
 from flows.environment import enter_environment
+from storage.progress_rows import ProgressRow, put_progress
+from storage.statedb import connect
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,17 +30,32 @@ class _Absent:
 
 
 def main() -> int:
-    """Run the flow run to its end; its outcome is at the orchestrator, the exit code says whether that succeeded."""
-    kind, run_id = sys.argv[1:]
+    """Run the flow run to its end; its outcome is at the orchestrator."""
+    kind, run_id, model = sys.argv[1:]
     _end_with_parent(int(os.environ["APPLIANCE_RUNNER_PID"]))
     os.nice(19)
+    settings = load_settings()
+    _say_started(settings, run_id, model)
     sys.meta_path.insert(0, _Absent())
-    enter_environment(load_settings())
+    enter_environment(settings)
     module = import_module(f"flows.{kind}")
     flow_engine = import_module("prefect.flow_engine")
     flow_run = flow_engine.load_flow_run(UUID(run_id))
     flow_engine.run_flow(getattr(module, kind), flow_run=flow_run, return_type="state")
     return 0
+
+
+def _say_started(settings: Settings, run_id: str, model: str) -> None:
+    """The first thing anybody hears of a job; the libraries take seconds."""
+    row = ProgressRow(
+        job_id=run_id, model=model, step="start", fraction=0.0, message="loading Prefect and LightGBM",
+        updated_at=datetime.now(UTC),
+    )  # fmt: skip
+    connection = connect(settings.layout.database)
+    try:
+        put_progress(connection, row)
+    finally:
+        connection.close()
 
 
 def _end_with_parent(parent: int) -> None:

@@ -37,10 +37,10 @@ class Children:
         """Whether the run has a process."""
         return run_id in self._children
 
-    def start(self, kind: str, run_id: str) -> None:
+    def start(self, kind: str, run_id: str, model: str) -> None:
         """Start a run's process, in a session of its own, so that its threads are one group for the scheduler."""
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "flows.child", kind, run_id],
+            [sys.executable, "-P", "-m", "flows.child", kind, run_id, model],
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "APPLIANCE_RUNNER_PID": str(os.getpid())},
         )  # fmt: skip

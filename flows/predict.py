@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from appliance.training.batch import BatchOrder, predict_file
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from appliance.model_card import PredictionReport
 from appliance.settings import Settings
+from appliance.training.batch import BatchOrder, predict_file
 from appliance.training.train import Progress
 from flows.job import run_job
 

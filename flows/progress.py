@@ -36,7 +36,7 @@ class DatabaseProgress:
         self._lock = threading.Lock()
         self._step, self._fraction, self._message = "start", 0.0, "starting"
         self._curve: list[tuple[int, float, float]] = []
-        self._changed = True
+        self._changed = False
         self._done = threading.Event()
         self._writer = threading.Thread(target=self._write_until_done, name="progress", daemon=True)
         self._writer.start()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.training.collect import collect_labelled
 from prefect import flow
 from prefect.client.schemas.objects import State
 
 from appliance.model_card import TrainingReport
 from appliance.settings import Settings
+from appliance.training.collect import collect_labelled
 from appliance.training.job import TrainingOrder, run_training
 from appliance.training.train import Progress
 from flows.job import run_job

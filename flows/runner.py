@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from appliance.deployments import Deployments
@@ -57,12 +58,12 @@ class Runner:
         self._looked = 0.0
         self._answers = False
 
-    def start(self, stop: threading.Event) -> bool:
+    def start(self, is_stopping: Callable[[], bool]) -> bool:
         """Wait for the orchestrator, register the flows, and settle what a runner before this one left; False on stop.
 
         Runs that were going then have no process any more.
         """
-        while not stop.is_set():
+        while not is_stopping():
             try:
                 register_flows(self._orchestrator, self._settings)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
@@ -71,7 +72,7 @@ class Runner:
                     self._orchestrator.set_state(run.id, CANCELLED if cancelled else CRASHED, message, force=True)
                 self._answers = True
             except NotReady:
-                stop.wait(0.5)
+                time.sleep(0.5)
             else:
                 return True
         return False
@@ -134,7 +135,7 @@ class Runner:
         if not self._children.has_room(kind):
             return
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
-            self._children.start(kind, run.id)
+            self._children.start(kind, run.id, str(run.parameters.get("model", "")))
             log.info("job %s (%s) starts", run.id, run.name)
 
     def _settle(self) -> None:
@@ -175,33 +176,53 @@ def run(settings: Settings) -> int:
         return _run(settings)
 
 
+class _StopSignals:
+    """SIGTERM and SIGINT, remembered. An ``Event`` must not be set by a signal handler: its lock may be held by the
+    very thread that the handler interrupts."""
+
+    def __init__(self) -> None:
+        self._came = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._remember)
+
+    def came(self) -> bool:
+        """Whether this process was asked to end."""
+        return self._came
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the signature is Python's)
+        self._came = True
+
+
 def _run(settings: Settings) -> int:
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signature is Python's)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask_to_stop)
-    signal.signal(signal.SIGINT, ask_to_stop)
+    signals = _StopSignals()
     _clean_tmp(settings)
     Deployments(settings).publish()
+    stop = threading.Event()
     watch = threading.Thread(target=_watch, args=(settings, stop), name="watch")
     watch.start()
     runner = Runner(settings)
+    try:
+        _serve(runner, watch, signals.came)
+    finally:
+        notify("STOPPING=1")
+        stop.set()
+        runner.stop()
+        watch.join()
+    return 0
+
+
+def _serve(runner: Runner, watch: threading.Thread, is_stopping: Callable[[], bool]) -> None:
     beat_s, beaten = watchdog_interval_s(), 0.0
     notify("STATUS=waiting for the orchestrator")
-    if runner.start(stop):
+    if runner.start(is_stopping):
         notify("READY=1\nSTATUS=")
         log.info("the runner is ready")
-    while not stop.wait(TICK_S):
+    while not is_stopping():
         runner.tick()
         if beat_s is not None and time.monotonic() - beaten >= beat_s and watch.is_alive():
             notify("WATCHDOG=1")
             beaten = time.monotonic()
-    notify("STOPPING=1")
-    runner.stop()
-    watch.join()
-    return 0
+        time.sleep(TICK_S)
 
 
 def _watch(settings: Settings, stop: threading.Event) -> None:
