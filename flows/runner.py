@@ -14,7 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from appliance.deployments import Deployments
-from appliance.errors import ApplianceError, BadInput, NotReady
+from appliance.errors import ApplianceError, BadInput, NotFound, NotReady
 from appliance.jobs import bell
 from appliance.orchestrator import (
     CANCELLED,
@@ -26,6 +26,7 @@ from appliance.orchestrator import (
     SCHEDULED,
     FlowRun,
     Orchestrator,
+    RunState,
 )  # fmt: skip
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.settings import Settings, load_settings
@@ -87,13 +88,15 @@ class Runner:
         self._looked = time.monotonic()
         try:
             self._settle()
-            self._follow_schedules()
             self._look()
+            self._follow_schedules()
             self._answers = True
         except NotReady as exc:
             if self._answers:
                 log.warning("%s; jobs wait until it answers again", exc)
             self._answers = False
+        except (ApplianceError, StorageError) as exc:
+            log.error("%s", exc)
 
     def stop(self) -> None:
         """Stop every job's process and say so at the orchestrator, if it still answers."""
@@ -144,7 +147,7 @@ class Runner:
             state, message = outcome
             if self._children.is_running(run_id):
                 continue
-            found = self._orchestrator.get_run(run_id).state
+            found = self._find_state(run_id)
             if found is not None and found.type == CANCELLING:
                 state, message = CANCELLED, "cancelled"
             # A job that is told to end says that it crashed; one that was done before stays done.
@@ -152,6 +155,12 @@ class Runner:
             if found is not None and found.type in stale:
                 self._orchestrator.set_state(run_id, state, message, force=True)
             del self._unsettled[run_id]
+
+    def _find_state(self, run_id: str) -> RunState | None:
+        try:
+            return self._orchestrator.get_run(run_id).state
+        except NotFound:
+            return None  # somebody deleted it in Prefect's own pages
 
     def _follow_schedules(self) -> None:
         """Register again when a declared schedule changed."""
@@ -177,8 +186,10 @@ def run(settings: Settings) -> int:
 
 
 class _StopSignals:
-    """SIGTERM and SIGINT, remembered. An ``Event`` must not be set by a signal handler: its lock may be held by the
-    very thread that the handler interrupts."""
+    """SIGTERM and SIGINT, remembered.
+
+    A signal handler must not set an ``Event``: its lock may be held by the very thread that the handler interrupts.
+    """
 
     def __init__(self) -> None:
         self._came = False
