@@ -36,9 +36,8 @@ class Reason:
     contribution: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """The answer to a request, before any dialect writes it down.
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a request, before any dialect writes it down; a struct, since making one costs a tenth.
 
     Attributes:
         outputs: One list a row.
@@ -57,8 +56,7 @@ class Scored:
     reasons: list[list[Reason]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller said beside the rows.
 
     Attributes:

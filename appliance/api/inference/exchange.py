@@ -10,6 +10,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
+
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
@@ -58,8 +60,7 @@ class Call:
         self.subject = _UNKNOWN_MODEL
 
 
-@dataclass(slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, kw_only=True):
     """What a handler gives back.
 
     Attributes:

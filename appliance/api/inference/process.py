@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import logging
 import os
 import signal
@@ -27,6 +28,7 @@ RESPAWN_S = 0.5
 
 _FIRST_INHERITED_FD = 3
 _PR_SET_PDEATHSIG = 1
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 _SLOT = "APPLIANCE_WORKER_SLOT"
 _WORKER_FD = "APPLIANCE_WORKER_FD"
 log = logging.getLogger("appliance.api")
@@ -123,11 +125,15 @@ def _wipe_counts(config: ApiConfig) -> None:
 
 def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
     """Be one worker."""
+    gc.disable()  # nothing that is imported below becomes garbage
+    _keep_memory_small()
     import uvicorn  # noqa: PLC0415  (the parent of many workers stays small)
 
     from appliance.api.inference.app import create_app  # noqa: PLC0415
 
     app = create_app(config, worker=worker)
+    gc.freeze()
+    gc.enable()
     server = uvicorn.Server(
         uvicorn.Config(
             app, loop="asyncio", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
@@ -143,6 +149,13 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     server.run(sockets=[listener])
+
+
+def _keep_memory_small() -> None:
+    """One heap for all threads, given back soon: glibc's own choice keeps a large request's memory for good."""
+    libc = ctypes.CDLL(None)
+    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 256 << 10), (_M_TRIM_THRESHOLD, 1 << 20)):
+        libc.mallopt(option, value)
 
 
 def _end_with_parent() -> None:

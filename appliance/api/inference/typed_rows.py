@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,8 +24,7 @@ _JSON_TYPES: dict[Kind, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PredictBody:
+class PredictBody(msgspec.Struct, frozen=True, kw_only=True):
     """A native prediction request, decoded.
 
     Attributes:

@@ -20,12 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import numpy as np
 
 from appliance.encoder import RowEncoder
 from appliance.schema import Task
 from appliance.serving.lightgbm_c import Booster
-from storage.layout import Layout
 from tests.model_bundles import TrainedModel, deploy, numeric_columns, prepare_state, publish, sample_rows, train_model
 from tests.served_api import ServedApi, free_port, serve_api
 
@@ -144,16 +142,21 @@ def compare_batch(api: ServedApi, model: TrainedModel, repeats: int) -> None:
         print(f"{name:>14} {took:7.2f} ms, {took / floor:5.2f} x the C API call (the client's own time included)")
 
 
-def weigh(api: ServedApi, layout: Layout, cold_start_s: float) -> None:
-    """Memory of the process, and how long it took from exec to its first answer."""
+def weigh(api: ServedApi, when: str) -> None:
+    """Memory of the process."""
     rollup = Path(f"/proc/{api.process.pid}/smaps_rollup").read_text()
     sizes = dict(re.findall(r"^(\w+):\s+(\d+) kB$", rollup, re.MULTILINE))
     private = int(sizes["Private_Clean"]) + int(sizes["Private_Dirty"])
     print(
-        f"\nmemory: PSS {int(sizes['Pss']) / 1024:.1f} MB, RSS {int(sizes['Rss']) / 1024:.1f} MB, "
-        f"private {private / 1024:.1f} MB; cold start to first answer {cold_start_s:.2f} s"
+        f"memory {when}: PSS {int(sizes['Pss']) / 1024:.1f} MB, RSS {int(sizes['Rss']) / 1024:.1f} MB, "
+        f"private {private / 1024:.1f} MB"
     )
-    del layout
+
+
+def processor_time_s(api: ServedApi) -> float:
+    """What the process has used of the processors."""
+    fields = Path(f"/proc/{api.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -173,10 +176,12 @@ def main() -> None:
             while api.client.post("/models/bench/predict", content=body).status_code != 200:
                 time.sleep(0.01)
             cold_start_s = time.perf_counter() - start
-            print(f"{os.cpu_count()} cores, {np.__name__} {np.__version__}, Python {sys.version.split()[0]}")
+            print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}")
+            print(f"cold start to first answer {cold_start_s:.2f} s (processor time {processor_time_s(api):.2f} s)")
+            weigh(api, "after the first answer")
             compare_one_row(api, body, Path(folder), arguments.seconds)
             compare_batch(api, model, arguments.repeats)
-            weigh(api, layout, cold_start_s)
+            weigh(api, "at the end")
 
 
 if __name__ == "__main__":
