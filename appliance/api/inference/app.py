@@ -93,7 +93,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
 
 def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) -> dict[str, Endpoint]:
     """Every path of every dialect."""
-    health = Health(router, desk.capture)
+    health = Health(router, desk.capture, desk.keys)
     exposition = Exposition(router, desk.capture, desk.counts, workers=config.workers, version=__version__)
     documentation = Documentation(router)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from appliance.api.inference.exchange import Answer, Call, new_request_id
+from appliance.api.inference.keys import KeyRing
 from appliance.serving.capture import Capture
 from appliance.serving.router import Route, Router
 
@@ -13,12 +14,13 @@ class Health:
     """The native health routes.
 
     A process without a deployed model is ready: it would answer as soon as there is one. One that cannot write the
-    event log is not, since it answers nothing that it cannot record.
+    event log is not, since it answers nothing that it cannot record; nor is one that cannot check API keys.
     """
 
-    def __init__(self, router: Router, capture: Capture) -> None:
+    def __init__(self, router: Router, capture: Capture, keys: KeyRing) -> None:
         self._router = router
         self._capture = capture
+        self._keys = keys
 
     def live(self, call: Call) -> Answer:
         """``GET /health/live``."""
@@ -27,8 +29,9 @@ class Health:
     def ready(self, call: Call) -> Answer:
         """``GET /health/ready``: each deployed model, and what keeps this process from answering."""
         current = self._router.current
-        problems = [problem for problem in (self._capture.problem, current.problem) if problem]
-        ready = not self._capture.problem
+        blocking = [problem for problem in (self._capture.problem, self._keys.problem) if problem]
+        problems = [*blocking, *([current.problem] if current.problem else [])]
+        ready = not blocking
         content = {
             "status": "ready" if ready else "not ready",
             "models": [_describe(route) for route in current.routes.values()],

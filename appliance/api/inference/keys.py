@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from appliance.api.inference.errors import NoKey, WrongScope
 from appliance.errors import NotReady
-from storage.errors import StateUnwritable
+from storage.errors import StorageError
 from storage.key_rows import find_key_by_hash
 from storage.layout import Layout
 from storage.statedb import connect
@@ -27,6 +27,9 @@ class KeyRing:
 
     A key made a moment ago opens at once, since an unknown one is looked up; a revoked one stops opening with the next
     ``refresh``.
+
+    Attributes:
+        problem: Why keys cannot be looked up now, else empty.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -39,6 +42,7 @@ class KeyRing:
         self._path = layout.database
         self._known: dict[bytes, frozenset[str]] = {}
         self._seen = 0
+        self.problem = ""
         self._open()
 
     def check(self, headers: Headers, accepted: frozenset[str]) -> None:
@@ -70,9 +74,11 @@ class KeyRing:
                 self._connection.close()
                 self._open()
             changed = self._data_version()
-        except (OSError, sqlite3.Error, StateUnwritable):
+        except (OSError, sqlite3.Error, StorageError) as exc:
             self._known.clear()  # each request now asks the database, and is told when it cannot be read
+            self.problem = f"API keys cannot be checked, {self._path} cannot be read: {exc}"
             return
+        self.problem = ""
         if changed != self._seen:
             self._seen = changed
             self._known.clear()

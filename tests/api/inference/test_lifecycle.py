@@ -232,6 +232,17 @@ def test_what_cannot_be_recorded_is_not_answered_until_it_can(layout: Layout) ->
     )
 
 
+def test_keys_that_cannot_be_checked_are_a_problem_until_they_can(layout: Layout) -> None:
+    with serve_api(layout) as api:
+        away = layout.database.with_name("away.db")
+        layout.database.rename(away)
+        wait_for(lambda: api.client.get("/health/ready").status_code == 503)
+        assert "API keys cannot be checked" in api.client.get("/health/ready").json()["problems"][0]
+        away.rename(layout.database)
+        wait_for(lambda: api.client.get("/health/ready").status_code == 200)
+        assert api.client.get("/models").status_code == 200
+
+
 def test_sigterm_finishes_what_is_in_flight(layout: Layout) -> None:
     body = msgspec.json.encode({"rows": ROWS})
     with serve_api(layout) as api, socket.create_connection(("127.0.0.1", api.port), timeout=30) as caller:
