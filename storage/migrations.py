@@ -61,6 +61,8 @@ CREATE TABLE service_windows (
     model TEXT NOT NULL, version INTEGER NOT NULL, minute INTEGER NOT NULL,
     counts BLOB NOT NULL, PRIMARY KEY (model, version, minute)
 ) WITHOUT ROWID;
+CREATE INDEX feature_windows_by_hour ON feature_windows (model, hour, rows);
+CREATE INDEX service_windows_by_minute ON service_windows (model, minute);
 CREATE TABLE outcomes (
     id TEXT PRIMARY KEY, model TEXT NOT NULL, version INTEGER NOT NULL, variant TEXT NOT NULL,
     event_us INTEGER NOT NULL, output TEXT NOT NULL, label TEXT NOT NULL, label_us INTEGER NOT NULL,

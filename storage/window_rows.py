@@ -90,17 +90,33 @@ def scan_feature_windows(
 
 def newest_hours(connection: sqlite3.Connection, model: str) -> dict[int, int]:
     """Version to the newest event hour of its own traffic; versions without any are left out."""
-    rows = connection.execute(
-        "SELECT version, MAX(hour) AS hour FROM feature_windows WHERE model = ? AND variant <> 'shadow' "
-        "GROUP BY version",
-        (model,),
-    )
-    return {int(row["version"]): int(row["hour"]) for row in rows}
+    found = {}
+    version = _next_version(connection, model, after=-1)
+    while version is not None:
+        hours = [
+            connection.execute(
+                "SELECT MAX(hour) FROM feature_windows WHERE model = ? AND version = ? AND variant = ?",
+                (model, version, variant),
+            ).fetchone()[0]
+            for variant in ("champion", "canary")
+        ]
+        if known := [int(hour) for hour in hours if hour is not None]:
+            found[version] = max(known)
+        version = _next_version(connection, model, after=version)
+    return found
 
 
 def watched_models(connection: sqlite3.Connection) -> list[str]:
-    """Every model that ever had an event."""
-    return [row["model"] for row in connection.execute("SELECT DISTINCT model FROM feature_windows ORDER BY model")]
+    """Every model that ever had an event, by name."""
+    found: list[str] = []
+    while True:
+        # One seek a model: the loop asks this all the time, and the table grows by the hour.
+        row = connection.execute(
+            "SELECT MIN(model) FROM feature_windows WHERE model > ?", (found[-1] if found else "",)
+        ).fetchone()
+        if row[0] is None:
+            return found
+        found.append(row[0])
 
 
 def predictions_by_bucket(
@@ -192,3 +208,10 @@ def find_heartbeat(connection: sqlite3.Connection, name: str) -> Heartbeat | Non
     """The newest heartbeat of a loop, or None when it never ran."""
     row = connection.execute("SELECT at, detail FROM heartbeats WHERE name = ?", (name,)).fetchone()
     return None if row is None else Heartbeat(at=from_text(row["at"]), detail=row["detail"])
+
+
+def _next_version(connection: sqlite3.Connection, model: str, *, after: int) -> int | None:
+    row = connection.execute(
+        "SELECT MIN(version) FROM feature_windows WHERE model = ? AND version > ?", (model, after)
+    ).fetchone()
+    return None if row[0] is None else int(row[0])

@@ -33,5 +33,4 @@ def raw_distances(reference: Floats, current: Floats) -> Distances:
 def _bounded(values: Floats) -> Floats:
     if len(values) <= MOST_VALUES:
         return values
-    chosen: Floats = np.random.default_rng(0).choice(values, MOST_VALUES, replace=False)
-    return chosen
+    return values[np.random.default_rng(0).integers(0, len(values), MOST_VALUES)]
