@@ -37,6 +37,8 @@ def open_duckdb(tmp: Path, *, memory: str = "1GB", threads: int = 1) -> duckdb.D
             },
         )
         connection.execute("SET TimeZone = 'UTC'")
+        # On by itself where __main__ has no file (python -c), and then printed into our JSON.
+        connection.execute("SET enable_progress_bar = false")
     except duckdb.Error as exc:
         raise StateUnwritable(
             f"cannot open DuckDB with memory limit {memory} and spill below {tmp}: {exc}; "

@@ -210,7 +210,7 @@ def _by_column(source: str, tmp: Path) -> pl.LazyFrame:
         return _scan_parquet(path)
     tmp.mkdir()
     copy = tmp / "columns.parquet"
-    options = SourceOptions(tmp=tmp, threads=len(os.sched_getaffinity(0)))
+    options = SourceOptions(tmp=tmp, memory="512MB", threads=len(os.sched_getaffinity(0)))
     with (
         open_source(source, options) as opened,
         pq.ParquetWriter(copy, opened.batches.schema, compression="lz4") as out,
