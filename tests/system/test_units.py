@@ -62,13 +62,11 @@ def test_a_killed_api_is_back_and_the_socket_refused_nobody(serving: Machine) ->
 
 
 def test_restarts_under_load_lose_no_request(serving: Machine) -> None:
-    serving.ok("rm -f /root/codes /root/stop")
-    load = f"while [ ! -e /root/stop ]; do {PREDICT} -o /dev/null >> /root/codes; done"
-    serving.ok(f"systemd-run --unit=load /bin/sh -c '{load.replace('%', '%%').replace('$(', '$$(')}'")
-    serving.ok(
-        "for i in 1 2 3; do sleep 0.5; systemctl restart appliance-api.service; done; sleep 0.5; touch /root/stop"
-    )
-    serving.ok("while systemctl is-active -q load.service; do sleep 0.1; done")
+    script = f"while [ ! -e /root/stop ]; do {PREDICT} -o /root/answer >> /root/codes; done"
+    serving.ok(f"rm -f /root/codes /root/stop; cat > /root/load.sh <<'SCRIPT'\n{script}\nSCRIPT")
+    serving.ok("systemd-run --unit=load /bin/sh /root/load.sh")
+    serving.ok("for i in 1 2 3; do sleep 0.5; systemctl restart appliance-api.service; done; sleep 0.5")
+    serving.ok("touch /root/stop; while systemctl is-active -q load.service; do sleep 0.1; done")
     codes = serving.ok("cat /root/codes").split()
     assert len(codes) > 10
     assert set(codes) == {"200"}
@@ -94,7 +92,11 @@ def test_doctor_finds_nothing_wrong(serving: Machine) -> None:
 
 
 def test_stop_is_orderly_and_start_serves_again(serving: Machine) -> None:
-    serving.ok("systemctl stop appliance.target && sleep 1")
+    units = " ".join(f"appliance-{name}.service" for name in SERVICES)
+    serving.ok(
+        "systemctl stop appliance.target;"
+        f" timeout 30 sh -c 'while systemctl show --value -p ActiveState {units} | grep -q ing; do sleep 0.1; done'"
+    )
     for name in SERVICES:
         shown = serving.ok(f"systemctl show -p ActiveState -p Result appliance-{name}.service").split()
         assert shown == ["Result=success", "ActiveState=inactive"], name
