@@ -146,12 +146,9 @@ def dump_spec(spec: ModelSpec) -> str:
 
 
 def _text(value: object) -> str:
-    """A TOML value; JSON's strings, numbers, booleans and arrays of strings are TOML's too."""
-    if isinstance(value, tuple):
-        return json.dumps([str(item) for item in value], ensure_ascii=False)
-    if isinstance(value, str):
-        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-    return json.dumps(value)
+    """A TOML value; JSON's strings, numbers, booleans and arrays of strings are TOML's too, but for the delete key."""
+    plain = [str(item) for item in value] if isinstance(value, tuple) else value
+    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _explain(message: str) -> str:

@@ -25,6 +25,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 _LONGEST_PARAM = 6000
 """MLflow refuses longer parameter values."""
@@ -154,8 +155,13 @@ def _failures(attempt: str) -> Iterator[None]:
     """Turns MLflow's errors into ours, with what was tried."""
     try:
         yield
-    except (MlflowException, OSError) as exc:
-        raise RegistryFailed(f"MLflow's store could not {attempt}: {exc}; run 'appliance doctor'") from exc
+    except (MlflowException, SQLAlchemyError, OSError) as exc:
+        what = _first_line(exc)
+        raise RegistryFailed(f"MLflow's store: could not {attempt}: {what}; run 'appliance doctor'") from exc
+
+
+def _first_line(exc: Exception) -> str:
+    return str(exc).partition("\n")[0]
 
 
 def _use_wal(path: Path) -> None:

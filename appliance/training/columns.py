@@ -112,7 +112,8 @@ def read_column(series: pl.Series, declared: Kind | None = None) -> Column:
         series.dtype.is_float() and bool((series.is_nan() | series.is_infinite()).any())
     )
     if kind is Kind.CATEGORY:
-        return Column(name=series.name, kind=kind, levels=_levels(series), had_nulls=nulls)
+        from_numbers = series.dtype.is_numeric()
+        return Column(name=series.name, kind=kind, levels=_levels(series), integer=from_numbers, had_nulls=nulls)
     _require_readable(series, kind)
     return Column(name=series.name, kind=kind, integer=_whole(series, kind), had_nulls=nulls)
 

@@ -50,7 +50,7 @@ def _encode(series: pl.Series, column: Column) -> pl.Series:
         case Kind.BOOLEAN if series.dtype == pl.Boolean:
             encoded = series.cast(pl.Float64)
         case Kind.NUMBER if series.dtype.is_numeric() or isinstance(series.dtype, pl.String):
-            encoded = as_kind(series, column.kind).cast(pl.Float64)
+            encoded = _read_text(series, column).cast(pl.Float64)
             encoded = encoded.set(encoded.is_infinite(), None)
         case _:
             raise _mismatch(series, column)
@@ -72,10 +72,18 @@ def _codes(series: pl.Series, column: Column) -> pl.Series:
 
 
 def _seconds(series: pl.Series, column: Column) -> pl.Series:
-    dates = as_kind(series, column.kind)
+    dates = _read_text(series, column)
     if not isinstance(dates.dtype, pl.Date | pl.Datetime):
         raise _mismatch(series, column)
     return dates.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64) / 1e6
+
+
+def _read_text(series: pl.Series, column: Column) -> pl.Series:
+    """Text as numbers or dates, when all of it is."""
+    found = as_kind(series, column.kind)
+    if lost := found.null_count() - series.null_count():
+        raise BadTable(f"column {series.name!r} is text, and {lost} of its values are no {column.kind.value}")
+    return found
 
 
 def _mismatch(series: pl.Series, column: Column) -> BadTable:

@@ -1,0 +1,70 @@
+"""The declaration: read, written back, and every refusal names its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import BadModelSpec
+from appliance.model_spec import ModelSpec, dump_spec, load_spec, parse_spec
+from appliance.schema import Kind, Task
+
+LEAST = 'name = "m"\ndataset = "d"\ntarget = "y"\n'
+
+
+def test_the_least_declaration_has_the_defaults() -> None:
+    assert parse_spec(LEAST) == ModelSpec(name="m", dataset="d", target="y")
+    assert parse_spec(LEAST).window_s == 86_400
+
+
+TEXT = st.text(max_size=8, alphabet=st.characters(exclude_categories=["Cs"]))
+VALUES = st.one_of(st.booleans(), st.integers(-9, 9), st.floats(0, 1), st.text("ab"))
+
+
+@given(
+    target=TEXT.filter(bool),
+    exclude=st.lists(TEXT),
+    columns=st.dictionaries(TEXT, st.sampled_from(Kind)),
+    params=st.dictionaries(st.just("alpha"), VALUES),
+)
+def test_what_is_written_is_read_back(
+    target: str, exclude: list[str], columns: dict[str, Kind], params: dict[str, float | str]
+) -> None:
+    free = {name: kind for name, kind in columns.items() if name != target and name not in exclude}
+    spec = ModelSpec(
+        name="m", dataset="d", target=target, exclude=tuple(name for name in exclude if name != target),
+        columns=free, params=params, task=Task.BINARY, schedule="0 3 * * 1", deploy="auto", seed=0,
+    )  # fmt: skip
+    assert parse_spec(dump_spec(spec)) == spec
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = ", "not valid TOML"),
+        ('name = "m"\ndataset = "d"', "missing required field `target`"),
+        (LEAST + "holdout = 0.9", "key 'holdout'"),
+        (LEAST + "colour = 1", "unknown field `colour`"),
+        (LEAST + 'task = "ranking"', "key 'task'"),
+        (LEAST + 'window = "soon"', "key 'window'"),
+        (LEAST + 'schedule = "daily"', "cron expression of five fields"),
+        (LEAST + 'exclude = ["y"]', "holds the target"),
+        (LEAST + 'time = "y"', "is the target"),
+        (LEAST + '[columns]\ny = "number"', "is no input"),
+        (LEAST + "[params]\nnum_threads = 9", "num_threads"),
+        (LEAST.replace('"m"', '"My Model"'), "key 'name'"),
+    ],
+)
+def test_refusals_name_the_key(text: str, message: str) -> None:
+    with pytest.raises(BadModelSpec) as refused:
+        parse_spec(text, origin="model.toml")
+    assert message in str(refused.value)
+    assert "model.toml" in str(refused.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadModelSpec, match="cannot read the model file"):
+        load_spec(tmp_path / "nope.toml")

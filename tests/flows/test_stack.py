@@ -1,0 +1,195 @@
+"""Jobs through the real Prefect server and runner, from asking to the deployed version, and what can go wrong."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import msgspec
+import polars as pl
+import pytest
+
+from appliance.errors import NotFound
+from appliance.jobs import Job, JobKind, JobProgress, JobState
+from appliance.model_card import PredictionReport, TrainingReport
+from appliance.model_spec import ModelSpec
+from tests.flows.stack import PATIENCE_S, Stack, children_of, free_port, until
+from tests.training.rows import adults, bikes, made_up, penguins
+from tests.training.state import Traffic, add, new_appliance
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+SLOW = {"learning_rate": 0.0001}
+"""With it and no early stop, a fit outlasts any test."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    state = tmp_path_factory.mktemp("stack") / "state"
+    house = new_appliance(state, orchestrator_port=free_port())
+    add(house, "bikes", bikes())
+    add(house, "adults", adults())
+    add(house, "penguins", penguins())
+    add(house, "rows", made_up())
+    declared = (
+        ModelSpec(name="demand", dataset="bikes", target="cnt", exclude=("casual", "registered"), deploy="auto"),
+        ModelSpec(name="income", dataset="adults", target="income", exclude=("split",), rounds=100),
+        ModelSpec(name="species", dataset="penguins", target="species"),
+        ModelSpec(name="plain", dataset="rows", target="y", rounds=20, deploy="auto"),
+        ModelSpec(
+            name="slow", dataset="adults", target="income", rounds=100_000, early_stopping=10_000, params=SLOW
+        ),
+    )  # fmt: skip
+    for spec in declared:
+        house.models.create(spec, who="test")
+    stack = Stack(house)
+    stack.start("orchestrator")
+    stack.start("runner")
+    yield stack
+    for name in list(stack.processes):
+        stack.stop(name)
+
+
+def wait(stack: Stack, job_id: str) -> tuple[Job, list[JobProgress]]:
+    seen: list[JobProgress] = []
+
+    def note(_: Job, progress: JobProgress | None) -> None:
+        if progress is not None:
+            seen.append(progress)
+
+    return stack.house.jobs.wait(job_id, note, timeout_s=PATIENCE_S), seen
+
+
+def test_a_regression_is_trained_shown_while_it_runs_and_deployed(stack: Stack) -> None:
+    job_id = stack.train("demand")
+    job, seen = wait(stack, job_id)
+    assert (job.state, job.kind, job.model, job.who) == (JobState.COMPLETED, JobKind.TRAIN, "demand", "test"), (
+        job.message
+    )
+    report = stack.house.jobs.report(job_id)
+    assert isinstance(report, TrainingReport)
+    assert (report.version, report.task, report.rows, report.deployed) == (1, "regression", 17379, True)
+    assert report.metrics["rmse"] < 130 < report.baseline["rmse"]
+    assert [deployment.version for deployment in stack.house.deployments.current()] == [1]
+    assert seen[0].step == "start"
+    fractions = [progress.fraction for progress in seen]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    curve = seen[-1].curve
+    assert curve[0].iteration == 1
+    assert curve[-1].valid < curve[0].valid
+    messages = [line.message for line in stack.house.jobs.logs(job_id)]
+    assert any(message.startswith("fit: fitting") for message in messages)
+    assert stack.house.models.versions("demand")[0].job_id == job_id
+    assert stack.house.jobs.list(5)[0].id == job_id
+
+
+def test_classes_are_trained_too(stack: Stack) -> None:
+    jobs = {name: stack.train(name) for name in ("income", "species")}
+    assert [wait(stack, job_id)[0].state for job_id in jobs.values()] == [JobState.COMPLETED] * 2
+    income, species = (stack.house.jobs.report(job_id) for job_id in jobs.values())
+    assert isinstance(income, TrainingReport)
+    assert isinstance(species, TrainingReport)
+    assert (income.task, species.task) == ("binary", "multiclass")
+    assert income.metrics["auc"] > 0.92
+    assert species.metrics["accuracy"] > 0.93
+    assert not income.deployed
+
+
+def test_a_job_that_cannot_train_fails_with_the_sentence_and_no_traceback(stack: Stack) -> None:
+    add(stack.house, "broken", made_up())
+    stack.house.models.create(ModelSpec(name="broken", dataset="broken", target="y"), who="test")
+    add(stack.house, "broken", made_up().with_columns(pl.lit(1.0).alias("y")))
+    job_id = stack.train("broken")
+    job, _ = wait(stack, job_id)
+    assert job.state is JobState.FAILED
+    assert job.message.startswith("target 'y' is constant: every labelled row is 1.0")
+    lines = stack.house.jobs.logs(job_id)
+    assert next(line.message for line in lines if line.level == "ERROR") == job.message
+    assert not any("Traceback" in line.message for line in lines)
+    assert stack.house.jobs.report(job_id) is None
+    assert stack.house.models.versions("broken") == ()
+
+
+def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
+    job_id = stack.train("slow")
+    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    runner = stack.processes["runner"].pid
+    assert len(children_of(runner)) == 1
+    waiting = stack.house.jobs.start_training("slow", who="test")
+    assert stack.house.jobs.cancel(waiting).state is JobState.CANCELLED
+    stack.house.jobs.cancel(job_id)
+    job, _ = wait(stack, job_id)
+    assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
+    assert children_of(runner) == []
+    assert stack.house.jobs.cancel(job_id).state is JobState.CANCELLED
+
+
+def test_labelled_predictions_retrain_and_a_file_is_predicted(
+    stack: Stack, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    wait(stack, stack.train("plain"))
+    traffic = Traffic(stack.house, "plain")
+    for prediction in traffic.predict([{"x": 1.0, "noise": 0.0, "color": "red", "on": False}] * 30):
+        traffic.label(prediction, 4.0)
+    traffic.close()
+    job_id = stack.house.jobs.start_retraining("plain", who="test")
+    assert wait(stack, job_id)[0].state is JobState.COMPLETED
+    report = stack.house.jobs.report(job_id)
+    assert isinstance(report, TrainingReport)
+    assert (report.version, report.rows, report.champion_version) == (2, 430, 1)
+    folder = tmp_path_factory.mktemp("files")
+    made_up(50).write_csv(folder / "in.csv")
+    asked = stack.house.jobs.start_prediction("plain", folder / "in.csv", folder / "out.parquet", who="test")
+    assert wait(stack, asked)[0].state is JobState.COMPLETED
+    predicted = stack.house.jobs.report(asked)
+    assert isinstance(predicted, PredictionReport)
+    assert predicted.rows == len(pl.read_parquet(folder / "out.parquet")) == 50
+
+
+def test_the_orchestrator_may_restart_and_the_runner_goes_on(stack: Stack) -> None:
+    runner = stack.processes["runner"].pid
+    stack.stop("orchestrator")
+    until(lambda: "does not answer" in stack.log("runner"), "a runner that noticed")
+    stack.start("orchestrator")
+    job, _ = wait(stack, stack.train("species"))
+    assert job.state is JobState.COMPLETED
+    assert stack.processes["runner"].pid == runner
+    assert stack.processes["runner"].poll() is None
+
+
+def test_a_killed_runner_leaves_no_process_and_no_job_that_runs_for_ever(stack: Stack) -> None:
+    job_id = stack.train("slow")
+    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    (child,) = children_of(stack.processes["runner"].pid)
+    stack.stop("runner", signal.SIGKILL)
+    stack.start("runner")
+    job, _ = wait(stack, job_id)
+    assert (job.state, job.message) == (JobState.CRASHED, "the runner stopped while this job ran; start it again")
+    assert not pl.Series([child]).is_in(children_of(stack.processes["runner"].pid)).any()
+
+
+def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
+    job_id = stack.train("slow")
+    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    assert stack.stop("runner") == 0
+    assert stack.house.jobs.get(job_id).state is JobState.CRASHED
+    stack.start("runner")
+
+
+def test_a_schedule_is_registered_when_it_is_declared(stack: Stack) -> None:
+    spec = stack.house.models.get("plain").spec
+    stack.house.models.apply(msgspec.structs.replace(spec, schedule="0 3 1 1 *"), who="test")
+    until(lambda: any(job.kind is JobKind.RETRAIN for job in scheduled(stack)), "the schedule's next run")
+    stack.house.models.apply(spec, who="test")
+
+
+def scheduled(stack: Stack) -> list[Job]:
+    found = stack.house.jobs._orchestrator.runs_in("SCHEDULED")
+    return [stack.house.jobs.get(run.id) for run in found]
+
+
+def test_an_unknown_job_is_not_found(stack: Stack) -> None:
+    for job_id in ("nonsense", "00000000-0000-4000-8000-000000000000"):
+        with pytest.raises(NotFound, match="there is no job"):
+            stack.house.jobs.get(job_id)

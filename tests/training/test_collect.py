@@ -1,0 +1,135 @@
+"""Labelled predictions become rows exactly once: also when corrected, repeated, or killed half-way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from appliance.house import Appliance
+from appliance.training import collect
+from appliance.training.collect import collect_labelled
+from storage.datasets import IngestInfo, list_snapshots, read_snapshot
+from storage.ingest import ingest
+from storage.statedb import connect
+from tests.training.rows import made_up, spec
+from tests.training.state import START, Traffic, add, new_appliance, train_now
+
+ROW: dict[str, object] = {"x": 1.5, "noise": None, "color": "red", "on": True}
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Appliance:
+    house = new_appliance(tmp_path / "state")
+    hours = pl.Series("at", [datetime(2029, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(200)])
+    add(house, "data", made_up(200).with_columns(hours, pl.int_range(pl.len()).alias("after")))
+    train_now(house, spec("y", exclude=("after",), rounds=20))
+    return house
+
+
+@pytest.fixture
+def traffic(house: Appliance) -> Iterator[Traffic]:
+    traffic = Traffic(house, "model")
+    yield traffic
+    traffic.close()
+
+
+def collected(house: Appliance) -> pl.DataFrame:
+    """What was appended to the 200 rows."""
+    return read_snapshot(house.settings.layout, "data").slice(200)
+
+
+def test_raw_values_come_back_with_the_event_time_and_nulls_for_what_was_excluded(
+    house: Appliance, traffic: Traffic
+) -> None:
+    first, second = traffic.predict([ROW, {**ROW, "color": "mauve", "on": None}])
+    traffic.label(first, 4.25)
+    traffic.label(second, 5)
+    found = collect_labelled(house.settings, "model", who="test")
+    assert (found.rows, found.dataset_version, dict(found.skipped)) == (2, 2, {"the prediction is not in the log": 0})
+    known = {"x": 1.5, "noise": None, "after": None}
+    first_at, second_at = START + timedelta(minutes=1), START + timedelta(minutes=2)
+    assert collected(house).to_dicts() == [
+        {**known, "color": "red", "on": True, "y": 4.25, "at": first_at},
+        {**known, "color": "mauve", "on": None, "y": 5.0, "at": second_at},
+    ]
+
+
+def test_a_label_is_never_collected_twice(house: Appliance, traffic: Traffic) -> None:
+    ids = traffic.predict([ROW] * 6)
+    for prediction in ids[:3]:
+        traffic.label(prediction, 1.0)
+    assert collect_labelled(house.settings, "model", who="test").rows == 3
+    again = collect_labelled(house.settings, "model", who="test")
+    assert (again.rows, again.dataset_version) == (0, 2)
+    assert "no new labelled predictions" in again.sentence
+    for prediction in ids:
+        traffic.label(prediction, 2.0)
+    assert collect_labelled(house.settings, "model", who="test").rows == 3
+    assert collected(house)["y"].to_list() == [1.0] * 3 + [2.0] * 3
+
+
+def test_the_newest_label_of_a_prediction_counts(house: Appliance, traffic: Traffic) -> None:
+    (prediction,) = traffic.predict([ROW])
+    for label in (1.0, 7.0, 3.0):
+        traffic.label(prediction, label)
+    collect_labelled(house.settings, "model", who="test")
+    assert collected(house)["y"].to_list() == [3.0]
+
+
+def test_labels_of_other_models_and_of_no_prediction_are_left(house: Appliance, traffic: Traffic) -> None:
+    traffic.label("nobody.0", 1.0)
+    found = collect_labelled(house.settings, "model", who="test")
+    assert (found.rows, dict(found.skipped)) == (0, {"the prediction is not in the log": 1})
+    assert "1 left out: the prediction is not in the log" in found.sentence
+
+
+class KilledError(Exception):
+    """Stands for the end of the process at that line."""
+
+
+def test_killed_before_the_rows_were_written(
+    house: Appliance, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prediction,) = traffic.predict([ROW])
+    traffic.label(prediction, 1.0)
+
+    def die(*_args: object, **_named: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collect, "ingest", die)
+        with pytest.raises(KilledError):
+            collect_labelled(house.settings, "model", who="test")
+    assert len(collected(house)) == 0
+    assert collect_labelled(house.settings, "model", who="test").rows == 1
+    assert len(collected(house)) == 1
+
+
+def test_killed_after_the_rows_were_written(
+    house: Appliance, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prediction,) = traffic.predict([ROW])
+    traffic.label(prediction, 1.0)
+
+    def die(*_args: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(collect, "confirm_collection", die)
+        with pytest.raises(KilledError):
+            collect_labelled(house.settings, "model", who="test")
+    assert len(collected(house)) == 1
+    # Somebody else's snapshot behind it must not hide that ours is there.
+    info = IngestInfo(who="test", source="later")
+    ingest(house.settings.layout, "data", read_snapshot(house.settings.layout, "data").head(1), append=True, info=info)
+    assert collect_labelled(house.settings, "model", who="test").rows == 0
+    assert len(collected(house)) == 2
+    with closing(connect(house.settings.layout.database)) as connection:
+        versions = connection.execute("SELECT dataset_version FROM collections").fetchall()
+    assert [row[0] for row in versions] == [2]
+    assert len(list_snapshots(house.settings.layout, "data")) == 3

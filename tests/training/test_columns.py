@@ -1,0 +1,84 @@
+"""Kinds are read off the data; what no model should take is left out and said."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+import pytest
+
+from appliance.errors import BadTable
+from appliance.schema import Kind
+from appliance.training.columns import plan_columns, read_column
+from tests.training.rows import bikes, made_up, spec
+
+
+def planned(frame: pl.DataFrame, **changes: object) -> dict[str, Kind]:
+    return {column.name: column.kind for column in plan_columns(frame, spec("y", **changes)).features}
+
+
+def left_out(frame: pl.DataFrame) -> dict[str | None, str]:
+    return {warning.column: warning.code for warning in plan_columns(frame, spec("y")).warnings}
+
+
+def test_each_type_has_its_kind() -> None:
+    frame = made_up().with_columns(pl.lit(date(2024, 1, 1)).alias("day") + pl.duration(days=pl.int_range(pl.len()) % 9))
+    assert planned(frame, columns={"day": Kind.DATETIME}) == {
+        "x": Kind.NUMBER, "noise": Kind.NUMBER, "color": Kind.CATEGORY, "on": Kind.BOOLEAN, "day": Kind.DATETIME,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        (pl.Series("c", [f"row {i}" for i in range(400)]), "id_like"),
+        (pl.Series("c", range(400)), "row_number"),
+        (pl.Series("c", [f"2024-01-{i % 28 + 1:02d}" for i in range(400)]), "date_as_text"),
+        (pl.Series("c", [None] * 400, dtype=pl.Float64), "empty"),
+        (pl.Series("c", [7] * 400), "constant"),
+        (pl.Series("c", [[1, 2]] * 400), "type"),
+    ],
+)
+def test_useless_columns_are_left_out_with_a_warning(values: pl.Series, code: str) -> None:
+    assert left_out(made_up().with_columns(values)) == {"c": code}
+
+
+def test_levels_are_sorted_and_those_from_numbers_by_value() -> None:
+    assert read_column(pl.Series("c", ["b", None, "a", "ä", "B"])).levels == ("B", "a", "b", "ä")
+    numbers = read_column(pl.Series("c", [10, 2, 1, None]), Kind.CATEGORY)
+    assert (numbers.levels, numbers.had_nulls) == (("1", "2", "10"), True)
+    assert read_column(pl.Series("c", [1.0, 2.0])).integer
+    assert not read_column(pl.Series("c", [1.0, 2.5])).integer
+
+
+def test_the_only_date_column_orders_the_rows() -> None:
+    columns = plan_columns(bikes(), spec("cnt"))
+    assert columns.time == "ts"
+    assert "ts" not in {column.name for column in columns.features}
+    assert any("only date column" in sentence for sentence in columns.decisions)
+
+
+def test_of_several_date_columns_the_one_with_most_moments_orders_the_rows() -> None:
+    frame = made_up().with_columns(
+        pl.Series("day", [date(2024, 1, 1 + i % 3) for i in range(400)]),
+        pl.Series("at", [datetime(2024, 1, 1, i // 60 % 24, i % 60, tzinfo=UTC) for i in range(400)]),
+    )
+    columns = plan_columns(frame, spec("y"))
+    assert columns.time == "at"
+    assert planned(frame)["day"] is Kind.DATETIME
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"time": "nope"}, "no such column"),
+        ({"time": "x"}, "not a date or time"),
+        ({"columns": {"nope": Kind.NUMBER}}, "no such column"),
+        ({"columns": {"color": Kind.NUMBER}}, "400 of its values are not"),
+        ({"columns": {"x": Kind.CATEGORY}}, "holds fractions"),
+        ({"columns": {"x": Kind.BOOLEAN}}, "cannot be read as a boolean"),
+    ],
+)
+def test_declarations_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BadTable, match=message):
+        plan_columns(made_up(), spec("y", **changes))

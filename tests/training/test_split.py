@@ -1,0 +1,60 @@
+"""Which rows go where."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from appliance.training.split import Split, split_at_random, split_by_time
+
+
+def parts(split: Split) -> list[int]:
+    return sorted([*split.fit.tolist(), *split.stop.tolist(), *split.holdout.tolist()])
+
+
+def test_every_row_is_on_exactly_one_side() -> None:
+    times = pl.Series(
+        [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=int(i)) for i in np.random.default_rng(1).permutation(500)]
+    )
+    by_time = split_by_time(times, holdout=0.2)
+    assert by_time is not None
+    assert parts(by_time) == list(range(500))
+    assert (len(by_time.holdout), len(by_time.stop)) == (100, 50)
+    assert parts(split_at_random(None, 500, holdout=0.2, seed=1)) == list(range(500))
+
+
+def test_rows_of_one_instant_stay_together() -> None:
+    times = pl.Series([datetime(2024, 1, 1 + i // 100, tzinfo=UTC) for i in range(1000)])
+    split = split_by_time(times, holdout=0.25)
+    assert split is not None
+    assert set(times.gather(split.holdout)) & set(times.gather(split.fit)) == set()
+
+
+def test_one_single_instant_cannot_be_split() -> None:
+    assert split_by_time(pl.Series([datetime(2024, 1, 1, tzinfo=UTC)] * 50), holdout=0.2) is None
+
+
+def test_rows_without_a_time_count_as_the_oldest() -> None:
+    times = pl.Series([None, *(datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=i) for i in range(99))])
+    split = split_by_time(times, holdout=0.2)
+    assert split is not None
+    assert 0 in split.fit
+
+
+def test_each_class_is_on_both_sides() -> None:
+    strata = np.array([0.0] * 300 + [1.0] * 20 + [2.0] * 2)
+    split = split_at_random(strata, len(strata), holdout=0.2, seed=1)
+    assert np.bincount(strata[split.holdout].astype(int)).tolist() == [60, 4, 1]
+    assert set(strata[split.fit]) == {0.0, 1.0, 2.0}
+
+
+def test_rows_added_later_leave_earlier_rows_where_they_were() -> None:
+    before = set(split_at_random(None, 2000, holdout=0.2, seed=3).holdout.tolist())
+    after = {row for row in split_at_random(None, 2400, holdout=0.2, seed=3).holdout.tolist() if row < 2000}
+    assert len(before ^ after) < 0.03 * 2000
+
+
+def test_few_rows_do_not_stop_early() -> None:
+    assert len(split_at_random(None, 40, holdout=0.2, seed=1).stop) == 0
