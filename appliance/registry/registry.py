@@ -68,8 +68,8 @@ class Registry:
     def __init__(self, layout: Layout, uri: str) -> None:
         self._artifacts = layout.mlflow / "artifacts"
         self._tmp = layout.tmp
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         with _failures("open the store"):
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             self._client.search_experiments(max_results=1)
         _use_wal(layout.mlflow / "mlflow.db")
 
