@@ -88,7 +88,7 @@ def predict_and_label(stack: Stack, case: Case, rows: pl.DataFrame) -> None:
     with stack.http(key) as client:
         stack.until(lambda: client.get(f"/models/{case.name}").is_success)
         schema = client.get(f"/models/{case.name}").json()["schema"]
-        inputs = [column["name"] for column in schema["columns"]]
+        inputs = [column["name"] for column in schema]
         labels: list[dict[str, Any]] = []
         for row in rows.iter_rows(named=True):
             answer = client.post(f"/models/{case.name}/predict", json={"rows": [{name: row[name] for name in inputs}]})
