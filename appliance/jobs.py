@@ -120,6 +120,10 @@ class Jobs:
         self._layout = settings.layout
         self._orchestrator = Orchestrator(settings)
 
+    def close(self) -> None:
+        """Close the connections to the orchestrator."""
+        self._orchestrator.close()
+
     def start_training(self, model: str, *, who: str, version: int | None = None) -> str:
         """Train on the dataset's newest snapshot, or on ``version``; returns the job's id.
 

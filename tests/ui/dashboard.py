@@ -16,6 +16,7 @@ import httpx
 
 from tests.served_api import free_port
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "my own password 1"
 
 
@@ -44,7 +45,13 @@ class Dashboard:
 def environment(state: Path, port: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Of a dashboard process; NiceGUI must not take it for a test of NiceGUI's own."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-    return {**kept, "APPLIANCE_STATE": str(state), "APPLIANCE_UI_PORT": str(port), **(extra or {})}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "APPLIANCE_STATE": str(state),
+        "APPLIANCE_UI_PORT": str(port),
+        **(extra or {}),
+    }
 
 
 @contextmanager

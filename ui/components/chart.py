@@ -100,7 +100,7 @@ def compared_histogram(
 def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -> dict[str, Any]:
     """Options of horizontal bars to both sides of zero, the first on top."""
     options = _frame(legend=False)
-    options["grid"] |= {"left": 8, "right": 24}
+    options["grid"] |= {"left": 8, "right": 24, "top": 8}
     options["xAxis"] = _axis(type="value", name=x_unit)
     options["xAxis"] |= {"nameLocation": "middle", "nameGap": 28}
     options["grid"]["bottom"] = 40

@@ -37,8 +37,12 @@ def text_field(label: str, value: str = "", *, hint: str = "") -> ng.input:
 
 
 def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
-    """One of several."""
-    return ng.select(options, label=label, value=value).props("outlined dense options-dense").style("width: 100%")
+    """One of several; typing narrows a long list."""
+    return (
+        ng.select(options, label=label, value=value, with_input=len(options) > 12)
+        .props("outlined dense options-dense")
+        .style("width: 100%")
+    )
 
 
 @contextmanager

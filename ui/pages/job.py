@@ -14,7 +14,7 @@ from appliance.permissions import Action
 from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
-from ui.components.markup import box, button_link, link, panel, text
+from ui.components.markup import box, button_link, panel, text
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
@@ -102,7 +102,7 @@ class _JobPage:
         if job.state.final:
             if hasattr(self, "_cancel"):
                 self._cancel.set_visibility(False)
-            self._replace(self._result, lambda: _result(job, state.report))
+            self._replace(self._result, lambda: _result(self._view, job, state.report))
 
     def _show_curve(self, progress: JobProgress | None) -> None:
         points = progress.curve if progress else ()
@@ -129,7 +129,7 @@ class _JobPage:
             render()  # type: ignore[operator]
 
 
-def _result(job: Job, report: TrainingReport | PredictionReport | None) -> None:
+def _result(view: View, job: Job, report: TrainingReport | PredictionReport | None) -> None:
     if job.state is not JobState.COMPLETED:
         if job.state is JobState.CANCELLED:
             notice("It was stopped; nothing of it was kept.", tone="info", title="Stopped")
@@ -137,7 +137,7 @@ def _result(job: Job, report: TrainingReport | PredictionReport | None) -> None:
             notice(job.message or "The log below says more.", tone="alarm", title="It did not finish")
         return
     if isinstance(report, TrainingReport):
-        _training(report)
+        _training(view, report)
     elif isinstance(report, PredictionReport):
         notice(
             f"{number(report.rows)} rows scored by version {report.version} in {seconds(report.seconds)}, "
@@ -145,7 +145,15 @@ def _result(job: Job, report: TrainingReport | PredictionReport | None) -> None:
         )  # fmt: skip
 
 
-def _training(report: TrainingReport) -> None:
+def _training(view: View, report: TrainingReport) -> None:
+    async def deploy() -> None:
+        done = await view.act(
+            Action.WORK, view.appliance.deployments.deploy, report.model, report.version, who=view.caller.name,
+            reason="deployed from its training",
+        )  # fmt: skip
+        if done:
+            ng.navigate.to(f"/models/{report.model}/try")
+
     with panel(f"Version {report.version}"):
         with box("line"):
             badge(
@@ -162,9 +170,14 @@ def _training(report: TrainingReport) -> None:
                 figure(metric(name), number(value), note=note)
         sentences(report.gate.reasons)
         with box("line"):
-            button_link("Look at the version and deploy", f"/models/{report.model}?version={report.version}", primary=True, icon_name="arrow_forward")  # fmt: skip  # noqa: E501
             if report.deployed:
-                link("Try it", f"/models/{report.model}/try")
+                button_link("Try it", f"/models/{report.model}/try", primary=True, icon_name="science")
+            elif view.may(Action.WORK):
+                kind = "primary" if report.gate.passed else "plain"
+                button(f"Deploy version {report.version}", deploy, kind=kind, icon_name="rocket_launch")
+            button_link("Look at the version", f"/models/{report.model}?version={report.version}", icon_name="hub")
+        if not report.deployed:
+            text("Once it serves, Roll back on the model's page puts back what served before.", "muted small")
 
 
 def _line(one: LogLine) -> str:

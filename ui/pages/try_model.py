@@ -84,7 +84,6 @@ class _Form:
             field = choice(
                 column.name, {"": "missing"} | ({} if known in levels or not known else {known: known}) | levels, known
             )
-            field.props("use-input input-debounce=0")
         else:
             field = text_field(column.name, "" if value is None else str(value), hint="2026-11-21T22:53:00Z")
         field.on_value_change(lambda event, column=column: self._set(column, event.value))
@@ -136,12 +135,14 @@ class _Form:
             kind, _, column = flag.partition(":")
             notice(f"{column} {_FLAGS.get(kind, kind)}.", tone="warn")
         if answer.reasons:
-            text("What moved it most", tag="h3")
-            unit = target if answer.label is None else f"log-odds of {answer.label}"
+            text(
+                "What moved it most" if answer.label is None else f"What moved it most towards {answer.label}", tag="h3"
+            )
+            unit = target if answer.label is None else "log-odds"
             height = max(120, 26 * len(answer.reasons) + 60)
             labels = [f"{one.field} = {_short(one.value)}" for one in answer.reasons]
             chart = Chart(
-                signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=f"added to {unit}"),
+                signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=unit),
                 label="Contributions of the columns to this prediction",
             )
             chart.tall(height)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -79,18 +81,18 @@ async def receive(
 ) -> Upload:
     """Receive a file as the raw body, in bounded memory; it waits in the state's ``tmp`` to be added."""
     settings = appliance.settings
-    path = settings.layout.tmp / name_upload(name)
+    path = open_upload(settings.layout, name)
     try:
         size = await _write(request.stream(), path, limit=settings.max_upload_bytes)
     except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
-        path.unlink(missing_ok=True)
+        drop_upload(path)
         if isinstance(exc, OSError):
             raise StateUnwritable(f"cannot keep the upload in {path.parent}: {exc.strerror}; free space there") from exc
         raise
     if not size:
-        path.unlink(missing_ok=True)
+        drop_upload(path)
         raise BadInput(f"{name} is empty; send a file with a header and at least one row")
-    return Upload(upload=path.name, name=name, bytes=size)
+    return Upload(upload=path.parent.name, name=path.name, bytes=size)
 
 
 async def _write(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
@@ -156,20 +158,29 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
             wanted.name, str(path), append=wanted.append, target=wanted.target, who=caller.name
         )
     finally:
-        path.unlink(missing_ok=True)
+        drop_upload(path)
 
 
-def name_upload(name: str) -> str:
-    """A name under which an upload waits: random, and ending as the file did, since the reader goes by it.
+def open_upload(layout: Layout, name: str) -> Path:
+    """A place for a file that is sent: below a random folder, under its own name, since datasets remember that.
 
     Raises:
         BadInput: The file's ending is not one that can be read.
     """
-    lowered = name.lower()
-    ending = next((ending for ending in sorted(ENDINGS, key=len, reverse=True) if lowered.endswith(ending)), None)
-    if ending is None:
+    plain = re.sub(r"[^\w. ()+-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip(".")[-120:]
+    if not plain.lower().endswith(ENDINGS):
         raise BadInput(f"{name[:200]!r} ends in no known way; accepted: {', '.join(ENDINGS)}")
-    return f"upload-{secrets.token_hex(12)}{ending}"
+    folder = layout.tmp / f"upload-{secrets.token_hex(12)}"
+    try:
+        folder.mkdir(mode=0o750)
+    except OSError as exc:
+        raise StateUnwritable(f"cannot keep an upload in {layout.tmp}: {exc.strerror}; free space there") from exc
+    return folder / plain
+
+
+def drop_upload(path: Path) -> None:
+    """Forget a file that was sent."""
+    shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def find_upload(layout: Layout, upload: str) -> Path:
@@ -178,10 +189,10 @@ def find_upload(layout: Layout, upload: str) -> Path:
     Raises:
         NotFound: No such upload; the name is no path either.
     """
-    path = layout.tmp / upload
-    if path.parent != layout.tmp or not upload.startswith("upload-") or not path.is_file():
+    files = list((layout.tmp / upload).glob("*")) if re.fullmatch(r"upload-[0-9a-f]{24}", upload) else []
+    if len(files) != 1:
         raise NotFound(f"no upload {upload!r} waits; send the file again")
-    return path
+    return files[0]
 
 
 async def _from_form(request: Request[Any, Any, Any], layout: Layout) -> NewSnapshot:
@@ -189,12 +200,12 @@ async def _from_form(request: Request[Any, Any, Any], layout: Layout) -> NewSnap
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise BadInput("the form has no `file`; send name=… and file=@…")
-    upload = name_upload(str(file.filename))
-    async with await anyio.open_file(layout.tmp / upload, "wb") as copy:
+    path = open_upload(layout, str(file.filename))
+    async with await anyio.open_file(path, "wb") as copy:
         while chunk := await file.read(1 << 20):
             await copy.write(chunk)
     return NewSnapshot(
-        name=str(form.get("name", "")), upload=upload,
+        name=str(form.get("name", "")), upload=path.parent.name,
         append=str(form.get("append", "")).lower() in {"1", "true", "yes"},
         target=str(form["target"]) if form.get("target") else None,
     )  # fmt: skip

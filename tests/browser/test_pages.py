@@ -1,0 +1,133 @@
+"""Every page, light and dark, narrow and wide: it loads from this host alone, complains of nothing and fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import ARTIFACTS, MODEL, World, watched_tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+PAGES = {
+    "overview": "/",
+    "data": "/data",
+    "dataset-columns": "/data/bikes",
+    "dataset-rows": "/data/bikes?tab=rows",
+    "dataset-versions": "/data/bikes?tab=versions",
+    "models": "/models",
+    "new-model-dataset": "/models/new",
+    "new-model-target": "/models/new?dataset=bikes",
+    "new-model-train": "/models/new?dataset=bikes&target=cnt",
+    "model": f"/models/{MODEL}",
+    "try": f"/models/{MODEL}/try",
+    "monitoring": "/monitoring",
+    "monitoring-service": f"/monitoring/{MODEL}?tab=service",
+    "monitoring-drift": f"/monitoring/{MODEL}?tab=drift",
+    "monitoring-quality": f"/monitoring/{MODEL}?tab=quality",
+    "jobs": "/jobs",
+    "job": "/jobs/{job}",
+    "alerts": "/alerts",
+    "settings-keys": "/settings",
+    "settings-users": "/settings?tab=users",
+    "settings-audit": "/settings?tab=audit",
+    "settings-about": "/settings?tab=about",
+    "password": "/password",
+}
+LOOKS = {
+    "desktop-light": (1280, 860, "light"),
+    "desktop-dark": (1280, 860, "dark"),
+    "phone-light": (360, 740, "light"),
+    "wide-dark": (2560, 1300, "dark"),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_in_this_look(world: World, chromium: Browser, state_of_login: Path, look: str) -> None:
+    width, height, scheme = LOOKS[look]
+    folder = ARTIFACTS / look
+    folder.mkdir(parents=True, exist_ok=True)
+    job = world.appliance.jobs.list(1)[0].id
+    context = chromium.new_context(
+        storage_state=state_of_login, viewport={"width": width, "height": height}, color_scheme=scheme,  # type: ignore[arg-type]
+    )  # fmt: skip
+    problems = []
+    for name, address in PAGES.items():
+        with watched_tab(context) as watched:
+            watched.page.goto(world.url + address.replace("{job}", job))
+            settle(watched.page)
+            watched.page.screenshot(path=folder / f"{name}.png", full_page=True)
+            problems += [f"{name}: asked {url}" for url in watched.requests if not is_ours(url)]
+            problems += [f"{name}: {complaint}" for complaint in watched.complaints]
+            if watched.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+                problems.append(f"{name}: scrolls sideways at {width} px")
+            if watched.page.get_by_text("This cannot be shown").count():
+                problems.append(f"{name}: {watched.page.locator('.notice').first.inner_text()}")
+    context.close()
+    assert problems == []
+
+
+def is_ours(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in {"data", "blob"} or parts.hostname == "127.0.0.1"
+
+
+def settle(page: Page) -> None:
+    """Wait for the heading, for the parts that come later, and for the charts."""
+    page.wait_for_selector("h1")
+    page.wait_for_function("!document.body.innerText.includes('takes a few seconds')")
+    page.wait_for_function(
+        "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg') || !c.offsetParent)"
+    )
+    page.wait_for_timeout(250)
+
+
+def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
+    for name, address in PAGES.items():
+        if name in {"job", "password"}:
+            continue
+        tab.goto(world.url + address)
+        assert tab.locator(".same code").count() >= 1, name
+
+
+def test_status_is_text_and_icon(tab: Page, world: World) -> None:
+    tab.goto(f"{world.url}/monitoring/{MODEL}?tab=drift")
+    for badge in tab.locator(".status").all():
+        assert badge.locator(".icon").count() == 1
+        assert len(badge.inner_text().strip()) > len(badge.locator(".icon").inner_text().strip())
+
+
+def test_charts_have_units_and_follow_the_theme(tab: Page, world: World) -> None:
+    tab.goto(f"{world.url}/monitoring/{MODEL}?tab=service")
+    settle(tab)
+    words = " ".join(tab.locator(".chart svg text").all_inner_texts())
+    assert "ms" in words.split()
+    assert "requests" in words.split()
+    before = tab.evaluate("getComputedStyle(document.querySelector('.chart svg text')).fill")
+    tab.evaluate("Quasar.Dark.set(true)")
+    assert tab.evaluate("getComputedStyle(document.querySelector('.chart svg text')).fill") != before
+
+
+def test_the_theme_is_kept(tab: Page, world: World) -> None:
+    tab.goto(world.url)
+    with tab.expect_navigation():
+        tab.get_by_role("button", name="Dark appearance").click()
+    tab.goto(f"{world.url}/models")
+    tab.wait_for_function("document.body.classList.contains('body--dark')")
+    with tab.expect_navigation():
+        tab.get_by_role("button", name="System appearance").click()
+
+
+def test_the_menu_on_a_phone(world: World, chromium: Browser, state_of_login: Path) -> None:
+    context = chromium.new_context(storage_state=state_of_login, viewport={"width": 360, "height": 740})
+    page = context.new_page()
+    page.goto(world.url)
+    models = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models")
+    assert not models.is_visible()
+    page.get_by_role("button", name="Menu").click()
+    models.click()
+    page.wait_for_url("**/models")
+    context.close()
