@@ -103,7 +103,7 @@ def test_status_is_text_and_icon(tab: Page, world: World) -> None:
 def test_charts_have_units_and_follow_the_theme(tab: Page, world: World) -> None:
     tab.goto(f"{world.url}/monitoring/{MODEL}?tab=service")
     settle(tab)
-    words = " ".join(tab.locator(".chart svg text").all_inner_texts())
+    words = " ".join(tab.locator(".chart svg text").all_text_contents())
     assert "ms" in words.split()
     assert "requests" in words.split()
     before = tab.evaluate("getComputedStyle(document.querySelector('.chart svg text')).fill")

@@ -151,7 +151,8 @@ def _frame(*, legend: bool) -> dict[str, Any]:
     return {
         "animation": False, "useUTC": True, "textStyle": {"fontFamily": FONT},
         "grid": {"left": 8, "right": 16, "top": 58 if legend else 34, "bottom": 8, "containLabel": True},
-        "legend": {"show": legend, "top": 0, "left": 0, "itemWidth": 14, "itemHeight": 8, "icon": "roundRect",
+        "legend": {"show": legend, "type": "scroll", "top": 0, "left": 0,
+                   "itemWidth": 14, "itemHeight": 8, "icon": "roundRect",
                    "inactiveColor": "var(--text-3)",
                    "textStyle": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12.5}},
         "tooltip": {"confine": True, "backgroundColor": "var(--surface)", "borderColor": "var(--line-strong)",

@@ -11,6 +11,7 @@ from nicegui.element import Element
 from appliance.jobs import Job, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
+from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
@@ -28,6 +29,7 @@ class _State:
     progress: JobProgress | None
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
+    task: Task
 
 
 async def build(view: View) -> None:
@@ -51,7 +53,11 @@ class _JobPage:
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
         return _State(
-            job=job, progress=jobs.progress(self._job_id), log=jobs.logs(self._job_id), report=jobs.report(self._job_id)
+            task=self._view.appliance.models.get(job.model).task,
+            job=job,
+            progress=jobs.progress(self._job_id),
+            log=jobs.logs(self._job_id),
+            report=jobs.report(self._job_id),
         )
 
     async def refresh(self) -> None:
@@ -95,7 +101,7 @@ class _JobPage:
         self._bar.show(fraction)
         step = f"{progress.step}: {progress.message}" if progress else "waiting for the runner"
         self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
-        self._show_curve(progress)
+        self._show_curve(progress, "RMSE" if state.task is Task.REGRESSION else "log loss")
         if len(state.log) != self._lines:
             self._lines = len(state.log)
             self._replace(self._log, lambda: [text(_line(one), tag="div") for one in state.log])
@@ -104,7 +110,7 @@ class _JobPage:
                 self._cancel.set_visibility(False)
             self._replace(self._result, lambda: _result(self._view, job, state.report))
 
-    def _show_curve(self, progress: JobProgress | None) -> None:
+    def _show_curve(self, progress: JobProgress | None, unit: str) -> None:
         points = progress.curve if progress else ()
         self._curve_place.set_visibility(bool(points))
         if points:
@@ -113,7 +119,7 @@ class _JobPage:
                     Line(name="rows that decide when to stop", points=[(p.iteration, p.valid) for p in points]),
                     Line(name="fitted rows", points=[(p.iteration, p.train) for p in points], colour="var(--series-2)"),
                 ),
-                y_unit="metric", x_name="boosting round", time=False,
+                y_unit=unit, x_name="boosting round", time=False,
             ))  # fmt: skip
 
     async def _stop(self) -> None:
