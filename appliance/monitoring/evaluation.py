@@ -1,7 +1,8 @@
-"""Evaluation: judges each whole day of event time once, and opens and closes alerts on what it finds.
+"""Evaluation: after each whole day of event time, judges the model's window that ends with it; alerts follow.
 
-A day is judged once a later day has events; quality, once labels cover the day. The work a look may do is bounded:
-a long replay is caught up with over several looks.
+The window is the one the model declares (``window`` in its TOML, at least a day), so that a model with little traffic
+is judged on enough rows. A day is judged once a later day has events; quality, once labels cover the window. The work
+a look may do is bounded: a long replay is caught up with over several looks.
 """
 
 from __future__ import annotations
@@ -50,13 +51,15 @@ def evaluate(connection: sqlite3.Connection, versions: KnownVersions) -> int:
 
 def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
     after = _judged_day(connection, model, DRIFT)
+    hours = versions.window_hours(model)
     changed = 0
     for day in next_days(connection, model, after=after, before=today, limit=MOST_DAYS):
-        span = _main_version(connection, model, day)
-        known = versions.find(model, span.version)
+        version = _main_version(connection, model, day)
+        known = versions.find(model, version)
         if known is None:
-            verdicts = dict.fromkeys((DRIFT, PREDICTION), _no_data(f"version {span.version} has no readable bundle"))
+            verdicts = dict.fromkeys((DRIFT, PREDICTION), _no_data(f"version {version} has no readable bundle"))
         else:
+            span = _window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
             verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
         changed += _settle(connection, model, day, verdicts)
@@ -71,27 +74,33 @@ def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model
     predicted = predictions_by_bucket(
         connection, model, first_hour=first * 24, last_hour=today * 24, bucket_hours=24
     )  # fmt: skip
+    hours = versions.window_hours(model)
     changed = 0
     for (day, version), rows in sorted(predicted.items()):
         if labelled.get((day, version), 0) < MATURE_COVERAGE * rows:
             continue
-        span = Span(model=model, version=version, first_hour=day * 24, last_hour=day * 24 + 24)
         known = versions.find(model, version)
-        if known is None or span != _main_version(connection, model, day):
+        if known is None or version != _main_version(connection, model, day):
             continue
-        report = judge_span_quality(connection, known, span, {})
+        report = judge_span_quality(connection, known, _window_until(model, version, day, hours), {})
         verdict = Verdict(state=report.state, sentence=report.sentence)
         changed += _settle(connection, model, day, {QUALITY: verdict})
     return changed
 
 
-def _main_version(connection: sqlite3.Connection, model: str, day: int) -> Span:
-    """The day of the version that answered most of it."""
+def _main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
+    """The version that answered most of the day."""
     predicted = predictions_by_bucket(
         connection, model, first_hour=day * 24, last_hour=day * 24 + 24, bucket_hours=24
     )  # fmt: skip
     (_, version), _ = max(predicted.items(), key=lambda item: (item[1], item[0]))
-    return Span(model=model, version=version, first_hour=day * 24, last_hour=day * 24 + 24)
+    return version
+
+
+def _window_until(model: str, version: int, day: int, hours: int) -> Span:
+    """The ``hours`` that end with the day."""
+    end = day * 24 + 24
+    return Span(model=model, version=version, first_hour=end - hours, last_hour=end)
 
 
 def _judged_day(connection: sqlite3.Connection, model: str, subject: str) -> int:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import msgspec
 
 from appliance.errors import BadInput
+from appliance.model_spec import load_spec
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
 from storage.bundles import bundle_path
 from storage.layout import Layout
+
+DAY_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,14 @@ class KnownVersions:
                 return None
             self._found[model, version] = known
         return self._found[model, version]
+
+    def window_hours(self, model: str) -> int:
+        """The window the model declares, whole hours, at least a day; a day when its declaration cannot be read."""
+        try:
+            spec = load_spec(self._layout.specs / f"{model}.toml")
+        except BadInput:
+            return DAY_HOURS
+        return max(DAY_HOURS, -(-spec.window_s // 3600))
 
     def _read(self, model: str, version: int) -> KnownVersion | None:
         # Not through read_bundle: the model's own file may be large, and nothing here depends on it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.spans import State
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
-from tests.monitoring.traffic import DAY_US, START_US, Traffic, encoded_rows
+from tests.monitoring.traffic import DAY_US, START, START_US, Traffic, encoded_rows
 
 OK, WARN, ALARM, NO_DATA = State.OK, State.WARN, State.ALARM, State.NOT_ENOUGH_DATA
 
@@ -102,3 +104,19 @@ def test_few_rows_open_nothing(watch: Watch, traffic: Traffic, settings: Setting
         traffic.predict(encoded_rows(rng, 20, shift=30), event_us=START_US + day * DAY_US)
     watch_once(watch)
     assert Monitoring(settings).alerts() == []
+
+
+def test_a_model_with_little_traffic_is_judged_on_its_declared_window(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    (settings.layout.specs / "rent.toml").write_text(
+        'name = "rent"\ndataset = "d"\ntarget = "count"\nwindow = "7d"\n', encoding="utf-8"
+    )
+    rng = np.random.default_rng(0)
+    for day in range(10):
+        traffic.predict(encoded_rows(rng, 20, shift=30), event_us=START_US + day * DAY_US)
+    watch_once(watch)
+    (alert,) = found(settings, "drift")
+    assert alert.state is ALARM
+    # 50 rows are there after the third day; the state must hold in the window after that too.
+    assert alert.opened_at == START + timedelta(days=4)

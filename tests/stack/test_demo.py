@@ -42,6 +42,8 @@ def test_the_demo_trains_serves_drifts_and_retrains(stack: Stack) -> None:
     moved = next(column for column in drift["columns"] if column["name"] == "season")
     assert moved["psi"] > moved["noise_floor"]
 
+    stack.until(lambda: {"drift", "quality"} <= {alert["subject"] for alert in stack.json("alerts")["alerts"]})
+
     key = stack.state / "demo-key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     again = stack.run("demo")

@@ -103,7 +103,7 @@ class _ModelPage:
                         note += f", champion {card.champion_version}: {number(card.champion[name])}"
                     figure(metric(name), number(value), note=note)
             text(
-                f"Measured on {number(card.rows_holdout)} held-out rows. {card.split} The baseline always answers the "
+                f"Measured on {number(card.rows_holdout)} held-out rows, {card.split}. The baseline always answers the "
                 "mean, or the class shares.", "muted small",
             )  # fmt: skip
             sentences(card.gate.reasons)
