@@ -33,6 +33,8 @@ MODEL = "bike-demand"
 DATASET = "bike-sharing"
 WHO = "demo"
 TRAINED_UNTIL = datetime(2012, 1, 1)  # noqa: DTZ001  (the data has local wall-clock times)
+CURL_TIME = "2012-12-31T22:30:00Z"
+"""The pasted prediction belongs to the replayed year: one of today would move every window to a day of one row."""
 RETRAINED_AT = datetime(2012, 12, 8)  # noqa: DTZ001
 
 
@@ -89,7 +91,7 @@ def curl_line(appliance: Appliance) -> str:
     return (
         f"curl -s {settings.api_url}/models/{MODEL}/predict "
         f'-H "Authorization: Bearer $(cat {demo_key_path(settings.layout).absolute()})" '
-        f"-H 'Content-Type: application/json' -d '{{\"rows\":[{row}]}}'"
+        f'-H \'Content-Type: application/json\' -d \'{{"time":"{CURL_TIME}","rows":[{row}]}}\''
     )
 
 
