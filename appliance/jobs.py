@@ -290,7 +290,7 @@ def bell(layout: Layout) -> Path:
 
 def _job(run: FlowRun) -> Job:
     kind, _, rest = run.name.partition(" ")
-    known = kind if kind in set(JobKind) else JobKind.RETRAIN  # a schedule's runs get a name from Prefect
+    known = kind if kind in set(JobKind) else JobKind.TRAIN  # somebody started it in Prefect's own pages
     message = (run.state.message if run.state else None) or ""
     return Job(
         id=run.id, kind=JobKind(known), model=str(run.parameters.get("model", rest)), state=_state(run),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from appliance.cron import require_cron
 from appliance.errors import BadModelSpec
 from appliance.schema import Kind, Task
 
@@ -123,10 +124,11 @@ def require_sound(spec: ModelSpec, *, origin: str = "model") -> None:
         raise BadModelSpec(
             f"{origin}: key 'params': {', '.join(wrong)} follow(s) from the task, the seed or this host; leave out"
         )
-    if spec.schedule is not None and len(spec.schedule.split()) != 5:
-        raise BadModelSpec(
-            f"{origin}: key 'schedule': {spec.schedule!r} is not a cron expression of five fields, such as '0 3 * * 1'"
-        )
+    if spec.schedule is not None:
+        try:
+            require_cron(spec.schedule)
+        except ValueError as exc:
+            raise BadModelSpec(f"{origin}: key 'schedule': {exc}; '0 3 * * 1' is Mondays at three, UTC") from exc
 
 
 def dump_spec(spec: ModelSpec) -> str:

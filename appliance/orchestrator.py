@@ -46,7 +46,6 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     start_time: datetime | None = None
     end_time: datetime | None = None
     next_scheduled_start_time: datetime | None = None
-    auto_scheduled: bool = False
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +60,11 @@ class _Identified(msgspec.Struct, frozen=True):
     id: str
 
 
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """When a deployment runs by itself, and with which parameters; ``slug`` names it."""
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """When a run is due; a second run with the same key is not created."""
 
-    slug: str
-    cron: str
-    parameters: dict[str, Any]
+    at: datetime
+    key: str
 
 
 class OrchestratorRefused(ApplianceError):
@@ -80,7 +78,11 @@ class Orchestrator:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._client = httpx.Client(base_url=settings.orchestrator_url, timeout=_TIMEOUT_S, trust_env=False)
+        # A connection a call: none is left open, and none is found closed after the server restarted.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(
+            base_url=settings.orchestrator_url, timeout=_TIMEOUT_S, trust_env=False, limits=limits
+        )
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,37 +95,34 @@ class Orchestrator:
         except httpx.HTTPError:
             return False
 
-    def register(
-        self, flow: str, *, schema: Mapping[str, object], schedules: Sequence[Schedule], entrypoint: str
-    ) -> str:
+    def register(self, flow: str, *, schema: Mapping[str, object], entrypoint: str) -> str:
         """Make a flow and its deployment known, or change them; returns the deployment's id.
 
         Args:
             flow: Its name.
             schema: JSON schema of its parameters.
-            schedules: Replace those there are.
             entrypoint: For people who look at Prefect's own pages.
         """
         flow_id = self._post("/flows/", {"name": flow}, _Identified).id
         body = {
             "name": DEPLOYMENT, "flow_id": flow_id, "parameter_openapi_schema": schema, "entrypoint": entrypoint,
-            "enforce_parameter_schema": True, "schedules": [
-                {
-                    "slug": schedule.slug, "parameters": schedule.parameters,
-                    "schedule": {"cron": schedule.cron, "timezone": "UTC"},
-                }
-                for schedule in schedules
-            ],
+            "enforce_parameter_schema": True,
         }  # fmt: skip
         return self._post("/deployments/", body, _Identified).id
 
-    def create_run(self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str]) -> FlowRun:
-        """Ask for a run of a flow, as soon as possible."""
+    def create_run(
+        self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str], plan: Plan | None = None
+    ) -> FlowRun:
+        """Ask for a run of a flow, as soon as possible or as planned."""
         try:
             deployment = self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}", None, _Identified)
         except NotFound as exc:
             raise NotReady("the runner has not started yet; wait a moment, or see 'appliance status'") from exc
-        body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": {"type": SCHEDULED}}
+        state: dict[str, object] = {"type": SCHEDULED}
+        body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": state}
+        if plan is not None:
+            state["state_details"] = {"scheduled_time": plan.at}
+            body["idempotency_key"] = plan.key
         return self._post(f"/deployments/{deployment.id}/create_flow_run", body, FlowRun)
 
     def get_run(self, run_id: str) -> FlowRun:

@@ -1,10 +1,8 @@
-"""Makes the flows known to the orchestrator, with the schedules of the declared models."""
+"""Makes the flows known to the orchestrator."""
 
 from __future__ import annotations
 
-from appliance.models import Models
-from appliance.orchestrator import Orchestrator, Schedule
-from appliance.settings import Settings
+from appliance.orchestrator import Orchestrator
 
 _TEXT = {"type": "string"}
 _NUMBER = {"type": "integer", "minimum": 1}
@@ -19,26 +17,12 @@ PARAMETERS: dict[str, dict[str, object]] = {
 REQUIRED = {"train": ["model", "who"], "retrain": ["model", "who"], "predict": ["model", "who", "file", "out"]}
 
 
-def register_flows(orchestrator: Orchestrator, settings: Settings) -> None:
-    """Create or update a deployment a flow; models with a schedule retrain by it.
+def register_flows(orchestrator: Orchestrator) -> None:
+    """Create or update a deployment a flow.
 
     Raises:
         NotReady: The orchestrator does not answer.
     """
-    schedules = model_schedules(settings)
     for flow, properties in PARAMETERS.items():
-        orchestrator.register(
-            flow,
-            schema={"type": "object", "properties": properties, "required": REQUIRED[flow]},
-            schedules=schedules if flow == "retrain" else (),
-            entrypoint=f"flows/{flow}.py:{flow}",
-        )
-
-
-def model_schedules(settings: Settings) -> tuple[Schedule, ...]:
-    """The schedules as declared now, by model."""
-    return tuple(
-        Schedule(slug=info.name, cron=info.spec.schedule, parameters={"model": info.name, "who": "schedule"})
-        for info in Models(settings).list()
-        if info.spec.schedule is not None
-    )
+        schema = {"type": "object", "properties": properties, "required": REQUIRED[flow]}
+        orchestrator.register(flow, schema=schema, entrypoint=f"flows/{flow}.py:{flow}")

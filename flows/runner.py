@@ -31,7 +31,8 @@ from appliance.orchestrator import (
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.settings import Settings, load_settings
 from flows.children import Children
-from flows.register import model_schedules, register_flows
+from flows.register import register_flows
+from flows.schedules import PLANNED, Schedules
 from storage.errors import StorageError
 
 log = logging.getLogger("appliance.runner")
@@ -53,7 +54,7 @@ class Runner:
         self._settings = settings
         self._orchestrator = Orchestrator(settings)
         self._children = Children()
-        self._schedules = model_schedules(settings)
+        self._schedules = Schedules(settings)
         self._unsettled: dict[str, tuple[str, str]] = {}
         self._rung = 0
         self._looked = 0.0
@@ -66,7 +67,7 @@ class Runner:
         """
         while not is_stopping():
             try:
-                register_flows(self._orchestrator, self._settings)
+                register_flows(self._orchestrator)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
                     cancelled = run.state is not None and run.state.type == CANCELLING
                     message = "cancelled" if cancelled else "the runner stopped while this job ran; start it again"
@@ -89,7 +90,7 @@ class Runner:
         try:
             self._settle()
             self._look()
-            self._follow_schedules()
+            self._schedules.follow(self._orchestrator)
             self._answers = True
         except NotReady as exc:
             if self._answers:
@@ -131,10 +132,10 @@ class Runner:
     def _claim(self, run: FlowRun, *, late_s: float) -> None:
         if late_s < 0:
             return
-        if run.auto_scheduled and late_s > MISSED_AFTER_S:
+        if PLANNED in run.tags and late_s > MISSED_AFTER_S:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
             return
-        kind = run.name.partition(" ")[0] if not run.auto_scheduled else "retrain"
+        kind = run.name.partition(" ")[0]
         if not self._children.has_room(kind):
             return
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
@@ -161,13 +162,6 @@ class Runner:
             return self._orchestrator.get_run(run_id).state
         except NotFound:
             return None  # somebody deleted it in Prefect's own pages
-
-    def _follow_schedules(self) -> None:
-        """Register again when a declared schedule changed."""
-        found = model_schedules(self._settings)
-        if found != self._schedules:
-            register_flows(self._orchestrator, self._settings)
-            self._schedules = found
 
 
 def run(settings: Settings) -> int:

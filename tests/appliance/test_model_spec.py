@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(
         (LEAST + "colour = 1", "unknown field `colour`"),
         (LEAST + 'task = "ranking"', "key 'task'"),
         (LEAST + 'window = "soon"', "key 'window'"),
-        (LEAST + 'schedule = "daily"', "cron expression of five fields"),
+        (LEAST + 'schedule = "daily"', "key 'schedule': 'daily' has 1 fields, not five"),
         (LEAST + 'exclude = ["y"]', "holds the target"),
         (LEAST + 'time = "y"', "is the target"),
         (LEAST + '[columns]\ny = "number"', "is no input"),

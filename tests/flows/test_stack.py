@@ -180,16 +180,21 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
     stack.start("runner")
 
 
-def test_a_schedule_is_registered_when_it_is_declared(stack: Stack) -> None:
+def test_a_schedule_plans_one_run_ahead_and_follows_its_declaration(stack: Stack) -> None:
     spec = stack.house.models.get("plain").spec
+
+    def planned() -> list[tuple[JobKind, str, JobState]]:
+        jobs = [job for job in stack.house.jobs.list(200) if job.who == "schedule"]
+        return [(job.kind, job.model, job.state) for job in jobs]
+
     stack.house.models.apply(msgspec.structs.replace(spec, schedule="0 3 1 1 *"), who="test")
-    until(lambda: any(job.kind is JobKind.RETRAIN for job in scheduled(stack)), "the schedule's next run")
+    until(lambda: planned() == [(JobKind.RETRAIN, "plain", JobState.SCHEDULED)], "the planned run")
+    stack.house.models.apply(msgspec.structs.replace(spec, schedule="0 4 1 1 *"), who="test")
+    until(
+        lambda: sorted(state for _, _, state in planned()) == [JobState.CANCELLED, JobState.SCHEDULED], "another plan"
+    )
     stack.house.models.apply(spec, who="test")
-
-
-def scheduled(stack: Stack) -> list[Job]:
-    found = stack.house.jobs._orchestrator.runs_in("SCHEDULED")
-    return [stack.house.jobs.get(run.id) for run in found]
+    until(lambda: {state for _, _, state in planned()} == {JobState.CANCELLED}, "a plan that was withdrawn")
 
 
 def test_an_unknown_job_is_not_found(stack: Stack) -> None:
