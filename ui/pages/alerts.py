@@ -13,12 +13,11 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.overview import alert_address
-from ui.words import NONE, number, plain, when
+from ui.words import number, plain, when
 
 _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
-    Column(name="subject", label="About"), Column(name="message", label="What happened", prose=True),
-    Column(name="opened", label="Opened"), Column(name="closed", label="Closed"), Column(name="seen", label="Seen by"),
+    Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
 _SUBJECTS = {"drift": "inputs", "prediction": "predictions", "quality": "quality"}
 
@@ -78,18 +77,20 @@ def _row(one: Alert) -> Row:
     cells = {
         "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
         "state": Cell(status=status_of(one.state.value)),
-        "model": Cell(text=one.model, href=alert_address(one)),
-        "subject": Cell(text=_SUBJECTS.get(one.subject, one.subject)),
-        "message": Cell(text=plain(one.message)),
-        "opened": Cell(text=when(one.opened_at), sort=one.opened_at.timestamp()),
-        "closed": Cell(text=when(one.closed_at), sort=one.closed_at.timestamp() if one.closed_at else 0.0),
-        "seen": Cell(text=one.acknowledged_by or NONE),
+        "model": Cell(text=one.model, note=_SUBJECTS.get(one.subject, one.subject), href=alert_address(one)),
+        "message": Cell(
+            text=plain(one.message), note=f"seen by {one.acknowledged_by}" if one.acknowledged_by else ""
+        ),
+        "opened": Cell(
+            text=when(one.opened_at), sort=one.opened_at.timestamp(),
+            note=f"until {when(one.closed_at)}" if one.closed_at else "",
+        ),
         "act": Cell(text="Acknowledge", action="acknowledge") if waiting else Cell(),
-    }
+    }  # fmt: skip
     return Row(id=str(one.id), cells=cells)
 
 
 PAGE = Page(
     path="/alerts", section="alerts", title="Alerts", build=build, lead="What changed its state, and until when.",
-    rest="GET /api/alerts",
+    cli="appliance alerts", rest="GET /api/alerts",
 )  # fmt: skip
