@@ -139,10 +139,25 @@ def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> _Di
     if found is None:
         raise SourceUnreadable(f"{path} cannot be read as CSV")
     quote, escape, comment = (("" if mark in {None, "(empty)", "\0"} else str(mark)) for mark in found[1:4])
-    return _Dialect(
+    dialect = _Dialect(
         delimiter=found[0], quote=quote, escape=escape or quote, comment=comment, skip=found[4], header=found[5],
         date_format=found[6], time_format=found[7], types=dict(found[8]),
     )  # fmt: skip
+    return _keep_words(connection, path, dialect)
+
+
+def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: _Dialect) -> _Dialect:
+    """Booleans are columns of true and false alone.
+
+    DuckDB takes yes, no, y, n, t and f as well; those are words, and a class that is called "Yes" has to stay so.
+    """
+    found = [name for name, type_ in dialect.types.items() if type_ == "BOOLEAN"]
+    if not found:
+        return dialect
+    wanted = ", ".join(f"bool_and(lower({sql_name(name)}) IN ('true', 'false', ''))" for name in found)
+    plain = connection.execute(f"SELECT {wanted} FROM ({dialect.read([path], as_text=True)})").fetchone() or ()
+    words = [name for name, is_plain in zip(found, plain, strict=True) if is_plain is False]
+    return replace(dialect, types={**dialect.types, **dict.fromkeys(words, "VARCHAR")})
 
 
 def _typed(dialect: _Dialect) -> int:

@@ -137,7 +137,7 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ("Sales of May\n\na,b\n1,x\n2,y\n", [1, 2], "Lines skipped above the header: "),
         ("a,b,\n1,x,\n2,y,\n", [1, 2], None),
         ("a,b\r1,x\r2,y\r", [1, 2], None),
-        ("a,b\nyes,x\nno,y\n", [True, False], None),
+        ("a,b\nyes,x\nno,y\n", ["yes", "no"], None),
         ("a,b\n99999999999999999999,x\n1,y\n", [1e20, 1.0], None),
         ("a,b\n10:30:00,x\n11:00:00,y\n", ["10:30:00", "11:00:00"], None),
     ],
@@ -345,3 +345,26 @@ def test_no_room_to_work_is_said(desk: Desk, small_disk: SmallDisk) -> None:
         open_source(western, SourceOptions(tmp=small_disk.path)),
     ):
         pass
+
+
+def test_words_such_as_yes_and_no_stay_words(desk: Desk) -> None:
+    words = "n,churn,short,flag\n" + "".join(
+        f"{n},{'Yes' if n % 2 else 'No'},{'y' if n % 3 else 'n'},{'True' if n % 2 else 'false'}\n" for n in range(30)
+    )
+
+    rows = desk.read(desk.put("words.csv", words))
+
+    assert rows["churn"].to_list()[:2] == ["No", "Yes"]
+    assert set(rows["short"]) == {"y", "n"}
+    assert rows["flag"].to_list()[:2] == [False, True]
+
+
+def test_words_such_as_yes_and_no_stay_words_where_some_are_missing(desk: Desk) -> None:
+    words = "n,churn,flag\n" + "".join(
+        f"{n},{('Yes', 'No', '')[n % 3]},{('true', 'FALSE', '')[n % 3]}\n" for n in range(30)
+    )
+
+    rows = desk.read(desk.put("words.csv", words))
+
+    assert rows["churn"].to_list()[:3] == ["Yes", "No", None]
+    assert rows["flag"].to_list()[:3] == [True, False, None]
