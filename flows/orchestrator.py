@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -18,6 +20,9 @@ log = logging.getLogger("appliance.orchestrator")
 STOP_WITHIN_S = 10
 """Open connections are cut after so long when the server stops."""
 
+END_WITHIN_S = 20
+"""The process ends after so long in any case."""
+
 
 class _Server(uvicorn.Server):
     """Tells who started it when requests are answered: after the migrations and the start of the services."""
@@ -27,6 +32,10 @@ class _Server(uvicorn.Server):
         if self.started:
             notify("READY=1")
             log.info("the orchestrator listens on %s:%s", self.config.host, self.config.port)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        signal.alarm(END_WITHIN_S)  # SIGALRM ends a process whose services do not stop; SQLite bears that
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify("STOPPING=1")
