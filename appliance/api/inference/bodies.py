@@ -15,6 +15,11 @@ TIMEOUT_S = 30.0
 """A body that has not arrived by then is refused."""
 
 
+MOST_DISCARDED = 256 << 20
+"""Bytes of a refused body that are taken in and dropped: a caller that still sends when the connection closes sees a
+reset instead of the answer."""
+
+
 class BodyReader:
     """Reads the bodies of one process.
 
@@ -36,16 +41,18 @@ class BodyReader:
             BodyTooSlow: It did not arrive in time.
             ClientGone: The caller hung up before its end.
         """
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > self._max_bytes:
-            raise BodyTooLarge(
-                f"the body has {int(length)} bytes; accepted: at most {self._max_bytes} (setting max_body_bytes)"
-            )
+        length = int(headers.get(b"content-length", 0))
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a request is served in a task")
         self._waiting[task] = time.monotonic()
         try:
+            if length > self._max_bytes:
+                if b"expect" not in headers:  # else the caller asked first, and has sent nothing
+                    await _discard(receive)
+                raise BodyTooLarge(
+                    f"the body has {length} bytes; accepted: at most {self._max_bytes} (setting max_body_bytes)"
+                )
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
                 return self._checked(message["body"])
@@ -71,6 +78,8 @@ class BodyReader:
         body = bytearray()
         while message["type"] == "http.request":
             body += message["body"]
+            if len(body) > self._max_bytes and message.get("more_body"):
+                await _discard(receive)
             self._checked(body)
             if not message.get("more_body"):
                 return bytes(body)
@@ -81,3 +90,13 @@ class BodyReader:
         if len(body) > self._max_bytes:
             raise BodyTooLarge(f"the body has more than {self._max_bytes} bytes (setting max_body_bytes)")
         return body  # type: ignore[no-any-return]
+
+
+async def _discard(receive: Receive) -> None:
+    """Take in the rest of a body without keeping it."""
+    left = MOST_DISCARDED
+    while left > 0:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+        left -= len(message["body"])

@@ -182,6 +182,24 @@ def test_a_body_beyond_the_limit_is_refused_also_without_a_length(deployed: Depl
     assert deployed.api.client.get("/health/live").status_code == 200
 
 
+@pytest.mark.parametrize("framing", ["content-length: 30000000", "transfer-encoding: chunked"])
+def test_a_caller_that_sends_all_before_it_reads_sees_why_its_body_is_refused(deployed: Deployed, framing: str) -> None:
+    head = (
+        f"POST /models/mixed/predict HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{framing}\r\n"
+        f"x-api-key: {deployed.api.client.headers['x-api-key']}\r\n\r\n"
+    )
+    block = b" " * 100_000
+    part = b"%x\r\n%s\r\n" % (len(block), block) if "chunked" in framing else block
+    end = b"0\r\n\r\n" if "chunked" in framing else b""
+    with socket.create_connection(("127.0.0.1", deployed.api.port), timeout=30) as caller:
+        caller.sendall(head.encode())
+        for _ in range(300):
+            caller.sendall(part)
+        caller.sendall(end)
+        answer = caller.recv(4096)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_in_parts_is_read_whole(deployed: Deployed) -> None:
     import json
 
