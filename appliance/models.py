@@ -175,7 +175,7 @@ class Models:
             raise BundleRefused(f"the card of {name!r} version {wanted} cannot be read: {exc}") from exc
 
     def propose(self, dataset: str, target: str, *, name: str | None = None) -> Proposal:
-        """A declaration for a dataset: task, time column, columns that look like leaks or ids excluded.
+        """A declaration for a dataset: task, time column, ids excluded, columns that look like leaks named.
 
         Raises:
             NotFound: No such dataset.

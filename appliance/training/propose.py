@@ -10,7 +10,7 @@ from appliance.models import Proposal
 from appliance.schema import FeatureSchema
 from appliance.training.columns import plan_columns
 from appliance.training.encode import encode_frame
-from appliance.training.leaks import STRONG, is_twin, leak_suspects
+from appliance.training.leaks import is_twin, leak_suspects
 from appliance.training.target import read_target
 
 MOST_ROWS = 50_000
@@ -20,7 +20,8 @@ MOST_ROWS = 50_000
 def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     """Fill a declaration that has a dataset and a target.
 
-    Columns that equal the target, or predict it alone, are excluded; a person may take them back in.
+    Columns that equal the target are excluded. One that predicts it nearly alone is named and stays in: it may be a
+    leak or the best feature there is, and only a person knows which.
 
     Raises:
         BadTable: The target is missing or cannot be learned, or no usable feature is left.
@@ -36,14 +37,12 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
         classes=target.classes, time_column=columns.time,
     )  # fmt: skip
     suspects = leak_suspects(encode_frame(frame, schema), schema, target, threads=1)
-    leaks = tuple(warning.column for warning in suspects if warning.code == "leak" and warning.column is not None)
     left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
     sentences = [target.sentence, *columns.decisions]
     sentences += [f"{name!r} equals the target in every row: excluded" for name in twins]
-    sentences += [f"{warning.message} (excluded from {STRONG} on)" for warning in suspects if warning.code == "leak"]
-    sentences += [warning.message for warning in suspects if warning.code != "leak"]
+    sentences += [warning.message for warning in suspects]
     sentences += [warning.message for warning in columns.warnings]
     keep = msgspec.structs.replace(
-        spec, time=columns.time, exclude=(*spec.exclude, *leaks, *(name for name in left_out if name is not None))
+        spec, time=columns.time, exclude=(*spec.exclude, *(name for name in left_out if name is not None))
     )
     return Proposal(spec=keep, sentences=tuple(sentences))

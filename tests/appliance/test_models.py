@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import msgspec
+import polars as pl
 import pytest
 
 from appliance.errors import BadModelSpec, BadTable, BundleRefused, Conflict, NotFound
@@ -122,3 +123,11 @@ def test_a_proposal_explains_itself(house: Appliance) -> None:
     house.models.create(proposal.spec, who="ada")
     with pytest.raises(NotFound):
         house.models.propose("nope", "cnt")
+
+
+def test_a_column_that_predicts_the_target_alone_is_named_and_stays_in(house: Appliance) -> None:
+    rows = pl.DataFrame({"a": [n * 37 % 200 for n in range(200)], "b": [n % 7 for n in range(200)]})
+    add(house, "lines", rows.with_columns(y=pl.col("a") * 3.0 + pl.col("b")))
+    proposal = house.models.propose("lines", "y")
+    assert proposal.spec.exclude == ()
+    assert any("'a' alone predicts 'y'" in sentence for sentence in proposal.sentences)
