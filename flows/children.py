@@ -53,6 +53,15 @@ class Children:
             child.kill_at = time.monotonic() + STOP_GRACE_S
             _signal(child, signal.SIGTERM)
 
+    def kill(self, run_id: str) -> None:
+        """End a run's process at once, so that it cannot tell Prefect that it crashed when it was cancelled.
+
+        A job may be killed anywhere: whatever it publishes appears by one rename or one transaction.
+        """
+        child = self._children.get(run_id)
+        if child is not None:
+            _signal(child, signal.SIGKILL)
+
     def reap(self) -> list[tuple[str, int]]:
         """The runs whose process has ended since the last call, with its exit code; kills those that are late."""
         ended = []

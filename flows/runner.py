@@ -123,7 +123,7 @@ class Runner:
         now = time.time()
         for run in self._orchestrator.runs_in(SCHEDULED, CANCELLING):
             if run.state is not None and run.state.type == CANCELLING:
-                self._children.terminate(run.id)
+                self._children.kill(run.id)
                 self._unsettled[run.id] = (CANCELLED, "cancelled")
             elif run.next_scheduled_start_time is not None:
                 self._claim(run, late_s=now - run.next_scheduled_start_time.timestamp())
