@@ -122,6 +122,12 @@ def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) 
             with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}")
             if _typed(with_nulls) > _typed(dialect):
                 dialect = replace(with_nulls, nulls=NULL_WORDS)
+        if dialect.skip and not dialect.header and not told:
+            # A title above a header is fine; rows left out to make the rest fit would be lost.
+            raise SourceUnreadable(
+                f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
+                "rest; give every line the header's columns, and quote values that hold the delimiter"
+            )
         if dialect.header:
             _require_new_names(connection, file, path, dialect)
     except duckdb.Error as exc:

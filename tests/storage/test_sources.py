@@ -193,6 +193,8 @@ def test_an_append_reads_text_columns_as_text_again(desk: Desk) -> None:
         ("quoted.csv", b'"a b";"a b"\n1;2\n', r"the column name 'a b' stands twice"),
         ("case.csv", b"a,A\n1,2\n", r"'a' and 'A' differ by case"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n4\n", r"the header has 2 fields, but line 3 has 3; mend that line"),
+        ("short.csv", b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n", r"short\.csv: its lines have different numbers of columns"),
+        ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", r"the first 1 do not fit the rest; give every line the header's columns"),
         ("late.csv", b"a,b\n" + b"1,2\n" * 30_000 + b"1,2,3\n", r"the header has 2 fields, but line 30002 has 3"),
         ("fake.parquet", b"a,b\n1,2\n", r"is named \.parquet but does not begin like such a file"),
         ("torn.parquet", b"PAR1" + bytes(50), r"torn\.parquet cannot be read as Parquet"),
