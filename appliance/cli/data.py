@@ -5,7 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
 
 app = App(name="data", help="Datasets: add tables, look at them, compare their versions.")
 
@@ -67,7 +67,10 @@ def show(name: str, *, version: int | None = None, json: Json = False) -> None:
     print(f"dataset {snapshot.dataset}, version {snapshot.version}: {snapshot.rows} rows, from {snapshot.source}")
     print_table(
         ("column", "type", "missing", "distinct", "minimum", "maximum", "mean"),
-        [(c.name, c.dtype, c.missing, c.distinct, c.minimum, c.maximum, or_dash(c.mean)) for c in columns],
+        [
+            (c.name, c.dtype, c.missing, c.distinct, show_value(c.minimum), show_value(c.maximum), or_dash(c.mean))
+            for c in columns
+        ],
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.monitoring.drift_report import ColumnDrift
-from appliance.monitoring.service_report import Latency
 from appliance.monitoring.spans import Window, parse_span
 
 MONTH = "30d"
@@ -133,7 +132,3 @@ def _print_columns(columns: Sequence[ColumnDrift]) -> None:
 
 def _span(window: Window) -> str:
     return f"{show_time(window.start)} to {show_time(window.end)}"
-
-
-def _times(part: Latency) -> tuple[float | None, ...]:
-    return part.p50_us, part.p95_us, part.p99_us, part.max_us

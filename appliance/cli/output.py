@@ -48,8 +48,17 @@ def show_time(at: datetime) -> str:
 
 
 def or_dash(number: float | None) -> str:
-    """Four significant digits; a dash for none."""
-    return "-" if number is None else f"{number:.4g}"
+    """Four significant digits, whole from a thousand on; a dash for none."""
+    if number is None:
+        return "-"
+    return f"{number:.0f}" if 1e3 <= abs(number) < 1e15 else f"{number:.4g}"
+
+
+def show_value(value: float | str | None) -> float | str:
+    """A column's least or greatest value; whole numbers without a fraction, a dash for none."""
+    if value is None:
+        return "-"
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def show_metrics(metrics: Mapping[str, float]) -> str:
