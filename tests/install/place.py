@@ -78,7 +78,9 @@ class Place:
         shutil.rmtree(self.base, ignore_errors=True)
 
     def _run(self, *command: str, timeout_s: float) -> Done:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("APPLIANCE_", "PYTHON"))}
+        # NiceGUI behaves otherwise where it finds pytest's variable.
+        others = ("APPLIANCE_", "PYTHON", "PYTEST")
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         # pip asks rustc for its version, and a rustup shim makes a directory in HOME for that.
         own = {
             "HOME": str(self.home),
