@@ -62,14 +62,18 @@ class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class StatsEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a serving process refused since its last such record: no prediction event exists for these.
+    """What a serving process refused, or answered and could not record, since its last such record.
+
+    No prediction event exists for either.
 
     Attributes:
         id: ``WORKER-SERIAL``.
         at: When it was written.
         errors: ``(model, version, HTTP status, count)``; an unknown model is ``""``, version 0.
+        lost: ``(model, version, predictions)`` that were answered while the log could not be written.
     """
 
     id: str
     at: int
     errors: list[tuple[str, int, int, int]]
+    lost: list[tuple[str, int, int]] = []

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
     api_workers: int = Field(default=1, ge=1, le=64, description="Equal worker processes of the inference API.")
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    capture_reserve_mb: int = Field(
+        default=256, ge=0, description="Free space in MiB that the event log leaves; below it, nothing is captured."
+    )
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
     training_threads: int = Field(

@@ -86,6 +86,15 @@ class Chunk:
     lines: list[bytes]
 
 
+def free_bytes(directory: Path) -> int:
+    """What this user may still write on the directory's file system; 0 when that cannot be asked."""
+    try:
+        facts = os.statvfs(directory)
+    except OSError:
+        return 0
+    return facts.f_bavail * facts.f_frsize
+
+
 def list_segments(directory: Path) -> list[Path]:
     """The segments of one kind, oldest first."""
     return sorted(directory.glob("*.ndjson"))

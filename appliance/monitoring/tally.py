@@ -30,6 +30,7 @@ class Fault(StrEnum):
     """Why something of the log is in no window, or not where it said."""
 
     TORN = "torn"
+    UNRECORDED = "unrecorded"
     UNDECODABLE = "undecodable"
     BUNDLE_MISSING = "bundle_missing"
     MALFORMED = "malformed"
@@ -80,6 +81,7 @@ def tally_stats(lines: Sequence[bytes]) -> Tally:
             window = _service_window(tally, model, version, event.at)
             window.errors[status] += count
             tally.errors += count
+        tally.faults[Fault.UNRECORDED] += sum(count for _, _, count in event.lost)
     return tally
 
 

@@ -20,6 +20,7 @@ from typing import TypeAlias
 from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.outcomes import join_labels
+from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.service import ServiceCounts, parse_service
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
@@ -103,6 +104,7 @@ def watch_once(watch: Watch) -> Progress:
         for kind, count in KINDS.items():
             _read_kind(watch, kind, count, totals)
         totals["alerts"] = evaluate(watch.connection, watch.versions)
+        totals["alerts"] += watch_recording(watch.connection, watch.layout, lost=totals["unrecorded"])
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
         detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
         put_heartbeat(watch.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
@@ -175,7 +177,10 @@ def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter
         for service_key, service in tally.service.items():
             _add_service(connection, service_key, service)
         add_faults(connection, _today(), tally.faults)
-    return Counter(predictions=tally.predictions, errors=tally.errors, faults=tally.faults.total())
+    return Counter(
+        predictions=tally.predictions, errors=tally.errors, faults=tally.faults.total(),
+        unrecorded=tally.faults[Fault.UNRECORDED],
+    )  # fmt: skip
 
 
 def _add_features(connection: sqlite3.Connection, key: FeatureKey, counts: WindowCounts) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from appliance.errors import ApplianceError
+from appliance.monitoring.recording import read_recording
 from appliance.processes.control import status
 from appliance.processes.ports import is_free
 from appliance.processes.roster import Service, roster
@@ -43,6 +44,7 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += _guarded("database", lambda: _check_database(settings))
     checks += _guarded("processes", lambda: _check_processes(settings))
     checks += [check for service in roster(settings) for check in _check_service(service)]
+    checks += _guarded("event log", lambda: _check_recording(settings))
     checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
     return checks
 
@@ -134,6 +136,22 @@ def _check_service(service: Service) -> list[Check]:
         if is_free(service.host, service.port):
             message = f"nothing listens on port {service.port}"
     return [Check(name=name, state="fail", message=message, fix=f"look at 'appliance logs {service.name}'")]
+
+
+def _check_recording(settings: Settings) -> list[Check]:
+    found = read_recording(settings.layout)
+    since = f"{found.lost} predictions were answered and not recorded since the API started"
+    if found.workers_off:
+        message = f"{found.workers_off} workers of the API cannot write it; {since}"
+        fix = "free space, or make the state directory writable; recording goes on by itself"
+        return [Check(name="event log", state="fail", message=message, fix=fix)]
+    if found.lost:
+        return [
+            Check(
+                name="event log", state="warn", message=f"it is written again; {since}", fix="restart the API to forget"
+            )
+        ]
+    return [Check(name="event log", state="ok", message="every answered prediction is recorded")]
 
 
 def _check_heartbeats(settings: Settings) -> list[Check]:

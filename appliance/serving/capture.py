@@ -1,4 +1,8 @@
-"""What a serving process writes into the event log, before it answers: predictions, labels, and what it refused."""
+"""What a serving process writes into the event log, before it answers: predictions, labels, and what it refused.
+
+A log that cannot be written stops the capture, never the answers: predictions go out unrecorded and are counted, until
+a later ``flush`` finds that the log can be written again. Labels are accepted only when they are written.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,14 @@ import msgspec
 
 from appliance.events import StatsEvent
 from storage.errors import EventLogUnwritable
-from storage.eventlog import EventWriter
+from storage.eventlog import EventWriter, free_bytes
 from storage.layout import Layout
+
+LOOK_BYTES = 1 << 20
+"""Bytes appended between two looks at the free space; ``flush`` looks too."""
+
+EASING = 1.25
+"""A capture that stopped at the reserve begins again with so many times the reserve free, so that it does not flap."""
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
@@ -21,25 +31,32 @@ class Capture:
     """The event log of one serving process; used from one thread.
 
     Attributes:
-        problem: Why the last record could not be written, else empty; the process is not ready meanwhile.
+        problem: Why records cannot be written, else empty; predictions are answered meanwhile, labels are not accepted.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, reserve_bytes: int = 0) -> None:
+        """``reserve_bytes`` of the disk are left free, for the state database and whatever else needs a little."""
+        self._layout = layout
+        self._reserve_bytes = reserve_bytes
         self._predictions = EventWriter(layout.events / "predictions")
         self._labels = EventWriter(layout.events / "labels")
         self._stats = EventWriter(layout.events / "stats")
         self._refused: Counter[tuple[str, int, int]] = Counter()
+        self._lost: Counter[tuple[str, int]] = Counter()
+        self._unlooked = LOOK_BYTES
         self._serial = 0
         self._encode = msgspec.json.Encoder().encode
         self.problem = ""
 
-    def append_prediction(self, record: bytes) -> None:
-        """Append one prediction event.
-
-        Raises:
-            EventLogUnwritable: The caller must not be answered.
-        """
-        self._append(self._predictions, record)
+    def append_prediction(self, record: bytes) -> bool:
+        """Append one prediction event; False when it is lost, at once while the log is known to be unwritable."""
+        if self.problem:
+            return False
+        try:
+            self._append(self._predictions, record)
+        except EventLogUnwritable:
+            return False  # the problem is kept
+        return True
 
     def append_labels(self, records: list[bytes]) -> None:
         """Append label events, all or none of them.
@@ -47,27 +64,37 @@ class Capture:
         Raises:
             EventLogUnwritable: None was written.
         """
+        self._unlooked = LOOK_BYTES  # labels are rare, and the caller shall know for certain
         self._append(self._labels, b"\n".join(records))
 
     def count_refused(self, model: str, version: int, status: int) -> None:
         """Count a request that has no prediction event; goes into the log with the next ``flush``."""
         self._refused[model, version, status] += 1
 
-    def flush(self) -> None:
-        """Write what was refused since the last flush; also tries a log that failed whether it can be written again.
+    def count_lost(self, model: str, version: int, predictions: int) -> None:
+        """Count predictions that were answered and not recorded; goes into the log once it can be written again."""
+        self._lost[model, version] += predictions
 
-        When it cannot, the counts are kept for the next flush and ``problem`` says why.
+    def flush(self) -> None:
+        """Write what was refused and lost since the last flush; also tries a log that could not be written.
+
+        When it still cannot, the counts are kept for the next flush and ``problem`` says why.
         """
-        if not self._refused and not self.problem:
+        self._unlooked = LOOK_BYTES
+        if not self._refused and not self._lost and not self.problem:
             return
-        errors = [(model, version, status, count) for (model, version, status), count in self._refused.items()]
-        event = StatsEvent(id=f"{os.getpid()}-{self._serial}", at=time.time_ns() // 1000, errors=errors)
+        event = StatsEvent(
+            id=f"{os.getpid()}-{self._serial}", at=time.time_ns() // 1000,
+            errors=[(model, version, status, count) for (model, version, status), count in self._refused.items()],
+            lost=[(model, version, count) for (model, version), count in self._lost.items()],
+        )  # fmt: skip
         try:
             self._append(self._stats, self._encode(event))
         except EventLogUnwritable:
             return  # the problem is kept, shown by /health/ready and in the metrics
         self._serial += 1
         self._refused.clear()
+        self._lost.clear()
 
     def close(self) -> None:
         """Flush and close; the last thing a serving process does."""
@@ -77,12 +104,25 @@ class Capture:
 
     def _append(self, writer: EventWriter, record: bytes) -> None:
         try:
+            if self._reserve_bytes and self._unlooked >= LOOK_BYTES:
+                self._require_room()
             writer.append(record)
         except EventLogUnwritable as exc:
             self.problem = str(exc)
             writer.close()  # the next try opens a segment anew: the directory may have been replaced meanwhile
             raise
+        self._unlooked += len(record)
         self.problem = ""
+
+    def _require_room(self) -> None:
+        wanted = int(self._reserve_bytes * EASING) if self.problem else self._reserve_bytes
+        free = free_bytes(self._layout.root)
+        if free < wanted:
+            raise EventLogUnwritable(
+                f"cannot append to {self._layout.events}: {free >> 20} MB are free, and {self._reserve_bytes >> 20} MB "
+                "are kept for the state database (setting capture_reserve_mb); free space"
+            ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._unlooked = 0
 
 
 def is_full(exc: EventLogUnwritable) -> bool:

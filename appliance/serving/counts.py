@@ -27,7 +27,9 @@ BOUNDS_S = (
 _STATUS_INDEX = {status: index for index, status in enumerate(STATUSES)}
 _ROWS = len(STATUSES)
 _UNSEEN = _ROWS + 1
-_SECONDS = _UNSEEN + 1
+_LOST = _UNSEEN + 1
+_OFF = _LOST + 1
+_SECONDS = _OFF + 1
 _BUCKETS = _SECONDS + 1
 _LENGTH = _BUCKETS + len(BOUNDS_S) + 1
 _FORMAT = struct.Struct(f"{_LENGTH}d")
@@ -62,6 +64,16 @@ class Tally:
         return self.values[_UNSEEN]
 
     @property
+    def lost(self) -> float:
+        """Predictions answered that the event log could not take."""
+        return self.values[_LOST]
+
+    @property
+    def off(self) -> float:
+        """Workers whose event log cannot be written now; in the series of the unknown model."""
+        return self.values[_OFF]
+
+    @property
     def seconds(self) -> float:
         """Sum of the durations in the buckets."""
         return self.values[_SECONDS]
@@ -94,6 +106,14 @@ class Series:
         cells[_BUCKETS + bisect_left(BOUNDS_S, seconds)] += 1.0
         if unseen:
             cells[_UNSEEN] += unseen
+
+    def count_lost(self, predictions: int) -> None:
+        """Count predictions that were answered and not recorded."""
+        self._cells[_LOST] += predictions
+
+    def note_capture(self, *, off: bool) -> None:
+        """Say whether this worker's event log cannot be written now."""
+        self._cells[_OFF] = float(off)
 
 
 class Counts:

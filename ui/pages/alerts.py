@@ -19,7 +19,7 @@ _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
     Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
-_SUBJECTS = {"drift": "inputs", "prediction": "predictions", "quality": "quality"}
+_SUBJECTS = {"drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ def _show(found: _Found, acknowledge: Callable[[str, str], Awaitable[None]], *, 
     if not found.alerts:
         empty(
             "No alert so far",
-            "An alert opens when drift or quality changes its state and the new state holds for two windows in a row. "
+            "An alert opens when drift or quality changes its state and the new state holds for two windows in a row, "
+            "or while predictions cannot be recorded. "
             "It closes by itself when the state changes back.",
             icon_name="notifications",
         )
@@ -77,7 +78,9 @@ def _row(one: Alert) -> Row:
     cells = {
         "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
         "state": Cell(status=status_of(one.state.value)),
-        "model": Cell(text=one.model, note=_SUBJECTS.get(one.subject, one.subject), href=alert_address(one)),
+        "model": Cell(
+            text=one.model or "inference API", note=_SUBJECTS.get(one.subject, one.subject), href=alert_address(one)
+        ),
         "message": Cell(
             text=plain(one.message), note=f"seen by {one.acknowledged_by}" if one.acknowledged_by else ""
         ),

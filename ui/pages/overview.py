@@ -132,7 +132,7 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
         Table(columns, [
             Row(id=str(one.id), cells={
                 "state": Cell(status=status_of(one.state.value)),
-                "model": Cell(text=one.model, href=alert_address(one)),
+                "model": Cell(text=one.model or "inference API", href=alert_address(one)),
                 "what": Cell(text=plain(one.message), note=f"since {when(one.opened_at)}"),
             })
             for one in alerts
@@ -141,6 +141,8 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
 
 def alert_address(alert: Alert) -> str:
     """The page that shows what an alert is about."""
+    if not alert.model:
+        return "/alerts"
     tab = "quality" if alert.subject == "quality" else "drift"
     return f"/monitoring/{alert.model}?tab={tab}"
 

@@ -64,7 +64,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
     layout = config.layout
     scorer = Scorer(secret=_read_secret(config), threads=_cores())
     router = Router(layout)
-    capture = Capture(layout)
+    capture = Capture(layout, reserve_bytes=config.capture_reserve_mb << 20)
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
@@ -98,7 +98,7 @@ def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) ->
     documentation = Documentation(router)
     return {
         **_native_endpoints(Native(router, scorer)),
-        **_v2_endpoints(OpenInference(router, scorer, desk.capture)),
+        **_v2_endpoints(OpenInference(router, scorer)),
         "/health/live": _endpoint(native_problem, None, GET=health.live),
         "/health/ready": _endpoint(native_problem, None, GET=health.ready),
         "/metrics": _endpoint(native_problem, frozenset({READ}), GET=exposition.scrape),
@@ -173,6 +173,7 @@ async def _tick(desk: Desk, router: Router) -> None:
         if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
             flushed_at = loop.time()
             desk.capture.flush()
+            desk.counts.series("", 0).note_capture(off=bool(desk.capture.problem))
 
 
 def _create_series(counts: Counts, router: Router) -> None:

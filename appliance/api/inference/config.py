@@ -27,6 +27,7 @@ class ApiConfig:
         port: Port to bind; 0 picks a free one.
         workers: Equal processes on one socket.
         max_body_bytes: Larger bodies are refused.
+        capture_reserve_mb: Free space below which nothing is captured.
     """
 
     layout: Layout
@@ -34,6 +35,7 @@ class ApiConfig:
     port: int
     workers: int
     max_body_bytes: int
+    capture_reserve_mb: int
 
 
 def read_config(environment: Mapping[str, str]) -> ApiConfig:
@@ -50,6 +52,7 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         port=_number(values, "API_PORT", 8000, 1, 65535),
         workers=_number(values, "API_WORKERS", 1, 1, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
+        capture_reserve_mb=_number(values, "CAPTURE_RESERVE_MB", 256, 0, None),
     )
 
 

@@ -27,6 +27,9 @@ Send = Callable[[Any], Any]
 OFFLOAD_BYTES = 32 << 10
 """Bodies from this size on are decoded, scored and answered in another thread, so that small ones need not wait."""
 
+CAPTURE_OFF = (b"x-capture", b"off")
+"""Header of an answer that is not in the event log."""
+
 _ID_HEADERS = (b"x-request-id", b"ce-id", b"seldon-puid", b"x-amzn-sagemaker-inference-id")
 _MAX_ID_LENGTH = 200
 _UNKNOWN_MODEL = ("", 0)
@@ -65,8 +68,8 @@ class Answer(msgspec.Struct, kw_only=True):
 
     Attributes:
         request_id: Echoed as ``X-Request-Id``.
-        prediction: The event that must be in the log before this answer leaves, or None.
-        labels: Label events, likewise; all or none are written.
+        prediction: The event that is in the log before this answer leaves, unless the log cannot be written; or None.
+        labels: Label events that must be in the log; all or none are written.
         rows: Predictions in the answer.
         unseen: Cells with categories that training never saw.
         us: Microseconds that the event says the request took.
@@ -125,7 +128,7 @@ class Desk:
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
     ) -> None:
-        """Answer one request; an event is in the log before its answer leaves."""
+        """Answer one request; its event is in the log before the answer leaves, or the answer says that it is not."""
         call = Call(scope, params)
         try:
             handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
@@ -140,8 +143,9 @@ class Desk:
             else:
                 answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
             if answer.prediction is not None:
-                self.capture.append_prediction(answer.prediction)
                 self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
+                if not self.capture.append_prediction(answer.prediction):
+                    self._count_lost(call, answer)
             elif answer.labels:
                 self.capture.append_labels(answer.labels)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
@@ -151,6 +155,13 @@ class Desk:
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
         await _send(send, self._refuse(refuse, Call(scope, {}), exc))
+
+    def _count_lost(self, call: Call, answer: Answer) -> None:
+        """The answer goes out though no event remembers it, and says so."""
+        self.counts.series(*call.subject).count_lost(answer.rows)
+        self.counts.series(*_UNKNOWN_MODEL).note_capture(off=True)
+        self.capture.count_lost(*call.subject, answer.rows)
+        answer.headers = (*answer.headers, CAPTURE_OFF)
 
     def _refuse(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
         answer_id = call.given_id or new_request_id(call.at_us)

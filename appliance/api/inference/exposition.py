@@ -28,7 +28,8 @@ class Exposition:
     def scrape(self, call: Call) -> Answer:
         """``GET /metrics``."""
         totals = self._counts.totals()
-        lines = [*self._requests(totals), *self._state()]
+        off = any(tally.off for tally in totals.values())
+        lines = [*self._requests(totals), *self._state(capture_off=off)]
         return Answer(
             body=("\n".join(lines) + "\n").encode(), content_type=CONTENT_TYPE,
             request_id=call.given_id or new_request_id(call.at_us),
@@ -53,11 +54,16 @@ class Exposition:
             (("", _labels(key), tally.unseen) for key, tally in known.items()),
         )  # fmt: skip
         yield from _family(
+            "appliance_predictions_unrecorded_total", "counter",
+            "Predictions answered with X-Capture: off, because the event log could not be written.",
+            (("", _labels(key), tally.lost) for key, tally in known.items()),
+        )  # fmt: skip
+        yield from _family(
             "appliance_request_duration_seconds", "histogram", "From a prediction request's arrival to its answer.",
             (sample for key, tally in known.items() for sample in _histogram(_labels(key), tally)),
         )  # fmt: skip
 
-    def _state(self) -> Iterator[str]:
+    def _state(self, *, capture_off: bool) -> Iterator[str]:
         routes = self._router.current.routes.values()
         yield from _family(
             "appliance_model_serving", "gauge", "1 for the version that answers.",
@@ -72,8 +78,8 @@ class Exposition:
             (("", {"model": route.name, "version": route.wanted}, float(bool(route.refused))) for route in routes),
         )  # fmt: skip
         yield from _family(
-            "appliance_event_log_writable", "gauge", "0 when predictions cannot be recorded and are refused.",
-            [("", {}, float(not self._capture.problem))],
+            "appliance_event_log_writable", "gauge", "0 when predictions of a worker cannot be recorded.",
+            [("", {}, float(not (capture_off or self._capture.problem)))],
         )  # fmt: skip
         yield from _family("appliance_workers", "gauge", "Worker processes.", [("", {}, float(self._workers))])
         yield from _family(

@@ -13,8 +13,8 @@ from appliance.serving.router import Route, Router
 class Health:
     """The native health routes.
 
-    A process without a deployed model is ready: it would answer as soon as there is one. One that cannot write the
-    event log is not, since it answers nothing that it cannot record; nor is one that cannot check API keys.
+    A process without a deployed model is ready: it would answer as soon as there is one. So is one that cannot write
+    the event log, which its body says; one that cannot check API keys is not.
     """
 
     def __init__(self, router: Router, capture: Capture, keys: KeyRing) -> None:
@@ -29,12 +29,12 @@ class Health:
     def ready(self, call: Call) -> Answer:
         """``GET /health/ready``: each deployed model, and what keeps this process from answering."""
         current = self._router.current
-        blocking = [problem for problem in (self._capture.problem, self._keys.problem) if problem]
-        problems = [*blocking, *([current.problem] if current.problem else [])]
-        ready = not blocking
+        problems = [found for found in (self._keys.problem, self._capture.problem, current.problem) if found]
+        ready = not self._keys.problem
         content = {
             "status": "ready" if ready else "not ready",
             "models": [_describe(route) for route in current.routes.values()],
+            "capture": "off" if self._capture.problem else "on",
             "problems": problems,
         }
         return Answer(

@@ -22,7 +22,6 @@ from appliance.api.inference.tensors import (
 from appliance.errors import NotFound, NotReady
 from appliance.prediction_ids import request_id
 from appliance.schema import FeatureSchema, Task
-from appliance.serving.capture import Capture
 from appliance.serving.loaded_model import LoadedModel
 from appliance.serving.router import Router
 from appliance.serving.scoring import Asked, Scored, Scorer, event_of
@@ -51,10 +50,9 @@ class Output:
 class OpenInference:
     """The protocol's handlers; they run in any thread."""
 
-    def __init__(self, router: Router, scorer: Scorer, capture: Capture) -> None:
+    def __init__(self, router: Router, scorer: Scorer) -> None:
         self._router = router
         self._scorer = scorer
-        self._capture = capture
 
     def infer(self, call: Call) -> Answer:
         """``POST /v2/models/{model}[/versions/{version}]/infer``."""
@@ -98,8 +96,8 @@ class OpenInference:
         return _reply(call, {"live": True})
 
     def ready(self, call: Call) -> Answer:
-        """``GET /v2/health/ready``: every deployed model answers, and answers can be recorded."""
-        ready = not self._capture.problem and all(route.champion for route in self._router.current.routes.values())
+        """``GET /v2/health/ready``: every deployed model answers."""
+        ready = all(route.champion for route in self._router.current.routes.values())
         return _reply(call, {"live": ready, "ready": ready}, status=200 if ready else 503)
 
     def list_models(self, call: Call) -> Answer:

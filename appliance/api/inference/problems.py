@@ -79,14 +79,14 @@ KINDS: dict[type[Exception], Kind] = {
     NotReady: Kind(status=503, slug="not-ready", title="A part that is needed is not ready"),
     BundleRefused: Kind(status=503, slug="bundle-refused", title="The model's files failed their own proof"),
     EventLogUnwritable: Kind(
-        status=503, slug="log-unwritable", title="The prediction cannot be recorded, so it is not answered"
+        status=503, slug="log-unwritable", title="The label cannot be recorded, so it is not accepted"
     ),
     StorageError: Kind(status=503, slug="storage", title="The state cannot be read or written"),
     ApplianceError: INTERNAL,
 }
 """The nearest class of an error's ancestry decides."""
 
-_LOG_FULL = Kind(status=507, slug="log-full", title="The disk is full: the prediction cannot be recorded")
+_LOG_FULL = Kind(status=507, slug="log-full", title="The disk is full: the label cannot be recorded")
 
 _V2_STATUS = {422: 400, 507: 503, 409: 400}
 """The Open Inference Protocol knows bad input as 400 and not ready as 503."""

@@ -12,7 +12,7 @@ from appliance.settings import Settings, load_settings
 def same(config: ApiConfig, settings: Settings) -> None:
     assert config == ApiConfig(
         layout=settings.layout, listen=settings.listen, port=settings.api_port, workers=settings.api_workers,
-        max_body_bytes=settings.max_body_bytes,
+        max_body_bytes=settings.max_body_bytes, capture_reserve_mb=settings.capture_reserve_mb,
     )  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     "environment",
     [
         {"APPLIANCE_STATE": "/srv/x", "APPLIANCE_LISTEN": "::1", "APPLIANCE_API_PORT": "81"},
-        {"APPLIANCE_API_WORKERS": "3", "APPLIANCE_MAX_BODY_BYTES": "1024"},
+        {"APPLIANCE_API_WORKERS": "3", "APPLIANCE_MAX_BODY_BYTES": "1024", "APPLIANCE_CAPTURE_RESERVE_MB": "0"},
     ],
 )
 def test_the_environment_reads_as_it_does_everywhere(
@@ -48,7 +48,14 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("API_PORT", "x"), ("API_PORT", "0"), ("API_PORT", "65536"), ("API_WORKERS", "65"), ("MAX_BODY_BYTES", "1")],
+    [
+        ("API_PORT", "x"),
+        ("API_PORT", "0"),
+        ("API_PORT", "65536"),
+        ("API_WORKERS", "65"),
+        ("MAX_BODY_BYTES", "1"),
+        ("CAPTURE_RESERVE_MB", "-1"),
+    ],
 )
 def test_both_refuse_the_same(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=name.lower()):

@@ -21,11 +21,14 @@ import httpx
 import msgspec
 import pytest
 
-from appliance.events import StatsEvent
+from appliance.monitoring.recording import Recording, read_recording
+from appliance.monitoring.watch import Watch, watch_once
 from appliance.schema import Task
+from storage.alert_rows import list_alerts
 from storage.bundles import bundle_path
-from storage.eventlog import list_segments
+from storage.eventlog import free_bytes, list_segments
 from storage.layout import Layout
+from storage.window_rows import fault_totals
 from tests.model_bundles import (
     TrainedModel,
     add_key,
@@ -187,7 +190,9 @@ def test_a_corrupt_bundle_leaves_the_old_version_serving_and_is_seen(layout: Lay
 def test_without_a_model_the_process_is_ready_and_a_first_one_is_picked_up(layout: Layout) -> None:
     layout.deployments.unlink()
     with serve_api(layout) as api:
-        assert api.client.get("/health/ready").json() == {"status": "ready", "models": [], "problems": []}
+        assert api.client.get("/health/ready").json() == {
+            "status": "ready", "models": [], "capture": "on", "problems": [],
+        }  # fmt: skip
         assert api.client.get("/v2/health/ready").status_code == 200
         assert "none yet" in api.client.post("/models/m/predict", json={"rows": ROWS}).json()["detail"]
         deploy(layout, {"m": 9})
@@ -199,37 +204,71 @@ def test_without_a_model_the_process_is_ready_and_a_first_one_is_picked_up(layou
         api.wait_until_serving("m", 1)
 
 
-def test_what_cannot_be_recorded_is_not_answered_until_it_can(layout: Layout) -> None:
+def test_what_cannot_be_recorded_is_answered_and_counted_until_it_can(layout: Layout) -> None:
     with serve_api(layout) as api:
         api.wait_until_serving("m", 1)
-        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200
+        recorded = api.client.post("/models/m/predict", json={"rows": ROWS})
+        assert "x-capture" not in recorded.headers
+        series = 'appliance_predictions_unrecorded_total{model="m",version="1"} '
+        assert f"{series}0.0" in api.client.get("/metrics").text
         before = len(logged_ids(layout))
         unlimited = resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE, (1, unlimited[1]))
         answer = api.client.post("/models/m/predict", json={"rows": ROWS})
-        assert answer.status_code in {503, 507}
-        assert "cannot append" in answer.json()["detail"]
-        assert "predictions" not in answer.json()
+        assert (answer.status_code, answer.headers["x-capture"]) == (200, "off")
+        assert answer.json()["predictions"][0]["value"] == recorded.json()["predictions"][0]["value"]
         v2 = {"inputs": [{"name": "x", "shape": [1, 3], "datatype": "FP64", "data": [1, 2, 3]}]}
-        refused = api.client.post("/v2/models/m/infer", json=v2)
-        assert refused.status_code == 503
-        assert list(refused.json()) == ["error"]
+        answer = api.client.post("/v2/models/m/infer", json=v2)
+        assert (answer.status_code, answer.headers["x-capture"]) == (200, "off")
+        label = {"labels": [{"id": recorded.json()["predictions"][0]["id"], "label": 1.0}]}
+        refused = api.client.post("/models/m/labels", json=label)
+        assert refused.status_code in {503, 507}
+        assert "cannot append" in refused.json()["detail"]
         ready = api.client.get("/health/ready")
-        assert ready.status_code == 503
+        assert (ready.status_code, ready.json()["capture"]) == (200, "off")
         assert "cannot append" in ready.json()["problems"][0]
-        assert "appliance_event_log_writable 0.0" in api.client.get("/metrics").text
+        metrics = api.client.get("/metrics").text
+        assert "appliance_event_log_writable 0.0" in metrics
+        assert f"{series}2.0" in metrics
+        assert read_recording(layout) == Recording(workers_off=1, lost=2)
+        with watching(layout) as watch:
+            watch_once(watch)
+            (alert,) = list_alerts(watch.connection)
+            assert (alert.subject, alert.state, alert.closed_at) == ("recording", "alarm", None)
+            assert watch_once(watch).alerts == 0
         resource.prlimit(api.process.pid, resource.RLIMIT_FSIZE, unlimited)
-        wait_for(lambda: api.client.get("/health/ready").status_code == 200)
-        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200
+        wait_for(lambda: api.client.get("/health/ready").json()["capture"] == "on")
+        assert "appliance_event_log_writable 1.0" in api.client.get("/metrics").text
+        assert "x-capture" not in api.client.post("/models/m/predict", json={"rows": ROWS}).headers
+        assert api.client.post("/models/m/labels", json=label).status_code == 202
+        with watching(layout) as watch:
+            watch_once(watch)
+            (alert,) = list_alerts(watch.connection)
+            assert alert.closed_at is not None
+            assert fault_totals(watch.connection)["unrecorded"] == 2
     assert len(logged_ids(layout)) == before + 1
-    stats = [
-        msgspec.json.decode(line, type=StatsEvent)
-        for path in list_segments(layout.events / "stats")
-        for line in path.read_bytes().splitlines()
-    ]
-    assert (
-        sum(count for event in stats for model, _, status, count in event.errors if model == "m" and status >= 503) == 2
-    )
+
+
+def test_the_capture_leaves_the_reserve_free(layout: Layout) -> None:
+    more_than_there_is = str((free_bytes(layout.root) >> 20) + (1 << 20))
+    with serve_api(layout, {"APPLIANCE_CAPTURE_RESERVE_MB": more_than_there_is}) as api:
+        api.wait_until_serving("m", 1)
+        answer = api.client.post("/models/m/predict", json={"rows": ROWS})
+        assert (answer.status_code, answer.headers["x-capture"]) == (200, "off")
+        assert "capture_reserve_mb" in api.client.get("/health/ready").json()["problems"][0]
+        label = {"labels": [{"id": answer.json()["predictions"][0]["id"], "label": 1.0}]}
+        refused = api.client.post("/models/m/labels", json=label)
+        assert (refused.status_code, refused.json()["type"]) == (507, "/docs#problem-log-full")
+    assert logged_ids(layout) == []
+
+
+@contextmanager
+def watching(layout: Layout) -> Iterator[Watch]:
+    watch = Watch(layout)
+    try:
+        yield watch
+    finally:
+        watch.close()
 
 
 def test_keys_that_cannot_be_checked_are_a_problem_until_they_can(layout: Layout) -> None:
