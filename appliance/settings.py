@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import (
@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
     capture_reserve_mb: int = Field(
         default=256, ge=0, description="Free space in MiB that the event log leaves; below it, nothing is captured."
+    )
+    capture_durability: Literal["async", "sync"] = Field(
+        default="async",
+        description="sync: an answer leaves when the disk has its event (group commit); async: when the kernel has it.",
     )
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")

@@ -7,6 +7,7 @@ power cut tore has no newline or no valid JSON: readers skip and count it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from bisect import bisect_left
@@ -25,13 +26,32 @@ STAMP = "%Y%m%dT%H%M%S.%f"
 
 
 class EventWriter:
-    """Appends records to segments of one kind; one instance a process and kind, not shared between threads."""
+    """Appends records to segments of one kind; one instance a process and kind, not shared between threads.
 
-    def __init__(self, directory: Path, *, max_segment_bytes: int = 64 << 20) -> None:
+    The segment being written is locked (``flock``); the kernel drops the lock with the process, so that a closed
+    segment is told from an open one after any crash.
+    """
+
+    def __init__(
+        self, directory: Path, *, max_segment_bytes: int = 64 << 20, max_age_s: float = 3600.0, durable: bool = False
+    ) -> None:
+        """Nothing is opened before the first record.
+
+        Args:
+            directory: The segments of one kind.
+            max_segment_bytes: A record that would go beyond begins a new segment.
+            max_age_s: So old a segment is closed by ``close_if_old``.
+            durable: Remember for ``take_unsynced`` what the disk may not have yet.
+        """
         self._directory = directory
         self._max_segment_bytes = max_segment_bytes
+        self._max_age_s = max_age_s
+        self._durable = durable
+        self._unsynced: list[int] = []
+        self._dirty = False
         self._fd = -1
         self._size = 0
+        self._opened_s = 0.0
         self._serial = 0
 
     def append(self, record: bytes) -> None:
@@ -51,29 +71,69 @@ class EventWriter:
             os.ftruncate(self._fd, self._size)
             raise EventLogUnwritable(f"cannot append to {self._directory}: the disk is full")
         self._size += written
+        self._dirty = True
+
+    def take_unsynced(self) -> list[int]:
+        """Descriptors of all files and directories to be flushed for what was appended so far; the caller closes them.
+
+        Always empty for a writer that is not ``durable``.
+        """
+        if self._durable and self._dirty and self._fd >= 0:
+            self._unsynced.append(os.dup(self._fd))
+            self._dirty = False
+        taken, self._unsynced = self._unsynced, []
+        return taken
 
     def sync(self) -> None:
         """Wait until the disk has everything appended so far."""
         if self._fd >= 0:
             os.fdatasync(self._fd)
 
+    def close_if_old(self) -> None:
+        """Close a segment that was opened too long ago, so that it can be compacted though nothing more comes."""
+        if self._fd >= 0 and time.monotonic() - self._opened_s >= self._max_age_s:
+            self.close()
+
     def close(self) -> None:
         """Close the segment; a later append starts a new one."""
-        if self._fd >= 0:
+        if self._fd < 0:
+            return
+        if self._durable and self._dirty:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            self._unsynced.append(self._fd)
+        else:
             os.close(self._fd)
-            self._fd = -1
+        self._fd = -1
+        self._dirty = False
 
     def _open_segment(self) -> None:
         self.close()
+        try:
+            self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            while self._fd < 0:
+                self._fd = self._create()
+            if self._durable:
+                self._unsynced += [
+                    os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                    for directory in (self._directory, self._directory.parent)
+                ]
+        except OSError as exc:
+            self.close()
+            raise EventLogUnwritable(f"cannot open a segment in {self._directory}: {exc.strerror}") from exc
+        self._size = 0
+        self._opened_s = time.monotonic()
+
+    def _create(self) -> int:
+        """A new, locked segment; -1 when somebody took it for a closed one before it was locked."""
         stamp = datetime.fromtimestamp(time.time(), UTC).strftime(STAMP)
         self._serial += 1
         path = self._directory / f"{stamp}-{os.getpid()}-{self._serial}.ndjson"
-        try:
-            self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        except OSError as exc:
-            raise EventLogUnwritable(f"cannot open a segment in {self._directory}: {exc.strerror}") from exc
-        self._size = 0
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if os.fstat(fd).st_nlink:
+            return fd
+        os.close(fd)
+        return -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +153,18 @@ def free_bytes(directory: Path) -> int:
     except OSError:
         return 0
     return facts.f_bavail * facts.f_frsize
+
+
+def is_closed(segment: Path) -> bool:
+    """Whether no process writes the segment any more."""
+    fd = os.open(segment, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def list_segments(directory: Path) -> list[Path]:

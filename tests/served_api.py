@@ -56,10 +56,15 @@ class ServedApi:
 
 
 @contextmanager
-def serve_api(layout: Layout, settings: Mapping[str, str] | None = None) -> Iterator[ServedApi]:
-    """Start the API on a state that was prepared, wait until it answers, and stop it at the end."""
+def serve_api(
+    layout: Layout, settings: Mapping[str, str] | None = None, *, key: str | None = None
+) -> Iterator[ServedApi]:
+    """Start the API on a state that was prepared, wait until it answers, and stop it at the end.
+
+    ``key`` is an API key that is there already; by default one is made.
+    """
     port = free_port()
-    key = add_key(layout, f"test-{port}", "admin")
+    key = key or add_key(layout, f"test-{port}", "admin")
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance.api.inference.process"],
         env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port), **(settings or {})},

@@ -10,10 +10,12 @@ import errno
 import os
 import time
 from collections import Counter
+from collections.abc import Awaitable
 
 import msgspec
 
 from appliance.events import StatsEvent
+from appliance.serving.group_commit import GroupCommit
 from storage.errors import EventLogUnwritable
 from storage.eventlog import EventWriter, free_bytes
 from storage.layout import Layout
@@ -34,18 +36,25 @@ class Capture:
         problem: Why records cannot be written, else empty; predictions are answered meanwhile, labels are not accepted.
     """
 
-    def __init__(self, layout: Layout, *, reserve_bytes: int = 0) -> None:
-        """``reserve_bytes`` of the disk are left free, for the state database and whatever else needs a little."""
+    def __init__(self, layout: Layout, *, reserve_bytes: int = 0, durable: bool = False) -> None:
+        """Nothing is written yet.
+
+        Args:
+            layout: The state.
+            reserve_bytes: Left free on the disk, for the state database and whatever else needs a little.
+            durable: ``synced`` waits for the disk.
+        """
         self._layout = layout
         self._reserve_bytes = reserve_bytes
-        self._predictions = EventWriter(layout.events / "predictions")
-        self._labels = EventWriter(layout.events / "labels")
+        self._predictions = EventWriter(layout.events / "predictions", durable=durable)
+        self._labels = EventWriter(layout.events / "labels", durable=durable)
         self._stats = EventWriter(layout.events / "stats")
         self._refused: Counter[tuple[str, int, int]] = Counter()
         self._lost: Counter[tuple[str, int]] = Counter()
         self._unlooked = LOOK_BYTES
         self._serial = 0
         self._encode = msgspec.json.Encoder().encode
+        self._commit = GroupCommit(self._take_unsynced, self._note_failed) if durable else None
         self.problem = ""
 
     def append_prediction(self, record: bytes) -> bool:
@@ -67,6 +76,18 @@ class Capture:
         self._unlooked = LOOK_BYTES  # labels are rare, and the caller shall know for certain
         self._append(self._labels, b"\n".join(records))
 
+    def synced(self) -> Awaitable[None] | None:
+        """What to wait for until the disk has everything appended so far; None when nobody is to wait.
+
+        Awaiting it raises ``EventLogUnwritable`` when the disk refused.
+        """
+        return self._commit.wait() if self._commit is not None else None
+
+    @property
+    def syncs(self) -> int:
+        """How often the disk was waited for."""
+        return self._commit.syncs if self._commit is not None else 0
+
     def count_refused(self, model: str, version: int, status: int) -> None:
         """Count a request that has no prediction event; goes into the log with the next ``flush``."""
         self._refused[model, version, status] += 1
@@ -76,11 +97,13 @@ class Capture:
         self._lost[model, version] += predictions
 
     def flush(self) -> None:
-        """Write what was refused and lost since the last flush; also tries a log that could not be written.
+        """Write what was refused and lost since the last flush, try a log that failed, close segments that are old.
 
         When it still cannot, the counts are kept for the next flush and ``problem`` says why.
         """
         self._unlooked = LOOK_BYTES
+        for writer in (self._predictions, self._labels, self._stats):
+            writer.close_if_old()
         if not self._refused and not self._lost and not self.problem:
             return
         event = StatsEvent(
@@ -101,6 +124,19 @@ class Capture:
         self.flush()
         for writer in (self._predictions, self._labels, self._stats):
             writer.close()
+        for descriptor in self._take_unsynced():
+            os.close(descriptor)
+        if self._commit is not None:
+            self._commit.close()
+
+    def _take_unsynced(self) -> list[int]:
+        return self._predictions.take_unsynced() + self._labels.take_unsynced()
+
+    def _note_failed(self, exc: EventLogUnwritable) -> None:
+        """After a failed flush the kernel may drop what it has of a file and call it clean: go on in a new one."""
+        self.problem = str(exc)
+        self._predictions.close()
+        self._labels.close()
 
     def _append(self, writer: EventWriter, record: bytes) -> None:
         try:

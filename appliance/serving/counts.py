@@ -29,7 +29,8 @@ _ROWS = len(STATUSES)
 _UNSEEN = _ROWS + 1
 _LOST = _UNSEEN + 1
 _OFF = _LOST + 1
-_SECONDS = _OFF + 1
+_SYNCS = _OFF + 1
+_SECONDS = _SYNCS + 1
 _BUCKETS = _SECONDS + 1
 _LENGTH = _BUCKETS + len(BOUNDS_S) + 1
 _FORMAT = struct.Struct(f"{_LENGTH}d")
@@ -74,6 +75,11 @@ class Tally:
         return self.values[_OFF]
 
     @property
+    def syncs(self) -> float:
+        """How often the disk was waited for; in the series of the unknown model."""
+        return self.values[_SYNCS]
+
+    @property
     def seconds(self) -> float:
         """Sum of the durations in the buckets."""
         return self.values[_SECONDS]
@@ -114,6 +120,10 @@ class Series:
     def note_capture(self, *, off: bool) -> None:
         """Say whether this worker's event log cannot be written now."""
         self._cells[_OFF] = float(off)
+
+    def count_syncs(self, syncs: int) -> None:
+        """Count waits for the disk."""
+        self._cells[_SYNCS] += syncs
 
 
 class Counts:

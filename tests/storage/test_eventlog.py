@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import EventLogUnwritable
-from storage.eventlog import EventWriter, list_segments, scan_ids, tail
+from storage.eventlog import EventWriter, is_closed, list_segments, scan_ids, tail
 from tests.storage.conftest import SmallDisk
 
 
@@ -48,6 +48,45 @@ def test_a_writer_never_continues_an_old_segment(tmp_path: Path) -> None:
         writer.append(record(number))
         writer.close()
     assert len(list_segments(tmp_path)) == 2
+
+
+def test_an_open_segment_is_told_from_a_closed_one(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path)
+    writer.append(record(1))
+    (segment,) = list_segments(tmp_path)
+    assert not is_closed(segment)
+    writer.close()
+    assert is_closed(segment)
+
+
+def test_the_segment_of_a_killed_writer_is_closed(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path; from storage.eventlog import EventWriter\n"
+        "writer = EventWriter(Path(sys.argv[1])); writer.append(b'{}'); print('open', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child:
+        assert child.stdout.readline() == "open\n"
+        (segment,) = list_segments(tmp_path)
+        assert not is_closed(segment)
+        child.kill()
+    assert is_closed(segment)
+
+
+def test_an_old_segment_is_closed_though_nothing_more_comes(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path, max_age_s=0)
+    writer.close_if_old()
+    writer.append(record(1))
+    (segment,) = list_segments(tmp_path)
+    writer.close_if_old()
+    assert is_closed(segment)
+    writer.append(record(2))
+    assert len(list_segments(tmp_path)) == 2
+    young = EventWriter(tmp_path / "young")
+    young.append(record(3))
+    young.close_if_old()
+    assert not is_closed(list_segments(tmp_path / "young")[0])
 
 
 def test_a_cursor_continues_behind_what_was_read(tmp_path: Path) -> None:

@@ -64,7 +64,9 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
     layout = config.layout
     scorer = Scorer(secret=_read_secret(config), threads=_cores())
     router = Router(layout)
-    capture = Capture(layout, reserve_bytes=config.capture_reserve_mb << 20)
+    capture = Capture(
+        layout, reserve_bytes=config.capture_reserve_mb << 20, durable=config.capture_durability == "sync"
+    )
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
@@ -160,6 +162,7 @@ async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
 async def _tick(desk: Desk, router: Router) -> None:
     loop = asyncio.get_running_loop()
     flushed_at = loop.time()
+    syncs = 0
     while True:
         await asyncio.sleep(POLL_S)
         desk.keys.refresh()
@@ -170,6 +173,8 @@ async def _tick(desk: Desk, router: Router) -> None:
             for route in router.current.routes.values():
                 if route.refused:
                     log.error("model %s: %s", route.name, route.refused)
+        desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
+        syncs = desk.capture.syncs
         if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
             flushed_at = loop.time()
             desk.capture.flush()

@@ -28,6 +28,7 @@ class ApiConfig:
         workers: Equal processes on one socket.
         max_body_bytes: Larger bodies are refused.
         capture_reserve_mb: Free space below which nothing is captured.
+        capture_durability: ``sync``: an answer leaves when the disk has its event; ``async``: when the kernel has it.
     """
 
     layout: Layout
@@ -36,6 +37,7 @@ class ApiConfig:
     workers: int
     max_body_bytes: int
     capture_reserve_mb: int
+    capture_durability: str
 
 
 def read_config(environment: Mapping[str, str]) -> ApiConfig:
@@ -53,6 +55,7 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         workers=_number(values, "API_WORKERS", 1, 1, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
         capture_reserve_mb=_number(values, "CAPTURE_RESERVE_MB", 256, 0, None),
+        capture_durability=_choice(values, "CAPTURE_DURABILITY", ("async", "sync")),
     )
 
 
@@ -63,6 +66,14 @@ def _read_file(path: str | None) -> dict[str, object]:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
         raise BadSetting(f"settings file {path}: {exc}") from exc
+
+
+def _choice(values: Mapping[str, object], name: str, accepted: tuple[str, ...]) -> str:
+    """One of a few words; the first is the default."""
+    value = str(values.get(name, accepted[0]))
+    if value not in accepted:
+        raise BadSetting(f"setting {name.lower()} is {value!r}; accepted: {', '.join(accepted)}")
+    return value
 
 
 def _number(values: Mapping[str, object], name: str, default: int, low: int, high: int | None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
+from storage.errors import EventLogUnwritable
 
 Headers = Mapping[bytes, bytes]
 Receive = Callable[[], Any]
@@ -142,12 +143,8 @@ class Desk:
                 answer = handler(call)
             else:
                 answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
-            if answer.prediction is not None:
-                self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
-                if not self.capture.append_prediction(answer.prediction):
-                    self._count_lost(call, answer)
-            elif answer.labels:
-                self.capture.append_labels(answer.labels)
+            if answer.prediction is not None or answer.labels:
+                await self._record(call, answer)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
             answer = self._refuse(endpoint.refuse, call, exc)
         await _send(send, answer)
@@ -155,6 +152,20 @@ class Desk:
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
         await _send(send, self._refuse(refuse, Call(scope, {}), exc))
+
+    async def _record(self, call: Call, answer: Answer) -> None:
+        """Append the answer's events; without a disk to wait for, this never suspends."""
+        if answer.prediction is not None:
+            self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
+            recorded = self.capture.append_prediction(answer.prediction)
+            if recorded and (synced := self.capture.synced()) is not None:
+                recorded = await _succeeds(synced)
+            if not recorded:
+                self._count_lost(call, answer)
+        elif answer.labels:
+            self.capture.append_labels(answer.labels)
+            if (synced := self.capture.synced()) is not None:
+                await synced
 
     def _count_lost(self, call: Call, answer: Answer) -> None:
         """The answer goes out though no event remembers it, and says so."""
@@ -174,6 +185,14 @@ class Desk:
             body=refusal.body, request_id=answer_id, status=refusal.status, content_type=refusal.content_type,
             headers=refusal.headers,
         )  # fmt: skip
+
+
+async def _succeeds(synced: Awaitable[None]) -> bool:
+    try:
+        await synced
+    except EventLogUnwritable:
+        return False  # the capture keeps the problem
+    return True
 
 
 def find_request_id(headers: Headers) -> str:

@@ -28,8 +28,9 @@ class Exposition:
     def scrape(self, call: Call) -> Answer:
         """``GET /metrics``."""
         totals = self._counts.totals()
+        syncs = sum(tally.syncs for tally in totals.values())
         off = any(tally.off for tally in totals.values())
-        lines = [*self._requests(totals), *self._state(capture_off=off)]
+        lines = [*self._requests(totals), *self._state(capture_off=off, syncs=syncs)]
         return Answer(
             body=("\n".join(lines) + "\n").encode(), content_type=CONTENT_TYPE,
             request_id=call.given_id or new_request_id(call.at_us),
@@ -63,7 +64,7 @@ class Exposition:
             (sample for key, tally in known.items() for sample in _histogram(_labels(key), tally)),
         )  # fmt: skip
 
-    def _state(self, *, capture_off: bool) -> Iterator[str]:
+    def _state(self, *, capture_off: bool, syncs: float) -> Iterator[str]:
         routes = self._router.current.routes.values()
         yield from _family(
             "appliance_model_serving", "gauge", "1 for the version that answers.",
@@ -80,6 +81,10 @@ class Exposition:
         yield from _family(
             "appliance_event_log_writable", "gauge", "0 when predictions of a worker cannot be recorded.",
             [("", {}, float(not (capture_off or self._capture.problem)))],
+        )  # fmt: skip
+        yield from _family(
+            "appliance_event_log_syncs_total", "counter", "Times the disk was waited for (capture_durability = sync).",
+            [("", {}, syncs)],
         )  # fmt: skip
         yield from _family("appliance_workers", "gauge", "Worker processes.", [("", {}, float(self._workers))])
         yield from _family(

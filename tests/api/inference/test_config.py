@@ -13,6 +13,7 @@ def same(config: ApiConfig, settings: Settings) -> None:
     assert config == ApiConfig(
         layout=settings.layout, listen=settings.listen, port=settings.api_port, workers=settings.api_workers,
         max_body_bytes=settings.max_body_bytes, capture_reserve_mb=settings.capture_reserve_mb,
+        capture_durability=settings.capture_durability,
     )  # fmt: skip
 
 
@@ -25,6 +26,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     [
         {"APPLIANCE_STATE": "/srv/x", "APPLIANCE_LISTEN": "::1", "APPLIANCE_API_PORT": "81"},
         {"APPLIANCE_API_WORKERS": "3", "APPLIANCE_MAX_BODY_BYTES": "1024", "APPLIANCE_CAPTURE_RESERVE_MB": "0"},
+        {"APPLIANCE_CAPTURE_DURABILITY": "sync"},
     ],
 )
 def test_the_environment_reads_as_it_does_everywhere(
@@ -55,6 +57,7 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
         ("API_WORKERS", "65"),
         ("MAX_BODY_BYTES", "1"),
         ("CAPTURE_RESERVE_MB", "-1"),
+        ("CAPTURE_DURABILITY", "fsync"),
     ],
 )
 def test_both_refuse_the_same(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
