@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
     )
     systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
+    history_days: int = Field(
+        default=400, ge=0, description="Days of predictions and labels that are kept; 0: all. Counts are kept for good."
+    )
+    compaction_interval_s: float = Field(
+        default=300.0, gt=0, description="Seconds between looks for closed segments of the event log to compact."
+    )
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property

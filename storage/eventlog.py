@@ -14,7 +14,9 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from storage.errors import EventLogUnwritable
 
@@ -172,22 +174,25 @@ def list_segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("*.ndjson"))
 
 
-def tail(directory: Path, cursors: Mapping[str, int], *, max_bytes: int = 8 << 20) -> Iterator[Chunk]:
+def tail(
+    directory: Path, cursors: Mapping[str, int], *, max_bytes: int = 8 << 20, segments: Iterable[Path] | None = None
+) -> Iterator[Chunk]:
     """What was appended behind the cursors, oldest segment first, at most ``max_bytes`` a chunk.
 
     Args:
         directory: The segments of one kind.
         cursors: Segment name to the byte up to which it was read.
         max_bytes: Upper bound of one chunk; a longer line is still given whole.
+        segments: These alone.
 
     Yields:
         Chunks that end on a line's end; a torn last line stays unread.
     """
-    for path in list_segments(directory):
+    for path in list_segments(directory) if segments is None else segments:
         start = cursors.get(path.name, 0)
-        if path.stat().st_size <= start:
-            continue
-        with path.open("rb") as file:
+        with _open(path) as file:
+            if file.seek(0, os.SEEK_END) <= start:
+                continue
             file.seek(start)
             while data := file.read(max_bytes):
                 if not data.endswith(b"\n"):
@@ -206,10 +211,18 @@ def scan_ids(directory: Path, ids: Collection[bytes], *, segments: Iterable[Path
     wanted = frozenset(ids)
     head = len(ID_PREFIX)
     for path in list_segments(directory) if segments is None else segments:
-        with path.open("rb") as file:
+        with _open(path) as file:
             for line in file:
                 if line.endswith(b"\n") and line[head : line.find(b'"', head)] in wanted:
                     yield line[:-1]
+
+
+def _open(path: Path) -> BinaryIO:
+    """The segment, or nothing when it has become history since it was listed."""
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return BytesIO()
 
 
 def segments_at(directory: Path, moments: Iterable[float], *, slack_s: float = 60.0) -> list[Path]:
@@ -230,4 +243,7 @@ def _was_open(path: Path, times: list[float], slack_s: float) -> bool:
     except ValueError:
         return True
     first = bisect_left(times, started - slack_s)
-    return first < len(times) and times[first] <= path.stat().st_mtime + slack_s
+    try:
+        return first < len(times) and times[first] <= path.stat().st_mtime + slack_s
+    except FileNotFoundError:  # it has become history
+        return False

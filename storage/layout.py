@@ -46,6 +46,11 @@ class Layout:
         return self.root / "events"
 
     @property
+    def history(self) -> Path:
+        """``KIND/`` Delta tables that closed segments of the event log become."""
+        return self.root / "history"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's SQLite store and artifacts."""
         return self.root / "mlflow"

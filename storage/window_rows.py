@@ -58,6 +58,11 @@ def advance_cursor(connection: sqlite3.Connection, kind: str, segment: str, *, s
     return moved.rowcount == 1
 
 
+def forget_cursor(connection: sqlite3.Connection, kind: str, segment: str) -> None:
+    """Drop the cursor of a segment that is gone."""
+    connection.execute("DELETE FROM cursors WHERE kind = ? AND segment = ?", (kind, segment))
+
+
 def find_feature_window(connection: sqlite3.Connection, key: FeatureKey) -> bytes | None:
     """A window's counts, or None before the first event of that hour."""
     row = connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -189,7 +189,8 @@ class Monitoring:
             for kind in KINDS:
                 cursors = window_rows.read_cursors(connection, kind)
                 for path in list_segments(self._settings.layout.events / kind):
-                    behind += max(0, path.stat().st_size - cursors.get(path.name, 0))
+                    with suppress(FileNotFoundError):  # it has become history
+                        behind += max(0, path.stat().st_size - cursors.get(path.name, 0))
         return Lag(bytes_behind=behind, heartbeat_at=heartbeat.at if heartbeat else None, faults=faults)
 
     @contextmanager

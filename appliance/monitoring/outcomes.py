@@ -1,24 +1,21 @@
-"""Outcomes: labels joined to the predictions they are about, by prediction id, straight from the event log."""
+"""Outcomes: labels joined to the predictions they are about, by prediction id, from the event log and its history."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
 from appliance.events import LabelEvent, PredictionEvent
+from appliance.history import find_predictions
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.tally import Fault, decode, event_time_us
 from appliance.schema import FeatureSchema, Task
-from storage.eventlog import list_segments, scan_ids, segments_at
+from storage.layout import Layout
 from storage.outcome_rows import Outcome
-
-_HEX_DIGITS = 12
-"""A token begins with a UUIDv7, whose first 48 bits are milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +26,12 @@ class Joined:
     faults: Counter[str]
 
 
-def join_labels(lines: Sequence[bytes], predictions: Path, versions: KnownVersions) -> Joined:
+def join_labels(lines: Sequence[bytes], layout: Layout, versions: KnownVersions) -> Joined:
     """Find the prediction of every label.
 
     Args:
         lines: Label events.
-        predictions: The directory of the prediction events.
+        layout: Where the predictions are, in the event log and its history.
         versions: For the classes and the number of outputs.
     """
     faults: Counter[str] = Counter()
@@ -42,7 +39,8 @@ def join_labels(lines: Sequence[bytes], predictions: Path, versions: KnownVersio
     events = decode(lines, _LABEL, faults)
     for event in events:
         labels[event.id.rpartition(".")[0]].append(event)
-    found = _find_predictions(predictions, labels)
+    models = {label.m for label in events}
+    found = find_predictions(layout, models, labels.keys())
     outcomes = []
     for label in events:
         prediction = found.get(label.id.rpartition(".")[0])
@@ -63,31 +61,7 @@ def label_text(label: float | str, schema: FeatureSchema) -> str | None:
 
 
 _LABEL = msgspec.json.Decoder(LabelEvent)
-_PREDICTION = msgspec.json.Decoder(PredictionEvent)
 _NUMBERS = msgspec.json.Encoder()
-
-
-def _find_predictions(directory: Path, tokens: Iterable[str]) -> dict[str, PredictionEvent]:
-    """The prediction events of the tokens; first where their time says, then, for those not there, everywhere."""
-    wanted = {token.encode() for token in tokens if token}
-    moments = [moment for token in wanted if (moment := _moment(token)) is not None]
-    likely = segments_at(directory, moments)
-    found = _decoded(scan_ids(directory, wanted, segments=likely)) if likely else {}
-    missing = wanted - {token.encode() for token in found}
-    rest = [path for path in list_segments(directory) if path not in set(likely)] if missing else []
-    return found | _decoded(scan_ids(directory, missing, segments=rest)) if rest else found
-
-
-def _moment(token: bytes) -> float | None:
-    try:
-        return int(token[:_HEX_DIGITS], 16) / 1000
-    except ValueError:
-        return None
-
-
-def _decoded(records: Iterable[bytes]) -> dict[str, PredictionEvent]:
-    # A record that cannot be decoded was counted when its own segment was.
-    return {event.id: event for event in decode(list(records), _PREDICTION, Counter())}
 
 
 def _outcome(

@@ -157,7 +157,7 @@ def _stats(watch: Watch, chunk: Chunk) -> Counter[str] | None:
 
 
 def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
-    joined = join_labels(chunk.lines, watch.layout.events / "predictions", watch.versions)
+    joined = join_labels(chunk.lines, watch.layout, watch.versions)
     with statedb.transaction(watch.connection) as connection:
         if not advance_cursor(connection, "labels", chunk.segment, start=chunk.start, end=chunk.end):
             return None
@@ -203,7 +203,10 @@ def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:
     given_up = 0
     now = time.time()
     for path in list_segments(watch.layout.events / kind):
-        facts, start = path.stat(), cursors.get(path.name, 0)
+        try:
+            facts, start = path.stat(), cursors.get(path.name, 0)
+        except FileNotFoundError:  # it has become history
+            continue
         if facts.st_size <= start or now - facts.st_mtime < TORN_AFTER_S:
             continue
         with path.open("rb") as file:

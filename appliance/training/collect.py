@@ -20,6 +20,7 @@ import msgspec
 import polars as pl
 
 from appliance.events import LabelEvent, PredictionEvent
+from appliance.history import find_predictions, scan_labels
 from appliance.model_spec import ModelSpec
 from appliance.models import Models
 from appliance.schema import FeatureSchema
@@ -36,14 +37,11 @@ from storage.collection_rows import (
 )
 from storage.datasets import IngestInfo, get_snapshot, list_snapshots, read_snapshot
 from storage.errors import BundleCorrupt, BundleNotFound
-from storage.eventlog import scan_ids, tail
 from storage.ingest import ingest
 from storage.layout import Layout
 from storage.statedb import connect
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LABEL = msgspec.json.Decoder(LabelEvent)
-_PREDICTION = msgspec.json.Decoder(PredictionEvent)
 _SOURCE = "labelled predictions, collection "
 
 
@@ -117,15 +115,10 @@ def _settle_interrupted(layout: Layout, connection: sqlite3.Connection, dataset:
 def _new_labels(layout: Layout, connection: sqlite3.Connection, model: str) -> dict[str, LabelEvent]:
     """The newest label of each prediction of the model that was not collected."""
     newest: dict[str, LabelEvent] = {}
-    for chunk in tail(layout.events / "labels", {}):
-        for line in chunk.lines:
-            try:
-                label = _LABEL.decode(line)
-            except msgspec.DecodeError:
-                continue  # torn by a power cut; the watch loop counts it
-            known = newest.get(label.id)
-            if label.m == model and (known is None or label.at >= known.at):
-                newest[label.id] = label
+    for label in scan_labels(layout, model):
+        known = newest.get(label.id)
+        if known is None or label.at >= known.at:
+            newest[label.id] = label
     return {key: label for key, label in newest.items() if not is_collected(connection, key)}
 
 
@@ -137,15 +130,8 @@ def _rows(
     for key in labels:
         wanted[key.rpartition(".")[0]].append(key)
     schemas: dict[int, FeatureSchema | None] = {}
-    found: set[str] = set()
-    for line in scan_ids(layout.events / "predictions", {token.encode() for token in wanted}):
-        try:
-            event = _PREDICTION.decode(line)
-        except msgspec.DecodeError:
-            continue
-        if event.id in found:
-            continue
-        found.add(event.id)
+    found = find_predictions(layout, [spec.name], wanted.keys())
+    for event in sorted(found.values(), key=lambda one: (one.at, one.id)):
         schema = schemas[event.v] if event.v in schemas else schemas.setdefault(event.v, _schema(layout, spec, event.v))
         if schema is None:
             skipped["the bundle of the version that answered is gone"] += len(wanted[event.id])

@@ -8,6 +8,9 @@ import pytest
 from appliance.monitoring.watch import Watch
 from appliance.settings import Settings
 from tests.monitoring.traffic import Traffic, make_settings, publish, regression_schema, training_frame
+from tests.storage.conftest import small_disk
+
+__all__ = ["small_disk"]
 
 
 @pytest.fixture

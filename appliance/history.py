@@ -1,0 +1,124 @@
+"""Predictions and labels wherever they lie: in the event log's segments, or in the history that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import polars as pl
+
+from appliance.events import LabelEvent, PredictionEvent
+from storage.eventlog import list_segments, scan_ids, segments_at, tail
+from storage.layout import Layout
+
+_HEX_DIGITS = 12
+"""A token begins with a UUIDv7, whose first 48 bits are milliseconds since 1970."""
+_BATCH = 2000
+_LABEL = msgspec.json.Decoder(LabelEvent)
+_PREDICTION = msgspec.json.Decoder(PredictionEvent)
+
+
+def find_predictions(layout: Layout, models: Collection[str], tokens: Collection[str]) -> dict[str, PredictionEvent]:
+    """The predictions of some models with these tokens, by token; those that are nowhere are left out.
+
+    Looks first where a token's time says, then, for those not there, everywhere.
+    """
+    wanted = {token.encode() for token in tokens if token}
+    directory = layout.events / "predictions"
+    moments = {token: moment for token in wanted if (moment := _moment(token)) is not None}
+    likely = segments_at(directory, moments.values())
+    found = _read(scan_ids(directory, wanted, segments=likely))
+    missing = {token for token in wanted if token.decode() not in found}
+    if missing:
+        found |= _read(scan_ids(directory, missing, segments=set(list_segments(directory)) - set(likely)))
+    for attempt in (True, False):
+        missing = {token for token in missing if token.decode() not in found}
+        timed = {token for token in missing if token in moments} if attempt else missing
+        if timed:
+            days = _days([moments[token] for token in timed]) if attempt else None
+            found |= {event.id: event for event in _from_history(layout, models, timed, days)}
+    return found
+
+
+def scan_labels(layout: Layout, model: str) -> Iterator[LabelEvent]:
+    """The labels of a model; one that is being moved into the history may come twice."""
+    for chunk in tail(layout.events / "labels", {}):
+        for line in chunk.lines:
+            try:
+                label = _LABEL.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # torn by a power cut; the watch loop counts it
+            if label.m == model:
+                yield label
+    frame = _scan(layout, "labels", model, None)
+    if frame is None:
+        return
+    times = pl.col("known", "arrived").to_physical()
+    for batch in frame.with_columns(times).collect(engine="streaming").iter_slices(50_000):
+        for id_, number, text, known, arrived in batch.iter_rows():
+            yield LabelEvent(id=id_, m=model, l=text if number is None else number, t=known, at=arrived)
+
+
+def _read(records: Iterator[bytes]) -> dict[str, PredictionEvent]:
+    found = {}
+    for record in records:
+        try:
+            event = _PREDICTION.decode(record)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # counted when its own segment was
+        found[event.id] = event
+    return found
+
+
+def _from_history(
+    layout: Layout, models: Collection[str], tokens: Collection[bytes], days: tuple[str, str] | None
+) -> Iterator[PredictionEvent]:
+    ids = sorted(token.decode() for token in tokens)
+    for model in sorted(models):
+        frame = _scan(layout, "predictions", model, days)
+        for start in range(0, len(ids) if frame is not None else 0, _BATCH):
+            some = ids[start : start + _BATCH]
+            assert frame is not None  # noqa: S101  (told to mypy)
+            rows = frame.filter(pl.col("id").is_between(pl.lit(some[0]), pl.lit(some[-1])), pl.col("id").is_in(some))
+            times = pl.col("event_time", "arrived").to_physical()
+            for row in rows.with_columns(times).collect(engine="streaming").iter_rows(named=True):
+                yield _event(row, model)
+
+
+def _scan(layout: Layout, kind: str, model: str, days: tuple[str, str] | None) -> pl.LazyFrame | None:
+    if not (layout.history / kind).is_dir():
+        return None
+    from storage.history import scan_history  # noqa: PLC0415  (deltalake and PyArrow are heavy)
+
+    return scan_history(layout, kind, models=[model], days=days)
+
+
+def _event(row: dict[str, object], model: str) -> PredictionEvent:
+    unseen = [(one["row"], one["column"], one["value"]) for one in row["unseen"]]  # type: ignore[attr-defined]
+    return msgspec.convert(
+        {
+            "id": row["id"], "t": row["event_time"], "at": row["arrived"], "m": model, "v": row["version"],
+            "r": row["role"], "n": row["rows"], "x": row["inputs"], "u": unseen, "y": row["outputs"],
+            "us": row["duration_us"], "d": row["dialect"], "k": row["key"],
+        },
+        PredictionEvent,
+    )  # fmt: skip
+
+
+def _moment(token: bytes) -> float | None:
+    try:
+        return int(token[:_HEX_DIGITS], 16) / 1000
+    except ValueError:
+        return None
+
+
+def _days(moments: Sequence[float]) -> tuple[str, str]:
+    """First and last day, with one of slack."""
+    slack = timedelta(days=1).total_seconds()
+    return day_of(max(0.0, min(moments) - slack)), day_of(min(max(moments) + slack, 4e9))
+
+
+def day_of(moment_s: float) -> str:
+    """The day (UTC) of a moment in seconds since 1970, as YYYY-MM-DD."""
+    return datetime.fromtimestamp(moment_s, UTC).date().isoformat()
