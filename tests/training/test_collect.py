@@ -10,7 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from appliance.compaction import Compacted, compact
 from appliance.house import Appliance
+from appliance.monitoring.watch import Watch, watch_once
 from appliance.training import collect
 from appliance.training.collect import collect_labelled
 from storage.datasets import IngestInfo, list_snapshots, read_snapshot
@@ -133,3 +135,25 @@ def test_killed_after_the_rows_were_written(
         versions = connection.execute("SELECT dataset_version FROM collections").fetchall()
     assert [row[0] for row in versions] == [2]
     assert len(list_snapshots(house.settings.layout, "data")) == 3
+
+
+def test_rows_are_collected_from_the_history_as_from_the_log(house: Appliance, traffic: Traffic) -> None:
+    ids = traffic.predict([{**ROW, "x": float(i)} for i in range(6)])
+    for i, one in enumerate(ids):
+        traffic.label(one, i)
+    traffic.close()
+    found = watch_and_compact(house)
+    assert (found.segments, found.rows) == (2, 12)
+    (late,) = traffic.predict([ROW])
+    traffic.label(late, 6)
+    traffic.label(ids[0], 70)  # corrected after both became history
+    assert collect_labelled(house.settings, "model", who="test").rows == 7
+    assert collected(house)["y"].sort().to_list() == [1, 2, 3, 4, 5, 6, 70]
+    assert sorted(collected(house)["x"].to_list()) == [0, 1, 1.5, 2, 3, 4, 5]
+
+
+def watch_and_compact(house: Appliance) -> Compacted:
+    watch = Watch(house.settings.layout)
+    watch_once(watch)
+    watch.close()
+    return compact(house.settings)
