@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Literal
 
 import msgspec
 
@@ -12,11 +15,23 @@ from appliance.errors import BundleRefused, NotFound, NotReady
 from appliance.serving.loaded_model import LoadedModel, load_model
 from storage.layout import Layout
 
+CHAMPION: Literal["champion"] = "champion"
+CANARY: Literal["canary"] = "canary"
+SHADOW: Literal["shadow"] = "shadow"
+_BUCKETS = 100
+
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions of one model that serve, by role."""
+    """The versions of one model that serve, by role.
+
+    Attributes:
+        percent: The canary's share of the requests, 0 to 100; without a canary it means nothing.
+    """
 
     champion: int | None = None
+    canary: int | None = None
+    percent: int = 0
+    shadow: int | None = None
 
 
 class Deployments(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,20 +46,65 @@ class Deployments(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, Roles]
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Who answers one request; a struct, since making one costs a tenth.
+
+    Attributes:
+        role: What the event of the answer says.
+        shadow: Scores the same rows once the answer has left; None without one.
+    """
+
+    model: LoadedModel
+    role: Literal["champion", "canary"]
+    shadow: LoadedModel | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """What serves one model, and why that is not what was asked for, if it is not.
 
+    A canary or a shadow that is refused is left out, and the champion answers its share; an earlier canary does not
+    come back in its place.
+
     Attributes:
         champion: None when no version could be loaded yet.
         refused: A sentence about the deployed version that was refused, else empty.
-        wanted: The version that ``deployments.json`` names.
+        wanted: The champion that ``deployments.json`` names.
+        canary: None without one, or when it was refused.
+        percent: The canary's share of the requests.
+        shadow: None without one, or when it was refused.
+        refusals: The sentence about each role whose version was refused, the champion's too.
     """
 
     name: str
     wanted: int
     champion: LoadedModel | None
-    refused: str = ""
+    canary: LoadedModel | None = None
+    percent: int = 0
+    shadow: LoadedModel | None = None
+    refusals: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> str:
+        """Why the champion that was asked for does not serve, else empty."""
+        return self.refusals.get(CHAMPION, "")
+
+    @property
+    def loaded(self) -> Iterator[LoadedModel]:
+        """Every version that can be addressed, each once."""
+        seen = set()
+        for model in (self.champion, self.canary, self.shadow):
+            if model is not None and model.version not in seen:
+                seen.add(model.version)
+                yield model
+
+    def choose(self, key: str | None) -> Choice | None:
+        """Who answers a request with that key; None when there is no champion."""
+        if self.champion is None:
+            return None
+        if self.canary is not None and in_share(self.canary, key, self.percent):
+            return Choice(model=self.canary, role=CANARY, shadow=self.shadow)
+        return Choice(model=self.champion, role=CHAMPION, shadow=self.shadow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,23 +134,48 @@ class Router:
         self.current = Routes()
 
     def find(self, name: str, version: int | None = None) -> LoadedModel:
-        """The version that answers for a model.
+        """The champion, or the version asked for if it is deployed in any role.
 
         Raises:
             NotFound: No such model is deployed, or that version of it is not; names those that are.
             NotReady: The model is deployed, but none of its versions could be loaded.
         """
+        route = self._route(name)
+        if version is not None:
+            for model in route.loaded:
+                if model.version == version:
+                    return model
+        if route.champion is None:
+            raise _not_ready(route)
+        if version is None:
+            return route.champion
+        known = ", ".join(str(model.version) for model in route.loaded)
+        raise NotFound(f"model {name!r} version {version} is not deployed; deployed: version {known}")
+
+    def choose(self, name: str, key: str | None = None) -> Choice:
+        """Who answers a request that addressed no version: the champion, or the canary for its share of the keys.
+
+        Args:
+            name: The model.
+            key: Who or what the request is about: the same key gets the same version while the canary stands, and a
+                larger percentage only adds keys to it. None: by chance.
+
+        Raises:
+            NotFound: No such model is deployed.
+            NotReady: Its champion could not be loaded.
+        """
+        route = self._route(name)
+        choice = route.choose(key)
+        if choice is None:
+            raise _not_ready(route)
+        return choice
+
+    def _route(self, name: str) -> Route:
         route = self.current.routes.get(name)
         if route is None:
             known = ", ".join(sorted(self.current.routes)) or "none yet; deploy one with 'appliance deploy NAME'"
             raise NotFound(f"no model {name!r} is deployed; deployed: {known}")
-        if route.champion is None:
-            raise NotReady(f"model {name!r} is deployed, but version {route.wanted} was refused: {route.refused}")
-        if version is not None and version != route.champion.version:
-            raise NotFound(
-                f"model {name!r} version {version} is not deployed; deployed: version {route.champion.version}"
-            )
-        return route.champion
+        return route
 
     def has_changed(self) -> bool:
         """Whether ``deployments.json`` was replaced since the last poll; one ``stat``."""
@@ -117,21 +202,34 @@ class Router:
         self.current = Routes(
             revision=wanted.revision,
             routes={
-                name: self._follow(name, roles.champion, before.get(name))
+                name: self._follow(name, roles.champion, roles, before.get(name))
                 for name, roles in sorted(wanted.models.items())
                 if roles.champion is not None
             },
         )
         return True
 
-    def _follow(self, name: str, version: int, before: Route | None) -> Route:
-        champion = before.champion if before else None
-        if champion and champion.version == version:
-            return Route(name=name, wanted=version, champion=champion)
-        try:
-            return Route(name=name, wanted=version, champion=self._load(self._layout, name, version))
-        except BundleRefused as exc:
-            return Route(name=name, wanted=version, champion=champion, refused=str(exc))
+    def _follow(self, name: str, version: int, roles: Roles, before: Route | None) -> Route:
+        known = {model.version: model for model in before.loaded} if before else {}
+        refusals: dict[str, str] = {}
+
+        def take(role: str, wanted: int | None) -> LoadedModel | None:
+            if wanted is None:
+                return None
+            try:
+                if wanted not in known:
+                    known[wanted] = self._load(self._layout, name, wanted)
+            except BundleRefused as exc:
+                refusals[role] = str(exc)
+                return None
+            return known[wanted]
+
+        champion = take(CHAMPION, version) or (before.champion if before else None)
+        canary, shadow = take(CANARY, roles.canary), take(SHADOW, roles.shadow)
+        return Route(
+            name=name, wanted=version, champion=champion, canary=canary, percent=roles.percent, shadow=shadow,
+            refusals=refusals,
+        )  # fmt: skip
 
     def _read(self) -> Deployments:
         return msgspec.json.decode(self._layout.deployments.read_bytes(), type=Deployments)
@@ -142,3 +240,19 @@ class Router:
         except OSError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def in_share(canary: LoadedModel, key: str | None, percent: int) -> bool:
+    """Whether a request goes to the canary: a stable hash of model, version and key, or chance without a key.
+
+    Each canary draws its keys anew, so that not always the same callers meet an unproven version.
+    """
+    if key is None:
+        return random.random() * _BUCKETS < percent  # noqa: S311  (a share, not a secret)
+    salt = f"{canary.name}@{canary.version}".encode()
+    digest = blake2b(salt + b"\0" + key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) * _BUCKETS < percent << 64
+
+
+def _not_ready(route: Route) -> NotReady:
+    return NotReady(f"model {route.name!r} is deployed, but version {route.wanted} was refused: {route.refused}")

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import gc
 import weakref
+from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from appliance.errors import NotFound, NotReady
 from appliance.schema import Task
 from appliance.serving.router import Router
-from storage.bundles import bundle_path
+from storage.bundles import bundle_path, replace_durably
 from storage.layout import Layout
 from tests.model_bundles import deploy, numeric_columns, publish, train_model
 
@@ -111,8 +113,87 @@ def test_a_withdrawn_model_is_gone_and_its_memory_too(layout: Layout) -> None:
     assert booster() is None
 
 
+def deploy_roles(layout: Layout, revision: int = 1, **roles: int) -> None:
+    replace_durably(layout.deployments, msgspec.json.encode({"revision": revision, "models": {"m": roles}}))
+
+
+def routed(layout: Layout, **roles: int) -> Router:
+    deploy_roles(layout, **roles)
+    router = Router(layout)
+    router.poll()
+    return router
+
+
+KEYS = [f"customer-{number}" for number in range(4000)]
+
+
+def canary_keys(router: Router) -> set[str]:
+    return {key for key in KEYS if router.choose("m", key).role == "canary"}
+
+
+def test_without_a_canary_the_champion_answers_everybody(layout: Layout) -> None:
+    router = routed(layout, champion=1)
+    assert not canary_keys(router)
+    choice = router.choose("m")
+    assert (choice.model.version, choice.role, choice.shadow) == (1, "champion", None)
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 99])
+def test_a_canary_answers_its_share_of_the_keys_always_the_same_ones(layout: Layout, percent: int) -> None:
+    router = routed(layout, champion=1, canary=2, percent=percent)
+    found = canary_keys(router)
+    share = percent / 100
+    # Five standard deviations of a binomial; the keys are fixed, so that this holds always or never.
+    assert abs(len(found) - share * len(KEYS)) <= 5 * (share * (1 - share) * len(KEYS)) ** 0.5
+    assert canary_keys(routed(layout, champion=1, canary=2, percent=percent)) == found
+    assert {router.choose("m", key).model.version for key in found} == {2}
+
+
+def test_a_larger_percentage_only_adds_keys(layout: Layout) -> None:
+    found = [canary_keys(routed(layout, champion=1, canary=2, percent=percent)) for percent in (0, 5, 20, 60, 100)]
+    assert found[0] == set()
+    assert all(fewer < more for fewer, more in pairwise(found))
+    assert found[-1] == set(KEYS)
+
+
+def test_without_a_key_chance_decides(layout: Layout) -> None:
+    router = routed(layout, champion=1, canary=2, percent=50)
+    assert {router.choose("m").model.version for _ in range(200)} == {1, 2}
+
+
+def test_every_role_can_be_addressed_and_a_shadow_never_answers_unasked(layout: Layout) -> None:
+    publish(layout, train_model("m", 3, task=Task.BINARY, columns=COLUMNS))
+    router = routed(layout, champion=1, canary=2, percent=100, shadow=3)
+    assert [router.find("m", version).version for version in (1, 2, 3)] == [1, 2, 3]
+    assert router.find("m").version == 1
+    choice = router.choose("m", "k")
+    assert choice.model.version == 2
+    assert choice.shadow is not None
+    assert choice.shadow.version == 3
+
+
+def test_a_promoted_canary_is_not_loaded_again(layout: Layout) -> None:
+    router = routed(layout, champion=1, canary=2, percent=10)
+    before = router.find("m", 2)
+    deploy_roles(layout, 2, champion=2)
+    router.poll()
+    assert router.find("m") is before
+    with pytest.raises(NotFound, match="version 1 is not deployed; deployed: version 2"):
+        router.find("m", 1)
+
+
+@pytest.mark.parametrize("role", ["canary", "shadow"])
+def test_a_refused_canary_or_shadow_leaves_the_champion_answering_all(layout: Layout, role: str) -> None:
+    (bundle_path(layout, "m", 2) / "model.txt").write_bytes(b"tree\n")
+    router = routed(layout, champion=1, percent=100, **{role: 2})
+    choice = router.choose("m", "k")
+    assert (choice.model.version, choice.shadow) == (1, None)
+    assert "differs from its manifest" in router.current.routes["m"].refusals[role]
+    assert not router.current.routes["m"].refused
+
+
 def test_roles_that_this_release_does_not_know_do_not_stop_the_champion(layout: Layout) -> None:
-    layout.deployments.write_bytes(b'{"revision":1,"models":{"m":{"champion":1,"canary":{"version":2}},"n":{}}}')
+    layout.deployments.write_bytes(b'{"revision":1,"models":{"m":{"champion":1,"understudy":{"version":2}},"n":{}}}')
     router = Router(layout)
     router.poll()
     assert router.find("m").version == 1

@@ -131,8 +131,7 @@ class OpenInference:
         """``POST /v2/repository/index``."""
         content = []
         for route in self._router.current.routes.values():
-            if route.champion:
-                content.append(_indexed(route.name, route.champion.version, "READY", ""))
+            content += [_indexed(route.name, model.version, "READY", "") for model in route.loaded]
             if route.refused:
                 content.append(_indexed(route.name, route.wanted, "UNAVAILABLE", route.refused))
         return _reply(call, content)
