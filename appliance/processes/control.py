@@ -27,6 +27,9 @@ from appliance.settings import Settings
 START_S = 180.0
 """How long ``up`` waits; a cold orchestrator on a slow disk takes most of a minute."""
 
+HOPELESS_RESTARTS = 3
+"""A process that ended so often while ``up`` waits will not become well by waiting longer."""
+
 Say = Callable[[str], None]
 
 
@@ -53,7 +56,8 @@ def up_detached(settings: Settings, say: Say, *, wait_s: float = START_S) -> Sta
 
     Raises:
         Conflict: A port is taken.
-        NotReady: Something is not well after ``wait_s``; says what, and where its log is.
+        NotReady: Something is not well after ``wait_s``, or ended again and again; says what, the last it said, and
+            where its log is.
     """
     if settings.systemd:
         start_units()
@@ -155,27 +159,44 @@ def _detach(settings: Settings) -> None:
 
 
 def _wait_until_well(settings: Settings, say: Say, *, wait_s: float) -> StatusReport:
-    end, told = time.monotonic() + wait_s, set[str]()
+    began, told = time.monotonic(), set[str]()
+    before: dict[str, int] | None = None
     while True:
         report = status(settings, weigh=False)
+        restarts = {service.name: service.restarts for service in report.services}
+        before = restarts if before is None else before
         for service in report.services:
             if service.state == "running" and service.name not in told:
                 told.add(service.name)
                 say(f"{service.name} runs")
         if report.ok:
             return report
-        if time.monotonic() >= end:
-            raise NotReady(_describe_unwell(settings, report, wait_s))
+        waited_s = time.monotonic() - began
+        hopeless = any(count - before.get(name, 0) >= HOPELESS_RESTARTS for name, count in restarts.items())
+        if waited_s >= wait_s or hopeless:
+            raise NotReady(_describe_unwell(settings, report, waited_s))
         time.sleep(0.3)
 
 
-def _describe_unwell(settings: Settings, report: StatusReport, wait_s: float) -> str:
+def _describe_unwell(settings: Settings, report: StatusReport, waited_s: float) -> str:
     parts = []
-    for service in report.services:
-        if service.state != "running":
-            where = "" if settings.systemd else f", see {log_path(settings.layout, service.name)}"
-            parts.append(f"{service.name} is {service.state}{f' ({service.detail})' if service.detail else ''}{where}")
-    return f"after {wait_s:.0f} s {'; '.join(parts)}"
+    # Those that end again and again first: the others may only be waiting for them.
+    for service in sorted(report.services, key=lambda service: -service.restarts):
+        if service.state == "running" and not service.restarts:
+            continue
+        said = f"{service.name} is {service.state}"
+        if service.restarts:
+            said += f" after {service.restarts} restarts"
+        if service.detail:
+            said += f" ({service.detail})"
+        if settings.systemd:
+            said += f", see 'journalctl -u appliance-{service.name}'"
+        else:
+            path = log_path(settings.layout, service.name)
+            last = " ".join(read_tail(path, lines=1)).strip() if service.restarts else ""
+            said += f", it said {last!r}, see {path}" if last else f", see {path}"
+        parts.append(said)
+    return f"after {waited_s:.0f} s {'; '.join(parts)}"
 
 
 def _command(plan: Plan) -> list[str]:

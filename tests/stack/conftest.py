@@ -71,10 +71,8 @@ class Stack:
         )
 
 
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """An appliance that is up and healthy; taken down afterwards."""
-    state = tmp_path_factory.mktemp("appliance") / "state"
+def make_stack(state: Path) -> Stack:
+    """An appliance on free ports that was not started yet."""
     ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW"), free_ports(4), strict=True))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("APPLIANCE_", "PYTEST_"))},
@@ -82,7 +80,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "APPLIANCE_STATE": str(state),
         "PYTHONPATH": str(ROOT),
     }
-    running = Stack(state=state, environment=environment)
+    return Stack(state=state, environment=environment)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """An appliance that is up and healthy; taken down afterwards."""
+    running = make_stack(tmp_path_factory.mktemp("appliance") / "state")
     try:
         running.run("up", "--detach")
         yield running
