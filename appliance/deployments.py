@@ -1,7 +1,12 @@
-"""Deployments: which version of a model serves, since when, and why."""
+"""Deployments: which version of a model serves in which role, since when, and why.
+
+A canary or a shadow stands beside the champion until it is promoted, ended by a rollback, or replaced. A new champion
+ends a canary or shadow of the same version, and leaves the others standing.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import json
 import sqlite3
@@ -10,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from appliance.errors import Conflict, NotFound
+from appliance.errors import BadInput, Conflict, NotFound
 from appliance.models import require_model
 from appliance.settings import Settings
 from storage.audit_rows import AuditEntry, append_audit
@@ -19,6 +24,7 @@ from storage.deployment_rows import (
     DeploymentRow,
     NewDeployment,
     deployment_history,
+    end_deployment,
     find_deployment,
     live_deployments,
     put_deployment,
@@ -26,16 +32,22 @@ from storage.deployment_rows import (
 from storage.model_rows import find_alias, find_version, list_versions, set_alias
 from storage.statedb import connect, transaction
 
-CHAMPION = "champion"
+CHAMPION, CANARY, SHADOW = "champion", "canary", "shadow"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A version serving in a role; ``ended_at`` is None while it does."""
+    """A version serving in a role; ``ended_at`` is None while it does.
+
+    Attributes:
+        role: ``champion``, ``canary`` (answers ``percent`` of the requests) or ``shadow`` (scores, never answers).
+        percent: 1 to 99 for a canary, else None.
+    """
 
     model: str
     version: int
     role: str
+    percent: int | None
     started_at: datetime
     ended_at: datetime | None
     who: str
@@ -68,8 +80,82 @@ class Deployments:
             said = reason or ("the champion" if version is None else "chosen by hand")
             return self._replace(connection, name, wanted, live, _Cause(who=who, reason=said))
 
+    def start_canary(
+        self, name: str, percent: int, version: int | None = None, *, who: str, reason: str = ""
+    ) -> Deployment:
+        """Let a version answer a share of the requests beside the champion; again with another share to change it.
+
+        Args:
+            name: The model.
+            percent: 1 to 99.
+            version: The standing canary when left out, else the newest version.
+            who: For the history and the audit.
+            reason: Likewise.
+
+        Raises:
+            BadInput: ``percent`` is out of range.
+            NotFound: No such model or version.
+            Conflict: There is no champion beside which it could stand, or the version is the champion.
+            BundleRefused: The bundle is damaged.
+        """
+        if not 1 <= percent <= 99:
+            raise BadInput(f"a canary's share is {percent} percent; accepted: 1 to 99 (for all requests, deploy it)")
+        return self._stand_beside(name, CANARY, version, _Cause(who=who, reason=reason, percent=percent))
+
+    def start_shadow(self, name: str, version: int | None = None, *, who: str, reason: str = "") -> Deployment:
+        """Let a version score beside the champion without ever answering.
+
+        Raises:
+            NotFound: No such model or version.
+            Conflict: There is no champion beside which it could stand, or the version is the champion.
+            BundleRefused: The bundle is damaged.
+        """
+        return self._stand_beside(name, SHADOW, version, _Cause(who=who, reason=reason))
+
+    def promote(self, name: str, *, who: str, reason: str = "") -> Deployment:
+        """Make the canary, or without one the shadow, the champion.
+
+        Raises:
+            NotFound: No such model.
+            Conflict: Neither stands, or the deployments changed meanwhile.
+            BundleRefused: The bundle is damaged.
+        """
+        with self._database() as connection:
+            require_model(connection, name)
+            standing = find_deployment(connection, name, CANARY) or find_deployment(connection, name, SHADOW)
+            if standing is None:
+                raise Conflict(
+                    f"model {name!r} has neither a canary nor a shadow; start one with 'appliance deploy {name} "
+                    "--canary PERCENT' or '--shadow'"
+                )
+            _require_sound_bundle(self._settings, name, standing.version)
+            live = find_deployment(connection, name, CHAMPION)
+            said = reason or f"promoted from {standing.role}"
+            return self._replace(
+                connection, name, standing.version, live, _Cause(who=who, reason=said, action="model.promote")
+            )
+
+    def end(self, name: str, role: str, *, who: str, reason: str = "") -> Deployment:
+        """End the canary or the shadow; the champion answers everything again.
+
+        Raises:
+            BadInput: ``role`` is neither.
+            NotFound: No such model.
+            Conflict: None stands.
+        """
+        if role not in {CANARY, SHADOW}:
+            raise BadInput(f"role {role!r} cannot be ended; accepted: {CANARY} or {SHADOW}")
+        with self._database() as connection:
+            require_model(connection, name)
+            standing = find_deployment(connection, name, role)
+            if standing is None:
+                raise Conflict(f"model {name!r} has no {role}")
+            return self._end(connection, standing, _Cause(who=who, reason=reason, action="model.end"))
+
     def rollback(self, name: str, *, who: str, reason: str = "") -> Deployment:
-        """Let the version serve again that served before the present one.
+        """Take the newest change back: end a standing canary, else let the version serve again that served before.
+
+        A shadow answers nobody, so it is left alone. Returns the champion that answers from now on.
 
         Raises:
             NotFound: No such model.
@@ -79,6 +165,10 @@ class Deployments:
         with self._database() as connection:
             require_model(connection, name)
             live = find_deployment(connection, name, CHAMPION)
+            canary = find_deployment(connection, name, CANARY)
+            if canary is not None and live is not None:
+                self._end(connection, canary, _Cause(who=who, reason=reason, action="model.rollback"))
+                return _deployment(live)
             earlier = _before(deployment_history(connection, name), live)
             if live is None or earlier is None:
                 raise Conflict(
@@ -86,7 +176,8 @@ class Deployments:
                 )
             _require_sound_bundle(self._settings, name, earlier)
             said = reason or f"rolled back from version {live.version}"
-            return self._replace(connection, name, earlier, live, _Cause(who=who, reason=said, rollback=True))
+            cause = _Cause(who=who, reason=said, rollback=True, action="model.rollback")
+            return self._replace(connection, name, earlier, live, cause)
 
     def current(self) -> tuple[Deployment, ...]:
         """What serves now, by model."""
@@ -121,22 +212,64 @@ class Deployments:
         known = ", ".join(str(found.version) for found in list_versions(connection, name)) or "none yet"
         raise NotFound(f"model {name!r} has no version {version}; versions: {known}")
 
+    def _stand_beside(self, name: str, role: str, version: int | None, cause: _Cause) -> Deployment:
+        with self._database() as connection:
+            require_model(connection, name)
+            champion = find_deployment(connection, name, CHAMPION)
+            if champion is None:
+                raise Conflict(f"model {name!r} has no champion to stand beside; deploy one first")
+            live = find_deployment(connection, name, role)
+            if version is not None:
+                wanted = self._wanted(connection, name, version)
+            elif live is not None:
+                wanted = live.version
+            else:
+                wanted = max((row.version for row in list_versions(connection, name)), default=champion.version)
+            if wanted == champion.version:
+                raise Conflict(
+                    f"version {wanted} of {name!r} is the champion; name another as the {role} with --version"
+                )
+            if live is not None and (live.version, live.percent) == (wanted, cause.percent):
+                return _deployment(live)
+            _require_sound_bundle(self._settings, name, wanted)
+            share = f"{cause.percent} percent of the requests" if cause.percent else "answers nobody"
+            said = cause.reason or share
+            new = _Cause(who=cause.who, reason=said, percent=cause.percent, role=role, action=f"model.{role}")
+            return self._replace(connection, name, wanted, live, new)
+
+    def _end(self, connection: sqlite3.Connection, standing: DeploymentRow, cause: _Cause) -> Deployment:
+        now = datetime.now(UTC)
+        with transaction(connection):
+            if not end_deployment(connection, standing.id, now):
+                raise Conflict(f"the {standing.role} of {standing.model!r} ended meanwhile")
+            detail = f"{standing.role} version {standing.version} ended" + (f": {cause.reason}" if cause.reason else "")
+            entry = AuditEntry(at=now, who=cause.who, action=cause.action, subject=standing.model, detail=detail)
+            append_audit(connection, entry)
+        self.publish()
+        return dataclasses.replace(_deployment(standing), ended_at=now)
+
     def _replace(
         self, connection: sqlite3.Connection, name: str, version: int, live: DeploymentRow | None, cause: _Cause
     ) -> Deployment:
         now = datetime.now(UTC)
         new = NewDeployment(
-            model=name, version=version, role=CHAMPION, who=cause.who, reason=cause.reason, started_at=now,
-            rollback=cause.rollback,
+            model=name, version=version, role=cause.role, who=cause.who, reason=cause.reason, started_at=now,
+            percent=cause.percent, rollback=cause.rollback,
         )  # fmt: skip
         with transaction(connection):
             row = put_deployment(connection, new, replaces=None if live is None else live.id)
             if row is None:
                 raise Conflict(f"the deployment of {name!r} changed meanwhile; look at it and try again")
-            set_alias(connection, name, CHAMPION, version)
+            for other in (CANARY, SHADOW):
+                standing = find_deployment(connection, name, other)
+                if other != cause.role and standing is not None and standing.version == version:
+                    end_deployment(connection, standing.id, now)
+            if cause.role == CHAMPION:
+                set_alias(connection, name, CHAMPION, version)
             detail = f"version {version}: {cause.reason}"
-            action = "model.rollback" if cause.rollback else "model.deploy"
-            append_audit(connection, AuditEntry(at=now, who=cause.who, action=action, subject=name, detail=detail))
+            append_audit(
+                connection, AuditEntry(at=now, who=cause.who, action=cause.action, subject=name, detail=detail)
+            )
         self.publish()
         return _deployment(row)
 
@@ -156,6 +289,9 @@ class _Cause:
     who: str
     reason: str
     rollback: bool = False
+    percent: int | None = None
+    role: str = CHAMPION
+    action: str = "model.deploy"
 
 
 def _published(connection: sqlite3.Connection) -> bytes:
@@ -163,7 +299,10 @@ def _published(connection: sqlite3.Connection) -> bytes:
     newest = connection.execute("SELECT coalesce(max(id), 0) FROM deployments").fetchone()[0]
     models: dict[str, dict[str, int]] = {}
     for row in live:
-        models.setdefault(row.model, {})[row.role] = row.version
+        roles = models.setdefault(row.model, {})
+        roles[row.role] = row.version
+        if row.percent is not None:
+            roles["percent"] = row.percent
     return json.dumps({"revision": int(newest), "models": models}).encode()
 
 
@@ -191,6 +330,6 @@ def _require_sound_bundle(settings: Settings, name: str, version: int) -> None:
 
 def _deployment(row: DeploymentRow) -> Deployment:
     return Deployment(
-        model=row.model, version=row.version, role=row.role, started_at=row.started_at, ended_at=row.ended_at,
-        who=row.who, reason=row.reason,
+        model=row.model, version=row.version, role=row.role, percent=row.percent, started_at=row.started_at,
+        ended_at=row.ended_at, who=row.who, reason=row.reason,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""apply, model create, models, versions, card, deploy, rollback."""
+"""apply, model create, models, versions, card, deploy, promote, rollback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import App
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.errors import BadInput
 from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
 from appliance.models import ModelInfo
@@ -123,15 +123,47 @@ def card(name: str, *, version: int | None = None, json: Json = False) -> None:
     print_table(("column", "share of the gain"), [(one.column, or_dash(one.share)) for one in found.importance])
 
 
-def deploy(name: str, *, version: int | None = None, reason: str = "", json: Json = False) -> None:
+def deploy(
+    name: str,
+    *,
+    version: int | None = None,
+    canary: int | None = None,
+    shadow: Flag = False,
+    reason: str = "",
+    json: Json = False,
+) -> None:
     """Let a version serve; no request is lost while it takes over.
 
     Args:
         name: The model.
-        version: The champion when left out.
+        version: The champion when left out; for a canary or a shadow the one that stands, else the newest.
+        canary: Answer this percentage of the requests, 1 to 99, the champion the rest; the same key always gets the
+            same version. Again with another percentage to change it.
+        shadow: Score beside the champion without ever answering.
         reason: For the history.
     """
-    deployment = open_house().deployments.deploy(name, version, who="cli", reason=reason)
+    deployments = open_house().deployments
+    if canary is not None and shadow:
+        raise BadInput("--canary and --shadow exclude each other; choose one")
+    if canary is not None:
+        deployment = deployments.start_canary(name, canary, version, who="cli", reason=reason)
+    elif shadow:
+        deployment = deployments.start_shadow(name, version, who="cli", reason=reason)
+    else:
+        deployment = deployments.deploy(name, version, who="cli", reason=reason)
+    if json:
+        print_json(deployment)
+        return
+    does = {
+        "canary": f"answers {deployment.percent} percent of the requests",
+        "shadow": "scores beside the champion and answers nobody",
+    }.get(deployment.role, "serves")
+    print(f"{deployment.model} version {deployment.version} {does} since {show_time(deployment.started_at)}")
+
+
+def promote(name: str, *, reason: str = "", json: Json = False) -> None:
+    """Make the canary, or without one the shadow, the champion."""
+    deployment = open_house().deployments.promote(name, who="cli", reason=reason)
     if json:
         print_json(deployment)
     else:
@@ -139,7 +171,7 @@ def deploy(name: str, *, version: int | None = None, reason: str = "", json: Jso
 
 
 def rollback(name: str, *, reason: str = "", json: Json = False) -> None:
-    """Let the version serve again that served before."""
+    """End a standing canary; without one, let the version serve again that served before."""
     deployment = open_house().deployments.rollback(name, who="cli", reason=reason)
     if json:
         print_json(deployment)

@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from appliance.errors import BadModelSpec, BadTable, BundleRefused, Conflict, NotFound
+from appliance.errors import BadInput, BadModelSpec, BadTable, BundleRefused, Conflict, NotFound
 from appliance.house import Appliance
 from appliance.model_spec import ModelSpec
 from appliance.schema import Task
@@ -95,6 +95,60 @@ def test_versions_serve_and_are_rolled_back_step_by_step(house: Appliance) -> No
     assert [entry.entry.action for entry in house.access.audit(4)][:2] == ["model.rollback", "model.rollback"]
     with pytest.raises(NotFound, match="no version 9"):
         house.deployments.deploy("m", 9, who="ada")
+
+
+def test_a_canary_stands_beside_the_champion_until_it_is_promoted_or_taken_back(house: Appliance) -> None:
+    train_now(house, SPEC)
+    with pytest.raises(Conflict, match="is the champion"):
+        house.deployments.start_canary("m", 10, who="ada")
+    train_now(house, SPEC)
+    deployments = house.deployments
+    assert deployments.start_canary("m", 10, who="ada").version == 2
+    assert published(house) == {"m": {"champion": 1, "canary": 2, "percent": 10}}
+    assert deployments.start_canary("m", 30, who="ada").percent == 30
+    assert published(house) == {"m": {"champion": 1, "canary": 2, "percent": 30}}
+    assert deployments.rollback("m", who="ada").version == 1
+    assert published(house) == {"m": {"champion": 1}}
+    deployments.start_canary("m", 50, 2, who="ada")
+    assert deployments.promote("m", who="ada").version == 2
+    assert published(house) == {"m": {"champion": 2}}
+    assert deployments.rollback("m", who="ada").version == 1
+    actions = [entry.entry.action for entry in house.access.audit(6)]
+    assert actions == [
+        "model.rollback", "model.promote", "model.canary", "model.rollback", "model.canary", "model.canary",
+    ]  # fmt: skip
+    for percent in (0, 100):
+        with pytest.raises(BadInput, match="1 to 99"):
+            deployments.start_canary("m", percent, who="ada")
+    with pytest.raises(Conflict, match="neither a canary nor a shadow"):
+        deployments.promote("m", who="ada")
+
+
+def test_a_shadow_is_promoted_or_ended_and_a_rollback_leaves_it(house: Appliance) -> None:
+    with pytest.raises(NotFound):
+        house.deployments.start_shadow("m", who="ada")
+    house.models.apply(msgspec.structs.replace(SPEC, deploy="manual"), who="ada")
+    train_now(house, msgspec.structs.replace(SPEC, deploy="manual"))
+    with pytest.raises(Conflict, match="no champion to stand beside"):
+        house.deployments.start_shadow("m", who="ada")
+    for version in (2, 3):
+        train_now(house, msgspec.structs.replace(SPEC, deploy="manual"))
+        house.deployments.deploy("m", version - 1, who="ada")
+    deployments = house.deployments
+    deployments.start_shadow("m", who="ada")
+    assert published(house) == {"m": {"champion": 2, "shadow": 3}}
+    assert deployments.rollback("m", who="ada").version == 1
+    assert published(house) == {"m": {"champion": 1, "shadow": 3}}
+    ended = deployments.end("m", "shadow", who="ada")
+    assert (ended.version, ended.ended_at is None) == (3, False)
+    assert published(house) == {"m": {"champion": 1}}
+    with pytest.raises(Conflict, match="has no shadow"):
+        deployments.end("m", "shadow", who="ada")
+    with pytest.raises(BadInput, match="cannot be ended"):
+        deployments.end("m", "champion", who="ada")
+    deployments.start_shadow("m", 3, who="ada")
+    assert deployments.promote("m", who="ada").version == 3
+    assert published(house) == {"m": {"champion": 3}}
 
 
 def test_a_damaged_bundle_is_not_deployed(house: Appliance) -> None:

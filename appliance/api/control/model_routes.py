@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 from litestar import get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.deployments import Deployment
+from appliance.errors import BadInput
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.model_spec import ModelSpec
@@ -28,9 +31,23 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What shall serve; without ``version`` the champion, and for a rollback what served before."""
+    """What shall serve.
+
+    Attributes:
+        version: The champion when left out; of a canary or shadow the one that stands, else the newest.
+        role: ``champion``, ``canary`` or ``shadow``.
+        percent: A canary's share of the requests, 1 to 99.
+    """
 
     version: int | None = None
+    role: Literal["champion", "canary", "shadow"] = "champion"
+    percent: int | None = None
+    reason: str = ""
+
+
+class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For the history."""
+
     reason: str = ""
 
 
@@ -110,9 +127,41 @@ def deploy(
     name: FromPath[str],
     data: JSONBody[Wanted | None] = None,
 ) -> Deployment:
-    """Let a version serve."""
+    """Let a version serve, to all, to a share of the requests (canary), or in the shadow."""
     wanted = data or Wanted()
-    return appliance.deployments.deploy(name, wanted.version, who=caller.name, reason=wanted.reason)
+    deployments, who = appliance.deployments, caller.name
+    if wanted.role == "canary":
+        if wanted.percent is None:
+            raise BadInput("a canary needs 'percent', its share of the requests; accepted: 1 to 99")
+        return deployments.start_canary(name, wanted.percent, wanted.version, who=who, reason=wanted.reason)
+    if wanted.percent is not None:
+        raise BadInput(f"'percent' is a canary's share; the role asked for is {wanted.role}")
+    if wanted.role == "shadow":
+        return deployments.start_shadow(name, wanted.version, who=who, reason=wanted.reason)
+    return deployments.deploy(name, wanted.version, who=who, reason=wanted.reason)
+
+
+@post("/models/{name:str}/promote", sync_to_thread=True, status_code=200)
+def promote(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[Why | None] = None,
+) -> Deployment:
+    """Make the canary, or without one the shadow, the champion."""
+    return appliance.deployments.promote(name, who=caller.name, reason=data.reason if data else "")
+
+
+@post("/models/{name:str}/end/{role:str}", sync_to_thread=True, status_code=200)
+def end(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    role: FromPath[str],
+    data: JSONBody[Why | None] = None,
+) -> Deployment:
+    """End the canary or the shadow."""
+    return appliance.deployments.end(name, role, who=caller.name, reason=data.reason if data else "")
 
 
 @post("/models/{name:str}/rollback", sync_to_thread=True, status_code=200)
@@ -120,9 +169,9 @@ def rollback(
     appliance: NamedDependency[Appliance],
     caller: NamedDependency[Caller],
     name: FromPath[str],
-    data: JSONBody[Wanted | None] = None,
+    data: JSONBody[Why | None] = None,
 ) -> Deployment:
-    """Let the version serve again that served before."""
+    """End a standing canary; without one, let the version serve again that served before."""
     return appliance.deployments.rollback(name, who=caller.name, reason=data.reason if data else "")
 
 
@@ -139,5 +188,6 @@ def history(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[
 
 
 MODEL_ROUTES = (
-    list_models, propose, create, apply, show, versions, card, train, retrain, deploy, rollback, current, history,
+    list_models, propose, create, apply, show, versions, card, train, retrain, deploy, promote, end, rollback,
+    current, history,
 )  # fmt: skip

@@ -54,6 +54,10 @@ def test_a_declaration_can_be_changed(declared: Control) -> None:
 
 def test_nothing_to_deploy_or_roll_back_yet(declared: Control) -> None:
     assert declared.client.post("/models/prices/deploy", headers=declared.admin, json={}).status_code == 404
+    for body in ({"role": "canary"}, {"role": "shadow", "percent": 5}, {"role": "canary", "percent": 0}):
+        assert declared.client.post("/models/prices/deploy", headers=declared.admin, json=body).status_code == 422
+    for path in ("promote", "end/canary"):
+        assert declared.client.post(f"/models/prices/{path}", headers=declared.admin, json={}).status_code == 409
     assert declared.client.post("/models/prices/rollback", headers=declared.admin, json={}).status_code in {404, 409}
 
 
