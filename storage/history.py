@@ -36,6 +36,8 @@ PARTITIONS = (MODEL, DAY)
 TARGET_FILE_BYTES = 128 << 20
 MOST_SMALL_FILES = 4
 """A finished day of a model is rewritten once it has more files than this."""
+_REPEATED = ["version", "role", "rows", "dialect", "key", "class"]
+"""Columns whose values repeat; a dictionary of ids or of inputs would cost time and room."""
 GRACE_HOURS = 24
 """Files that no commit names any more stay so long: somebody may still be reading them."""
 
@@ -222,7 +224,9 @@ def _open_file(folder: Path, schema: pa.Schema, stack: ExitStack) -> _Open:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.parquet"
     file = stack.enter_context(path.open("xb", buffering=0))
-    return _Open(path=path, file=file, writer=pq.ParquetWriter(file, schema, compression="zstd"))
+    return _Open(
+        path=path, file=file, writer=pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_REPEATED)
+    )
 
 
 def _add_action(path: Path, key: tuple[str, str], one: _Open) -> AddAction:

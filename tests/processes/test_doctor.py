@@ -1,0 +1,58 @@
+"""What doctor says of the event log, from the counts that the API's workers share."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.processes.doctor import Check, run_checks
+from appliance.serving.counts import Counts
+from appliance.settings import Settings
+from storage.migrations import migrate
+from storage.statedb import connect, transaction
+from storage.window_rows import Heartbeat, add_faults, put_heartbeat
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = Settings(state=tmp_path / "state")
+    made.layout.create()
+    migrate(made.layout.database)
+    return made
+
+
+def look(settings: Settings, name: str) -> Check:
+    (found,) = [check for check in run_checks(settings) if check.name == name]
+    return found
+
+
+def test_an_event_log_that_cannot_be_written_fails_until_it_can(settings: Settings) -> None:
+    assert look(settings, "event log").state == "ok"
+    counts = Counts(settings.layout.run / "api-counts", 0)
+    counts.series("m", 1).count_lost(3)
+    counts.series("", 0).note_capture(off=True)
+    found = look(settings, "event log")
+    assert found.state == "fail"
+    assert "1 workers of the API cannot write it; 3 predictions were answered and not recorded" in found.message
+    assert "free space" in found.fix
+    counts.series("", 0).note_capture(off=False)
+    found = look(settings, "event log")
+    assert (found.state, "3 predictions" in found.message) == ("warn", True)
+
+
+def test_torn_lines_are_told(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection, transaction(connection):
+        add_faults(connection, "2026-01-01", {"torn": 1, "undecodable": 2, "label_unmatched": 5})
+    assert "3 lines were skipped" in look(settings, "event log").message
+
+
+def test_the_compaction_runs_when_there_is_something_to_do(settings: Settings) -> None:
+    old = Heartbeat(at=datetime.now(UTC) - timedelta(hours=1), detail="")
+    with closing(connect(settings.layout.database)) as connection:
+        for name in ("watch", "compaction"):
+            put_heartbeat(connection, name, old)
+    assert look(settings, "heartbeat of compaction").state == "ok"
+    assert look(settings, "heartbeat of watch").state == "fail"
