@@ -223,6 +223,8 @@ def _spellings(value: object) -> tuple[str, ...]:
     """How a class may be written that JSON gives as this value."""
     if isinstance(value, bool):
         return str(value).lower(), str(value), str(int(value))
+    if isinstance(value, int) and value in {0, 1}:
+        return str(value), str(bool(value)).lower(), str(bool(value))
     if isinstance(value, float) and value.is_integer():
         return str(value), str(int(value))
     return (str(value),) if isinstance(value, str | int | float) else ()
