@@ -84,6 +84,11 @@ class Capture:
         return self._commit.wait() if self._commit is not None else None
 
     @property
+    def durable(self) -> bool:
+        """Whether ``synced`` waits for the disk."""
+        return self._commit is not None
+
+    @property
     def syncs(self) -> int:
         """How often the disk was waited for."""
         return self._commit.syncs if self._commit is not None else 0

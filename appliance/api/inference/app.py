@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from litestar import Litestar, Request, asgi
@@ -23,6 +24,7 @@ from litestar.types import Receive, Scope, Send
 from appliance import __version__
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import ApiConfig
+from appliance.api.inference.connections import Connection, speak
 from appliance.api.inference.documentation import Documentation
 from appliance.api.inference.errors import BadField, NoSuchRoute
 from appliance.api.inference.exchange import Desk, Endpoint, Handler, Refuse, find_request_id, new_request_id
@@ -49,7 +51,19 @@ _ANY_SCOPE = frozenset({PREDICT, LABEL, READ})
 log = logging.getLogger("appliance.api")
 
 
-def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """What uvicorn serves with.
+
+    Attributes:
+        connect: Makes the protocol of each connection, which answers plain requests itself.
+    """
+
+    app: Litestar
+    connect: Callable[..., Connection]
+
+
+def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     """Build the application of one worker.
 
     Args:
@@ -84,13 +98,14 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Litestar:
             return
         await desk.serve(match.endpoint, scope, receive, send, match.params)
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[handle],
         lifespan=[lambda _: _lifespan(desk, router)],
         exception_handlers={HTTPException: _refuse_unrouted},
         openapi_config=None,
         logging_config=None,
     )
+    return Serving(app=app, connect=speak(desk, paths))
 
 
 def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) -> dict[str, Endpoint]:

@@ -50,9 +50,7 @@ class BodyReader:
             if length > self._max_bytes:
                 if b"expect" not in headers:  # else the caller asked first, and has sent nothing
                     await _discard(receive)
-                raise BodyTooLarge(
-                    f"the body has {length} bytes; accepted: at most {self._max_bytes} (setting max_body_bytes)"
-                )
+                self.require_size(length)
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body"):
                 return self._checked(message["body"])
@@ -65,6 +63,17 @@ class BodyReader:
             raise BodyTooSlow(f"the body did not arrive within {self._timeout_s:g} s; send it faster") from None
         finally:
             del self._waiting[task]
+
+    def require_size(self, length: int) -> None:
+        """Refuse a body by its length.
+
+        Raises:
+            BodyTooLarge: It is beyond the limit.
+        """
+        if length > self._max_bytes:
+            raise BodyTooLarge(
+                f"the body has {length} bytes; accepted: at most {self._max_bytes} (setting max_body_bytes)"
+            )
 
     def end_overdue(self) -> None:
         """Refuse the bodies that are waited for too long."""

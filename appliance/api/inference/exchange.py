@@ -53,15 +53,21 @@ class Call:
 
     __slots__ = ("at_us", "body", "given_id", "headers", "method", "params", "started_ns", "subject")
 
-    def __init__(self, scope: Mapping[str, Any], params: Mapping[str, str]) -> None:
+    def __init__(self, method: str, headers: Headers, params: Mapping[str, str], given_id: str) -> None:
         self.started_ns = time.perf_counter_ns()
         self.at_us = time.time_ns() // 1000
         self.params = params
-        self.headers: Headers = dict(scope["headers"])
-        self.method: str = scope["method"]
-        self.given_id = find_request_id(self.headers)
+        self.headers = headers
+        self.method = method
+        self.given_id = given_id
         self.body = b""
         self.subject = _UNKNOWN_MODEL
+
+
+def call_of(scope: Mapping[str, Any], params: Mapping[str, str]) -> Call:
+    """The request of an ASGI scope."""
+    headers = dict(scope["headers"])
+    return Call(scope["method"], headers, params, find_request_id(headers))
 
 
 class Answer(msgspec.Struct, kw_only=True):
@@ -130,7 +136,7 @@ class Desk:
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
     ) -> None:
         """Answer one request; its event is in the log before the answer leaves, or the answer says that it is not."""
-        call = Call(scope, params)
+        call = call_of(scope, params)
         try:
             handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
             if handler is None:
@@ -149,23 +155,46 @@ class Desk:
             answer = self._refuse(endpoint.refuse, call, exc)
         await _send(send, answer)
 
+    def answer(self, endpoint: Endpoint, call: Call) -> Answer:
+        """Answer a POST whose body is here and small, at once; not for a log that waits for the disk."""
+        try:
+            if endpoint.scopes is not None:
+                self.keys.check(call.headers, endpoint.scopes)
+            self.bodies.require_size(len(call.body))
+            answer = endpoint.methods["POST"](call)
+            if not self._append(call, answer):
+                self._count_lost(call, answer)
+        except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
+            answer = self._refuse(endpoint.refuse, call, exc)
+        return answer
+
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
-        await _send(send, self._refuse(refuse, Call(scope, {}), exc))
+        await _send(send, self._refuse(refuse, call_of(scope, {}), exc))
 
     async def _record(self, call: Call, answer: Answer) -> None:
         """Append the answer's events; without a disk to wait for, this never suspends."""
+        recorded = self._append(call, answer)
+        if recorded and (synced := self.capture.synced()) is not None:
+            if answer.prediction is None:
+                await synced
+            else:
+                recorded = await _succeeds(synced)
+        if not recorded:
+            self._count_lost(call, answer)
+
+    def _append(self, call: Call, answer: Answer) -> bool:
+        """Append the answer's events, if it has any; False when a prediction's is lost.
+
+        Raises:
+            EventLogUnwritable: Labels could not be written.
+        """
         if answer.prediction is not None:
             self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
-            recorded = self.capture.append_prediction(answer.prediction)
-            if recorded and (synced := self.capture.synced()) is not None:
-                recorded = await _succeeds(synced)
-            if not recorded:
-                self._count_lost(call, answer)
-        elif answer.labels:
+            return self.capture.append_prediction(answer.prediction)
+        if answer.labels:
             self.capture.append_labels(answer.labels)
-            if (synced := self.capture.synced()) is not None:
-                await synced
+        return True
 
     def _count_lost(self, call: Call, answer: Answer) -> None:
         """The answer goes out though no event remembers it, and says so."""

@@ -131,12 +131,13 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
 
     from appliance.api.inference.app import create_app  # noqa: PLC0415
 
-    app = create_app(config, worker=worker)
+    serving = create_app(config, worker=worker)
     gc.freeze()
     gc.enable()
     server = uvicorn.Server(
         uvicorn.Config(
-            app, loop="asyncio", http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
+            serving.app, loop="asyncio", http=serving.connect,  # type: ignore[arg-type]  # it calls what it is given
+             ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
             callback_notify=say_ready,
         )
