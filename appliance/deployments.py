@@ -232,6 +232,8 @@ class Deployments:
             if live is not None and (live.version, live.percent) == (wanted, cause.percent):
                 return _deployment(live)
             _require_sound_bundle(self._settings, name, wanted)
+            if role == SHADOW:
+                _require_feedable(self._settings, name, champion=champion.version, shadow=wanted)
             share = f"{cause.percent} percent of the requests" if cause.percent else "answers nobody"
             said = cause.reason or share
             new = _Cause(who=cause.who, reason=said, percent=cause.percent, role=role, action=f"model.{role}")
@@ -326,6 +328,19 @@ def _require_sound_bundle(settings: Settings, name: str, version: int) -> None:
     from appliance.serving.loaded_model import load_model  # noqa: PLC0415  (loads NumPy and LightGBM's library)
 
     load_model(settings.layout, name, version)
+
+
+def _require_feedable(settings: Settings, name: str, *, champion: int, shadow: int) -> None:
+    """A shadow scores the rows that the champion took, so it can need no other columns."""
+    from appliance.serving.loaded_model import load_model  # noqa: PLC0415
+    from appliance.serving.shadow import missing_columns  # noqa: PLC0415
+
+    source, target = (load_model(settings.layout, name, version).schema for version in (champion, shadow))
+    if missing := missing_columns(source, target):
+        raise Conflict(
+            f"version {shadow} of {name!r} cannot be a shadow: it needs {', '.join(missing)}, which the champion, "
+            f"version {champion}, does not take; try it as a canary"
+        )
 
 
 def _deployment(row: DeploymentRow) -> Deployment:

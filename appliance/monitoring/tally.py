@@ -61,7 +61,8 @@ def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
     groups: dict[tuple[str, int, str], list[PredictionEvent]] = defaultdict(list)
     for event in decode(lines, _PREDICTION, tally.faults):
         tally.predictions += event.n
-        _serve(tally, event)
+        if event.r != "shadow":  # nobody waited for it
+            _serve(tally, event)
         groups[event.m, event.v, event.r].append(event)
     for (model, version, variant), events in groups.items():
         known = versions.find(model, version)

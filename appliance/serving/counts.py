@@ -30,7 +30,8 @@ _UNSEEN = _ROWS + 1
 _LOST = _UNSEEN + 1
 _OFF = _LOST + 1
 _SYNCS = _OFF + 1
-_SECONDS = _SYNCS + 1
+_SHADOW = _SYNCS + 1
+_SECONDS = _SHADOW + 3
 _BUCKETS = _SECONDS + 1
 _LENGTH = _BUCKETS + len(BOUNDS_S) + 1
 _FORMAT = struct.Struct(f"{_LENGTH}d")
@@ -80,6 +81,12 @@ class Tally:
         return self.values[_SYNCS]
 
     @property
+    def shadow(self) -> tuple[float, float, float]:
+        """Requests scored as a shadow, dropped under load, failed."""
+        scored, dropped, failed = self.values[_SHADOW : _SHADOW + 3]
+        return scored, dropped, failed
+
+    @property
     def seconds(self) -> float:
         """Sum of the durations in the buckets."""
         return self.values[_SECONDS]
@@ -102,6 +109,13 @@ class Series:
     def count_status(self, status: int) -> None:
         """Count a request by its answer's status; one that is not in ``STATUSES`` counts as 500."""
         self._cells[_STATUS_INDEX.get(status, _STATUS_INDEX[500])] += 1.0
+
+    def count_shadow(self, *, scored: int = 0, dropped: int = 0, failed: int = 0) -> None:
+        """Count requests that this version scored as a shadow, had no time for, or failed on."""
+        cells = self._cells
+        cells[_SHADOW] += scored
+        cells[_SHADOW + 1] += dropped
+        cells[_SHADOW + 2] += failed
 
     def observe(self, seconds: float, rows: int, unseen: int) -> None:
         """Count an answered prediction request."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from appliance.encoder import EncodedRows
 from appliance.events import PredictionEvent
@@ -64,6 +65,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         at_us: Arrival, microseconds since 1970.
         event_us: The event's own time; the arrival unless the caller said otherwise.
         key: The caller's own key of the request.
+        role: In which the version answered or scored.
     """
 
     started_ns: int
@@ -71,6 +73,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     event_us: int
     dialect: str
     key: str | None = None
+    role: str = "champion"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +118,16 @@ class Scorer:
             model=model,
             token=issue(self.secret, model.name, at_us, len(matrix)),
             outputs=outputs,
-            x=matrix.ravel().tolist() if matrix.size <= LIST_CELLS else base64.b64encode(matrix.data).decode(),
+            x=pack_rows(matrix),
             unseen=encoded.unseen,
             flags=encoded.flags,
             reasons=_explain(model, encoded, outputs, explain) if explain else [],
         )
+
+
+def pack_rows(matrix: NDArray[np.float64]) -> list[float] | str:
+    """Encoded rows, C-contiguous, as an event holds them."""
+    return matrix.ravel().tolist() if matrix.size <= LIST_CELLS else base64.b64encode(matrix.data).decode()
 
 
 def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
@@ -130,7 +138,7 @@ def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
         id=scored.token, t=asked.event_us, at=asked.at_us, m=scored.model.name, v=scored.model.version,
         n=len(outputs), x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
         y=outputs[0] if len(outputs) == 1 else [value for row in outputs for value in row],
-        us=took_us, d=asked.dialect, k=asked.key,
+        us=took_us, d=asked.dialect, k=asked.key, r=asked.role,
     )  # fmt: skip
     return _ENCODE(event), took_us
 

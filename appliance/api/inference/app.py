@@ -40,6 +40,7 @@ from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
+from appliance.serving.shadow import Shadows
 
 POLL_S = 0.2
 """Seconds between looks at deployments.json and the key table."""
@@ -85,6 +86,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
+        shadows=Shadows(capture, counts),
     )  # fmt: skip
     paths = PathTable(_endpoints(config, router, scorer, desk))
 
@@ -170,6 +172,7 @@ async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await ticker
         desk.pool.shutdown()
+        await desk.shadows.close()
         desk.capture.close()
         desk.keys.close()
 
@@ -186,8 +189,8 @@ async def _tick(desk: Desk, router: Router) -> None:
             await asyncio.to_thread(router.poll)
             _create_series(desk.counts, router)
             for route in router.current.routes.values():
-                if route.refused:
-                    log.error("model %s: %s", route.name, route.refused)
+                for role, refused in route.refusals.items():
+                    log.error("model %s, %s: %s", route.name, role, refused)
         desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
         syncs = desk.capture.syncs
         if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
@@ -200,8 +203,8 @@ def _create_series(counts: Counts, router: Router) -> None:
     """Every series exists before its first request, so that a rate over it is right from the start."""
     counts.series("", 0)
     for route in router.current.routes.values():
-        if route.champion:
-            counts.series(route.name, route.champion.version)
+        for model in route.loaded:
+            counts.series(model.name, model.version)
 
 
 def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:

@@ -176,7 +176,10 @@ class Connection(HttpToolsProtocol):
                 break
             call = Call("POST", plan.headers, plan.params, plan.given_id)
             call.body = data[end : end + plan.length]
-            self._write(self._desk.answer(plan.endpoint, call))
+            answer = self._desk.answer(plan.endpoint, call)
+            self._write(answer)
+            if answer.shadow is not None:
+                self._desk.shadows.offer(answer.shadow)
             data = data[end + plan.length :]
         return data
 

@@ -19,6 +19,7 @@ from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
+from appliance.serving.shadow import Order, Shadows
 from storage.errors import EventLogUnwritable
 
 Headers = Mapping[bytes, bytes]
@@ -80,6 +81,7 @@ class Answer(msgspec.Struct, kw_only=True):
         rows: Predictions in the answer.
         unseen: Cells with categories that training never saw.
         us: Microseconds that the event says the request took.
+        shadow: What a shadow shall score once the answer has left.
     """
 
     body: bytes
@@ -92,6 +94,7 @@ class Answer(msgspec.Struct, kw_only=True):
     rows: int = 0
     unseen: int = 0
     us: int = 0
+    shadow: Order | None = None
 
 
 Handler = Callable[[Call], Answer]
@@ -131,6 +134,7 @@ class Desk:
     counts: Counts
     pool: Executor
     bodies: BodyReader
+    shadows: Shadows
 
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
@@ -154,6 +158,8 @@ class Desk:
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
             answer = self._refuse(endpoint.refuse, call, exc)
         await _send(send, answer)
+        if answer.shadow is not None:
+            self.shadows.offer(answer.shadow)
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answer a POST whose body is here and small, at once; not for a log that waits for the disk."""
@@ -234,6 +240,12 @@ def find_request_id(headers: Headers) -> str:
         if value and len(value) <= _MAX_ID_LENGTH and value.isascii() and value.decode().isprintable():
             return value.decode()
     return ""
+
+
+def find_entity_key(headers: Headers) -> str | None:
+    """What a request is about, from ``X-Entity-Key``: a canary is sticky by it."""
+    value = headers.get(b"x-entity-key")
+    return value.decode("latin-1") if value else None
 
 
 def new_request_id(at_us: int) -> str:

@@ -60,6 +60,14 @@ class Exposition:
             (("", _labels(key), tally.lost) for key, tally in known.items()),
         )  # fmt: skip
         yield from _family(
+            "appliance_shadow_requests_total", "counter", "Requests for a shadow: scored, dropped under load, failed.",
+            (
+                ("", {**_labels(key), "outcome": outcome}, count)
+                for key, tally in known.items()
+                for outcome, count in zip(("scored", "dropped", "failed"), tally.shadow, strict=True)
+            ),
+        )  # fmt: skip
+        yield from _family(
             "appliance_request_duration_seconds", "histogram", "From a prediction request's arrival to its answer.",
             (sample for key, tally in known.items() for sample in _histogram(_labels(key), tally)),
         )  # fmt: skip

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from appliance.api.inference.errors import BadField, BadJson
-from appliance.api.inference.exchange import Answer, Call, new_request_id
+from appliance.api.inference.exchange import Answer, Call, find_entity_key, new_request_id
 from appliance.api.inference.typed_rows import PredictBody, PredictBodyDecoder, decode_leniently
 from appliance.encoder import describe, read_instant
 from appliance.events import LabelEvent
@@ -16,6 +16,7 @@ from appliance.schema import FeatureSchema, Task
 from appliance.serving.loaded_model import LoadedModel
 from appliance.serving.router import Router
 from appliance.serving.scoring import Asked, Scored, Scorer, event_of
+from appliance.serving.shadow import Order
 
 DIALECT = "native"
 _ENCODE = msgspec.json.Encoder().encode
@@ -34,9 +35,16 @@ class Native:
 
     def predict(self, call: Call) -> Answer:
         """``POST /models/{model}/predict``."""
-        model = self._router.find(call.params["model"])
+        first = self._router.find(call.params["model"])
+        call.subject = (first.name, first.version)
+        body = self._decoder(first).decode(call.body)
+        key = body.key or find_entity_key(call.headers)
+        choice = self._router.choose(first.name, key)
+        model = choice.model
+        if model.schema.columns != first.schema.columns:
+            call.subject = (model.name, model.version)
+            body = self._decoder(model).decode(call.body)
         call.subject = (model.name, model.version)
-        body = self._decoder(model).decode(call.body)
         event_us = call.at_us if body.time is None else read_time(body.time, "time")
         scored = self._score(model, body, call.at_us)
         answer_id = call.given_id or request_id(scored.token)
@@ -49,12 +57,14 @@ class Native:
             }
         )
         asked = Asked(
-            started_ns=call.started_ns, at_us=call.at_us, event_us=event_us, dialect=DIALECT, key=body.key
+            started_ns=call.started_ns, at_us=call.at_us, event_us=event_us, dialect=DIALECT, key=key,
+            role=choice.role,
         )  # fmt: skip
         event, took_us = event_of(scored, asked)
         return Answer(
             body=content, request_id=answer_id, headers=((b"x-model-version", b"%d" % model.version),),
             prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
+            shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
         )  # fmt: skip
 
     def label(self, call: Call) -> Answer:

@@ -10,7 +10,7 @@ import msgspec
 
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
-from appliance.api.inference.exchange import Answer, Call, Headers, new_request_id
+from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
 from appliance.api.inference.native import label_of, probabilities_of
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
@@ -23,8 +23,9 @@ from appliance.errors import NotFound, NotReady
 from appliance.prediction_ids import request_id
 from appliance.schema import FeatureSchema, Task
 from appliance.serving.loaded_model import LoadedModel
-from appliance.serving.router import Router
+from appliance.serving.router import Choice, Router
 from appliance.serving.scoring import Asked, Scored, Scorer, event_of
+from appliance.serving.shadow import Order
 
 DIALECT = "v2"
 _ENCODE = msgspec.json.Encoder().encode
@@ -56,7 +57,12 @@ class OpenInference:
 
     def infer(self, call: Call) -> Answer:
         """``POST /v2/models/{model}[/versions/{version}]/infer``."""
-        model = self._find(call)
+        key = find_entity_key(call.headers)
+        choice = Choice(model=self._find(call), role="champion")
+        if "version" not in call.params:
+            choice = self._router.choose(choice.model.name, key)
+        model = choice.model
+        call.subject = (model.name, model.version)
         request = decode_request(call.body, _json_length(call.headers))
         names = require_outputs(request, model.schema)
         encoded = encode_tensors(request.inputs, model.encoder)
@@ -73,13 +79,21 @@ class OpenInference:
             },
         }
         body, headers = _write(content, outputs, _binary_outputs(request))
-        asked = Asked(started_ns=call.started_ns, at_us=call.at_us, event_us=call.at_us, dialect=DIALECT)
+        asked = Asked(
+            started_ns=call.started_ns,
+            at_us=call.at_us,
+            event_us=call.at_us,
+            dialect=DIALECT,
+            key=key,
+            role=choice.role,
+        )
         event, took_us = event_of(scored, asked)
         return Answer(
             body=body, request_id=answer_id if _is_header_safe(answer_id) else request_id(scored.token),
             content_type=_OCTETS if headers else b"application/json",
             headers=(*headers, (b"x-model-version", b"%d" % model.version)),
             prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
+            shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
         )  # fmt: skip
 
     def describe_server(self, call: Call) -> Answer:

@@ -1,0 +1,131 @@
+"""Canary and shadow over HTTP: who answers, what is recorded, what stays out of sight."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.events import PredictionEvent
+from appliance.schema import Column, Kind, Task
+from storage.bundles import replace_durably
+from storage.eventlog import list_segments
+from storage.layout import Layout
+from tests.model_bundles import TrainedModel, prepare_state, publish, sample_rows, train_model
+from tests.served_api import ServedApi, serve_api
+
+A, B = Column(name="a", kind=Kind.NUMBER), Column(name="b", kind=Kind.NUMBER, had_nulls=True)
+
+
+def zone(*levels: str) -> Column:
+    return Column(name="zone", kind=Kind.CATEGORY, levels=levels)
+
+
+COLUMNS = (A, B, zone("x", "y", "z"))
+OTHER_ORDER = (zone("new", "z", "x"), A)
+MODELS = {
+    version: train_model("m", version, task=Task.REGRESSION, columns=columns)
+    for version, columns in {1: COLUMNS, 2: COLUMNS, 3: OTHER_ORDER, 4: (A, Column(name="c", kind=Kind.NUMBER))}.items()
+}
+ROWS = [*sample_rows(COLUMNS, 3), {"a": 1.0, "b": None, "zone": "new"}, {"a": None, "b": 2.0, "zone": "nowhere"}]
+
+
+def deploy_roles(layout: Layout, revision: int = 1, **roles: int) -> None:
+    replace_durably(layout.deployments, msgspec.json.encode({"revision": revision, "models": {"m": roles}}))
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[ServedApi]:
+    layout = prepare_state(tmp_path / "state")
+    for trained in MODELS.values():
+        publish(layout, trained)
+    deploy_roles(layout, champion=1)
+    with serve_api(layout) as served:
+        served.wait_until_serving("m", 1)
+        yield served
+
+
+def follow(api: ServedApi, version: int, **roles: int) -> None:
+    """Deploy and wait until the version can be addressed."""
+    deploy_roles(api.layout, 2, **roles)
+    deadline = time.monotonic() + 30
+    while api.client.get(f"/v2/models/m/versions/{version}").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def events(layout: Layout) -> list[PredictionEvent]:
+    return [
+        msgspec.json.decode(line, type=PredictionEvent)
+        for path in list_segments(layout.events / "predictions")
+        for line in path.read_bytes().splitlines()
+    ]
+
+
+def values(trained: TrainedModel, rows: list[dict[str, object]]) -> list[float]:
+    known = {column.name for column in trained.schema.columns}
+    return [
+        output[0] for output in trained.expect([{k: v for k, v in row.items() if k in known} for row in rows])
+    ]  # fmt: skip
+
+
+def test_a_canary_answers_its_keys_in_every_dialect_and_is_recorded_as_one(api: ServedApi) -> None:
+    follow(api, 2, champion=1, canary=2, percent=40)
+    tensors = {"inputs": [
+        {"name": "a", "shape": [1], "datatype": "FP64", "data": [1.0]},
+        {"name": "b", "shape": [1], "datatype": "FP64", "data": [2.0]},
+        {"name": "zone", "shape": [1], "datatype": "BYTES", "data": ["x"]},
+    ]}  # fmt: skip
+    seen = set()
+    for number in range(30):
+        key = f"customer-{number}"
+        answer = api.client.post("/models/m/predict", json={"rows": ROWS, "key": key}).json()
+        version = answer["version"]
+        assert [found["value"] for found in answer["predictions"]] == values(MODELS[version], ROWS)
+        headers = {"X-Entity-Key": key}
+        again = api.client.post("/models/m/predict", json={"rows": ROWS}, headers=headers)
+        assert again.headers["x-model-version"] == str(version)
+        assert api.client.post("/v2/models/m/infer", json=tensors, headers=headers).json()["model_version"] == str(
+            version
+        )
+        seen.add(version)
+    assert seen == {1, 2}
+    addressed = api.client.post("/v2/models/m/versions/2/infer", json=tensors)
+    assert addressed.json()["model_version"] == "2"
+    recorded = events(api.layout)
+    assert len(recorded) == 91
+    assert {(event.v, event.r) for event in recorded[:-1]} == {(1, "champion"), (2, "canary")}
+
+
+def test_a_shadow_scores_the_same_rows_in_its_own_columns_and_never_answers(api: ServedApi) -> None:
+    follow(api, 3, champion=1, shadow=3)
+    for count in (1, 5):
+        answer = api.client.post("/models/m/predict", json={"rows": ROWS[-count:], "key": "k"}).json()
+        assert answer["version"] == 1
+    many = api.client.post("/models/m/predict", json={"rows": ROWS * 300}).json()
+    assert len(many["predictions"]) == 1500
+    api.stop()
+    own = {event.id: event for event in events(api.layout) if event.r == "champion"}
+    shadows = [event for event in events(api.layout) if event.r == "shadow"]
+    assert {event.id.removesuffix("-shadow") for event in shadows} == set(own)
+    for event in shadows:
+        served = own[event.id.removesuffix("-shadow")]
+        assert (event.v, event.n, event.at, event.t, event.k) == (3, served.n, served.at, served.t, served.k)
+        rows = {1: ROWS[-1:], 5: ROWS, 1500: ROWS * 300}[event.n]
+        assert event.y == values(MODELS[3], rows)
+
+
+def test_a_shadow_that_needs_other_columns_fails_alone_and_is_counted(api: ServedApi) -> None:
+    follow(api, 4, champion=1, shadow=4)
+    for _ in range(3):
+        answer = api.client.post("/models/m/predict", json={"rows": ROWS})
+        assert answer.status_code == 200
+    deadline = time.monotonic() + 30
+    line = 'appliance_shadow_requests_total{model="m",version="4",outcome="failed"} 3.0'
+    while line not in api.client.get("/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(events(api.layout)) == 3
