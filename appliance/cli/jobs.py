@@ -139,10 +139,11 @@ def _follow_plain(house: Appliance, job_id: str) -> Job:
 
     def show(job: Job, now: JobProgress | None) -> None:
         nonlocal told
-        text = now.step if now else str(job.state)
-        if text != told:
-            told = text
-            say(text)
+        # A line a step: the message changes with every round of a fit.
+        key = now.step if now else str(job.state)
+        if key != told:
+            told = key
+            say(f"{now.step}: {now.message}" if now and now.message else key)
 
     return house.jobs.wait(job_id, show)
 

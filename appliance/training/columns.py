@@ -80,17 +80,14 @@ def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[s
         BadTable: The declared column is no date.
     """
     if spec.time is not None:
-        if not isinstance(frame[spec.time].dtype, pl.Date | pl.Datetime):
-            raise BadTable(
-                f"time column {spec.time!r} is {frame[spec.time].dtype}, not a date or time; "
-                "store it as one, or name another column"
-            )
+        _require_times(frame[spec.time])
         return spec.time, (f"rows are ordered by {spec.time!r}, as declared",)
-    dates = [
+    free = [
         series for series in frame.iter_columns()
-        if isinstance(series.dtype, pl.Date | pl.Datetime)
-        and series.name not in {spec.target, *spec.exclude} and series.name not in spec.columns
+        if series.name not in {spec.target, *spec.exclude} and series.name not in spec.columns
     ]  # fmt: skip
+    dates = [series for series in free if isinstance(series.dtype, pl.Date | pl.Datetime)]
+    dates = dates or [series for series in free if _is_dates_as_text(series)]
     if not dates:
         return None, ("there is no date column, so the rows have no order in time",)
     found = max(dates, key=lambda series: series.n_unique())
@@ -98,6 +95,27 @@ def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[s
         return found.name, (f"{found.name!r} is the only date column, so it orders the rows",)
     others = ", ".join(repr(series.name) for series in dates if series.name != found.name)
     return found.name, (f"{found.name!r} has the most distinct dates (beside {others}), so it orders the rows",)
+
+
+def _is_dates_as_text(series: pl.Series) -> bool:
+    if not isinstance(series.dtype, pl.String):
+        return False
+    known = series.drop_nulls()
+    if known.is_empty() or not known.str.contains(_DATES).all():
+        return False
+    return as_kind(known, Kind.DATETIME).null_count() == 0
+
+
+def _require_times(series: pl.Series) -> None:
+    if isinstance(series.dtype, pl.Date | pl.Datetime):
+        return
+    what = f"is {series.dtype}, not a date or time"
+    if isinstance(series.dtype, pl.String):
+        lost = series.filter(as_kind(series, Kind.DATETIME).is_null() & series.is_not_null())
+        if lost.is_empty():
+            return
+        what = f"has {len(lost)} texts that are no date or time, such as {lost[0][:40]!r}"
+    raise BadTable(f"time column {series.name!r} {what}; store it as one, or name another column")
 
 
 def read_column(series: pl.Series, declared: Kind | None = None) -> Column:
@@ -203,7 +221,13 @@ def as_kind(series: pl.Series, kind: Kind) -> pl.Series:
     if kind is Kind.NUMBER:
         return series.str.strip_chars().cast(pl.Float64, strict=False)
     if kind is Kind.DATETIME:
-        return series.str.to_datetime(time_unit="us", time_zone="UTC", strict=False)
+        # One format is inferred for a column; rows that were collected from traffic carry this one.
+        stamped = series.str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%:z", time_unit="us", strict=False)
+        if stamped.null_count() == series.null_count():
+            return stamped
+        return pl.select(
+            pl.coalesce(series.str.to_datetime(time_unit="us", time_zone="UTC", strict=False), stamped)
+        ).to_series()
     return series
 
 

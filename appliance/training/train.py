@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from appliance.errors import BadInput
 from appliance.model_card import Gate, Importance, Warn
 from appliance.model_spec import ModelSpec
-from appliance.schema import FeatureSchema, Task
-from appliance.training.columns import Columns, plan_columns
+from appliance.schema import FeatureSchema, Kind, Task
+from appliance.training.columns import Columns, as_kind, plan_columns
 from appliance.training.encode import encode_frame
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.fit import FitPlan, Fitted, Sample, Scorer, fit, refit
@@ -161,7 +161,7 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
 
 def _split(frame: pl.DataFrame, spec: ModelSpec, target: Target, columns: Columns) -> Split:
     if columns.time is not None:
-        split = split_by_time(frame[columns.time], holdout=spec.holdout)
+        split = split_by_time(as_kind(frame[columns.time], Kind.DATETIME), holdout=spec.holdout)
         if split is not None:
             return split
     strata = None if target.task is Task.REGRESSION else target.values

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.schema import Kind
-from appliance.training.columns import plan_columns, read_column
+from appliance.training.columns import as_kind, plan_columns, read_column
 from tests.training.rows import bikes, made_up, spec
 
 
@@ -33,7 +33,6 @@ def test_each_type_has_its_kind() -> None:
     [
         (pl.Series("c", [f"row {i}" for i in range(400)]), "id_like"),
         (pl.Series("c", range(400)), "row_number"),
-        (pl.Series("c", [f"2024-01-{i % 28 + 1:02d}" for i in range(400)]), "date_as_text"),
         (pl.Series("c", [None] * 400, dtype=pl.Float64), "empty"),
         (pl.Series("c", [7] * 400), "constant"),
         (pl.Series("c", [[1, 2]] * 400), "type"),
@@ -68,10 +67,40 @@ def test_of_several_date_columns_the_one_with_most_moments_orders_the_rows() -> 
     assert planned(frame)["day"] is Kind.DATETIME
 
 
+@pytest.mark.parametrize("declared", ["at", None])
+@pytest.mark.parametrize(
+    "moments",
+    [
+        [f"2024-03-{1 + i // 24:02d} {i % 24:02d}:00:00.000" for i in range(400)],
+        [f"2024-03-{1 + i // 24:02d}T{i % 24:02d}:00:00+02:00" for i in range(400)],
+        [f"{2020 + i // 300}-01-{1 + i % 28:02d}" for i in range(400)],
+    ],
+)
+def test_text_that_holds_nothing_but_dates_orders_the_rows(moments: list[str], declared: str | None) -> None:
+    frame = made_up().with_columns(pl.Series("at", moments))
+    columns = plan_columns(frame, spec("y", **({"time": declared} if declared else {})))
+    assert columns.time == "at"
+    assert "at" not in {column.name for column in columns.features}
+
+
+def test_dates_as_text_beside_a_date_column_are_left_out() -> None:
+    days = [f"2024-01-{i % 28 + 1:02d}" for i in range(400)]
+    frame = made_up().with_columns(pl.Series("c", days), pl.Series("at", days).str.to_date())
+    assert left_out(frame) == {"c": "date_as_text"}
+    assert plan_columns(frame, spec("y")).time == "at"
+
+
+def test_texts_in_two_forms_of_date_are_both_read() -> None:
+    texts = pl.Series("at", ["2024-03-01 10:00:00", "2024-03-02T10:00:00+00:00", None])
+    read = as_kind(texts, Kind.DATETIME).to_list()
+    assert read == [datetime(2024, 3, 1, 10, tzinfo=UTC), datetime(2024, 3, 2, 10, tzinfo=UTC), None]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"time": "nope"}, "no such column"),
+        ({"time": "color"}, "400 texts that are no date or time, such as"),
         ({"time": "x"}, "not a date or time"),
         ({"columns": {"nope": Kind.NUMBER}}, "no such column"),
         ({"columns": {"color": Kind.NUMBER}}, "400 of its values are not"),
