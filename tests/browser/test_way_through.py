@@ -165,5 +165,25 @@ def test_deploying_and_rolling_back(tab: Page, world: World) -> None:
     settle(tab)
     tab.get_by_role("button", name="Roll back").click()
     tab.locator(".q-dialog").get_by_role("button", name="Roll back").click()
-    expect(tab.locator(".q-notification").first).to_contain_text("serves again", timeout=PATIENCE_MS)
+    expect(tab.locator(".q-notification").first).to_contain_text("answers every request", timeout=PATIENCE_MS)
+    assert world.appliance.models.get(MODEL).deployed == serving
+
+    tab.reload()
+    settle(tab)
+    tab.get_by_role("button", name="Deploy", exact=True).first.click()
+    dialog = tab.locator(".q-dialog")
+    dialog.get_by_label("Whom it answers").click()
+    tab.get_by_text("A share of the requests (canary)").click()
+    dialog.get_by_label("Share of the requests, %").fill("25")
+    dialog.get_by_role("button", name="Deploy").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("answers 25 %", timeout=PATIENCE_MS)
+    (canary,) = [one for one in world.appliance.deployments.current() if one.role == "canary"]
+    assert (canary.model, canary.version, canary.percent) == (MODEL, other, 25)
+    tab.reload()
+    settle(tab)
+    expect(tab.get_by_text(f"Version {other} is on trial")).to_be_visible()
+    tab.get_by_role("button", name="Promote").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("answers every request", timeout=PATIENCE_MS)
+    assert world.appliance.models.get(MODEL).deployed == other
+    world.appliance.deployments.rollback(MODEL, who="test")
     assert world.appliance.models.get(MODEL).deployed == serving

@@ -39,6 +39,8 @@ _KNOWN = {
     "champion": Status(label="Champion", tone="ok", icon="emoji_events"),
     "challenger": Status(label="Challenger", tone="busy", icon="trending_up"),
     "serving": Status(label="Serving", tone="ok", icon="check_circle"),
+    "canary": Status(label="Canary", tone="busy", icon="call_split"),
+    "shadow": Status(label="Shadow", tone="idle", icon="visibility"),
     "stopped": Status(label="Stopped", tone="alarm", icon="cancel"),
     "starting": Status(label="Starting", tone="busy", icon="pending"),
     "passed": Status(label="Passed", tone="ok", icon="check_circle"),

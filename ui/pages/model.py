@@ -15,13 +15,14 @@ from appliance.models import ModelInfo, VersionInfo
 from appliance.permissions import Action
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
-from ui.components.form import button, dialog, figure, text_field
+from ui.components.form import button, figure
 from ui.components.markup import box, button_link, link, panel, text
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
-from ui.page import Page, View, tell
+from ui.page import Page, View
 from ui.pages.models import TASKS
-from ui.words import NONE, metric, number, seconds, share, when
+from ui.pages.rollout import ask_deploy, ask_rollback, role_status, show_history, show_trials
+from ui.words import metric, number, seconds, share, when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,13 +75,14 @@ class _ModelPage:
             )  # fmt: skip
             _declaration(found.model)
             return
+        show_trials(self._view, found.history)
         self._headline(found, found.card)
         self._versions(found)
         with box("cols wide"):
             _importance(found.card)
             _how(found.card)
         with box("cols wide"):
-            _history(found.history)
+            show_history(found.history)
             _declaration(found.model)
 
     def _headline(self, found: _Facts, card: ModelCard) -> None:
@@ -119,11 +121,11 @@ class _ModelPage:
         )  # fmt: skip
 
         async def act(version: str, _: str) -> None:
-            await _ask_deploy(self._view, found.model, int(version))
+            await ask_deploy(self._view, found.model, int(version))
 
         with panel("Versions", tight=True):
             may = self._view.may(Action.WORK)
-            Table(columns, [_version(one, found.model, names, may=may) for one in found.versions], per_page=10 if len(found.versions) > 10 else 0, on_action=act)  # fmt: skip  # noqa: E501
+            Table(columns, [_version(one, found, names, may=may) for one in found.versions], per_page=10 if len(found.versions) > 10 else 0, on_action=act)  # fmt: skip  # noqa: E501
 
 
 def _running(view: View, name: str) -> tuple[Job, ...]:
@@ -134,9 +136,10 @@ def _running(view: View, name: str) -> tuple[Job, ...]:
     return tuple(job for job in jobs if job.model == name and not job.state.final)
 
 
-def _version(one: VersionInfo, model: ModelInfo, names: Sequence[str], *, may: bool) -> Row:
-    serving = one.version == model.deployed
-    state = status_of("serving", "Serves now") if serving else status_of(one.alias) if one.alias else None
+def _version(one: VersionInfo, found: _Facts, names: Sequence[str], *, may: bool) -> Row:
+    serving = one.version == found.model.deployed
+    roles = [live for live in found.history if live.ended_at is None and live.version == one.version]
+    state = role_status(roles[0]) if roles else status_of(one.alias) if one.alias else None
     cells = {
         "version": Cell(text=str(one.version), sort=one.version, href=f"/models/{one.model}?version={one.version}"),
         "state": Cell(status=state),
@@ -169,7 +172,7 @@ def _actions(view: View, model: ModelInfo) -> None:
         if not view.may(Action.WORK):
             return
         if model.deployed:
-            button("Roll back", lambda: _ask_rollback(view, model), kind="plain", icon_name="undo")
+            button("Roll back", lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
             button("Retrain on labels", lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt")
         button("Train", lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
 
@@ -180,51 +183,6 @@ async def _start(view: View, model: ModelInfo, *, again: bool) -> None:
     job_id = await view.act(Action.WORK, begin, model.name, who=view.caller.name)
     if job_id:
         ng.navigate.to(f"/jobs/{job_id}")
-
-
-async def _ask_deploy(view: View, model: ModelInfo, version: int) -> None:
-    with dialog(f"Deploy version {version} of {model.name}") as window:
-        now = (
-            f"Version {model.deployed} serves now; it can be put back with Roll back."
-            if model.deployed
-            else "Nothing serves now."
-        )
-        text(f"{now} No request is lost in the change.", "muted")
-        reason = text_field("Why (for the history, may stay empty)")
-
-        async def go() -> None:
-            done = await view.act(
-                Action.WORK, view.appliance.deployments.deploy, model.name, version, who=view.caller.name,
-                reason=reason.value or "",
-            )  # fmt: skip
-            if done:
-                window.close()
-                tell(f"{model.name} version {version} serves")
-
-        with box("line"):
-            button("Deploy", go, kind="primary", icon_name="rocket_launch")
-            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
-    window.open()
-
-
-async def _ask_rollback(view: View, model: ModelInfo) -> None:
-    with dialog(f"Roll {model.name} back") as window:
-        text("The version that served before the present one serves again, at once.", "muted")
-        reason = text_field("Why (for the history, may stay empty)")
-
-        async def go() -> None:
-            done = await view.act(
-                Action.WORK, view.appliance.deployments.rollback, model.name, who=view.caller.name,
-                reason=reason.value or "",
-            )  # fmt: skip
-            if done:
-                window.close()
-                tell(f"{model.name} version {done.version} serves again")
-
-        with box("line"):
-            button("Roll back", go, kind="primary", icon_name="undo")
-            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
-    window.open()
 
 
 def _importance(card: ModelCard) -> None:
@@ -248,27 +206,6 @@ def _how(card: ModelCard) -> None:
         ))  # fmt: skip
         for one in card.warnings:
             notice(one.message, tone="warn", title=one.column or "The whole table")
-
-
-def _history(history: Sequence[Deployment]) -> None:
-    columns = (
-        Column(name="version", label="Version"), Column(name="from", label="From"),
-        Column(name="to", label="Until"), Column(name="who", label="By"), Column(name="why", label="Why", prose=True),
-    )  # fmt: skip
-    rows = [
-        Row(id=str(i), cells={
-            "version": Cell(text=str(one.version), sort=one.version),
-            "from": Cell(text=when(one.started_at), sort=one.started_at.timestamp()),
-            "to": Cell(text=when(one.ended_at)) if one.ended_at else Cell(status=status_of("serving", "Serves now")),
-            "who": Cell(text=one.who), "why": Cell(text=one.reason or NONE),
-        })
-        for i, one in enumerate(history)
-    ]  # fmt: skip
-    with panel("What served when", tight=True):
-        if rows:
-            Table(columns, rows, per_page=8 if len(rows) > 8 else 0)
-        else:
-            text("Nothing of this model has served yet.", "muted").style("padding: 16px 20px")
 
 
 def _declaration(model: ModelInfo) -> None:

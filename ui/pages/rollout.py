@@ -1,0 +1,145 @@
+"""Letting a version serve: at once, to a share of the requests, or beside the champion; and taking it back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nicegui import ui as ng
+
+from appliance.deployments import Deployment
+from appliance.models import ModelInfo
+from appliance.permissions import Action
+from ui.components.form import button, choice, dialog, text_field
+from ui.components.markup import box, panel, text
+from ui.components.status import Status, badge, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import View, tell
+from ui.words import NONE, when
+
+_ROLES = {
+    "champion": "Every request",
+    "canary": "A share of the requests (canary)",
+    "shadow": "Nobody: it scores beside the champion (shadow)",
+}
+_TRIAL = {
+    "canary": "It answers its share of the requests; a caller with a key always meets the same version.",
+    "shadow": "It scores what the champion answers, and answers nobody.",
+}
+_FIRST_SHARE = 10
+
+
+def role_status(one: Deployment) -> Status:
+    """The badge of a version that stands in a role."""
+    match one.role:
+        case "canary":
+            return status_of("canary", f"Answers {one.percent} %")
+        case "shadow":
+            return status_of("shadow")
+    return status_of("serving", "Serves now")
+
+
+def show_trials(view: View, history: Sequence[Deployment]) -> None:
+    """A canary or shadow that stands beside the champion, with the buttons that decide about it."""
+    trials = [one for one in history if one.ended_at is None and one.role in _TRIAL]
+    for place, one in enumerate(trials):
+        with panel(), box("line"):
+            badge(one.role, role_status(one).label)
+            with box("grow"):
+                text(f"Version {one.version} is on trial since {when(one.started_at)}. {_TRIAL[one.role]}")
+            if not view.may(Action.WORK):
+                continue
+            with box("line"):
+                button("End it", lambda one=one: _end(view, one), kind="plain", icon_name="stop_circle")  # type: ignore[misc]
+                if place == 0:  # promote takes the canary, or the shadow when there is none
+                    button("Promote", lambda one=one: _promote(view, one), kind="primary", icon_name="upgrade")  # type: ignore[misc]
+
+
+async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
+    """Ask whom the version shall answer, and do it."""
+    with dialog(f"Deploy version {version} of {model.name}") as window:
+        now = (
+            f"Version {model.deployed} serves now; it can be put back with Roll back."
+            if model.deployed
+            else "Nothing serves now."
+        )
+        text(f"{now} No request is lost in the change.", "muted")
+        role = choice("Whom it answers", _ROLES if model.deployed else {"champion": _ROLES["champion"]}, "champion")
+        percent = ng.number("Share of the requests, %", value=_FIRST_SHARE, min=1, max=99, precision=0)
+        percent.props("outlined dense").style("width: 100%").bind_visibility_from(role, "value", value="canary")
+        reason = text_field("Why (for the history, may stay empty)")
+
+        async def go() -> None:
+            who, why, act = view.caller.name, reason.value or "", view.appliance.deployments
+            if role.value == "canary":
+                share = int(percent.value or 0)
+                done = await view.act(Action.WORK, act.start_canary, model.name, share, version, who=who, reason=why)
+            elif role.value == "shadow":
+                done = await view.act(Action.WORK, act.start_shadow, model.name, version, who=who, reason=why)
+            else:
+                done = await view.act(Action.WORK, act.deploy, model.name, version, who=who, reason=why)
+            if done:
+                window.close()
+                tell(f"{model.name} version {version}: {role_status(done).label.lower()}")
+
+        with box("line"):
+            button("Deploy", go, kind="primary", icon_name="rocket_launch")
+            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+    window.open()
+
+
+async def ask_rollback(view: View, model: ModelInfo) -> None:
+    """Ask, then take the newest change back."""
+    with dialog(f"Roll {model.name} back") as window:
+        text(
+            "A canary ends; without one, the version that served before the present one serves again, at once.", "muted"
+        )
+        reason = text_field("Why (for the history, may stay empty)")
+
+        async def go() -> None:
+            done = await view.act(
+                Action.WORK, view.appliance.deployments.rollback, model.name, who=view.caller.name,
+                reason=reason.value or "",
+            )  # fmt: skip
+            if done:
+                window.close()
+                tell(f"{model.name} version {done.version} answers every request")
+
+        with box("line"):
+            button("Roll back", go, kind="primary", icon_name="undo")
+            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+    window.open()
+
+
+def show_history(history: Sequence[Deployment]) -> None:
+    """Which version stood in which role, when, and why."""
+    columns = (
+        Column(name="version", label="Version"), Column(name="role", label="As"), Column(name="from", label="From"),
+        Column(name="to", label="Until"), Column(name="who", label="By"), Column(name="why", label="Why", prose=True),
+    )  # fmt: skip
+    rows = [
+        Row(id=str(i), cells={
+            "version": Cell(text=str(one.version), sort=one.version),
+            "role": Cell(text=one.role if one.percent is None else f"{one.role}, {one.percent} %"),
+            "from": Cell(text=when(one.started_at), sort=one.started_at.timestamp()),
+            "to": Cell(text=when(one.ended_at)) if one.ended_at else Cell(status=role_status(one)),
+            "who": Cell(text=one.who), "why": Cell(text=one.reason or NONE),
+        })
+        for i, one in enumerate(history)
+    ]  # fmt: skip
+    with panel("What served when", tight=True):
+        if rows:
+            Table(columns, rows, per_page=8 if len(rows) > 8 else 0)
+        else:
+            text("Nothing of this model has served yet.", "muted").style("padding: 16px 20px")
+
+
+async def _promote(view: View, one: Deployment) -> None:
+    done = await view.act(Action.WORK, view.appliance.deployments.promote, one.model, who=view.caller.name)
+    if done:
+        tell(f"{one.model} version {done.version} answers every request")
+
+
+async def _end(view: View, one: Deployment) -> None:
+    done = await view.act(Action.WORK, view.appliance.deployments.end, one.model, one.role, who=view.caller.name)
+    if done:
+        tell(f"the {one.role} of {one.model} has ended")
