@@ -8,6 +8,7 @@ import msgspec
 
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, find_entity_key, new_request_id
+from appliance.api.inference.predictions import write_predictions
 from appliance.api.inference.typed_rows import PredictBody, PredictBodyDecoder, decode_leniently
 from appliance.encoder import describe, read_instant
 from appliance.events import LabelEvent
@@ -53,7 +54,7 @@ class Native:
                 "model": model.name,
                 "version": model.version,
                 "request_id": answer_id,
-                "predictions": _predictions(scored),
+                "predictions": msgspec.Raw(write_predictions(scored)),
             }
         )
         asked = Asked(
@@ -160,41 +161,6 @@ def read_time(text: str, field: str) -> int:
     if at.year < 1970:
         raise BadField(field=field, found=describe(text), accepted=_TIME_ACCEPTED)
     return round(at.timestamp() * 1e6)
-
-
-def label_of(schema: FeatureSchema, output: list[float]) -> str:
-    """The class that an output stands for."""
-    if schema.task is Task.BINARY:
-        return schema.classes[output[0] >= schema.threshold]
-    return schema.classes[output.index(max(output))]
-
-
-def probabilities_of(schema: FeatureSchema, output: list[float]) -> list[float]:
-    """One probability a class, in the classes' order."""
-    return [1.0 - output[0], output[0]] if schema.task is Task.BINARY else output
-
-
-def _predictions(scored: Scored) -> list[dict[str, object]]:
-    schema, token, flags = scored.model.schema, scored.token, scored.flags
-    predictions: list[dict[str, object]]
-    if schema.task is Task.REGRESSION:
-        predictions = [
-            {"id": f"{token}.{index}", "value": output[0], "flags": flags.get(index, ())}
-            for index, output in enumerate(scored.outputs)
-        ]
-    else:
-        predictions = [
-            {
-                "id": f"{token}.{index}",
-                "label": label_of(schema, output),
-                "probabilities": dict(zip(schema.classes, probabilities_of(schema, output), strict=True)),
-                "flags": flags.get(index, ()),
-            }
-            for index, output in enumerate(scored.outputs)
-        ]
-    for prediction, reasons in zip(predictions, scored.reasons, strict=False):
-        prediction["reasons"] = reasons
-    return predictions
 
 
 def _read_label(label: object, index: int, model: LoadedModel, at_us: int) -> LabelEvent:

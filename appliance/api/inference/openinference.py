@@ -11,7 +11,7 @@ import msgspec
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
-from appliance.api.inference.native import label_of, probabilities_of
+from appliance.api.inference.predictions import label_of, probabilities_of
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
     InferRequest,
