@@ -114,10 +114,11 @@ class _ModelPage:
         names = list(found.versions[0].metrics)[:4]
         columns = (
             Column(name="version", label="Version"), Column(name="state", label="State"),
+            Column(name="deploy", label="", sortable=False),
             *(Column(name=name, label=metric(name), numeric=True) for name in names),
             Column(name="gate", label="Gate"), Column(name="data", label="Data"),
             Column(name="rows", label="Rows", numeric=True), Column(name="seconds", label="Took", numeric=True),
-            Column(name="at", label="Trained"), Column(name="deploy", label="", sortable=False),
+            Column(name="at", label="Trained"),
         )  # fmt: skip
 
         async def act(version: str, _: str) -> None:
