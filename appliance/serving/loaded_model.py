@@ -19,7 +19,7 @@ from storage.bundles import Manifest, read_bundle
 from storage.errors import BundleCorrupt, BundleNotFound
 from storage.layout import Layout
 
-PARALLEL_CELLS = 200_000
+PARALLEL_CELLS = 20_000
 """Rows times trees from which a second thread pays; below it, waking the thread costs more than it brings."""
 
 

@@ -149,14 +149,9 @@ class Desk:
                 self.keys.check(call.headers, endpoint.scopes)
             if call.method == "POST":
                 call.body = await self.bodies.read(call.headers, receive)
-            if len(call.body) < OFFLOAD_BYTES:
-                answer = handler(call)
-            else:
-                answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
-            if answer.prediction is not None or answer.labels:
-                await self._record(call, answer)
+            answer = await self._handle(handler, call)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
-            answer = self._refuse(endpoint.refuse, call, exc)
+            answer = self.refuse(endpoint, call, exc)
         await _send(send, answer)
         if answer.shadow is not None:
             self.shadows.offer(answer.shadow)
@@ -164,19 +159,49 @@ class Desk:
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answer a POST whose body is here and small, at once; not for a log that waits for the disk."""
         try:
-            if endpoint.scopes is not None:
-                self.keys.check(call.headers, endpoint.scopes)
-            self.bodies.require_size(len(call.body))
+            self._admit(endpoint, call, len(call.body))
             answer = endpoint.methods["POST"](call)
             if not self._append(call, answer):
                 self._count_lost(call, answer)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
-            answer = self._refuse(endpoint.refuse, call, exc)
+            answer = self.refuse(endpoint, call, exc)
         return answer
+
+    async def answer_later(self, endpoint: Endpoint, call: Call) -> Answer:
+        """Answer a POST whose body is here and large, or whose log waits for the disk."""
+        try:
+            self._admit(endpoint, call, len(call.body))
+            answer = await self._handle(endpoint.methods["POST"], call)
+        except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
+            answer = self.refuse(endpoint, call, exc)
+        return answer
+
+    def admits(self, endpoint: Endpoint, call: Call, length: int) -> bool:
+        """Whether a body of that many bytes is worth waiting for."""
+        try:
+            self._admit(endpoint, call, length)
+        except Exception:  # noqa: BLE001  (the border: the usual way says what is wrong)
+            return False
+        return True
 
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
-        await _send(send, self._refuse(refuse, call_of(scope, {}), exc))
+        await _send(send, self._written(refuse, call_of(scope, {}), exc))
+
+    def _admit(self, endpoint: Endpoint, call: Call, length: int) -> None:
+        if endpoint.scopes is not None:
+            self.keys.check(call.headers, endpoint.scopes)
+        self.bodies.require_size(length)
+
+    async def _handle(self, handler: Handler, call: Call) -> Answer:
+        """The handler's answer, once its events are in the log; a large request's is made in another thread."""
+        if len(call.body) < OFFLOAD_BYTES:
+            answer = handler(call)
+        else:
+            answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
+        if answer.prediction is not None or answer.labels:
+            await self._record(call, answer)
+        return answer
 
     async def _record(self, call: Call, answer: Answer) -> None:
         """Append the answer's events; without a disk to wait for, this never suspends."""
@@ -209,7 +234,11 @@ class Desk:
         self.capture.count_lost(*call.subject, answer.rows)
         answer.headers = (*answer.headers, CAPTURE_OFF)
 
-    def _refuse(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
+    def refuse(self, endpoint: Endpoint, call: Call, exc: Exception) -> Answer:
+        """The answer to a request that failed, counted."""
+        return self._written(endpoint.refuse, call, exc)
+
+    def _written(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
         answer_id = call.given_id or new_request_id(call.at_us)
         refusal = refuse(exc, answer_id)
         if kind_of(exc) is INTERNAL:

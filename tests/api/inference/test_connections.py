@@ -48,10 +48,10 @@ class Caller:
         return self.read()
 
     def ask_in_two(self, content: bytes) -> bytes:
-        """The answer to bytes whose last comes later: such a request goes through uvicorn and Litestar."""
-        self.socket.sendall(content[:-1])
+        """The answer to bytes whose head comes in two parts: such a request goes through uvicorn and Litestar."""
+        self.socket.sendall(content[:10])
         time.sleep(0.05)
-        self.socket.sendall(content[-1:])
+        self.socket.sendall(content[10:])
         return self.read()
 
     def close(self) -> None:
