@@ -52,6 +52,12 @@ class TrainedModel:
         found = np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
         return found.reshape(len(matrix), -1).tolist()
 
+    def raw(self, rows: Sequence[Mapping[str, object]]) -> list[float]:
+        """The raw scores of raw rows, flat."""
+        matrix = RowEncoder(self.schema).encode(rows).matrix
+        found = np.asarray(self.booster.predict(matrix, num_threads=1, raw_score=True), dtype=np.float64)
+        return found.ravel().tolist()
+
 
 def numeric_columns(count: int) -> tuple[Column, ...]:
     """Columns ``c00`` and so on, all numbers."""

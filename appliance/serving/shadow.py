@@ -45,7 +45,7 @@ class Order:
     @property
     def cells(self) -> int:
         """Rows times columns."""
-        return len(self.scored.outputs) * len(self.scored.model.schema.columns)
+        return self.scored.rows * len(self.scored.model.schema.columns)
 
 
 class Shadows:
@@ -111,8 +111,9 @@ def score(order: Order) -> bytes:
     started_ns = time.perf_counter_ns()
     shadow, scored = order.shadow, order.scored
     rows = recode(scored, shadow.schema)
+    values, raw = shadow.score(rows.matrix)
     again = Scored(
-        model=shadow, token=scored.token + SUFFIX, outputs=shadow.predict(rows.matrix).tolist(),
+        model=shadow, token=scored.token + SUFFIX, rows=scored.rows, values=values, raw=raw,
         x=pack_rows(rows.matrix), unseen=rows.unseen, flags={}, reasons=[],
     )  # fmt: skip
     asked = Asked(

@@ -18,7 +18,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
 
-from appliance.api.inference.errors import NoSuchRoute
+from appliance.api.inference.errors import ClientGone, NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
 
@@ -203,10 +203,11 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The caller hung up: what came of a body is dropped, an answer under way goes nowhere."""
-        if self._arriving is not None:
-            self._arriving.deadline.cancel()
-            self._arriving = None
+        """The caller hung up: what came of a body is dropped and counted, an answer under way goes nowhere."""
+        arriving, self._arriving = self._arriving, None
+        if arriving is not None:
+            arriving.deadline.cancel()
+            self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
         super().connection_lost(exc)
 
     def _arm(self) -> None:

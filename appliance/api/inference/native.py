@@ -64,7 +64,7 @@ class Native:
         event, took_us = event_of(scored, asked)
         return Answer(
             body=content, request_id=answer_id, headers=((b"x-model-version", b"%d" % model.version),),
-            prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
+            prediction=event, rows=scored.rows, unseen=len(scored.unseen), us=took_us,
             shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
-from appliance.api.inference.predictions import label_of, probabilities_of
+from appliance.api.inference.predictions import labels_of, probabilities_of
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
     InferRequest,
@@ -92,7 +93,7 @@ class OpenInference:
             body=body, request_id=answer_id if _is_header_safe(answer_id) else request_id(scored.token),
             content_type=_OCTETS if headers else b"application/json",
             headers=(*headers, (b"x-model-version", b"%d" % model.version)),
-            prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
+            prediction=event, rows=scored.rows, unseen=len(scored.unseen), us=took_us,
             shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
         )  # fmt: skip
 
@@ -166,20 +167,21 @@ def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
     return [
         {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(schema.classes)]},
+        {"name": "raw", "datatype": "FP64", "shape": [-1] if schema.task is Task.BINARY else [-1, len(schema.classes)]},
     ]
 
 
 def outputs_of(scored: Scored) -> list[Output]:
     """The output tensors of an answer: the value, or the label and one probability a class."""
-    schema, rows = scored.model.schema, len(scored.outputs)
+    schema, rows = scored.model.schema, scored.rows
     if schema.task is Task.REGRESSION:
-        values = [output[0] for output in scored.outputs]
-        return [Output(name="prediction", shape=[rows], datatype="FP64", values=values)]
-    labels = [label_of(schema, output) for output in scored.outputs]
-    probabilities = [value for output in scored.outputs for value in probabilities_of(schema, output)]
+        return [Output(name="prediction", shape=[rows], datatype="FP64", values=scored.values)]
+    shares = list(chain.from_iterable(probabilities_of(scored)))
+    raw_shape = [rows] if schema.task is Task.BINARY else [rows, len(schema.classes)]
     return [
-        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels),
-        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=probabilities),
+        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels_of(scored)),
+        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=shares),
+        Output(name="raw", shape=raw_shape, datatype="FP64", values=scored.raw),
     ]
 
 
