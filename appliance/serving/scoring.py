@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,7 +54,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     values: list[float]
     raw: list[float]
-    x: Sequence[float] | str
+    x: Sequence[float] | memoryview
     unseen: list[tuple[int, int, str]]
     flags: dict[int, list[str]]
     reasons: list[list[Reason]]
@@ -137,9 +136,9 @@ def by_row(values: list[float], rows: int) -> list[list[float]]:
     return [values[start : start + width] for start in range(0, len(values), width)]
 
 
-def pack_rows(matrix: NDArray[np.float64]) -> list[float] | str:
-    """Encoded rows, C-contiguous, as an event holds them."""
-    return matrix.ravel().tolist() if matrix.size <= LIST_CELLS else base64.b64encode(matrix.data).decode()
+def pack_rows(matrix: NDArray[np.float64]) -> list[float] | memoryview:
+    """Encoded rows, C-contiguous, as an event holds them; bytes become base64 when it is written."""
+    return matrix.ravel().tolist() if matrix.size <= LIST_CELLS else matrix.data.cast("B")
 
 
 def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import math
 import queue
@@ -177,7 +176,7 @@ def _translation(source: FeatureSchema, target: FeatureSchema) -> tuple[list[int
 
 
 def _matrix(x: object, columns: int) -> NDArray[np.float64]:
-    if isinstance(x, str):
-        return np.frombuffer(base64.b64decode(x), np.float64).reshape(-1, columns)
+    if isinstance(x, memoryview):
+        return np.frombuffer(x, np.float64).reshape(-1, columns)
     values = [math.nan if value is None else value for value in x]  # type: ignore[attr-defined]  # a sequence of floats
     return np.array(values, np.float64).reshape(-1, columns)

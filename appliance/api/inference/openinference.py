@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -12,7 +11,7 @@ import msgspec
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
-from appliance.api.inference.predictions import labels_of, probabilities_of
+from appliance.api.inference.predictions import flat_probabilities, labels_of
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
     InferRequest,
@@ -176,7 +175,7 @@ def outputs_of(scored: Scored) -> list[Output]:
     schema, rows = scored.model.schema, scored.rows
     if schema.task is Task.REGRESSION:
         return [Output(name="prediction", shape=[rows], datatype="FP64", values=scored.values)]
-    shares = list(chain.from_iterable(probabilities_of(scored)))
+    shares = flat_probabilities(scored)
     raw_shape = [rows] if schema.task is Task.BINARY else [rows, len(schema.classes)]
     return [
         Output(name="prediction", shape=[rows], datatype="BYTES", values=labels_of(scored)),

@@ -45,17 +45,21 @@ def _answer_columns(scored: Scored) -> list[tuple[bytes, list[bytes]]]:
         return [(b'","value":', _numbers(scored.values))]
     names = [_ENCODE(name) for name in schema.classes]
     labels = [names[at] for at in classes_of(scored)]
-    shares = _object_columns(b',"probabilities":{', names, probabilities_of(scored))
+    shares = _object_columns(b',"probabilities":{', names, flat_probabilities(scored))
     if schema.task is Task.BINARY:
         return [(b'","label":', labels), *shares, (b'},"raw":', _numbers(scored.raw))]
-    raw = _object_columns(b'},"raw":{', names, by_row(scored.raw, scored.rows))
+    raw = _object_columns(b'},"raw":{', names, scored.raw)
     return [(b'","label":', labels), *shares, *raw]
 
 
-def _object_columns(before: bytes, names: list[bytes], rows: list[list[float]]) -> list[tuple[bytes, list[bytes]]]:
+def _object_columns(before: bytes, names: list[bytes], values: list[float]) -> list[tuple[bytes, list[bytes]]]:
+    """The members of an object a row, from row-major values."""
+    texts = _numbers(values)
     befores = [before, *[b","] * (len(names) - 1)]
-    columns = zip(*rows, strict=True)
-    return [(b + name + b":", _numbers(values)) for b, name, values in zip(befores, names, columns, strict=True)]
+    return [
+        (start + name + b":", texts[at :: len(names)])
+        for at, (start, name) in enumerate(zip(befores, names, strict=True))
+    ]
 
 
 def _numbers(values: Sequence[float]) -> list[bytes]:
@@ -77,11 +81,19 @@ def labels_of(scored: Scored) -> list[str]:
     return [classes[at] for at in classes_of(scored)]
 
 
+def flat_probabilities(scored: Scored) -> list[float]:
+    """Row-major ``rows * classes``, in the classes' order."""
+    if scored.model.schema.task is not Task.BINARY:
+        return scored.values
+    found = [0.0] * (2 * scored.rows)
+    found[0::2] = [1.0 - value for value in scored.values]
+    found[1::2] = scored.values
+    return found
+
+
 def probabilities_of(scored: Scored) -> list[list[float]]:
     """One list a row, one probability a class in the classes' order."""
-    if scored.model.schema.task is Task.BINARY:
-        return [[1.0 - value, value] for value in scored.values]
-    return scored.outputs
+    return by_row(flat_probabilities(scored), scored.rows)
 
 
 def describe_predictions(scored: Scored) -> list[dict[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.api.inference.errors import BadField, BadJson
+from appliance.api.inference.number_lists import open_document
 from appliance.api.inference.typed_rows import decode_leniently
 from appliance.encoder import EncodedRows, RowEncoder, describe
 from appliance.schema import Kind
@@ -62,21 +62,10 @@ class InferRequest(msgspec.Struct, kw_only=True):
     outputs: list[RequestedOutput] | None = None
 
 
-class _FlatTensor(Tensor, kw_only=True):
-    """An input whose data is a flat list of numbers: decoded to floats at once, for the most frequent request."""
-
-    data: list[float] = []
-
-
-class _FlatRequest(InferRequest, kw_only=True):
-    """A request of such inputs."""
-
-    inputs: list[_FlatTensor]  # type: ignore[assignment]  # narrower on purpose, and only read
-
-
 _DECODE = msgspec.json.Decoder(InferRequest).decode
-_DECODE_FLAT = msgspec.json.Decoder(_FlatRequest).decode
-_DATA = re.compile(rb'"data"\s*:\s*\[\s*-?[0-9]')
+
+LARGE_BYTES = 16 << 10
+"""JSON from this size on is tried as long lists of numbers first."""
 
 
 def decode_request(body: bytes, json_length: int | None) -> InferRequest:
@@ -93,8 +82,8 @@ def decode_request(body: bytes, json_length: int | None) -> InferRequest:
     if json_length is not None and not 0 <= json_length <= len(body):
         raise BadJson(f"Inference-Header-Content-Length is {json_length}, the body has {len(body)} bytes")
     head = body if json_length is None else body[:json_length]
-    if json_length is None and (request := _decode_flat(head)) is not None:
-        return request
+    if json_length is None and len(head) >= LARGE_BYTES and (found := _decode_numbers(head)) is not None:
+        return found
     try:
         request = _DECODE(head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -106,14 +95,32 @@ def decode_request(body: bytes, json_length: int | None) -> InferRequest:
     return request
 
 
-def _decode_flat(body: bytes) -> InferRequest | None:
-    """A request whose every input is a flat list of numbers; None when it is another, or wrong."""
-    if not _DATA.search(body):
+def _decode_numbers(body: bytes) -> InferRequest | None:
+    """A request whose every input is a list of numbers; None when it is another, or wrong."""
+    document = open_document(body)
+    if document is None:
         return None
+    inputs = []
+    lists = 1
+    for at in range(document.length("inputs")):
+        here = ("inputs", at)
+        data = document.flat(*here, "data")
+        if data is None:
+            data = document.matrix(*here, "data")
+        if data is None:
+            return None
+        lists += 2 if data.ndim == 1 else 2 + len(data)
+        members = {name: document.get(*here, name) for name in document.members(*here) if name != "data"}
+        inputs.append({**members, "data": data.ravel()})
+    if document.lists != lists + (document.get("outputs") is not None):
+        return None
+    members = {name: document.get(name) for name in document.members() if name != "inputs"}
     try:
-        return _DECODE_FLAT(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        request = msgspec.convert({**members, "inputs": inputs}, InferRequest)
+    except msgspec.ValidationError:
         return None
+    fits = all(tensor.datatype != "BYTES" and tensor.size == len(tensor.data) for tensor in request.inputs)
+    return request if fits else None
 
 
 def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows:
@@ -143,8 +150,8 @@ def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows
 def pack_output(datatype: str, values: Sequence[Any]) -> bytes:
     """An output's bytes in the binary extension."""
     if datatype == "BYTES":
-        parts = (str(value).encode() for value in values)
-        return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+        packed = {text: struct.pack("<I", len(text.encode())) + text.encode() for text in set(values)}
+        return b"".join([packed[text] for text in values])
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 
@@ -180,8 +187,6 @@ def _numbers(tensor: Tensor) -> Matrix:
     if isinstance(tensor.data, np.ndarray):
         return tensor.data.astype(np.float64)
     cells = _flat(tensor)
-    if isinstance(tensor, _FlatTensor):
-        return np.array(cells, dtype=np.float64)
     if not _NUMBERS.issuperset(map(type, cells)):
         found = next(cell for cell in cells if type(cell) not in _NUMBERS)
         raise BadField(
