@@ -160,7 +160,7 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
 def _keep_memory_small() -> None:
     """One heap for all threads, given back soon: glibc's own choice keeps a large request's memory for good."""
     libc = ctypes.CDLL(None)
-    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 256 << 10), (_M_TRIM_THRESHOLD, 1 << 20)):
+    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20)):
         libc.mallopt(option, value)
 
 
