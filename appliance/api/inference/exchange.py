@@ -15,6 +15,7 @@ import msgspec
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
+from appliance.api.inference.limits import Limits
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
@@ -135,6 +136,7 @@ class Desk:
     pool: Executor
     bodies: BodyReader
     shadows: Shadows
+    limits: Limits
 
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
@@ -142,19 +144,7 @@ class Desk:
         """Answer one request; its event is in the log before the answer leaves, or the answer says that it is not."""
         call = call_of(scope, params)
         try:
-            handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
-            if handler is None:
-                raise MethodNotAllowed(call.method, tuple(endpoint.methods))
-            if endpoint.scopes is not None:
-                self.keys.check(call.headers, endpoint.scopes)
-            if call.method == "POST":
-                call.body = await self.bodies.read(call.headers, receive)
-            if len(call.body) < OFFLOAD_BYTES:
-                answer = handler(call)
-            else:
-                answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
-            if answer.prediction is not None or answer.labels:
-                await self._record(call, answer)
+            answer = await self._handle(endpoint, call, receive)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
             answer = self._refuse(endpoint.refuse, call, exc)
         await _send(send, answer)
@@ -164,8 +154,8 @@ class Desk:
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
         """Answer a POST whose body is here and small, at once; not for a log that waits for the disk."""
         try:
-            if endpoint.scopes is not None:
-                self.keys.check(call.headers, endpoint.scopes)
+            self._admit(endpoint, call)
+            self.limits.require_room()
             self.bodies.require_size(len(call.body))
             answer = endpoint.methods["POST"](call)
             if not self._append(call, answer):
@@ -173,6 +163,34 @@ class Desk:
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
             answer = self._refuse(endpoint.refuse, call, exc)
         return answer
+
+    async def _handle(self, endpoint: Endpoint, call: Call, receive: Receive) -> Answer:
+        handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
+        if handler is None:
+            raise MethodNotAllowed(call.method, tuple(endpoint.methods))
+        self._admit(endpoint, call)
+        if call.method != "POST":
+            return handler(call)
+        self.limits.require_room()
+        self.limits.in_flight += 1
+        try:
+            call.body = await self.bodies.read(call.headers, receive)
+            if len(call.body) < OFFLOAD_BYTES:
+                answer = handler(call)
+            else:
+                answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
+            if answer.prediction is not None or answer.labels:
+                await self._record(call, answer)
+        finally:
+            self.limits.in_flight -= 1
+        return answer
+
+    def _admit(self, endpoint: Endpoint, call: Call) -> None:
+        """Check the key, and how often it comes."""
+        if endpoint.scopes is not None:
+            key = self.keys.check(call.headers, endpoint.scopes)
+            if self.limits.key_rate_per_s:
+                self.limits.take(key)
 
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
