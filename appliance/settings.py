@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -18,6 +19,7 @@ from appliance.errors import BadSetting
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
 
 
 class Settings(BaseSettings):
@@ -33,6 +35,17 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
     api_workers: int = Field(default=1, ge=1, le=64, description="Equal worker processes of the inference API.")
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    max_rows: int = Field(default=100_000, ge=1, description="Most rows of one prediction request.")
+    max_in_flight: int = Field(
+        default=256, ge=1, description="Requests with a body that a worker of the inference API answers at once."
+    )
+    key_rate_per_s: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False,
+        description="Requests a second that one API key may send to one worker of the inference API; 0: no limit.",
+    )  # fmt: skip
+    default_model: str = Field(
+        default="", description="Who answers where a path names no model (/invocations); empty: the only deployed one."
+    )
     capture_reserve_mb: int = Field(
         default=256, ge=0, description="Free space in MiB that the event log leaves; below it, nothing is captured."
     )
@@ -88,8 +101,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the signature is pydantic's)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags over environment over the file that APPLIANCE_CONFIG names."""
+        """Flags over environment over Vertex AI's port over the file that APPLIANCE_CONFIG names."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if port := os.environ.get(VERTEX_PORT_VARIABLE):
+            sources.append(InitSettingsSource(settings_cls, {"api_port": port}))
         if path := os.environ.get(CONFIG_VARIABLE):
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
         return tuple(sources)

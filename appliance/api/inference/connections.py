@@ -1,10 +1,10 @@
 """Connections: plain requests are answered before ASGI; every other request goes uvicorn's usual way.
 
-A prediction costs less than the ASGI task, scope and messages around it. A POST whose head lies whole in what the
-socket gave, with nothing before it in the air, is therefore parsed, answered and written here, by the same `Desk` and
-the same handlers; its body may come in parts, and a large one is scored in another thread. What is unusual in any way
-(other methods, chunks, ``Expect``, ``Connection: close``, a head in parts, a bad key before a late body, a full write
-buffer) is handed on with the same bytes, so that it is read as before.
+A prediction costs less than the ASGI task, scope and messages around it. A POST or GET whose head lies whole in what
+the socket gave, with nothing before it in the air, is therefore parsed, answered and written here, by the same `Desk`
+and the same handlers; its body may come in parts, and a large one is scored in another thread. What is unusual in any
+way (other methods, chunks, ``Expect``, ``Connection: close``, a head in parts, a bad key before a late body, a full
+write buffer) is handed on with the same bytes, so that it is read as before.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from appliance.api.inference.paths import PathTable
 _MAX_HEAD_BYTES = 4096
 _MAX_HEADS = 1024
 _MAX_DIGITS = 16
+_METHODS = (b"POST", b"GET")
 _END = b"\r\n\r\n"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
@@ -40,6 +41,7 @@ class Plan:
         given_id: The caller's own request id, or empty.
     """
 
+    method: str
     endpoint: Endpoint
     params: dict[str, str]
     headers: Headers
@@ -72,7 +74,7 @@ class Plans:
     def find(self, head: bytes) -> Plan | None:
         """The plan of a head, its empty line included; None when the request has to go the usual way."""
         plan = self._known.get(head)
-        if plan is None and head.startswith(b"POST ") and len(head) <= _MAX_HEAD_BYTES:
+        if plan is None and head.startswith((b"POST ", b"GET ")) and len(head) <= _MAX_HEAD_BYTES:
             plan = self._read(head)
             if plan is not None:
                 self._remember(head, plan)
@@ -98,11 +100,11 @@ class Plans:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         headers = dict(found.headers)
-        length = headers.get(b"content-length", b"")
+        length = headers.get(b"content-length", b"0" if method == b"GET" else b"")
         host = headers.get(b"host", b"")
         is_plain = (
-            version == "1.1" and method == b"POST" and parser.should_keep_alive()
-            and length.isdigit() and len(length) < _MAX_DIGITS
+            version == "1.1" and method in _METHODS and parser.should_keep_alive()
+            and length.isdigit() and len(length) < _MAX_DIGITS and (method == b"POST" or int(length) == 0)
             and headers.get(b"connection", b"keep-alive").lower() == b"keep-alive"
             and _UNUSUAL.isdisjoint(headers) and _PLAIN_HOST.fullmatch(host) and _PLAIN_PATH.fullmatch(found.url)
             and sum(name == b"host" for name, _ in found.headers) == 1
@@ -113,11 +115,11 @@ class Plans:
             match = self._paths.find(found.url.decode())
         except NoSuchRoute:
             return None
-        if "POST" not in match.endpoint.methods:
+        if method.decode() not in match.endpoint.methods:
             return None
         return Plan(
-            endpoint=match.endpoint, params=dict(match.params), headers=headers, given_id=find_request_id(headers),
-            length=int(length),
+            method=method.decode(), endpoint=match.endpoint, params=dict(match.params), headers=headers,
+            given_id=find_request_id(headers), length=int(length),
         )  # fmt: skip
 
 
@@ -204,9 +206,9 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller hung up: what came of a body is dropped and counted, an answer under way goes nowhere."""
-        arriving, self._arriving = self._arriving, None
+        arriving = self._arriving
         if arriving is not None:
-            arriving.deadline.cancel()
+            self._end_arriving(arriving)
             self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
         super().connection_lost(exc)
 
@@ -221,11 +223,12 @@ class Connection(HttpToolsProtocol):
             plan = self._plans.find(data[:end])
             if plan is None:
                 break
-            call = Call("POST", plan.headers, plan.params, plan.given_id)
+            call = Call(plan.method, plan.headers, plan.params, plan.given_id)
             after = end + plan.length
             if len(data) < after:
-                if not self._desk.admits(plan.endpoint, call, plan.length):
+                if not self._desk.awaits(plan.endpoint, call, plan.length):
                     break
+                self._desk.limits.in_flight += 1
                 deadline = self.loop.call_later(self._desk.bodies.timeout_s, self._give_up)
                 self._arriving = _Arriving(plan.endpoint, call, plan.length, deadline)
                 return self._take_body(self._arriving, data[end:])
@@ -240,15 +243,20 @@ class Connection(HttpToolsProtocol):
         arriving.missing -= len(part)
         if arriving.missing:
             return b""
-        arriving.deadline.cancel()
-        self._arriving = None
+        self._end_arriving(arriving)
         arriving.call.body = b"".join(arriving.parts)
         return self._answer(arriving.endpoint, arriving.call, data[len(part) :])
 
+    def _end_arriving(self, arriving: _Arriving) -> None:
+        arriving.deadline.cancel()
+        self._arriving = None
+        self._desk.limits.in_flight -= 1
+
     def _give_up(self) -> None:
         """The body did not come in time."""
-        arriving, self._arriving = self._arriving, None
+        arriving = self._arriving
         if arriving is not None and not self.transport.is_closing():
+            self._end_arriving(arriving)
             self._ending = True
             self._write(self._desk.refuse(arriving.endpoint, arriving.call, self._desk.bodies.too_slow()))
 
@@ -263,7 +271,7 @@ class Connection(HttpToolsProtocol):
         Returns:
             ``rest``, or nothing when it has to be held until the answer is there.
         """
-        if len(call.body) < OFFLOAD_BYTES and not self._desk.capture.durable:
+        if call.method == "GET" or (len(call.body) < OFFLOAD_BYTES and not self._desk.capture.durable):
             self._finish(self._desk.answer(endpoint, call))
             return rest
         self._waiting = True

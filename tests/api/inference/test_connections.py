@@ -94,6 +94,19 @@ def test_both_ways_give_the_same_answer(deployed: Deployed, case: str) -> None:
     assert answers == [slow] * 4
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/models", "/models/mixed", "/models/nope", "/v2", "/v2/models/mixed", "/health/live", "/health/ready",
+     "/v2/health/ready", "/models/mixed/predict", "/docs", "/nothing", "/v2/nothing", "/models?x=1"],
+)  # fmt: skip
+def test_both_ways_give_the_same_answer_to_a_get(deployed: Deployed, path: str) -> None:
+    content = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {deployed.api.key}\r\n\r\n".encode()
+    caller = Caller(deployed)
+    slow = caller.ask_in_two(content)
+    assert [caller.ask(content) for _ in range(4)] == [slow] * 4
+    caller.close()
+
+
 @pytest.mark.parametrize("key", ["", "apk_wrong"])
 def test_both_ways_refuse_a_bad_key(deployed: Deployed, key: str) -> None:
     content = request(deployed, "/models/mixed/predict", GOOD, key=key)

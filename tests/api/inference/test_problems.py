@@ -10,7 +10,7 @@ import pytest
 
 from appliance import errors as appliance_errors
 from appliance.api.inference import errors as request_errors
-from appliance.api.inference.problems import KINDS, kind_of, native_problem, v2_error
+from appliance.api.inference.problems import KINDS, error_member, kind_of, native_problem
 from appliance.errors import BadRow
 from storage.errors import EventLogUnwritable, StorageError
 
@@ -35,7 +35,7 @@ def test_a_disk_that_is_full_is_told_from_one_that_is_broken() -> None:
 
 
 def test_an_error_nobody_foresaw_tells_nothing_of_itself() -> None:
-    for refuse in (native_problem, v2_error):
+    for refuse in (native_problem, error_member):
         refusal = refuse(ValueError("secret row"), "id-1")
         assert refusal.status == 500
         assert b"secret" not in refusal.body
@@ -47,7 +47,7 @@ def test_a_bad_row_names_its_field() -> None:
     assert {key: problem[key] for key in ("row", "field", "found", "accepted", "request_id", "status")} == {
         "row": 2, "field": "a", "found": "null", "accepted": "a number", "request_id": "id-1", "status": 422,
     }  # fmt: skip
-    assert v2_error(error, "id-1").status == 400
+    assert error_member(error, "id-1").status == 400
 
 
 def test_the_process_imports_nothing_heavy() -> None:
