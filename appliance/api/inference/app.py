@@ -58,10 +58,12 @@ class Serving:
 
     Attributes:
         connect: Makes the protocol of each connection, which answers plain requests itself.
+        router: What serves.
     """
 
     app: Litestar
     connect: Callable[..., Connection]
+    router: Router
 
 
 def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
@@ -107,7 +109,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
         openapi_config=None,
         logging_config=None,
     )
-    return Serving(app=app, connect=speak(desk, paths))
+    return Serving(app=app, connect=speak(desk, paths), router=router)
 
 
 def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) -> dict[str, Endpoint]:

@@ -25,7 +25,7 @@ class ApiConfig:
         layout: The state.
         listen: Address to bind, when no socket was inherited.
         port: Port to bind; 0 picks a free one.
-        workers: Equal processes on one socket.
+        workers: Equal processes on one socket; 0: a core less one, at least one.
         max_body_bytes: Larger bodies are refused.
         capture_reserve_mb: Free space below which nothing is captured.
         capture_durability: ``sync``: an answer leaves when the disk has its event; ``async``: when the kernel has it.
@@ -52,7 +52,7 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         layout=Layout(root=Path(str(values.get("STATE", "/var/lib/appliance")))),
         listen=str(values.get("LISTEN", "127.0.0.1")),
         port=_number(values, "API_PORT", 8000, 1, 65535),
-        workers=_number(values, "API_WORKERS", 1, 1, 64),
+        workers=_number(values, "API_WORKERS", 0, 0, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
         capture_reserve_mb=_number(values, "CAPTURE_RESERVE_MB", 256, 0, None),
         capture_durability=_choice(values, "CAPTURE_DURABILITY", ("async", "sync")),

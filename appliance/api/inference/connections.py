@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
+from appliance.api.inference.draining import DrainingProtocol
 from appliance.api.inference.errors import NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
@@ -128,33 +129,22 @@ def speak(desk: Desk, paths: PathTable) -> Callable[..., Connection]:
     return connect
 
 
-class Connection(HttpToolsProtocol):
+class Connection(DrainingProtocol):
     """One connection of a caller."""
 
     def __init__(self, desk: Desk, plans: Plans, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._desk = desk
         self._plans = plans
-        self._parsing = False
         self._answered = 0
         self._answered_when_armed = 0
 
     def data_received(self, data: bytes) -> None:
         """Answer the whole, plain requests at the start of what came; uvicorn takes the rest."""
-        if not self._parsing and (self.cycle is None or self.cycle.response_complete):
+        if not (self.leaving or self.receiving) and (self.cycle is None or self.cycle.response_complete):
             data = self._answer_plain(data)
         if data:
             super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Uvicorn's parser is inside a request from here on."""
-        self._parsing = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """It has the whole of it."""
-        self._parsing = False
-        super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close when nothing was answered since the timer was set: a plain request does not set it anew."""
