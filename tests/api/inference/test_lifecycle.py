@@ -146,25 +146,6 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def test_swaps_under_load_fail_no_request_and_mix_no_versions(
-    layout: Layout, versions: dict[int, TrainedModel]
-) -> None:
-    expected = {version: trained.expect(ROWS)[0][0] for version, trained in versions.items()}
-    with serve_api(layout) as api:
-        api.wait_until_serving("m", 1)
-        with hammering(api, 6, until_closed=False) as heard:
-            for turn in range(12):
-                version = (2, 3, 1)[turn % 3]
-                deploy(layout, {"m": version}, revision=turn + 2)
-                api.wait_until_serving("m", version)
-                seen = len(heard.answers)
-                wait_for(lambda seen=seen: len(heard.answers) > seen)  # type: ignore[misc]
-    assert not heard.failures
-    assert {found["version"] for found in heard.answers} == {1, 2, 3}
-    for found in heard.answers:
-        assert found["predictions"][0]["value"] == expected[found["version"]]
-
-
 def test_a_corrupt_bundle_leaves_the_old_version_serving_and_is_seen(layout: Layout) -> None:
     path = bundle_path(layout, "m", 2) / "model.txt"
     path.write_bytes(path.read_bytes().replace(b"leaf_value", b"leaf_velue"))
