@@ -21,6 +21,7 @@ from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.outcomes import join_labels
 from appliance.monitoring.recording import watch_recording
+from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.service import ServiceCounts, parse_service
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
@@ -105,6 +106,7 @@ def watch_once(watch: Watch) -> Progress:
             _read_kind(watch, kind, count, totals)
         totals["alerts"] = evaluate(watch.connection, watch.versions)
         totals["alerts"] += watch_recording(watch.connection, watch.layout, lost=totals["unrecorded"])
+        totals["alerts"] += watch_refusals(watch.connection, watch.layout)
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
         detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
         put_heartbeat(watch.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))

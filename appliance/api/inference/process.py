@@ -44,6 +44,7 @@ def run(config: ApiConfig) -> None:
 
     Raises:
         BadSetting: The port is taken, or the state is not prepared.
+        NotReady: LightGBM's library is missing or another one, or no worker could start.
         StorageError: The state cannot be opened.
     """
     config = replace(config, workers=count_workers(config.workers))
@@ -52,7 +53,7 @@ def run(config: ApiConfig) -> None:
         _serve(config, socket.socket(fileno=int(fd)), int(os.environ[SLOT]))
         return
     listener = open_listener(config)
-    _wipe_counts(config)
+    _forget_last_run(config)
     if config.workers == 1:
         _serve(config, listener, 0)
     else:
@@ -118,10 +119,12 @@ def find_holder(port: int) -> str:
     return ""
 
 
-def _wipe_counts(config: ApiConfig) -> None:
+def _forget_last_run(config: ApiConfig) -> None:
     from appliance.serving.counts import wipe  # noqa: PLC0415  (the parent of many workers stays small)
+    from appliance.serving.refusals import forget_workers  # noqa: PLC0415
 
     wipe(config.layout.run / "api-counts")
+    forget_workers(config.layout, beyond=config.workers)
 
 
 def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
@@ -132,7 +135,9 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
 
     from appliance.api.inference.app import create_app  # noqa: PLC0415
     from appliance.api.inference.server import Server  # noqa: PLC0415
+    from appliance.serving.lightgbm_c import open_library  # noqa: PLC0415
 
+    open_library()  # one that cannot score is told here, not with the first deployment
     serving = create_app(config, worker=worker)
     gc.freeze()
     gc.enable()
