@@ -164,8 +164,8 @@ def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
         if not advance_cursor(connection, "labels", chunk.segment, start=chunk.start, end=chunk.end):
             return None
         add_faults(connection, _today(), joined.faults)
-        written = [put_outcome(connection, outcome) for outcome in joined.outcomes]
-    changed = sum(put is not Put.SAME for put in written)
+        written = [(put_outcome(connection, outcome), outcome.variant) for outcome in joined.outcomes]
+    changed = sum(put is not Put.SAME and variant != "shadow" for put, variant in written)
     return Counter(labels=changed, faults=joined.faults.total())
 
 

@@ -13,9 +13,10 @@ from typing import Literal
 import msgspec
 
 from appliance.errors import ApplianceError, NotFound, NotReady
+from appliance.schema import FeatureSchema
 from appliance.serving.loaded_model import LoadedModel, load_model
 from appliance.serving.refusals import Refusal
-from storage.bundles import bundle_path
+from storage.bundles import bundle_path, list_bundles
 from storage.layout import Layout
 
 CHAMPION: Literal["champion"] = "champion"
@@ -79,6 +80,8 @@ class Route:
         percent: The canary's share of the requests.
         shadow: None without one, or when it was refused.
         refusals: About each role whose version was refused, the champion's too.
+        classes: Of every published version, those of the champion first: a label is about the version that made the
+            prediction, which may not serve any more.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Route:
     percent: int = 0
     shadow: LoadedModel | None = None
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> str:
@@ -158,6 +162,7 @@ class Router:
         self._load = load
         self._seen: tuple[int, int, int] | None = None
         self._refused: dict[tuple[str, int], _BundleStamp] = {}
+        self._classes: dict[tuple[str, int], tuple[str, ...]] = {}
         self.current = Routes()
 
     def find(self, name: str, version: int | None = None) -> LoadedModel:
@@ -196,6 +201,14 @@ class Router:
         if choice is None:
             raise _not_ready(route)
         return choice
+
+    def classes(self, name: str) -> tuple[str, ...]:
+        """The classes that a label of that model may have, by whatever version was asked; empty for regression.
+
+        Raises:
+            NotFound: No such model is deployed.
+        """
+        return self._route(name).classes
 
     def _route(self, name: str) -> Route:
         route = self.current.routes.get(name)
@@ -267,7 +280,21 @@ class Router:
                 role: Refusal(model=name, role=role, version=wanted, serving=serving, reason=reason)
                 for role, (wanted, reason) in reasons.items()
             },
+            classes=self._find_classes(name, champion),
         )  # fmt: skip
+
+    def _find_classes(self, name: str, champion: LoadedModel | None) -> tuple[str, ...]:
+        found = dict.fromkeys(champion.schema.classes if champion else ())
+        for version in list_bundles(self._layout, name):
+            if (name, version) not in self._classes:
+                try:
+                    content = (bundle_path(self._layout, name, version) / "schema.json").read_bytes()
+                    schema = msgspec.json.decode(content, type=FeatureSchema)
+                except (OSError, msgspec.DecodeError):
+                    continue  # what cannot be read cannot be deployed either
+                self._classes[name, version] = schema.classes
+            found |= dict.fromkeys(self._classes[name, version])
+        return tuple(found)
 
     def _is_mended(self) -> bool:
         return any(_stamp_bundle(self._layout, *bundle) != stamp for bundle, stamp in self._refused.items())
