@@ -67,8 +67,11 @@ def serve_api(
     key = key or add_key(layout, f"test-{port}", "admin")
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance.api.inference.process"],
-        env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port), **(settings or {})},
-    )
+        env={
+            **os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port),
+            "APPLIANCE_API_WORKERS": "1", **(settings or {}),
+        },
+    )  # fmt: skip
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": key}, timeout=30.0)
     try:
         _wait_until_answering(client, process)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.encoder import UNSEEN, EncodedRows
+from appliance.events import SHADOW_SUFFIX
 from appliance.schema import FeatureSchema, Kind
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
@@ -26,9 +27,6 @@ WAITING = 64
 
 WAITING_CELLS = 2 << 20
 """Cells of rows that may wait, 16 MiB."""
-
-SUFFIX = "-shadow"
-"""A shadow's event has the id of the answer's event and this behind it."""
 
 log = logging.getLogger("appliance.api")
 
@@ -112,7 +110,7 @@ def score(order: Order) -> bytes:
     rows = recode(scored, shadow.schema)
     values, raw = shadow.score(rows.matrix)
     again = Scored(
-        model=shadow, token=scored.token + SUFFIX, rows=scored.rows, values=values, raw=raw,
+        model=shadow, token=scored.token + SHADOW_SUFFIX, rows=scored.rows, values=values, raw=raw,
         x=pack_rows(rows.matrix), unseen=rows.unseen, flags={}, reasons=[],
     )  # fmt: skip
     asked = Asked(

@@ -23,6 +23,7 @@ from appliance.errors import BadSetting
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
 from appliance.serving.heap import Heap
+from appliance.serving.refusals import Refusals
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
 from appliance.serving.shadow import Shadows
@@ -42,10 +43,12 @@ class Serving:
 
     Attributes:
         connect: Makes the protocol of each connection, which answers plain requests itself.
+        router: What serves.
     """
 
     app: Front
     connect: Callable[..., Connection]
+    router: Router
 
 
 def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
@@ -63,6 +66,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     layout = config.layout
     scorer = Scorer(secret=_read_secret(config), threads=_cores())
     router = Router(layout)
+    refusals = Refusals(layout, worker)
     capture = Capture(
         layout, reserve_bytes=config.capture_reserve_mb << 20, durable=config.capture_durability == "sync"
     )
@@ -75,16 +79,16 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     )  # fmt: skip
     paths = PathTable(list_endpoints(config, router, scorer, desk))
 
-    front = Front(desk, paths, lambda: _lifespan(desk, router))
-    return Serving(app=front, connect=speak(desk, paths))
+    front = Front(desk, paths, lambda: _lifespan(desk, router, refusals))
+    return Serving(app=front, connect=speak(desk, paths), router=router)
 
 
 @asynccontextmanager
-async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
+async def _lifespan(desk: Desk, router: Router, refusals: Refusals) -> AsyncIterator[None]:
     """Load what is deployed, then follow changes until the end; what was refused is recorded last."""
-    await asyncio.to_thread(router.poll)
+    await asyncio.to_thread(_follow, router, refusals)
     _create_series(desk.counts, router)
-    ticker = asyncio.create_task(_tick(desk, router))
+    ticker = asyncio.create_task(_tick(desk, router, refusals))
     try:
         yield
     finally:
@@ -97,27 +101,33 @@ async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
         desk.keys.close()
 
 
-async def _tick(desk: Desk, router: Router) -> None:
+def _follow(router: Router, refusals: Refusals) -> None:
+    router.poll()
+    refusals.write(router.current.refusals)
+
+
+async def _tick(desk: Desk, router: Router, refusals: Refusals) -> None:
     loop = asyncio.get_running_loop()
     flushed_at = loop.time()
     syncs = 0
     while True:
         await asyncio.sleep(POLL_S)
-        desk.keys.refresh()
-        desk.bodies.end_overdue()
-        desk.heap.give_back()
-        if router.has_changed():
-            await asyncio.to_thread(router.poll)
-            _create_series(desk.counts, router)
-            for route in router.current.routes.values():
-                for role, refused in route.refusals.items():
-                    log.error("model %s, %s: %s", route.name, role, refused)
-        desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
-        syncs = desk.capture.syncs
-        if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
-            flushed_at = loop.time()
-            desk.capture.flush()
-            desk.counts.series("", 0).note_capture(off=bool(desk.capture.problem))
+        try:
+            desk.keys.refresh()
+            desk.bodies.end_overdue()
+            desk.heap.give_back()
+            if router.has_changed() or refusals.pending:
+                await asyncio.to_thread(_follow, router, refusals)
+                _create_series(desk.counts, router)
+            desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
+            syncs = desk.capture.syncs
+            if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
+                flushed_at = loop.time()
+                desk.capture.flush()
+                desk.counts.series("", 0).note_capture(off=bool(desk.capture.problem))
+        except Exception:
+            # The border of the background: what fails once must not end the watch over keys, bundles and the log.
+            log.exception("a look at keys, bundles and the event log failed; the next one follows")
 
 
 def _create_series(counts: Counts, router: Router) -> None:

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
+from appliance.api.inference.draining import DrainingProtocol
 from appliance.api.inference.errors import ClientGone, NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
@@ -151,18 +152,16 @@ class _Arriving:
         self.parts: list[bytes] = []
 
 
-class Connection(HttpToolsProtocol):
+class Connection(DrainingProtocol):
     """One connection of a caller."""
 
     def __init__(self, desk: Desk, plans: Plans, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._desk = desk
         self._plans = plans
-        self._parsing = False
         self._arriving: _Arriving | None = None
         self._waiting = False
         self._held = b""
-        self._ending = False
         self._answered = 0
         self._answered_when_armed = 0
 
@@ -174,35 +173,18 @@ class Connection(HttpToolsProtocol):
             return
         if self._arriving is not None:
             data = self._take_body(self._arriving, data)
-        if data and not self._parsing and (self.cycle is None or self.cycle.response_complete):
+        if data and not (self.ended or self.receiving) and (self.cycle is None or self.cycle.response_complete):
             data = self._answer_plain(data)
         if data:
             super().data_received(data)
 
-    def on_message_begin(self) -> None:
-        """Uvicorn's parser is inside a request from here on."""
-        self._parsing = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """It has the whole of it."""
-        self._parsing = False
-        super().on_message_complete()
-
     def timeout_keep_alive_handler(self) -> None:
         """Close when nothing was answered since the timer was set: a plain request does not set it anew."""
-        is_busy = self._waiting or self._arriving is not None
-        if (is_busy or self._answered != self._answered_when_armed) and not self.transport.is_closing():
+        is_used = self.is_busy() or self._answered != self._answered_when_armed
+        if is_used and not self.transport.is_closing():
             self._arm()
         else:
             super().timeout_keep_alive_handler()
-
-    def shutdown(self) -> None:
-        """The server ends: a request that began to arrive is answered first."""
-        if self._waiting or self._arriving is not None:
-            self._ending = True
-        else:
-            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The caller hung up: what came of a body is dropped and counted, an answer under way goes nowhere."""
@@ -211,6 +193,10 @@ class Connection(HttpToolsProtocol):
             self._end_arriving(arriving)
             self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
         super().connection_lost(exc)
+
+    def is_busy(self) -> bool:
+        """Whether a request has begun and is not answered."""
+        return self._waiting or self._arriving is not None or super().is_busy()
 
     def _arm(self) -> None:
         self._answered_when_armed = self._answered
@@ -257,8 +243,7 @@ class Connection(HttpToolsProtocol):
         arriving = self._arriving
         if arriving is not None and not self.transport.is_closing():
             self._end_arriving(arriving)
-            self._ending = True
-            self._write(self._desk.refuse(arriving.endpoint, arriving.call, self._desk.bodies.too_slow()))
+            self._write(self._desk.refuse(arriving.endpoint, arriving.call, self._desk.bodies.too_slow()), last=True)
 
     def _answer(self, endpoint: Endpoint, call: Call, rest: bytes) -> bytes:
         """Answer a whole request, at once or, when it takes long, later.
@@ -272,7 +257,7 @@ class Connection(HttpToolsProtocol):
             ``rest``, or nothing when it has to be held until the answer is there.
         """
         if call.method == "GET" or (len(call.body) < OFFLOAD_BYTES and not self._desk.capture.durable):
-            self._finish(self._desk.answer(endpoint, call))
+            self._finish(self._desk.answer(endpoint, call), last=self.leaving and not rest)
             return rest
         self._waiting = True
         self._held = rest
@@ -286,18 +271,18 @@ class Connection(HttpToolsProtocol):
         self._waiting = False
         if self.transport.is_closing():
             return
-        self._finish(answer)
         held, self._held = self._held, b""
+        self._finish(answer, last=self.leaving and not held)
         self.flow.resume_reading()
-        if held and not self.transport.is_closing():
+        if held:
             self.data_received(held)
 
-    def _finish(self, answer: Answer) -> None:
-        self._write(answer)
+    def _finish(self, answer: Answer, *, last: bool) -> None:
+        self._write(answer, last=last)
         if answer.shadow is not None:
             self._desk.shadows.offer(answer.shadow)
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: Answer, *, last: bool) -> None:
         content = [STATUS_LINE[answer.status]]
         for name, value in self.server_state.default_headers:
             content += (name, b": ", value, b"\r\n")
@@ -309,13 +294,13 @@ class Connection(HttpToolsProtocol):
             if HEADER_VALUE_RE.search(value):
                 raise RuntimeError(f"the header {name!r} of an answer has a control character")
             content += (name, b": ", value, b"\r\n")
-        if self._ending:
+        if last:
             content.append(b"connection: close\r\n")
         content += (b"\r\n", answer.body)
         self.transport.write(b"".join(content))
         self.server_state.total_requests += 1
         self._answered += 1
-        if self._ending:
-            self.transport.close()
+        if last:
+            self.part()
         elif self.timeout_keep_alive_task is None:
             self._arm()

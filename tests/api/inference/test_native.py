@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from appliance.api.inference.native import _read_truth
+from appliance.api.inference.native import Truth, _read_truth
 from appliance.events import LabelEvent, PredictionEvent
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import Task
 from storage.eventlog import list_segments, scan_ids
 from tests.api.inference.conftest import Deployed
 from tests.model_bundles import MIXED_COLUMNS, numeric_columns, sample_rows
@@ -262,5 +262,5 @@ def test_a_body_that_is_no_list_of_labels_is_refused(deployed: Deployed, body: b
     ],
 )
 def test_a_class_may_be_written_as_json_writes_it(value: object, classes: list[str], expected: str) -> None:
-    schema = FeatureSchema(model="m", version=1, task=Task.BINARY, target="y", columns=(), classes=tuple(classes))
-    assert _read_truth(value, "labels[0].label", schema) == expected
+    accepted = Truth(task=Task.BINARY, classes=tuple(classes))
+    assert _read_truth(value, "labels[0].label", accepted) == expected

@@ -35,8 +35,8 @@ def test_every_series_exists_before_its_first_request(deployed: Deployed) -> Non
         sample(found, "appliance_predictions_total", **labels)
         sample(found, "appliance_request_duration_seconds_bucket", **labels, le="0.0001")
         sample(found, "appliance_request_duration_seconds_bucket", **labels, le="+Inf")
-        assert sample(found, "appliance_model_serving", **labels) == 1
-        assert sample(found, "appliance_bundle_refused", **labels) == 0
+        assert sample(found, "appliance_model_serving", **labels, role="champion") == 1
+        assert sample(found, "appliance_bundle_refused", **labels, role="champion") == 0
     assert sample(found, "appliance_event_log_writable") == 1
     assert sample(found, "appliance_workers") == 1
 
