@@ -69,7 +69,7 @@ class Invocations:
             problems.append("no model is deployed yet; deploy one with 'appliance deploy NAME'")
         if found := [problem for problem in problems if problem]:
             raise NotReady("; ".join(found))
-        return Answer(body=b"\n", request_id=call.given_id or new_request_id(call.at_us))
+        return Answer(body=b"\n", content_type=_TEXT, request_id=call.given_id or new_request_id(call.at_us))
 
     def version(self, call: Call) -> Answer:
         """``GET /version``: of this program, as bare text."""
