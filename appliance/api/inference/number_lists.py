@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import simdjson
 
+LARGE_BYTES = 16 << 10
+"""Bodies from this size on are tried as long lists of numbers first."""
+
 KEPT_BYTES = 4 << 20
 """Documents up to which a thread keeps its parser, whose memory is five times the largest it has read."""
 

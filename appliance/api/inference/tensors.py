@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.api.inference.errors import BadField, BadJson
-from appliance.api.inference.number_lists import open_document
+from appliance.api.inference.number_lists import LARGE_BYTES, open_document
 from appliance.api.inference.typed_rows import decode_leniently
 from appliance.encoder import EncodedRows, RowEncoder, describe
 from appliance.schema import Kind
@@ -63,9 +63,6 @@ class InferRequest(msgspec.Struct, kw_only=True):
 
 
 _DECODE = msgspec.json.Decoder(InferRequest).decode
-
-LARGE_BYTES = 16 << 10
-"""JSON from this size on is tried as long lists of numbers first."""
 
 
 def decode_request(body: bytes, json_length: int | None) -> InferRequest:

@@ -79,6 +79,13 @@ CASES = {
     "V2": ("/v2/models/species/infer", INFER, ""),
     "V2, a version": ("/v2/models/species/versions/2/infer", INFER, ""),
     "V2, wrong": ("/v2/models/species/infer", b'{"inputs":[]}', ""),
+    "V1": ("/v1/models/species:predict", b'{"instances":[[1,2,3,4]]}', ""),
+    "V1, a version": ("/v1/models/species/versions/2:predict", b'{"inputs":[[1,2,3,4]]}', ""),
+    "V1, wrong": ("/v1/models/species:predict", b'{"instances":[]}', ""),
+    "V1, an unknown verb": ("/v1/models/species:guess", b"{}", ""),
+    "MLflow": ("/invocations", b'{"instances":[[1,2,3,4]]}', "X-Amzn-SageMaker-Target-Model: species\r\n"),
+    "MLflow, which model": ("/invocations", b'{"instances":[[1,2,3,4]]}', ""),
+    "MLflow, another kind": ("/invocations", b"x", "Content-Type: text/plain\r\n"),
     "V2 index": ("/v2/repository/index", b"{}", ""),
 }  # fmt: skip
 

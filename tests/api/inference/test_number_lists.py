@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.api.inference.number_lists import KEPT_BYTES, open_document
-from appliance.api.inference.tensors import LARGE_BYTES, InferRequest, decode_request
+from appliance.api.inference.number_lists import KEPT_BYTES, LARGE_BYTES, open_document
+from appliance.api.inference.row_forms import read_numbers
+from appliance.api.inference.tensors import InferRequest, decode_request
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63 - 1)
 ODD = st.none() | st.booleans() | st.text(max_size=3) | st.lists(NUMBERS, max_size=2)
@@ -65,6 +66,26 @@ def test_a_large_request_is_the_same_request(cells: list[Any], datatype: str) ->
             assert left.data.tolist() == flat
         else:
             assert left.data == right.data
+
+
+@given(
+    st.sampled_from(["instances", "inputs", "dataframe_split", "rows"]),
+    st.lists(st.lists(CELLS, min_size=2, max_size=2), min_size=1, max_size=3) | st.lists(CELLS, min_size=1, max_size=3),
+    st.booleans(),
+)
+def test_rows_of_numbers_are_a_matrix_and_the_rest_is_left_as_it_is(member: str, cells: list[Any], odd: bool) -> None:
+    value = {"columns": ["a", "b"], "data": cells, "index": [0]} if member == "dataframe_split" else cells
+    rest = {"parameters": {"p": PADDING}, **({"odd": [[1]]} if odd else {})}
+    found = read_numbers(json.dumps({**rest, member: value}).encode())
+    flat = reference(cells)
+    is_matrix = flat is not None and isinstance(cells[0], list) and member != "rows" and not odd
+    assert (found is not None) == is_matrix
+    if found is not None:
+        assert found["parameters"] == rest["parameters"]
+        read = found[member]["data"] if member == "dataframe_split" else found[member]
+        assert read.tolist() == [[float(cell) for cell in row] for row in cells]
+        if member == "dataframe_split":
+            assert (found[member]["columns"], found[member]["index"]) == (["a", "b"], [0])
 
 
 @pytest.mark.parametrize("data", [[1.0, 2.0], [[1.0], [2.0]], [1, 2]])
