@@ -52,8 +52,10 @@ def print_growth(folder: Path, models: Mapping[Size, TrainedModel], log: int) ->
         each, text = (many.own_mb - full.own_mb) / MANY, text_mb(model)
         print(
             f"{size.shape:>9}: {one.pss_mb:.1f} MB PSS after the first answer ({one.own_mb:.1f} its own; "
-            f"{one.rss_mb:.1f} RSS, with every page that it shares); {FURTHER} more add {six.own_mb - one.own_mb:.1f} "
-            f"MB; once the heap has no holes left each costs {each:.2f} MB, {each / text:.2f} x its text of {text:.2f} MB"
+            f"{one.rss_mb:.1f} RSS, with every page that it shares); {FURTHER} more models add "
+            f"{six.own_mb - one.own_mb:.1f} MB;\n"
+            f"           once the heap has no holes left each adds {each:.2f} MB, {each / text:.2f} x its text "
+            f"of {text:.2f} MB"
         )
 
 
