@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
     training_threads: int = Field(
-        default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
+        default=0, ge=0, description="Threads of a training; 0: all cores, all but one while predictions come in."
     )
     systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
     history_days: int = Field(
