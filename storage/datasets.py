@@ -55,14 +55,23 @@ class IngestInfo:
         source: Where the rows came from: a path, a glob, or a sentence like ``labelled predictions``.
         sha256: Of the source's bytes, where it had bytes.
         query: The SQL that picked the rows, where there was one.
+        prepare: The DuckDB SQL that prepared them, where there was one.
+        sheet: The sheet of a workbook that was asked for.
+        target: The column that had to be there and have two values.
         notes: What the reader decided, one sentence each.
+        once: A name for what is ingested, which no other ingest into the dataset may carry; it is recorded by the very
+            commit that adds the rows.
     """
 
     who: str
     source: str
     sha256: str | None = None
     query: str | None = None
+    prepare: str | None = None
+    sheet: str | None = None
+    target: str | None = None
     notes: tuple[str, ...] = ()
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +96,9 @@ class Snapshot:
     sha256: str | None
     mode: Mode
     query: str | None
+    prepare: str | None
+    sheet: str | None
+    target: str | None
     warnings: tuple[str, ...]
 
 
@@ -194,6 +206,12 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
         raise SnapshotNotFound(f"the dataset {name!r} in {path} is damaged: {exc}; restore it from a backup") from exc
 
 
+def is_ingested(layout: Layout, name: str, once: str) -> bool:
+    """Whether an ingest of that name (``IngestInfo.once``) is in the dataset; False when there is no dataset."""
+    path = dataset_path(layout, name)
+    return _commit(path, 1).is_file() and DeltaTable(path).transaction_version(once) is not None
+
+
 def _commit(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version - 1:020d}.json"
 
@@ -214,5 +232,8 @@ def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
         sha256=facts.get("sha256"),
         mode=Mode(facts.get("mode", Mode.REPLACE)),
         query=facts.get("query"),
+        prepare=facts.get("prepare"),
+        sheet=facts.get("sheet"),
+        target=facts.get("target"),
         warnings=tuple(facts.get("notes", ())),
     )

@@ -8,6 +8,7 @@
     ├── DatasetNotFound      no dataset of that name
     ├── SnapshotNotFound     the dataset has no such version
     ├── SchemaChanged        an append does not have the dataset's columns
+    ├── AlreadyIngested      what may be ingested once is in the dataset
     ├── BundleNotFound       no bundle of that model and version
     └── BundleCorrupt        a bundle's file is missing or differs from its manifest
 
@@ -45,6 +46,10 @@ class SnapshotNotFound(StorageError):
 
 class SchemaChanged(StorageError):
     """The rows to append have other columns than the dataset."""
+
+
+class AlreadyIngested(StorageError):
+    """What may be ingested once is in the dataset."""
 
 
 class BundleNotFound(StorageError):

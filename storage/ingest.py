@@ -10,16 +10,17 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from storage.conform import arrow_schema, columns_of, conform, require_appendable
+from storage.columns import ColumnInfo
+from storage.conform import appended_columns, arrow_schema, columns_of, conform, told_evolution
 from storage.datasets import (
     COMMIT_KEY,
     NAME,
@@ -27,11 +28,13 @@ from storage.datasets import (
     IngestInfo,
     Mode,
     Snapshot,
+    arrow_reader,
     dataset_path,
     get_snapshot,
+    is_ingested,
     list_datasets,
 )
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
 from storage.layout import Layout
 
 KEEP_EVERY_VERSION = {
@@ -45,16 +48,21 @@ TARGET_FILE_BYTES = 128 << 20
 ROW_GROUP = 131_072
 
 
-def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo) -> Snapshot:
+def ingest(
+    layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo, evolve: bool = False
+) -> Snapshot:
     """Add a snapshot from a stream of rows, in bounded memory: all of it, or none.
 
     The first ingest makes the dataset. Otherwise ``append`` adds the rows to the newest snapshot's (columns are matched
-    by name), else they replace it. Ingests into one dataset wait for each other.
+    by name), else they replace it. ``evolve`` lets an append add columns (null in the rows that are there) and widen
+    int64 to float64 and date to datetime; the rows that are there are written anew then. Ingests into one dataset wait
+    for each other.
 
     Raises:
         SourceUnreadable: The name is no dataset name, there are no columns or rows, a name stands twice, or a value
             does not fit.
         SchemaChanged: An append has other columns than the dataset; names them.
+        AlreadyIngested: ``info.once`` is in the dataset.
         StateUnwritable: The disk is full or read-only.
     """
     require_name(name)
@@ -63,27 +71,53 @@ def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, inf
     reader: pa.RecordBatchReader = batches if is_reader else pa.RecordBatchReader.from_stream(batches)
     columns = columns_of(reader.schema)
     with _alone(layout, name):
-        path = dataset_path(layout, name)
         before = get_snapshot(layout, name) if name in list_datasets(layout) else None
+        if info.once is not None and is_ingested(layout, name, info.once):
+            raise AlreadyIngested(f"{info.source} is in the dataset {name!r} already; nothing was changed")
         if append and before:
-            require_appendable(name, before.columns, columns)
-            columns = before.columns
-        mode = (Mode.APPEND if append else Mode.REPLACE) if before else None
-        schema = arrow_schema(columns)
-        _remove_orphans(path)
+            columns = appended_columns(name, before.columns, columns, evolve=evolve)
         rows = _require_rows(conform(reader, columns))
-        try:
-            adds = _write_files(path, before.version + 1 if before else 1, rows, schema)
-            _commit(path, adds, schema, info=info, mode=mode)
-            _sync(path)
-        except (DeltaError, OSError) as exc:
-            raise StateUnwritable(
-                f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
-                "free space or make it writable"
-            ) from exc
-        finally:
-            _remove_orphans(path)
+        if append and before and columns != before.columns:
+            rows = itertools.chain(conform(arrow_reader(layout, name), columns), rows)
+            info = replace(info, notes=(*info.notes, *told_evolution(before.columns, columns, before.rows)))
+        _write(layout, name, rows, _Plan(before=before, append=append, columns=columns, info=info))
     return get_snapshot(layout, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What becomes of a dataset: ``before`` is its newest snapshot, if it has one."""
+
+    before: Snapshot | None
+    append: bool
+    columns: tuple[ColumnInfo, ...]
+    info: IngestInfo
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.APPEND if self.append and self.before else Mode.REPLACE
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether the files that are there stay part of the dataset; an evolution writes their rows anew."""
+        return self.mode is Mode.APPEND and self.before is not None and self.columns == self.before.columns
+
+
+def _write(layout: Layout, name: str, rows: Iterator[pa.RecordBatch], plan: _Plan) -> None:
+    path = dataset_path(layout, name)
+    schema = arrow_schema(plan.columns)
+    _remove_orphans(path)
+    try:
+        adds = _write_files(path, plan.before.version + 1 if plan.before else 1, rows, schema)
+        _commit(path, adds, schema, plan)
+        _sync(path)
+    except (DeltaError, OSError) as exc:
+        raise StateUnwritable(
+            f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
+            "free space or make it writable"
+        ) from exc
+    finally:
+        _remove_orphans(path)
 
 
 def require_name(name: str) -> None:
@@ -134,19 +168,20 @@ def _write_files(path: Path, version: int, batches: Iterator[pa.RecordBatch], sc
     return adds
 
 
-def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, *, info: IngestInfo, mode: Mode | None) -> None:
-    """Make the files a new snapshot; ``mode`` is None for the first."""
-    facts = json.dumps({**asdict(info), "mode": mode or Mode.REPLACE})
-    properties = CommitProperties(custom_metadata={COMMIT_KEY: facts})
+def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, plan: _Plan) -> None:
+    """Make the files a new snapshot."""
+    facts = json.dumps({**asdict(plan.info), "mode": plan.mode})
+    once = [] if plan.info.once is None else [Transaction(plan.info.once, 1)]
+    properties = CommitProperties(custom_metadata={COMMIT_KEY: facts}, app_transactions=once)
     hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-    if mode is None:
+    if plan.before is None:
         create_table_with_add_actions(
             str(path), Schema.from_arrow(schema), adds, configuration=KEEP_EVERY_VERSION,
             commit_properties=properties, post_commithook_properties=hooks,
         )  # fmt: skip
         return
     DeltaTable(path).create_write_transaction(
-        list(adds), "append" if mode is Mode.APPEND else "overwrite", schema,
+        list(adds), "append" if plan.keeps_files else "overwrite", schema,
         commit_properties=properties, post_commithook_properties=hooks,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""data add, list, show, versions, diff."""
+"""data add, refresh, list, show, versions, diff."""
 
 from __future__ import annotations
 
@@ -6,17 +6,25 @@ from cyclopts import App
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
+from appliance.datasets import Ingest
+from appliance.errors import BadInput
+from appliance.intake import Intake
+from appliance.monitoring.spans import State
 
 app = App(name="data", help="Datasets: add tables, look at them, compare their versions.")
 
 
 @app.command
-def add(
+def add(  # noqa: PLR0913  (a verb's options)
     name: str,
     source: str,
     *,
     query: str | None = None,
+    prepare: str | None = None,
+    sheet: str | None = None,
     append: Flag = False,
+    replace: Flag = False,
+    evolve: Flag = False,
     target: str | None = None,
     json: Json = False,
 ) -> None:
@@ -24,12 +32,45 @@ def add(
 
     Args:
         name: The dataset; made when it is new.
-        source: CSV, TSV, Parquet or NDJSON (globs, .gz, .zst), a DuckDB or SQLite file with --query, a Delta table.
+        source: CSV, TSV, Parquet, NDJSON, JSON, Arrow or Excel (a glob, a directory, .gz, .zst), a DuckDB or SQLite
+            file with --query, a Delta table, http://…, https://…, postgresql://… with --query.
         query: SQL that picks the rows; a file is the table 'source' in it.
-        append: Add to the rows that are there; else the new version replaces them.
+        prepare: DuckDB SQL over the rows that were picked, as the table 'source'; it is stored, and a refresh does it
+            again.
+        sheet: The sheet of a workbook; the first with rows when left out.
+        append: Add to the rows that are there.
+        replace: Replace the rows that are there; what happens without --append.
+        evolve: With --append: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there and have at least two values.
     """
-    ingest = open_house().datasets.add(name, source, query=query, append=append, target=target, who="cli")
+    if append and replace:
+        raise BadInput("--append and --replace exclude each other; choose one")
+    if evolve and not append:
+        raise BadInput("--evolve goes with --append; rows that are replaced may have any columns")
+    intake = Intake(
+        source=source, query=query, prepare=prepare, sheet=sheet, append=append, evolve=evolve, target=target
+    )
+    _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
+
+
+@app.command
+def refresh(name: str, *, evolve: Flag = False, json: Json = False) -> None:
+    """Read a dataset's source again, with the same SQL, into a new version; nothing happens when it did not change.
+
+    Args:
+        name: The dataset.
+        evolve: Take other columns than those that are there.
+    """
+    outcome = open_house().datasets.refresh(name, who="cli", evolve=evolve)
+    if isinstance(outcome, Ingest):
+        _say_added(outcome, json=json)
+    elif json:
+        print_json({"dataset": name, "version": outcome.version, "unchanged": True})
+    else:
+        print(f"dataset {name} stays at version {outcome.version}: {outcome.source} did not change")
+
+
+def _say_added(ingest: Ingest, *, json: bool) -> None:
     if json:
         print_json(ingest)
         return
@@ -105,3 +146,12 @@ def diff(name: str, old: int, new: int, *, json: Json = False) -> None:
         if c.mean[0] != c.mean[1]:
             rows.append((c.name, "mean", or_dash(c.mean[0]), or_dash(c.mean[1])))
     print_table(("column", "what", f"version {old}", f"version {new}"), rows)
+    moved = [column for column in change.distributions if column.state in {State.WARN, State.ALARM}]
+    few = all(column.state is State.NOT_ENOUGH_DATA for column in change.distributions)
+    print(
+        "too few rows to judge distributions"
+        if few
+        else f"distributions: {change.drift.state}; {len(moved)} of {len(change.distributions)} columns moved"
+    )
+    for column in moved:
+        print(f"  {column.sentence}")
