@@ -27,12 +27,15 @@ from storage.datasets import (
     get_snapshot,
     list_datasets,
     list_snapshots,
+    read_rejected,
     scan_snapshot,
 )
 from storage.download import DownloadLimits
 from storage.errors import (
     AlreadyIngested,
     DatasetNotFound,
+    RulesBroken,
+    RulesWrong,
     SchemaChanged,
     SnapshotNotFound,
     SourceUnreadable,
@@ -40,6 +43,7 @@ from storage.errors import (
 )
 from storage.ingest import ingest, require_name
 from storage.profile import ColumnProfile, TableProfile, profile
+from storage.rules import Rules, find_rules, parse_rules, put_rules
 from storage.sources import Source, SourceOptions, open_source, told_source
 
 
@@ -91,7 +95,8 @@ class Datasets:
             who: Who adds it.
 
         Raises:
-            BadInput: The name, the source, the SQL, or the columns of an append are wrong; names it.
+            BadInput: The name, the source, the SQL, or the columns of an append are wrong, or the rows break the
+                dataset's rules; names it.
             BadTable: The target is missing, constant, or there is nothing else to learn from.
             Conflict: It may be taken in once, and was.
             StateUnwritable: The disk is full or read-only.
@@ -124,7 +129,8 @@ class Datasets:
             source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet, target=newest.target
         )
         with _as_bad_input(), open_source(intake.source, self._options(intake, newest.columns)) as opened:
-            if opened.sha256 == newest.sha256:
+            rules = self.rules(name)
+            if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
                 return Unchanged(dataset=name, version=newest.version, source=newest.source)
             fitted = opened if evolve else _with_columns(opened, newest)
             snapshot = self._ingest(name, intake, fitted, who=who, values=2)
@@ -174,6 +180,44 @@ class Datasets:
         with _as_bad_input():
             snapshot = ingest(self._layout, name, rows, append=append, info=info)
         return self._added(snapshot)
+
+    def rules(self, name: str) -> Rules | None:
+        """The rules of a dataset, or None where none were declared.
+
+        Raises:
+            RulesWrong: The file is damaged.
+        """
+        return find_rules(self._layout, name)
+
+    def declare_rules(self, name: str, toml: str | None, *, who: str) -> Rules | None:
+        """Hold every ingest from now on against these rules, or against none; the dataset need not be there yet.
+
+        Args:
+            name: The dataset.
+            toml: ``storage.rules.parse_rules`` says what it may hold; None takes the rules away.
+            who: Who declares them.
+
+        Raises:
+            BadInput: The rules or the name are wrong; says what.
+            StateUnwritable: The disk is full or read-only.
+        """
+        with _as_bad_input():
+            rules = None if toml is None else parse_rules(toml)
+            put_rules(self._layout, name, rules)
+        told = "none" if rules is None else f"of {', '.join(rules.columns)}"
+        Access(self._settings).record(who, "dataset.rules", name, told)
+        return rules
+
+    def rejected(self, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
+        """The rows that an ingest's rules rejected: ``_row`` (from 1), ``_reason``, the columns as they were brought.
+
+        Empty, without columns, where none was.
+
+        Raises:
+            NotFound: No such dataset or version.
+        """
+        with _as_not_found():
+            return read_rejected(self._layout, name, version, rows=rows)
 
     def versions(self, name: str) -> tuple[Snapshot, ...]:
         """Every snapshot of a dataset, newest first.
@@ -243,8 +287,16 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        notes = self.show(name, version).warnings
-        told = [Finding(column=None, code=Code.READER, message=note) for note in notes]
+        snapshot = self.show(name, version)
+        told = [Finding(column=None, code=Code.READER, message=note) for note in snapshot.warnings]
+        if snapshot.rejected:
+            told.append(
+                Finding(
+                    column=None, code=Code.REJECTED,
+                    message=f"{snapshot.rejected} rows were rejected by the dataset's rules; 'appliance data rejected "
+                    f"{name} --version {snapshot.version}' shows them with the reasons",
+                )
+            )  # fmt: skip
         return (*told, *check_table(self._profile(name, version)))
 
     def _profile(self, name: str, version: int | None) -> TableProfile:
@@ -280,7 +332,7 @@ def _threads() -> int:
 def _as_bad_input() -> Iterator[None]:
     try:
         yield
-    except (SourceUnreadable, SchemaChanged) as exc:
+    except (SourceUnreadable, SchemaChanged, RulesWrong, RulesBroken) as exc:
         raise BadInput(str(exc)) from exc
     except AlreadyIngested as exc:
         raise Conflict(str(exc)) from exc

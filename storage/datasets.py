@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +26,9 @@ from storage.layout import Layout
 
 COMMIT_KEY = "appliance"
 """Our entry in a Delta commit: the ``IngestInfo`` and the mode, as JSON."""
+
+REJECTED = "_rejected"
+"""The folder, in a dataset's, of the rows that its rules rejected; Delta's readers pass over it."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a dataset may be called."""
@@ -84,6 +87,8 @@ class Snapshot:
         added_at: When it was committed, UTC.
         mode: What the ingest did to the rows that were there.
         warnings: The reader's notes.
+        rejected: Rows of this ingest that the dataset's rules rejected; ``read_rejected`` has them.
+        rules: The sha256 of the rules that it was held against, or None.
     """
 
     dataset: str
@@ -100,6 +105,8 @@ class Snapshot:
     sheet: str | None
     target: str | None
     warnings: tuple[str, ...]
+    rejected: int = 0
+    rules: str | None = None
 
 
 def dataset_path(layout: Layout, name: str) -> Path:
@@ -216,17 +223,42 @@ def _commit(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version - 1:020d}.json"
 
 
-def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
-    version = table.version() + 1
+def read_rejected(layout: Layout, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
+    """The rows that an ingest's rules rejected: ``_row`` (from 1) and ``_reason``, then the columns as in the source.
+
+    Empty, without columns, where none was; the first ``rows`` where that is given.
+
+    Raises:
+        DatasetNotFound: No dataset has that name.
+        SnapshotNotFound: It has no such version, or the file is gone.
+    """
+    snapshot = get_snapshot(layout, name, version)
+    file = _facts(layout, name, snapshot.version)[0].get("rejected_file")
+    if file is None:
+        return pl.DataFrame()
+    path = dataset_path(layout, name) / REJECTED / file
+    try:
+        return pl.read_parquet(path, n_rows=rows, glob=False, hive_partitioning=False)
+    except (OSError, pl.exceptions.PolarsError) as exc:
+        raise SnapshotNotFound(f"{path} cannot be read: {exc}; restore it from a backup") from exc
+
+
+def _facts(layout: Layout, name: str, version: int) -> tuple[dict[str, Any], int]:
+    """What an ingest knew of itself, and the time of its commit in milliseconds since 1970."""
     with _commit(dataset_path(layout, name), version).open(encoding="utf-8") as lines:
         commit = next(entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry)
-    facts = json.loads(commit.get(COMMIT_KEY, "{}"))
+    return json.loads(commit.get(COMMIT_KEY, "{}")), int(commit["timestamp"])
+
+
+def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
+    version = table.version() + 1
+    facts, at_ms = _facts(layout, name, version)
     return Snapshot(
         dataset=name,
         version=version,
         rows=sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()),
         columns=columns_of(pa.schema(table.schema().to_arrow())),
-        added_at=datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
+        added_at=datetime.fromtimestamp(at_ms / 1000, UTC),
         who=facts.get("who", "?"),
         source=facts.get("source", "?"),
         sha256=facts.get("sha256"),
@@ -236,4 +268,6 @@ def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
         sheet=facts.get("sheet"),
         target=facts.get("target"),
         warnings=tuple(facts.get("notes", ())),
+        rejected=facts.get("rejected", 0),
+        rules=facts.get("rules"),
     )

@@ -1,7 +1,10 @@
-"""data add, refresh, list, show, versions, diff."""
+"""data add, refresh, rules, rejected, list, show, versions, diff."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 from cyclopts import App
 
 from appliance.cli.house import open_house
@@ -68,6 +71,63 @@ def refresh(name: str, *, evolve: Flag = False, json: Json = False) -> None:
         print_json({"dataset": name, "version": outcome.version, "unchanged": True})
     else:
         print(f"dataset {name} stays at version {outcome.version}: {outcome.source} did not change")
+
+
+@app.command
+def rules(name: str, file: Path | None = None, *, clear: Flag = False, json: Json = False) -> None:
+    """Show or declare what every ingest into a dataset is held against; rows that break a rule are kept apart.
+
+    Args:
+        name: The dataset; it need not be there yet.
+        file: RULES.toml: a table [columns.NAME] with type, required, min, max, values, regex, unique, max_null_share;
+            max_rejected_share above them (0.5 when left out).
+        clear: Take the rules away.
+    """
+    datasets = open_house().datasets
+    if clear and file is not None:
+        raise BadInput("a file and --clear exclude each other; choose one")
+    if clear or file is not None:
+        found = datasets.declare_rules(name, None if file is None else _read(file), who="cli")
+    else:
+        found = datasets.rules(name)
+    if json:
+        print_json({"dataset": name, "rules": found})
+        return
+    if found is None:
+        print(f"dataset {name} has no rules")
+        return
+    print(
+        f"dataset {name}: an ingest is refused when more than {found.max_rejected_share:.0%} of its rows are rejected"
+    )
+    for column, rule in found.columns.items():
+        told = msgspec.to_builtins(rule)
+        print(f"  {column}: {', '.join(f'{key} {value}' for key, value in told.items())}")
+
+
+@app.command
+def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Json = False) -> None:
+    """The rows that the dataset's rules rejected at one ingest, with the reasons.
+
+    Args:
+        name: The dataset.
+        version: The newest when left out.
+        rows: How many to show.
+    """
+    datasets = open_house().datasets
+    shown, frame = datasets.show(name, version), datasets.rejected(name, version, rows=max(rows, 1))
+    if json:
+        print_json({"dataset": name, "version": shown.version, "rejected": shown.rejected, "rows": frame.to_dicts()})
+        return
+    print(f"dataset {name}, version {shown.version}: {shown.rejected} rows were rejected")
+    if frame.width:
+        print_table(("row", "reason", *frame.columns[2:]), frame.rows())
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput(f"{file} cannot be read: {exc}") from exc
 
 
 def _say_added(ingest: Ingest, *, json: bool) -> None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import anyio
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, get, post, put
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.checks import Finding
 from appliance.datasets import Ingest, Unchanged
@@ -28,6 +28,7 @@ from storage.datasets import Snapshot
 from storage.errors import StateUnwritable
 from storage.layout import Layout
 from storage.profile import ColumnProfile
+from storage.rules import Rules
 
 _TABLES = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".arrow", ".feather")
 ENDINGS = (*_TABLES, ".xlsx", ".xls", ".ods", *(f"{table}{packed}" for table in _TABLES for packed in (".gz", ".zst")))
@@ -92,6 +93,29 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     dataset: str
     version: int
+    columns: list[str]
+    rows: list[dict[str, Any]]
+
+
+class NewRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules as ``appliance data rules`` takes them; null takes them away."""
+
+    toml: str | None
+
+
+class DeclaredRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of a dataset; null where none were declared."""
+
+    dataset: str
+    rules: Rules | None
+
+
+class RejectedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """The first of the rows that were rejected: ``_row`` (from 1), ``_reason``, the columns as they were brought."""
+
+    dataset: str
+    version: int
+    rejected: int
     columns: list[str]
     rows: list[dict[str, Any]]
 
@@ -286,4 +310,39 @@ def refresh(
     return Refreshed(dataset=name, version=found.version, unchanged=False, rows=found.rows, warnings=found.warnings)
 
 
-DATASET_ROUTES = (list_datasets, receive, add_snapshot, show, versions, preview, profile, diff, refresh)
+@get("/datasets/{name:str}/rules", sync_to_thread=True)
+def show_rules(appliance: NamedDependency[Appliance], name: FromPath[str]) -> DeclaredRules:
+    """What every ingest into the dataset is held against."""
+    return DeclaredRules(dataset=name, rules=appliance.datasets.rules(name))
+
+
+@put("/datasets/{name:str}/rules", sync_to_thread=True)
+def declare_rules(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[NewRules],
+) -> DeclaredRules:
+    """Hold every ingest from now on against these rules."""
+    return DeclaredRules(dataset=name, rules=appliance.datasets.declare_rules(name, data.toml, who=caller.name))
+
+
+@get("/datasets/{name:str}/rejected", sync_to_thread=True)
+def rejected(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    version: FromQuery[int | None] = None,
+    rows: FromQuery[int] = 100,
+) -> RejectedRows:
+    """The rows that the rules rejected at one ingest, with the reasons."""
+    shown = appliance.datasets.show(name, version)
+    frame = appliance.datasets.rejected(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
+    return RejectedRows(
+        dataset=name, version=shown.version, rejected=shown.rejected, columns=frame.columns, rows=frame.to_dicts()
+    )
+
+
+DATASET_ROUTES = (
+    list_datasets, receive, add_snapshot, show, versions, preview, profile, diff, refresh, show_rules, declare_rules,
+    rejected,
+)  # fmt: skip
