@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         description="sync: an answer leaves when the disk has its event (group commit); async: when the kernel has it.",
     )
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
+    download_timeout_s: float = Field(
+        default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
+    )
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
     training_threads: int = Field(
         default=0, ge=0, description="Threads of a training; 0: all cores, all but one while predictions come in."
