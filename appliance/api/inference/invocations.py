@@ -6,7 +6,9 @@ can be made of the answer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -17,7 +19,7 @@ from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.predictions import label_of, probabilities_of
 from appliance.api.inference.predictor import Predictor, asked_of, conclude
 from appliance.api.inference.row_forms import Rows, encode_rows, read_columns, read_csv, read_instances, read_split
-from appliance.api.inference.v1 import headers_of, read_object
+from appliance.api.inference.v1 import headers_of
 from appliance.encoder import RowEncoder, describe
 from appliance.errors import NotReady
 from appliance.prediction_ids import request_id
@@ -83,12 +85,9 @@ class Invocations:
         named = call.headers.get(_TARGET_MODEL, b"").decode("latin-1").strip()
         choice = self._predictor.choose_of(call, self._predictor.name_of(named), key)
         encoder = choice.model.encoder
-        member, rows, malformed = _read_rows(call, encoder)
+        member, rows = _read_rows(call, encoder)
         self._predictor.require_rows(len(rows))
-        encoded = encode_rows(rows, encoder, member)
-        if malformed:
-            raise BadJson(malformed)
-        scored = self._predictor.score(call, choice.model, encoded)
+        scored = self._predictor.score(call, choice.model, encode_rows(rows, encoder, member))
         content: dict[str, object] = {"predictions": records_of(scored)}
         if scored.flags:
             content["flags"] = scored.flags
@@ -111,19 +110,37 @@ def records_of(scored: Scored) -> Sequence[object]:
     ]
 
 
-def _read_rows(call: Call, encoder: RowEncoder) -> tuple[str, Rows, str]:
-    """The member or kind that held the rows, the rows, and why strict JSON does not allow them, or an empty text."""
+def _read_rows(call: Call, encoder: RowEncoder) -> tuple[str, Rows]:
+    """The rows, and the member or kind that held them."""
     kind = _media_type(call.headers)
     if kind == "text/csv":
-        return "csv", read_csv(call.body, encoder), ""
-    body, malformed = read_object(call.body)
+        return "csv", read_csv(call.body, encoder)
+    body = _read_object(call.body)
     given = [member for member in _FORMS if member in body]
     if len(given) != 1:
         found = f"the members {', '.join(given)}" if given else "none of its members"
         raise BadField(field="body", found=found, accepted=f"exactly one of {', '.join(_FORMS)}")
     if not isinstance(body.get("params"), dict | None):
         raise BadField(field="params", found=describe(body["params"]), accepted="an object")
-    return given[0], _FORMS[given[0]](body[given[0]], given[0]), malformed
+    return given[0], _FORMS[given[0]](body[given[0]], given[0])
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. NaN is null: MLflow's own client writes a missing number so.
+
+    Raises:
+        BadJson: Not JSON, or not an object.
+    """
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
+        try:
+            found = json.loads(body, parse_constant=lambda text: None if text == "NaN" else float(text))
+        except (ValueError, RecursionError):
+            raise BadJson(f"the body is not JSON: {strict}") from None
+    if not isinstance(found, dict):
+        raise BadJson(f"the body is {describe(found)}; accepted: an object with one of {', '.join(_FORMS)}")
+    return found
 
 
 def _media_type(headers: Headers) -> str:
