@@ -6,7 +6,9 @@ can be made of the answer.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -16,8 +18,16 @@ from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.predictions import labels_of, probabilities_of
 from appliance.api.inference.predictor import Predictor, asked_of, conclude
-from appliance.api.inference.row_forms import Rows, encode_rows, read_columns, read_csv, read_instances, read_split
-from appliance.api.inference.v1 import headers_of, read_object
+from appliance.api.inference.row_forms import (
+    Rows,
+    encode_rows,
+    read_columns,
+    read_csv,
+    read_instances,
+    read_numbers,
+    read_split,
+)
+from appliance.api.inference.v1 import headers_of
 from appliance.encoder import RowEncoder, describe
 from appliance.errors import NotReady
 from appliance.prediction_ids import request_id
@@ -89,12 +99,9 @@ class Invocations:
         named = call.headers.get(_TARGET_MODEL, b"").decode("latin-1").strip()
         choice = self._predictor.choose_of(call, self._predictor.name_of(named), key)
         encoder = choice.model.encoder
-        member, rows, malformed = _read_rows(call, encoder)
+        member, rows = _read_rows(call, encoder)
         self._predictor.require_rows(len(rows))
-        encoded = encode_rows(rows, encoder, member)
-        if malformed:
-            raise BadJson(malformed)
-        scored = self._predictor.score(call, choice.model, encoded)
+        scored = self._predictor.score(call, choice.model, encode_rows(rows, encoder, member))
         content: dict[str, object] = {"predictions": records_of(scored)}
         if scored.flags:
             content["flags"] = scored.flags
@@ -117,19 +124,39 @@ def records_of(scored: Scored) -> Sequence[object]:
     ]
 
 
-def _read_rows(call: Call, encoder: RowEncoder) -> tuple[str, Rows, str]:
-    """The member or kind that held the rows, the rows, and why strict JSON does not allow them, or an empty text."""
+def _read_rows(call: Call, encoder: RowEncoder) -> tuple[str, Rows]:
+    """The rows, and the member or kind that held them."""
     kind = _media_type(call.headers)
     if kind == "text/csv":
-        return "csv", read_csv(call.body, encoder), ""
-    body, malformed = read_object(call.body)
+        return "csv", read_csv(call.body, encoder)
+    body = _read_object(call.body)
     given = [member for member in _MEMBERS if member in body]
     if len(given) != 1:
         found = f"the members {', '.join(given)}" if given else "none of its members"
         raise BadField(field="body", found=found, accepted=f"exactly one of {', '.join(_MEMBERS)}")
     if not isinstance(body.get("params"), dict | None):
         raise BadField(field="params", found=describe(body["params"]), accepted="an object")
-    return given[0], _read_form(body[given[0]], given[0], encoder), malformed
+    return given[0], _read_form(body[given[0]], given[0], encoder)
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. NaN is null: MLflow's own client writes a missing number so.
+
+    Raises:
+        BadJson: Not JSON, or not an object.
+    """
+    if (numbers := read_numbers(body)) is not None:
+        return numbers
+    try:
+        found = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
+        try:
+            found = json.loads(body, parse_constant=lambda text: None if text == "NaN" else float(text))
+        except (ValueError, RecursionError):
+            raise BadJson(f"the body is not JSON: {strict}") from None
+    if not isinstance(found, dict):
+        raise BadJson(f"the body is {describe(found)}; accepted: an object with one of {', '.join(_MEMBERS)}")
+    return found
 
 
 def _media_type(headers: Headers) -> str:

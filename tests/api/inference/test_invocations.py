@@ -117,7 +117,9 @@ def test_a_table_that_cannot_be_used_is_a_400_that_says_why(deployed: Deployed, 
         (b"", "BAD_REQUEST", "not JSON"),
         (b"{", "BAD_REQUEST", "not JSON"),
         (json.dumps(MIXED).encode(), "BAD_REQUEST", "the body is a list"),
-        (b'{"instances":[[NaN,1,"L","1",true,null]]}', "INVALID_PARAMETER_VALUE", "Air temperature [K]"),
+        (b'{"instances":[[Infinity,1,"L","1",true,null]]}', "INVALID_PARAMETER_VALUE", "Air temperature [K]"),
+        (b'{"instances":[[1e999,1,"L","1",true,null]]}', "INVALID_PARAMETER_VALUE", "Air temperature [K]"),
+        (b"[" * 100_000, "BAD_REQUEST", "not JSON"),
         ({}, "INVALID_PARAMETER_VALUE", "exactly one of"),
         ({"instances": [], "inputs": {}}, "INVALID_PARAMETER_VALUE", "instances, inputs"),
         ({"dataframe_records": [[1]]}, "INVALID_PARAMETER_VALUE", "dataframe_records"),
@@ -140,6 +142,19 @@ def test_what_cannot_be_used_is_a_400_with_mlflows_code(deployed: Deployed, body
     assert set(answer.json()) == {"error_code", "message"}
     assert answer.json()["error_code"] == code
     assert said in answer.json()["message"]
+
+
+@pytest.mark.parametrize("missing", ["null", "NaN"])
+def test_nan_is_missing_as_mlflows_client_writes_it(deployed: Deployed, missing: str) -> None:
+    body = f'{{"inputs":{{"c00":[1,2],"c01":[1.5,{missing}],"c02":[0,0],"c03":[0,0]}}}}'.encode()
+    headers = {"content-type": "application/json", "X-Amzn-SageMaker-Target-Model": "species"}
+    answer = deployed.api.client.post("/invocations", content=body, headers=headers)
+    rows: list[dict[str, object]] = [
+        {"c00": 1, "c01": 1.5, "c02": 0, "c03": 0},
+        {"c00": 2, "c01": None, "c02": 0, "c03": 0},
+    ]
+    assert [list(row.values())[1:] for row in answer.json()["predictions"]] == deployed.species.expect(rows)
+    assert answer.json()["flags"] == {"1": ["null:c01"]}
 
 
 @pytest.mark.parametrize(
