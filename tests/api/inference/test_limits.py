@@ -80,9 +80,9 @@ def test_there_is_room_until_as_many_are_in_flight_as_may_be() -> None:
 
 
 @contextmanager
-def limited(root: Path, **settings: str) -> Iterator[ServedApi]:
+def limited(root: Path, *, trees: int = 20, **settings: str) -> Iterator[ServedApi]:
     layout = prepare_state(root / "state")
-    publish(layout, train_model("m", 1, task=Task.REGRESSION, columns=numeric_columns(2)))
+    publish(layout, train_model("m", 1, task=Task.REGRESSION, columns=numeric_columns(2), trees=trees))
     deploy(layout, {"m": 1})
     with serve_api(layout, {f"APPLIANCE_{name}": value for name, value in settings.items()}) as api:
         api.wait_until_serving("m", 1)
@@ -213,7 +213,7 @@ def test_every_place_is_given_back_whatever_became_of_its_request(tmp_path: Path
 
 
 def test_a_large_request_in_flight_is_counted_beside_small_ones(tmp_path: Path) -> None:
-    with limited(tmp_path, MAX_IN_FLIGHT="1") as api:
+    with limited(tmp_path, trees=400, MAX_IN_FLIGHT="1") as api:  # scored for so long that a small one meets it
         large = {"rows": [{"c00": 1.0, "c01": float(at)} for at in range(90_000)]}
         found: list[int] = []
         thread = threading.Thread(
