@@ -57,17 +57,21 @@ class ServedApi:
 
 @contextmanager
 def serve_api(
-    layout: Layout, settings: Mapping[str, str] | None = None, *, key: str | None = None
+    layout: Layout,
+    settings: Mapping[str, str] | None = None,
+    *,
+    key: str | None = None,
+    port_variable: str = "APPLIANCE_API_PORT",
 ) -> Iterator[ServedApi]:
     """Start the API on a state that was prepared, wait until it answers, and stop it at the end.
 
-    ``key`` is an API key that is there already; by default one is made.
+    ``key`` is an API key that is there already; by default one is made. ``port_variable`` tells the API its port.
     """
     port = free_port()
     key = key or add_key(layout, f"test-{port}", "admin")
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance.api.inference.process"],
-        env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port), **(settings or {})},
+        env={**os.environ, "APPLIANCE_STATE": str(layout.root), port_variable: str(port), **(settings or {})},
     )
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": key}, timeout=30.0)
     try:
