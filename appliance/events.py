@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import msgspec
 
+SHADOW_SUFFIX = "-shadow"
+"""A shadow's event has the id of the answer's event and this behind it."""
+
 
 class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One answered request of ``n`` rows.

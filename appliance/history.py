@@ -8,36 +8,49 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import polars as pl
 
-from appliance.events import LabelEvent, PredictionEvent
+from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
 from storage.eventlog import list_segments, scan_ids, segments_at, tail
 from storage.layout import Layout
 
 _HEX_DIGITS = 12
 """A token begins with a UUIDv7, whose first 48 bits are milliseconds since 1970."""
 _BATCH = 2000
+_SHADOW = SHADOW_SUFFIX.encode()
 _LABEL = msgspec.json.Decoder(LabelEvent)
 _PREDICTION = msgspec.json.Decoder(PredictionEvent)
 
 
-def find_predictions(layout: Layout, models: Collection[str], tokens: Collection[str]) -> dict[str, PredictionEvent]:
+def find_predictions(
+    layout: Layout, models: Collection[str], tokens: Collection[str], *, shadows: bool = False
+) -> dict[str, PredictionEvent]:
     """The predictions of some models with these tokens, by token; those that are nowhere are left out.
 
     Looks first where a token's time says, then, for those not there, everywhere.
+
+    Args:
+        layout: The state.
+        models: Whose predictions.
+        tokens: Of answers.
+        shadows: What a shadow said of the same rows, too, under its own id; looked for where the answer's is.
     """
     wanted = {token.encode() for token in tokens if token}
+
+    def with_shadows(some: Collection[bytes]) -> set[bytes]:
+        return {*some, *(token + _SHADOW for token in some)} if shadows else set(some)
+
     directory = layout.events / "predictions"
     moments = {token: moment for token in wanted if (moment := _moment(token)) is not None}
     likely = segments_at(directory, moments.values())
-    found = _read(scan_ids(directory, wanted, segments=likely))
+    found = _read(scan_ids(directory, with_shadows(wanted), segments=likely))
     missing = {token for token in wanted if token.decode() not in found}
     if missing:
-        found |= _read(scan_ids(directory, missing, segments=set(list_segments(directory)) - set(likely)))
+        found |= _read(scan_ids(directory, with_shadows(missing), segments=set(list_segments(directory)) - set(likely)))
     for attempt in (True, False):
         missing = {token for token in missing if token.decode() not in found}
         timed = {token for token in missing if token in moments} if attempt else missing
         if timed:
             days = _days([moments[token] for token in timed]) if attempt else None
-            found |= {event.id: event for event in _from_history(layout, models, timed, days)}
+            found |= {event.id: event for event in _from_history(layout, models, with_shadows(timed), days)}
     return found
 
 

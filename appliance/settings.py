@@ -33,7 +33,10 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=8080, ge=1, le=65535, description="Dashboard and control API.")
     orchestrator_port: int = Field(default=4200, ge=1, le=65535, description="Prefect, always on loopback.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
-    api_workers: int = Field(default=1, ge=1, le=64, description="Equal worker processes of the inference API.")
+    api_workers: int = Field(
+        default=0, ge=0, le=64,
+        description="Equal worker processes of the inference API; 0: all cores but one, at least one.",
+    )  # fmt: skip
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
     max_rows: int = Field(default=100_000, ge=1, description="Most rows of one prediction request.")
     max_in_flight: int = Field(
@@ -54,9 +57,12 @@ class Settings(BaseSettings):
         description="sync: an answer leaves when the disk has its event (group commit); async: when the kernel has it.",
     )
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
+    download_timeout_s: float = Field(
+        default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
+    )
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
     training_threads: int = Field(
-        default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
+        default=0, ge=0, description="Threads of a training; 0: all cores, all but one while predictions come in."
     )
     systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
     history_days: int = Field(

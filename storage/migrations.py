@@ -113,6 +113,26 @@ def m001_first(db: Database) -> None:
             db.execute(statement)
 
 
+_SHADOWS = """
+CREATE TABLE service_windows_by_role (
+    model TEXT NOT NULL, version INTEGER NOT NULL, shadow INTEGER NOT NULL, minute INTEGER NOT NULL,
+    counts BLOB NOT NULL, PRIMARY KEY (model, version, shadow, minute)
+) WITHOUT ROWID;
+INSERT INTO service_windows_by_role SELECT model, version, 0, minute, counts FROM service_windows;
+DROP TABLE service_windows;
+ALTER TABLE service_windows_by_role RENAME TO service_windows;
+CREATE INDEX service_windows_by_minute ON service_windows (model, shadow, minute);
+"""
+
+
+@migrations()
+def m002_shadows(db: Database) -> None:
+    """Service windows tell what a version scored as a shadow from what it answered."""
+    for statement in _SHADOWS.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

@@ -65,13 +65,19 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
 
 
 def scan_outcomes(
-    connection: sqlite3.Connection, model: str, *, first_us: int, last_us: int, version: int | None = None
+    connection: sqlite3.Connection,
+    model: str,
+    *,
+    first_us: int,
+    last_us: int,
+    version: int | None = None,
+    shadow: bool = False,
 ) -> Iterator[Outcome]:
-    """Outcomes of a model's own traffic by event time, ``last_us`` excluded; of one version, or of all."""
+    """Outcomes by event time, ``last_us`` excluded, of what was answered or of shadows; of one version, or of all."""
     rows = connection.execute(
-        "SELECT * FROM outcomes WHERE model = ? AND event_us >= ? AND event_us < ? AND variant <> 'shadow' "
+        "SELECT * FROM outcomes WHERE model = ? AND event_us >= ? AND event_us < ? AND (variant = 'shadow') = ? "
         "AND (? IS NULL OR version = ?) ORDER BY event_us",
-        (model, first_us, last_us, version, version),
+        (model, first_us, last_us, shadow, version, version),
     )
     for row in rows:
         yield Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})

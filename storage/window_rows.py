@@ -26,11 +26,16 @@ class FeatureKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceKey:
-    """One minute of arrival of one model and version; ``minute`` counts from 1970, UTC."""
+    """One minute of arrival of one model and version; ``minute`` counts from 1970, UTC.
+
+    Attributes:
+        shadow: What the version scored as a shadow, which nobody waited for, apart from what it answered.
+    """
 
     model: str
     version: int
     minute: int
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,13 +130,19 @@ def watched_models(connection: sqlite3.Connection) -> list[str]:
 
 
 def predictions_by_bucket(
-    connection: sqlite3.Connection, model: str, *, first_hour: int, last_hour: int, bucket_hours: int
+    connection: sqlite3.Connection,
+    model: str,
+    *,
+    first_hour: int,
+    last_hour: int,
+    bucket_hours: int,
+    shadow: bool = False,
 ) -> dict[tuple[int, int], int]:
-    """``(bucket, version)`` to predictions of its own traffic; a bucket is ``hour // bucket_hours``."""
+    """``(bucket, version)`` to predictions, answered or of shadows; a bucket is ``hour // bucket_hours``."""
     rows = connection.execute(
         "SELECT hour / ? AS bucket, version, SUM(rows) AS predicted FROM feature_windows "
-        "WHERE model = ? AND variant <> 'shadow' AND hour >= ? AND hour < ? GROUP BY 1, 2",
-        (bucket_hours, model, first_hour, last_hour),
+        "WHERE model = ? AND (variant = 'shadow') = ? AND hour >= ? AND hour < ? GROUP BY 1, 2",
+        (bucket_hours, model, shadow, first_hour, last_hour),
     )
     return {(int(row["bucket"]), int(row["version"])): int(row["predicted"]) for row in rows}
 
@@ -149,8 +160,8 @@ def next_days(connection: sqlite3.Connection, model: str, *, after: int, before:
 def find_service_window(connection: sqlite3.Connection, key: ServiceKey) -> bytes | None:
     """A minute's counts, or None before its first request."""
     row = connection.execute(
-        "SELECT counts FROM service_windows WHERE model = ? AND version = ? AND minute = ?",
-        (key.model, key.version, key.minute),
+        "SELECT counts FROM service_windows WHERE model = ? AND version = ? AND shadow = ? AND minute = ?",
+        (key.model, key.version, key.shadow, key.minute),
     ).fetchone()
     return None if row is None else bytes(row["counts"])
 
@@ -158,29 +169,31 @@ def find_service_window(connection: sqlite3.Connection, key: ServiceKey) -> byte
 def put_service_window(connection: sqlite3.Connection, key: ServiceKey, counts: bytes) -> None:
     """Write a minute's counts in place of the earlier ones."""
     connection.execute(
-        "INSERT INTO service_windows (model, version, minute, counts) VALUES (?, ?, ?, ?) "
+        "INSERT INTO service_windows (model, version, shadow, minute, counts) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET counts = excluded.counts",
-        (key.model, key.version, key.minute, counts),
+        (key.model, key.version, key.shadow, key.minute, counts),
     )
 
 
 def scan_service_windows(
-    connection: sqlite3.Connection, model: str, *, first_minute: int, last_minute: int
+    connection: sqlite3.Connection, model: str, *, first_minute: int, last_minute: int, shadow: bool = False
 ) -> Iterator[tuple[ServiceKey, bytes]]:
-    """A model's minutes of every version, from the first up to but not including the last."""
+    """A model's minutes of every version, from the first up to but not including the last; answers, or shadows."""
     rows = connection.execute(
-        "SELECT version, minute, counts FROM service_windows WHERE model = ? AND minute >= ? AND minute < ? "
-        "ORDER BY minute, version",
-        (model, first_minute, last_minute),
+        "SELECT version, minute, counts FROM service_windows WHERE model = ? AND shadow = ? AND minute >= ? "
+        "AND minute < ? ORDER BY minute, version",
+        (model, shadow, first_minute, last_minute),
     )
     for row in rows:
-        key = ServiceKey(model=model, version=int(row["version"]), minute=int(row["minute"]))
+        key = ServiceKey(model=model, version=int(row["version"]), minute=int(row["minute"]), shadow=shadow)
         yield key, bytes(row["counts"])
 
 
 def newest_minute(connection: sqlite3.Connection, model: str) -> int | None:
-    """The newest minute a request of that model arrived in, or None."""
-    row = connection.execute("SELECT MAX(minute) AS minute FROM service_windows WHERE model = ?", (model,)).fetchone()
+    """The newest minute a request of that model was answered or refused in, or None."""
+    row = connection.execute(
+        "SELECT MAX(minute) AS minute FROM service_windows WHERE model = ? AND shadow = 0", (model,)
+    ).fetchone()
     return None if row["minute"] is None else int(row["minute"])
 
 

@@ -65,6 +65,10 @@ def quality(name: str, *, window: str = MONTH, version: int | None = None, json:
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
     print(f"  now       {show_metrics(report.metrics)}")
     print(f"  holdout   {show_metrics(report.reference)}")
+    beside = [(f"version {number}", one) for number, one in report.by_version.items() if number != report.version]
+    beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
+    for which, one in beside:
+        print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
 
 
 def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
@@ -80,6 +84,7 @@ def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
         return
     print(f"{report.model}, {_span(report.window)}")
     parts = [("all", report.total), *((f"version {version}", one) for version, one in report.by_version.items())]
+    parts += [(f"version {version} as shadow", one) for version, one in report.shadow_by_version.items()]
     print_table(
         ("", "requests", "rows", "errors", "p50 us", "p95 us", "p99 us", "max us"),
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,12 +12,12 @@ import numpy as np
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
-from appliance.monitoring.known import KnownVersion
+from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
-from appliance.monitoring.quality_report import QualityReport
+from appliance.monitoring.quality_report import QualityReport, VersionQuality
 from appliance.monitoring.spans import Pair, Window
 from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
-from storage.outcome_rows import scan_outcomes
+from storage.outcome_rows import Outcome, scan_outcomes
 from storage.window_rows import predictions_by_bucket, scan_feature_windows
 
 
@@ -89,6 +90,38 @@ def read_labelled(connection: sqlite3.Connection, known: KnownVersion, span: Spa
         version=span.version,
     )
     return labelled_of(outcomes, known.schema)
+
+
+def quality_by_version(
+    connection: sqlite3.Connection, versions: KnownVersions, span: Span, *, shadow: bool = False
+) -> dict[int, VersionQuality]:
+    """The labelled predictions of every version in the span, whatever the span's own: answers, or those of shadows.
+
+    The labels of a version are held against what it predicted itself, by its own classes. A version whose bundle cannot
+    be read is left out.
+    """
+    outcomes: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in scan_outcomes(
+        connection, span.model, first_us=span.first_hour * HOUR_US, last_us=span.last_hour * HOUR_US, shadow=shadow
+    ):
+        outcomes[outcome.version].append(outcome)
+    predicted = predictions_by_bucket(
+        connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=1, shadow=shadow
+    )
+    rows: Counter[int] = Counter()
+    for (_, version), count in predicted.items():
+        rows[version] += count
+    found = {}
+    for version in sorted(rows):
+        known = versions.find(span.model, version)
+        if known is not None:
+            labelled = labelled_of(outcomes[version], known.schema)
+            coverage = min(1.0, len(labelled) / rows[version])
+            found[version] = VersionQuality(
+                labelled=len(labelled), predicted=rows[version], coverage=coverage,
+                mature=coverage >= MATURE_COVERAGE, metrics=measure(known.schema, labelled),
+            )  # fmt: skip
+    return found
 
 
 def judge_span_quality(

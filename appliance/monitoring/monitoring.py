@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -91,23 +92,21 @@ class Monitoring:
         """Service figures of a span of arrival time, which ends at the newest arrival."""
         with self._database() as connection:
             first, last = self._minutes(connection, name, window_s, until)
-            found = [
-                (key, service.parse_service(content))
-                for key, content in window_rows.scan_service_windows(
-                    connection, name, first_minute=first, last_minute=last
+            answered, shadows = (
+                _add_by_version(
+                    window_rows.scan_service_windows(
+                        connection, name, first_minute=first, last_minute=last, shadow=shadow
+                    )
                 )
-            ]
-        total = service.add_up(counts for _, counts in found)
-        by_version: dict[int, list[service.ServiceCounts]] = defaultdict(list)
-        for key, counts in found:
-            by_version[key.version].append(counts)
+                for shadow in (False, True)
+            )
+        total = service.add_up(answered.values())
         return LatencyReport(
             model=name,
             window=_minute_window(first, last),
             total=service.latency_of(total),
-            by_version={
-                version: service.latency_of(service.add_up(by_version[version])) for version in sorted(by_version)
-            },
+            by_version={version: service.latency_of(counts) for version, counts in answered.items()},
+            shadow_by_version={version: service.latency_of(counts) for version, counts in shadows.items()},
             errors_by_status=dict(sorted(total.errors.items())),
         )
 
@@ -138,8 +137,13 @@ class Monitoring:
         """
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            baseline = _baseline(connection, name, span.version)
-            return judged.judge_span_quality(connection, known, span, baseline)
+            answered = judged.quality_by_version(connection, self._versions, span)
+            report = judged.judge_span_quality(connection, known, span, _baseline(connection, name, span.version))
+            return replace(
+                report,
+                by_version=answered,
+                shadow_by_version=judged.quality_by_version(connection, self._versions, span, shadow=True),
+            )
 
     def quality_series(
         self,
@@ -273,6 +277,15 @@ def _find_column(
 def _baseline(connection: sqlite3.Connection, name: str, version: int) -> dict[str, float]:
     row = model_rows.find_version(connection, name, version)
     return {} if row is None else row.baseline
+
+
+def _add_by_version(
+    windows: Iterable[tuple[window_rows.ServiceKey, bytes]],
+) -> dict[int, service.ServiceCounts]:
+    by_version: dict[int, list[service.ServiceCounts]] = defaultdict(list)
+    for key, content in windows:
+        by_version[key.version].append(service.parse_service(content))
+    return {version: service.add_up(by_version[version]) for version in sorted(by_version)}
 
 
 def _shares(counts: Ints) -> list[float]:

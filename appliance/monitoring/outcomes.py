@@ -1,15 +1,19 @@
-"""Outcomes: labels joined to the predictions they are about, by prediction id, from the event log and its history."""
+"""Outcomes: labels joined to the predictions they are about, by prediction id, from the event log and its history.
+
+A label is about an answer; what a shadow said of the same rows is joined to it, too, so that a version's quality is
+known before it is promoted.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
-from appliance.events import LabelEvent, PredictionEvent
+from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
 from appliance.history import find_predictions
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.tally import Fault, decode, event_time_us
@@ -40,13 +44,19 @@ def join_labels(lines: Sequence[bytes], layout: Layout, versions: KnownVersions)
     for event in events:
         labels[event.id.rpartition(".")[0]].append(event)
     models = {label.m for label in events}
-    found = find_predictions(layout, models, labels.keys())
+    found = find_predictions(layout, models, labels.keys(), shadows=True)
     outcomes = []
     for label in events:
-        prediction = found.get(label.id.rpartition(".")[0])
-        outcome = _outcome(label, prediction, versions, faults)
-        if outcome is not None:
-            outcomes.append(outcome)
+        token, _, row = label.id.rpartition(".")
+        outcome = _outcome(label, found.get(token), versions, faults)
+        if outcome is None:
+            continue
+        outcomes.append(outcome)
+        shadow = found.get(token + SHADOW_SUFFIX)
+        # A class that the shadow does not know is no fault of the label; the shadow's coverage shows it.
+        beside = shadow and _outcome(label, shadow, versions, Counter())
+        if beside:
+            outcomes.append(replace(beside, id=f"{token}{SHADOW_SUFFIX}.{row}"))
     return Joined(outcomes=outcomes, faults=faults)
 
 
@@ -57,8 +67,12 @@ def label_text(label: float | str, schema: FeatureSchema) -> str | None:
     text = label
     if not isinstance(text, str):
         text = str(int(text)) if math.isfinite(text) and float(text).is_integer() else repr(text)
-    return text if text in schema.classes else None
+    return next((name for name in (text, *_SAME_CLASS.get(text, ())) if name in schema.classes), None)
 
+
+_YES, _NO = ("true", "True", "1"), ("false", "False", "0")
+_SAME_CLASS = {**dict.fromkeys(_YES, _YES), **dict.fromkeys(_NO, _NO)}
+"""How versions of one model may write one class, whose column was read as booleans once and as numbers later."""
 
 _LABEL = msgspec.json.Decoder(LabelEvent)
 _NUMBERS = msgspec.json.Encoder()

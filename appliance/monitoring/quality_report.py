@@ -3,10 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.monitoring.spans import Json, State, Window, utc_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionQuality:
+    """How right one version was in a window; the fields are those of ``QualityReport``."""
+
+    labelled: int
+    predicted: int
+    coverage: float
+    mature: bool
+    metrics: Mapping[str, float]
+
+    def to_json(self) -> Json:
+        """The fields under their names."""
+        return {
+            "labelled": self.labelled,
+            "predicted": self.predicted,
+            "coverage": self.coverage,
+            "mature": self.mature,
+            "metrics": dict(self.metrics),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +45,8 @@ class QualityReport:
         delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
         estimate: An estimate without labels; None: this release makes none.
         state: Whether the first metric is worse than the reference, beyond noise.
+        by_version: Every version that answered in the window, this one too.
+        shadow_by_version: Every version that scored in the window as a shadow, on the rows that others answered.
     """
 
     model: str
@@ -41,6 +64,8 @@ class QualityReport:
     state: State
     sentence: str
     estimate: Mapping[str, float] | None = None
+    by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
+    shadow_by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         """What ``quality NAME --json`` prints."""
@@ -60,6 +85,8 @@ class QualityReport:
             "delay_p95_s": self.delay_p95_s,
             "state": self.state.value,
             "sentence": self.sentence,
+            "by_version": {str(version): one.to_json() for version, one in self.by_version.items()},
+            "shadow_by_version": {str(version): one.to_json() for version, one in self.shadow_by_version.items()},
         }
 
 

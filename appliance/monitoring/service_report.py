@@ -43,12 +43,19 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyReport:
-    """A model's service figures over a span of arrival time, in all and by version."""
+    """A model's service figures over a span of arrival time, in all and by version.
+
+    Attributes:
+        total: Of all that was answered, by the champion or a canary.
+        by_version: The same by version.
+        shadow_by_version: How long versions took to encode and score as shadows, which nobody waited for.
+    """
 
     model: str
     window: Window
     total: Latency
     by_version: Mapping[int, Latency]
+    shadow_by_version: Mapping[int, Latency]
     errors_by_status: Mapping[int, int]
 
     def to_json(self) -> Json:
@@ -59,6 +66,7 @@ class LatencyReport:
             **self.total.to_json(),
             "errors_by_status": {str(status): count for status, count in self.errors_by_status.items()},
             "by_version": {str(version): one.to_json() for version, one in self.by_version.items()},
+            "shadow_by_version": {str(version): one.to_json() for version, one in self.shadow_by_version.items()},
         }
 
 

@@ -61,8 +61,7 @@ def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
     groups: dict[tuple[str, int, str], list[PredictionEvent]] = defaultdict(list)
     for event in decode(lines, _PREDICTION, tally.faults):
         tally.predictions += event.n
-        if event.r != "shadow":  # nobody waited for it
-            _serve(tally, event)
+        _serve(tally, event)
         groups[event.m, event.v, event.r].append(event)
     for (model, version, variant), events in groups.items():
         known = versions.find(model, version)
@@ -107,7 +106,8 @@ _STATS = msgspec.json.Decoder(StatsEvent)
 
 
 def _serve(tally: Tally, event: PredictionEvent) -> None:
-    key = ServiceKey(model=event.m, version=event.v, minute=event.at // MINUTE_US)
+    # Nobody waited for a shadow: its times are counted apart.
+    key = ServiceKey(model=event.m, version=event.v, minute=event.at // MINUTE_US, shadow=event.r == "shadow")
     window = tally.service.get(key) or ServiceCounts()
     window.buckets[bucket_of(event.us)] += 1
     tally.service[key] = ServiceCounts(

@@ -21,6 +21,7 @@ from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.outcomes import join_labels
 from appliance.monitoring.recording import watch_recording
+from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.service import ServiceCounts, parse_service
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
@@ -105,6 +106,7 @@ def watch_once(watch: Watch) -> Progress:
             _read_kind(watch, kind, count, totals)
         totals["alerts"] = evaluate(watch.connection, watch.versions)
         totals["alerts"] += watch_recording(watch.connection, watch.layout, lost=totals["unrecorded"])
+        totals["alerts"] += watch_refusals(watch.connection, watch.layout)
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
         detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
         put_heartbeat(watch.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
@@ -162,8 +164,8 @@ def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
         if not advance_cursor(connection, "labels", chunk.segment, start=chunk.start, end=chunk.end):
             return None
         add_faults(connection, _today(), joined.faults)
-        written = [put_outcome(connection, outcome) for outcome in joined.outcomes]
-    changed = sum(put is not Put.SAME for put in written)
+        written = [(put_outcome(connection, outcome), outcome.variant) for outcome in joined.outcomes]
+    changed = sum(put is not Put.SAME and variant != "shadow" for put, variant in written)
     return Counter(labels=changed, faults=joined.faults.total())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +12,19 @@ from typing import Literal
 
 import msgspec
 
-from appliance.errors import BundleRefused, NotFound, NotReady
+from appliance.errors import ApplianceError, NotFound, NotReady
+from appliance.schema import FeatureSchema
 from appliance.serving.loaded_model import LoadedModel, load_model
+from appliance.serving.refusals import Refusal
+from storage.bundles import bundle_path, list_bundles
 from storage.layout import Layout
 
 CHAMPION: Literal["champion"] = "champion"
 CANARY: Literal["canary"] = "canary"
 SHADOW: Literal["shadow"] = "shadow"
 _BUCKETS = 100
+_BundleStamp = tuple[tuple[str, int, int, int], ...]
+log = logging.getLogger("appliance.api")
 
 
 class Roles(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +79,9 @@ class Route:
         canary: None without one, or when it was refused.
         percent: The canary's share of the requests.
         shadow: None without one, or when it was refused.
-        refusals: The sentence about each role whose version was refused, the champion's too.
+        refusals: About each role whose version was refused, the champion's too.
+        classes: Of every published version, those of the champion first: a label is about the version that made the
+            prediction, which may not serve any more.
     """
 
     name: str
@@ -82,12 +90,26 @@ class Route:
     canary: LoadedModel | None = None
     percent: int = 0
     shadow: LoadedModel | None = None
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def refused(self) -> str:
         """Why the champion that was asked for does not serve, else empty."""
-        return self.refusals.get(CHAMPION, "")
+        found = self.refusals.get(CHAMPION)
+        return found.reason if found else ""
+
+    @property
+    def serving(self) -> dict[str, LoadedModel]:
+        """Role to the version that serves in it."""
+        found = ((CHAMPION, self.champion), (CANARY, self.canary), (SHADOW, self.shadow))
+        return {role: model for role, model in found if model is not None}
+
+    @property
+    def deployed(self) -> dict[str, int]:
+        """Role to the version that ``deployments.json`` names for it."""
+        found = {role: model.version for role, model in self.serving.items()}
+        return {**found, CHAMPION: self.wanted, **{role: one.version for role, one in self.refusals.items()}}
 
     @property
     def loaded(self) -> Iterator[LoadedModel]:
@@ -119,6 +141,14 @@ class Routes:
     routes: Mapping[str, Route] = field(default_factory=dict)
     problem: str = ""
 
+    @property
+    def refusals(self) -> list[Refusal]:
+        """Everything that was deployed and does not serve."""
+        found = [refusal for route in self.routes.values() for refusal in route.refusals.values()]
+        if self.problem:
+            found.append(Refusal(model="", role="", version=0, serving=None, reason=self.problem))
+        return found
+
 
 class Router:
     """Owns the routes of this process.
@@ -131,6 +161,8 @@ class Router:
         self._layout = layout
         self._load = load
         self._seen: tuple[int, int, int] | None = None
+        self._refused: dict[tuple[str, int], _BundleStamp] = {}
+        self._classes: dict[tuple[str, int], tuple[str, ...]] = {}
         self.current = Routes()
 
     def find(self, name: str, version: int | None = None) -> LoadedModel:
@@ -170,6 +202,14 @@ class Router:
             raise _not_ready(route)
         return choice
 
+    def classes(self, name: str) -> tuple[str, ...]:
+        """The classes that a label of that model may have, by whatever version was asked; empty for regression.
+
+        Raises:
+            NotFound: No such model is deployed.
+        """
+        return self._route(name).classes
+
     def _route(self, name: str) -> Route:
         route = self.current.routes.get(name)
         if route is None:
@@ -178,18 +218,20 @@ class Router:
         return route
 
     def has_changed(self) -> bool:
-        """Whether ``deployments.json`` was replaced since the last poll; one ``stat``."""
-        return self._stamp() != self._seen
+        """Whether ``deployments.json`` or a refused bundle was replaced since the last poll; mostly one ``stat``."""
+        return self._stamp() != self._seen or self._is_mended()
 
     def poll(self) -> bool:
         """Follow ``deployments.json`` if it changed: load, prove and swap; True when something was swapped.
 
-        A bundle that is refused leaves the version before it serving, with the reason in its route.
+        A bundle that is refused leaves the version before it serving, with the reason in its route; it is tried again
+        when its files change.
         """
         stamp = self._stamp()
-        if stamp == self._seen:
+        if stamp == self._seen and not self._is_mended():
             return False
         self._seen = stamp
+        self._refused = {}
         try:
             wanted = self._read() if stamp else Deployments(revision=0, models={})
         except (OSError, msgspec.DecodeError) as exc:
@@ -211,25 +253,51 @@ class Router:
 
     def _follow(self, name: str, version: int, roles: Roles, before: Route | None) -> Route:
         known = {model.version: model for model in before.loaded} if before else {}
-        refusals: dict[str, str] = {}
+        reasons: dict[str, tuple[int, str]] = {}
 
         def take(role: str, wanted: int | None) -> LoadedModel | None:
             if wanted is None:
                 return None
+            stamp = _stamp_bundle(self._layout, name, wanted)
             try:
                 if wanted not in known:
                     known[wanted] = self._load(self._layout, name, wanted)
-            except BundleRefused as exc:
-                refusals[role] = str(exc)
+            except Exception as exc:
+                # The border to whatever lies in a bundle: the old version and the other models are served all the same.
+                if not isinstance(exc, ApplianceError):
+                    log.exception("model %s version %d could not be loaded", name, wanted)
+                reasons[role] = wanted, str(exc) or repr(exc)
+                self._refused[name, wanted] = stamp
                 return None
             return known[wanted]
 
         champion = take(CHAMPION, version) or (before.champion if before else None)
         canary, shadow = take(CANARY, roles.canary), take(SHADOW, roles.shadow)
+        serving = champion.version if champion else None
         return Route(
             name=name, wanted=version, champion=champion, canary=canary, percent=roles.percent, shadow=shadow,
-            refusals=refusals,
+            refusals={
+                role: Refusal(model=name, role=role, version=wanted, serving=serving, reason=reason)
+                for role, (wanted, reason) in reasons.items()
+            },
+            classes=self._find_classes(name, champion),
         )  # fmt: skip
+
+    def _find_classes(self, name: str, champion: LoadedModel | None) -> tuple[str, ...]:
+        found = dict.fromkeys(champion.schema.classes if champion else ())
+        for version in list_bundles(self._layout, name):
+            if (name, version) not in self._classes:
+                try:
+                    content = (bundle_path(self._layout, name, version) / "schema.json").read_bytes()
+                    schema = msgspec.json.decode(content, type=FeatureSchema)
+                except (OSError, msgspec.DecodeError):
+                    continue  # what cannot be read cannot be deployed either
+                self._classes[name, version] = schema.classes
+            found |= dict.fromkeys(self._classes[name, version])
+        return tuple(found)
+
+    def _is_mended(self) -> bool:
+        return any(_stamp_bundle(self._layout, *bundle) != stamp for bundle, stamp in self._refused.items())
 
     def _read(self) -> Deployments:
         return msgspec.json.decode(self._layout.deployments.read_bytes(), type=Deployments)
@@ -252,6 +320,16 @@ def in_share(canary: LoadedModel, key: str | None, percent: int) -> bool:
     salt = f"{canary.name}@{canary.version}".encode()
     digest = blake2b(salt + b"\0" + key.encode(), digest_size=8).digest()
     return int.from_bytes(digest) * _BUCKETS < percent << 64
+
+
+def _stamp_bundle(layout: Layout, name: str, version: int) -> _BundleStamp:
+    """What changes when a file of a bundle is replaced or written."""
+    try:
+        with os.scandir(bundle_path(layout, name, version)) as entries:
+            facts = [(entry.name, entry.stat()) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((file, found.st_ino, found.st_mtime_ns, found.st_size) for file, found in facts))
 
 
 def _not_ready(route: Route) -> NotReady:

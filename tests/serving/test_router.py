@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import struct
 import weakref
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from appliance.errors import NotFound, NotReady
 from appliance.schema import Task
+from appliance.serving.loaded_model import LoadedModel, load_model
 from appliance.serving.router import Router
 from storage.bundles import bundle_path, replace_durably
 from storage.layout import Layout
@@ -68,6 +70,44 @@ def test_a_refused_bundle_leaves_the_old_version_serving_and_says_so(layout: Lay
     assert router.find("m").version == 1
     assert router.current.routes["m"].wanted == 2
     assert "differs from its manifest" in router.current.routes["m"].refused
+
+
+def test_a_refused_bundle_is_tried_again_when_its_files_change(layout: Layout) -> None:
+    router = Router(layout)
+    model = bundle_path(layout, "m", 2) / "model.txt"
+    content = model.read_bytes()
+    model.write_bytes(content + b"\n")
+    deploy(layout, {"m": 1})
+    router.poll()
+    deploy(layout, {"m": 2}, revision=2)
+    router.poll()
+    assert not router.has_changed()
+    assert router.poll() is False
+    model.write_bytes(content)
+    assert router.has_changed()
+    router.poll()
+    assert router.find("m").version == 2
+    assert router.current.refusals == []
+
+
+@pytest.mark.parametrize("error", [NotReady("this LightGBM has another C API"), MemoryError(), struct.error("short")])
+def test_whatever_keeps_a_version_from_loading_the_others_serve(layout: Layout, error: Exception) -> None:
+    publish(layout, train_model("n", 1, task=Task.BINARY, columns=COLUMNS))
+
+    def load(where: Layout, name: str, version: int) -> LoadedModel:
+        if (name, version) == ("m", 2):
+            raise error
+        return load_model(where, name, version)
+
+    router = Router(layout, load=load)
+    deploy(layout, {"m": 1})
+    router.poll()
+    deploy(layout, {"m": 2, "n": 1}, revision=2)
+    router.poll()
+    assert (router.find("m").version, router.find("n").version) == (1, 1)
+    (refusal,) = router.current.refusals
+    assert (refusal.model, refusal.role, refusal.version, refusal.serving) == ("m", "champion", 2, 1)
+    assert refusal.reason == (str(error) or repr(error))
 
 
 def test_a_first_version_that_is_refused_is_not_ready(layout: Layout) -> None:
@@ -188,7 +228,7 @@ def test_a_refused_canary_or_shadow_leaves_the_champion_answering_all(layout: La
     router = routed(layout, champion=1, percent=100, **{role: 2})
     choice = router.choose("m", "k")
     assert (choice.model.version, choice.shadow) == (1, None)
-    assert "differs from its manifest" in router.current.routes["m"].refusals[role]
+    assert "differs from its manifest" in router.current.routes["m"].refusals[role].reason
     assert not router.current.routes["m"].refused
 
 

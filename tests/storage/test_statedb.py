@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
 
 from storage import statedb
 from storage.errors import StaleSchema, StateUnwritable
 from storage.layout import Layout
-from storage.migrations import migrate
+from storage.migrations import m001_first, migrate
 from storage.statedb import SCHEMA_VERSION, from_text, to_text, transaction
+from storage.window_rows import ServiceKey, scan_service_windows
 from tests.storage.conftest import SmallDisk
 
 
@@ -50,6 +54,21 @@ def test_an_older_database_is_not_opened_before_it_is_migrated(layout: Layout) -
         statedb.connect(layout.database, read_only=True)
     migrate(layout.database)
     statedb.connect(layout.database).close()
+
+
+def test_the_service_windows_of_the_first_schema_are_kept_as_answers(layout: Layout) -> None:
+    first = Migrations("appliance")
+    first()(m001_first)
+    with closing(sqlite3.connect(layout.database)) as connection:
+        first.apply(Database(connection))
+        connection.execute("INSERT INTO service_windows VALUES ('m', 3, 7, x'7b7d')")
+        connection.commit()
+        connection.execute("PRAGMA user_version = 1")
+    migrate(layout.database)
+    with closing(statedb.connect(layout.database)) as connection:
+        found = list(scan_service_windows(connection, "m", first_minute=0, last_minute=9))
+        assert found == [(ServiceKey(model="m", version=3, minute=7), b"{}")]
+        assert list(scan_service_windows(connection, "m", first_minute=0, last_minute=9, shadow=True)) == []
 
 
 def test_a_database_that_is_missing_or_no_database_is_said(layout: Layout) -> None:

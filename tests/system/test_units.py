@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tests.system.machine import SOURCE, Machine
+from tests.system.machine import SOURCE, SYSTEM_PYTHON, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -36,6 +38,23 @@ def test_a_model_is_trained_and_predicts_under_the_hardening(serving: Machine) -
     assert prediction["label"] in {"Adelie", "Chinstrap", "Gentoo"}
 
 
+def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Machine) -> None:
+    serving.ok("appliance train penguins")
+    found = serving.ok(
+        "timeout 60 sh -c 'until pid=$(pgrep -nf [f]lows.child) && [ $(ps -o ni= -p $pid) = 19 ]; do sleep 0.02; done;"
+        " cat /proc/$pid/cgroup; ps -o sid= -p $pid; echo $pid'"
+    ).split()
+    assert found[0].endswith("/appliance-batch.slice/appliance-runner.service")
+    assert found[-1] == found[-2], "a session of its own"
+    api = serving.main_pids()["appliance-api.service"]
+    assert serving.ok(f"cat /proc/{api}/cgroup").split()[0].endswith("/appliance-serving.slice/appliance-api.service")
+    weights = [
+        int(serving.ok(f"systemctl show --value -p CPUWeight appliance-{name}.slice")) for name in ("serving", "batch")
+    ]
+    assert weights[0] >= 8 * weights[1]
+    serving.ok("timeout 120 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
+
+
 def test_everything_belongs_to_the_user_of_the_appliance(serving: Machine) -> None:
     assert serving.ok("find /var/lib/appliance ! -user appliance").strip() == ""
     assert serving.ok("find /opt/appliance -user appliance").strip() == ""
@@ -61,15 +80,56 @@ def test_a_killed_api_is_back_and_the_socket_refused_nobody(serving: Machine) ->
     assert serving.main_pids()["appliance-api.service"] not in {before, "0"}
 
 
-def test_restarts_under_load_lose_no_request(serving: Machine) -> None:
-    script = f"while [ ! -e /root/stop ]; do {PREDICT} -o /root/answer >> /root/codes; done"
-    serving.ok(f"rm -f /root/codes /root/stop; cat > /root/load.sh <<'SCRIPT'\n{script}\nSCRIPT")
-    serving.ok("systemd-run --unit=load /bin/sh /root/load.sh")
-    serving.ok("for i in 1 2 3; do sleep 0.5; systemctl restart appliance-api.service; done; sleep 0.5")
+def test_three_restarts_under_16_kept_connections_lose_no_request(serving: Machine) -> None:
+    serving.ok("rm -f /root/stop /root/load.json")
+    serving.ok(
+        "systemd-run --unit=load -p StandardOutput=file:/root/load.json"
+        f" {SYSTEM_PYTHON} {SOURCE}/tests/system/load.py 8100 /root/stop"
+    )
+    serving.ok("for i in 1 2 3; do sleep 1; systemctl restart appliance-api.service; done; sleep 1")
     serving.ok("touch /root/stop; while systemctl is-active -q load.service; do sleep 0.1; done")
-    codes = serving.ok("cat /root/codes").split()
-    assert len(codes) > 10
-    assert set(codes) == {"200"}
+    found = json.loads(serving.ok("cat /root/load.json"))
+    assert found["failures"] == []
+    assert found["reopened"] >= 3 * 16
+    assert found["answers"] > 200
+
+
+@contextmanager
+def changed_api(machine: Machine, *lines: str) -> Iterator[None]:
+    """The API's unit with a drop-in of the operator's."""
+    folder = "/etc/systemd/system/appliance-api.service.d"
+    text = "\\n".join(["[Service]", *lines, ""])
+    machine.ok(f"mkdir -p {folder} && printf '{text}' > {folder}/50-own.conf && systemctl daemon-reload")
+    machine.ok("systemctl restart appliance-api.service")
+    try:
+        yield
+    finally:
+        machine.ok(f"rm {folder}/50-own.conf && systemctl daemon-reload && systemctl restart appliance-api.service")
+
+
+def test_an_api_that_hangs_is_started_again_by_its_watchdog(serving: Machine) -> None:
+    with changed_api(serving, "WatchdogSec=3", "TimeoutAbortSec=3"):
+        before = serving.main_pids()["appliance-api.service"]
+        serving.ok("sleep 5")
+        assert serving.main_pids()["appliance-api.service"] == before, "it is fed while it answers"
+        serving.ok(f"kill -STOP {before}")
+        body, _, code = serving.ok(PREDICT).rpartition(" ")  # waits at the port meanwhile
+        assert code == "200", body
+        assert serving.main_pids()["appliance-api.service"] not in {before, "0"}
+        assert "Watchdog timeout" in serving.ok("journalctl -u appliance-api.service --no-pager")
+
+
+def test_several_workers_are_ready_together_and_one_that_dies_comes_back(serving: Machine) -> None:
+    with changed_api(serving, "Environment=APPLIANCE_API_WORKERS=2"):
+        parent = serving.main_pids()["appliance-api.service"]
+        workers = serving.ok(f"pgrep -P {parent}").split()
+        assert len(workers) == 2
+        serving.ok(f"kill -KILL {workers[0]}")
+        for _ in range(3):
+            body, _, code = serving.ok(PREDICT).rpartition(" ")
+            assert code == "200", body
+        serving.ok(f'for i in $(seq 100); do [ "$(pgrep -c -P {parent})" = 2 ] && exit 0; sleep 0.1; done; exit 1')
+        assert serving.main_pids()["appliance-api.service"] == parent
 
 
 def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:

@@ -19,7 +19,10 @@ _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
     Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
-_SUBJECTS = {"drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording"}
+_SUBJECTS = {
+    "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
+    "bundle": "deployment",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

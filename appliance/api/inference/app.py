@@ -1,38 +1,29 @@
-"""The inference API as a Litestar application: the composition root of one serving process.
-
-All paths go through one bare ASGI handler (`@asgi`): Litestar's parameter injection, which costs more than a prediction
-does, stays out of the way.
-"""
+"""The inference API as an application: the composition root of one serving process."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
-
-from litestar import Litestar, Request, asgi
-from litestar.exceptions import HTTPException
-from litestar.response import Response
-from litestar.types import Receive, Scope, Send
 
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import ApiConfig
 from appliance.api.inference.connections import Connection, speak
-from appliance.api.inference.endpoints import list_endpoints, refusal_of
-from appliance.api.inference.errors import BadField, NoSuchRoute
-from appliance.api.inference.exchange import Desk, find_request_id, new_request_id
+from appliance.api.inference.endpoints import list_endpoints
+from appliance.api.inference.exchange import Desk
+from appliance.api.inference.front import Front
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.limits import Limits
 from appliance.api.inference.paths import PathTable
 from appliance.errors import BadSetting
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
+from appliance.serving.heap import Heap
+from appliance.serving.refusals import Refusals
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
 from appliance.serving.shadow import Shadows
@@ -52,10 +43,12 @@ class Serving:
 
     Attributes:
         connect: Makes the protocol of each connection, which answers plain requests itself.
+        router: What serves.
     """
 
-    app: Litestar
+    app: Front
     connect: Callable[..., Connection]
+    router: Router
 
 
 def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
@@ -73,6 +66,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     layout = config.layout
     scorer = Scorer(secret=_read_secret(config), threads=_cores())
     router = Router(layout)
+    refusals = Refusals(layout, worker)
     capture = Capture(
         layout, reserve_bytes=config.capture_reserve_mb << 20, durable=config.capture_durability == "sync"
     )
@@ -80,37 +74,21 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
-        shadows=Shadows(capture, counts),
+        shadows=Shadows(capture, counts), heap=Heap(),
         limits=Limits(max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s),
     )  # fmt: skip
     paths = PathTable(list_endpoints(config, router, scorer, desk))
 
-    @asgi("/", is_mount=True, copy_scope=False)
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        try:
-            match = paths.find(path)
-        except NoSuchRoute as exc:
-            await desk.turn_away(refusal_of(path), scope, send, exc)
-            return
-        await desk.serve(match.endpoint, scope, receive, send, match.params)
-
-    app = Litestar(
-        route_handlers=[handle],
-        lifespan=[lambda _: _lifespan(desk, router)],
-        exception_handlers={HTTPException: _refuse_unrouted},
-        openapi_config=None,
-        logging_config=None,
-    )
-    return Serving(app=app, connect=speak(desk, paths))
+    front = Front(desk, paths, lambda: _lifespan(desk, router, refusals))
+    return Serving(app=front, connect=speak(desk, paths), router=router)
 
 
 @asynccontextmanager
-async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
+async def _lifespan(desk: Desk, router: Router, refusals: Refusals) -> AsyncIterator[None]:
     """Load what is deployed, then follow changes until the end; what was refused is recorded last."""
-    await asyncio.to_thread(router.poll)
+    await asyncio.to_thread(_follow, router, refusals)
     _create_series(desk.counts, router)
-    ticker = asyncio.create_task(_tick(desk, router))
+    ticker = asyncio.create_task(_tick(desk, router, refusals))
     try:
         yield
     finally:
@@ -123,26 +101,33 @@ async def _lifespan(desk: Desk, router: Router) -> AsyncIterator[None]:
         desk.keys.close()
 
 
-async def _tick(desk: Desk, router: Router) -> None:
+def _follow(router: Router, refusals: Refusals) -> None:
+    router.poll()
+    refusals.write(router.current.refusals)
+
+
+async def _tick(desk: Desk, router: Router, refusals: Refusals) -> None:
     loop = asyncio.get_running_loop()
     flushed_at = loop.time()
     syncs = 0
     while True:
         await asyncio.sleep(POLL_S)
-        desk.keys.refresh()
-        desk.bodies.end_overdue()
-        if router.has_changed():
-            await asyncio.to_thread(router.poll)
-            _create_series(desk.counts, router)
-            for route in router.current.routes.values():
-                for role, refused in route.refusals.items():
-                    log.error("model %s, %s: %s", route.name, role, refused)
-        desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
-        syncs = desk.capture.syncs
-        if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
-            flushed_at = loop.time()
-            desk.capture.flush()
-            desk.counts.series("", 0).note_capture(off=bool(desk.capture.problem))
+        try:
+            desk.keys.refresh()
+            desk.bodies.end_overdue()
+            desk.heap.give_back()
+            if router.has_changed() or refusals.pending:
+                await asyncio.to_thread(_follow, router, refusals)
+                _create_series(desk.counts, router)
+            desk.counts.series("", 0).count_syncs(desk.capture.syncs - syncs)
+            syncs = desk.capture.syncs
+            if loop.time() - flushed_at >= FLUSH_S or desk.capture.problem:
+                flushed_at = loop.time()
+                desk.capture.flush()
+                desk.counts.series("", 0).note_capture(off=bool(desk.capture.problem))
+        except Exception:
+            # The border of the background: what fails once must not end the watch over keys, bundles and the log.
+            log.exception("a look at keys, bundles and the event log failed; the next one follows")
 
 
 def _create_series(counts: Counts, router: Router) -> None:
@@ -151,17 +136,6 @@ def _create_series(counts: Counts, router: Router) -> None:
     for route in router.current.routes.values():
         for model in route.loaded:
             counts.series(model.name, model.version)
-
-
-def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
-    """What Litestar itself refuses, such as a malformed Host header, in the shape of the path's dialect."""
-    answer_id = find_request_id(dict(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
-    refusal = refusal_of(request.scope["path"])(
-        BadField(field="headers", found=exc.detail, accepted="an HTTP request with a valid Host header"), answer_id
-    )
-    return Response(
-        refusal.body, status_code=400, media_type=refusal.content_type.decode(), headers={"x-request-id": answer_id}
-    )
 
 
 def _read_secret(config: ApiConfig) -> bytes:

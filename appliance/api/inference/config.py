@@ -40,7 +40,7 @@ class ApiConfig:
         layout: The state.
         listen: Address to bind, when no socket was inherited.
         port: Port to bind; 0 picks a free one.
-        workers: Equal processes on one socket.
+        workers: Equal processes on one socket; 0: a core less one, at least one.
         max_body_bytes: Larger bodies are refused.
         max_rows: Requests with more rows are refused.
         max_in_flight: Requests with a body that a worker answers at once; more are refused.
@@ -82,7 +82,7 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         layout=Layout(root=Path(str(values.get("STATE", "/var/lib/appliance")))),
         listen=str(values.get("LISTEN", "127.0.0.1")),
         port=_number(values, "API_PORT", 8000, 1, 65535),
-        workers=_number(values, "API_WORKERS", 1, 1, 64),
+        workers=_number(values, "API_WORKERS", 0, 0, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
         max_rows=_number(values, "MAX_ROWS", 100_000, 1, None),
         max_in_flight=_number(values, "MAX_IN_FLIGHT", 256, 1, None),

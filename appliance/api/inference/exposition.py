@@ -75,16 +75,20 @@ class Exposition:
     def _state(self, *, capture_off: bool, syncs: float) -> Iterator[str]:
         routes = self._router.current.routes.values()
         yield from _family(
-            "appliance_model_serving", "gauge", "1 for the version that answers.",
+            "appliance_model_serving", "gauge", "1 for each version that serves, by its role.",
             (
-                ("", {"model": route.name, "version": route.champion.version}, 1.0)
+                ("", {"model": model.name, "version": model.version, "role": role}, 1.0)
                 for route in routes
-                if route.champion
+                for role, model in route.serving.items()
             ),
         )  # fmt: skip
         yield from _family(
-            "appliance_bundle_refused", "gauge", "1 when the deployed version was refused and does not serve.",
-            (("", {"model": route.name, "version": route.wanted}, float(bool(route.refused))) for route in routes),
+            "appliance_bundle_refused", "gauge", "1 when the version deployed in a role was refused.",
+            (
+                ("", {"model": route.name, "version": version, "role": role}, float(role in route.refusals))
+                for route in routes
+                for role, version in route.deployed.items()
+            ),
         )  # fmt: skip
         yield from _family(
             "appliance_event_log_writable", "gauge", "0 when predictions of a worker cannot be recorded.",

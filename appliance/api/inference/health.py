@@ -7,7 +7,7 @@ import msgspec
 from appliance.api.inference.exchange import Answer, Call, new_request_id
 from appliance.api.inference.keys import KeyRing
 from appliance.serving.capture import Capture
-from appliance.serving.router import Route, Router
+from appliance.serving.router import CHAMPION, Route, Router
 
 
 class Health:
@@ -46,10 +46,12 @@ class Health:
 def _describe(route: Route) -> dict[str, object]:
     serving = route.champion.version if route.champion else None
     state = "ready" if serving == route.wanted else "behind" if serving else "refused"
+    beside = {role: one for role, one in route.refusals.items() if role != CHAMPION}
     return {
         "name": route.name,
         "version": serving,
         "deployed": route.wanted,
         "state": state,
         **({"reason": route.refused} if route.refused else {}),
+        **{role: {"version": one.version, "state": "refused", "reason": one.reason} for role, one in beside.items()},
     }

@@ -16,9 +16,17 @@ from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson, UnknownMediaType
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
 from appliance.api.inference.keys import KeyRing
-from appliance.api.inference.predictions import label_of, probabilities_of
+from appliance.api.inference.predictions import labels_of, probabilities_of
 from appliance.api.inference.predictor import Predictor, asked_of, conclude
-from appliance.api.inference.row_forms import Rows, encode_rows, read_columns, read_csv, read_instances, read_split
+from appliance.api.inference.row_forms import (
+    Rows,
+    encode_rows,
+    read_columns,
+    read_csv,
+    read_instances,
+    read_numbers,
+    read_split,
+)
 from appliance.api.inference.v1 import headers_of
 from appliance.encoder import RowEncoder, describe
 from appliance.errors import NotReady
@@ -41,12 +49,18 @@ def _read_records(value: object, member: str) -> Rows:
     return rows
 
 
+def _read_form(value: object, member: str, encoder: RowEncoder) -> Rows:
+    if member == "dataframe_split":
+        return read_split(value, member, encoder.schema.columns)
+    return _FORMS[member](value, member)
+
+
 _FORMS: Mapping[str, Callable[[object, str], Rows]] = {
-    "dataframe_split": read_split,
     "dataframe_records": _read_records,
     "instances": read_instances,
     "inputs": read_columns,
 }
+_MEMBERS = ("dataframe_split", *_FORMS)
 
 
 class Invocations:
@@ -102,11 +116,11 @@ def records_of(scored: Scored) -> Sequence[object]:
     """A prediction a row: the value, or a record of the label and one probability a class."""
     schema = scored.model.schema
     if schema.task is Task.REGRESSION:
-        return [output[0] for output in scored.outputs]
+        return scored.values
     names = ["prediction", *(f"probability_{name}" for name in schema.classes)]
     return [
-        dict(zip(names, [label_of(schema, output), *probabilities_of(schema, output)], strict=True))
-        for output in scored.outputs
+        dict(zip(names, [label, *shares], strict=True))
+        for label, shares in zip(labels_of(scored), probabilities_of(scored), strict=True)
     ]
 
 
@@ -116,13 +130,13 @@ def _read_rows(call: Call, encoder: RowEncoder) -> tuple[str, Rows]:
     if kind == "text/csv":
         return "csv", read_csv(call.body, encoder)
     body = _read_object(call.body)
-    given = [member for member in _FORMS if member in body]
+    given = [member for member in _MEMBERS if member in body]
     if len(given) != 1:
         found = f"the members {', '.join(given)}" if given else "none of its members"
-        raise BadField(field="body", found=found, accepted=f"exactly one of {', '.join(_FORMS)}")
+        raise BadField(field="body", found=found, accepted=f"exactly one of {', '.join(_MEMBERS)}")
     if not isinstance(body.get("params"), dict | None):
         raise BadField(field="params", found=describe(body["params"]), accepted="an object")
-    return given[0], _FORMS[given[0]](body[given[0]], given[0])
+    return given[0], _read_form(body[given[0]], given[0], encoder)
 
 
 def _read_object(body: bytes) -> dict[str, Any]:
@@ -131,6 +145,8 @@ def _read_object(body: bytes) -> dict[str, Any]:
     Raises:
         BadJson: Not JSON, or not an object.
     """
+    if (numbers := read_numbers(body)) is not None:
+        return numbers
     try:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
@@ -139,7 +155,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
         except (ValueError, RecursionError):
             raise BadJson(f"the body is not JSON: {strict}") from None
     if not isinstance(found, dict):
-        raise BadJson(f"the body is {describe(found)}; accepted: an object with one of {', '.join(_FORMS)}")
+        raise BadJson(f"the body is {describe(found)}; accepted: an object with one of {', '.join(_MEMBERS)}")
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from appliance.api.inference.errors import TooManyInFlight, TooManyRequests
 
@@ -41,6 +42,15 @@ class Limits:
                 f"{self.in_flight} requests are being answered, as many as may be at once (setting max_in_flight); "
                 "send it again in a second"
             )
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count a POST request as in flight while it is."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
 
     def take(self, key: bytes) -> None:
         """Take one request from a key's bucket, which fills by ``key_rate_per_s`` up to one second's worth.

@@ -71,10 +71,11 @@ class Native:
         if not isinstance(labels, list):
             what = describe(labels) if "labels" in given else "the member is missing"
             raise BadField(field="labels", found=what, accepted=_LABELS_ACCEPTED)
+        truth = Truth(task=model.schema.task, classes=self._predictor.router.classes(model.name))
         unknown = []
         records = []
         for index, label in enumerate(labels):
-            event = _read_label(label, index, model, call.at_us)
+            event = _read_label(label, index, model.name, truth, call.at_us)
             if is_known(self._predictor.scorer.secret, model.name, event.id):
                 records.append(_ENCODE(event))
             else:
@@ -156,7 +157,14 @@ def read_time(text: str, field: str) -> int:
     return round(at.timestamp() * 1e6)
 
 
-def _read_label(label: object, index: int, model: LoadedModel, at_us: int) -> LabelEvent:
+class Truth(msgspec.Struct, frozen=True, kw_only=True):
+    """What a label may be: the watch loop holds it against the classes of the version that made the prediction."""
+
+    task: Task
+    classes: tuple[str, ...]
+
+
+def _read_label(label: object, index: int, model: str, accepted: Truth, at_us: int) -> LabelEvent:
     where = f"labels[{index}]"
     if not isinstance(label, dict):
         raise BadField(
@@ -171,21 +179,21 @@ def _read_label(label: object, index: int, model: LoadedModel, at_us: int) -> La
     if time is not None and not isinstance(time, str):
         raise BadField(field=f"{where}.time", found=describe(time), accepted=_TIME_ACCEPTED)
     return LabelEvent(
-        id=prediction_id, m=model.name, l=_read_truth(label["label"], f"{where}.label", model.schema),
+        id=prediction_id, m=model, l=_read_truth(label["label"], f"{where}.label", accepted),
         t=at_us if time is None else read_time(time, f"{where}.time"), at=at_us,
     )  # fmt: skip
 
 
-def _read_truth(value: object, field: str, schema: FeatureSchema) -> float | str:
+def _read_truth(value: object, field: str, accepted: Truth) -> float | str:
     """A label as the event log holds it: a number for regression, else one of the classes."""
-    if schema.task is Task.REGRESSION:
+    if accepted.task is Task.REGRESSION:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         raise BadField(field=field, found=describe(value), accepted="a number")
     for text in _spellings(value):
-        if text in schema.classes:
+        if text in accepted.classes:
             return text
-    raise BadField(field=field, found=describe(value), accepted=f"one of {', '.join(schema.classes)}")
+    raise BadField(field=field, found=describe(value), accepted=f"one of {', '.join(accepted.classes)}")
 
 
 def _spellings(value: object) -> tuple[str, ...]:

@@ -124,9 +124,9 @@ def _answer_schema(schema: FeatureSchema) -> Json:
         prediction["value"] = {"type": "number"}
     else:
         prediction["label"] = label_schema(schema)
-        prediction["probabilities"] = {
-            "type": "object", "properties": {name: {"type": "number"} for name in schema.classes},
-        }  # fmt: skip
+        a_class: Json = {"type": "object", "properties": {name: {"type": "number"} for name in schema.classes}}
+        prediction["probabilities"] = a_class
+        prediction["raw"] = {"type": "number"} if schema.task is Task.BINARY else a_class
     return {
         "type": "object",
         "properties": {

@@ -11,7 +11,7 @@ import msgspec
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
-from appliance.api.inference.predictions import label_of, probabilities_of
+from appliance.api.inference.predictions import flat_probabilities, labels_of
 from appliance.api.inference.predictor import Predictor, asked_of, conclude
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
@@ -149,20 +149,21 @@ def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
     return [
         {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(schema.classes)]},
+        {"name": "raw", "datatype": "FP64", "shape": [-1] if schema.task is Task.BINARY else [-1, len(schema.classes)]},
     ]
 
 
 def outputs_of(scored: Scored) -> list[Output]:
     """The output tensors of an answer: the value, or the label and one probability a class."""
-    schema, rows = scored.model.schema, len(scored.outputs)
+    schema, rows = scored.model.schema, scored.rows
     if schema.task is Task.REGRESSION:
-        values = [output[0] for output in scored.outputs]
-        return [Output(name="prediction", shape=[rows], datatype="FP64", values=values)]
-    labels = [label_of(schema, output) for output in scored.outputs]
-    probabilities = [value for output in scored.outputs for value in probabilities_of(schema, output)]
+        return [Output(name="prediction", shape=[rows], datatype="FP64", values=scored.values)]
+    shares = flat_probabilities(scored)
+    raw_shape = [rows] if schema.task is Task.BINARY else [rows, len(schema.classes)]
     return [
-        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels),
-        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=probabilities),
+        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels_of(scored)),
+        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=shares),
+        Output(name="raw", shape=raw_shape, datatype="FP64", values=scored.raw),
     ]
 
 

@@ -125,7 +125,7 @@ class Predictor:
 def conclude(answer: Answer, scored: Scored, choice: Choice, asked: Asked) -> Answer:
     """Put into an answer whose body is written what is to be recorded, counted, and scored again by a shadow."""
     answer.prediction, answer.us = event_of(scored, asked)
-    answer.rows = len(scored.outputs)
+    answer.rows = scored.rows
     answer.unseen = len(scored.unseen)
     if choice.shadow is not None:
         answer.shadow = Order(shadow=choice.shadow, scored=scored, asked=asked)

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import faulthandler
 import gc
 import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from appliance.api.inference.config import ApiConfig, read_config
+from appliance.api.inference.workers import LISTENER_FD, SLOT, Workers
 from appliance.errors import ApplianceError, BadSetting
-from appliance.processes.notify import say_ready
 from storage.errors import StorageError
 
 DRAIN_S = 25
 """Seconds that requests in flight get after SIGTERM; systemd sends SIGKILL after 30."""
 
-RESPAWN_S = 0.5
-"""Pause before a worker that died is started again."""
-
 _FIRST_INHERITED_FD = 3
+_SPINS = "1000"
+"""OpenMP threads that wait for their like spin so often before they sleep. Its own choice is 300,000: a second thread
+that has scored its half of a large request would hold a core for a millisecond more, which the answer needs."""
+
 _PR_SET_PDEATHSIG = 1
-_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
-_SLOT = "APPLIANCE_WORKER_SLOT"
-_WORKER_FD = "APPLIANCE_WORKER_FD"
-log = logging.getLogger("appliance.api")
 
 
 def main() -> None:
     """Serve until SIGTERM; exit code 1 with a sentence on stderr when that cannot even begin."""
     logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     try:
         run(read_config(os.environ))
     except (ApplianceError, StorageError) as exc:
@@ -49,18 +47,25 @@ def run(config: ApiConfig) -> None:
 
     Raises:
         BadSetting: The port is taken, or the state is not prepared.
+        NotReady: LightGBM's library is missing or another one, or no worker could start.
         StorageError: The state cannot be opened.
     """
-    if fd := os.environ.get(_WORKER_FD):
+    config = replace(config, workers=count_workers(config.workers))
+    if fd := os.environ.get(LISTENER_FD):
         _end_with_parent()
-        _serve(config, socket.socket(fileno=int(fd)), int(os.environ[_SLOT]))
+        _serve(config, socket.socket(fileno=int(fd)), int(os.environ[SLOT]))
         return
     listener = open_listener(config)
-    _wipe_counts(config)
+    _forget_last_run(config)
     if config.workers == 1:
         _serve(config, listener, 0)
     else:
-        _Workers(config.workers, listener).run()
+        Workers(config.workers, listener, __spec__.name).run()
+
+
+def count_workers(wanted: int) -> int:
+    """The setting, or for 0 a worker for each core that this process may use but one, at least one."""
+    return wanted or max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 def open_listener(config: ApiConfig) -> socket.socket:
@@ -117,30 +122,35 @@ def find_holder(port: int) -> str:
     return ""
 
 
-def _wipe_counts(config: ApiConfig) -> None:
+def _forget_last_run(config: ApiConfig) -> None:
     from appliance.serving.counts import wipe  # noqa: PLC0415  (the parent of many workers stays small)
+    from appliance.serving.refusals import forget_workers  # noqa: PLC0415
 
     wipe(config.layout.run / "api-counts")
+    forget_workers(config.layout, beyond=config.workers)
 
 
 def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
     """Be one worker."""
+    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when LightGBM's library is loaded
     gc.disable()  # nothing that is imported below becomes garbage
-    _keep_memory_small()
     import uvicorn  # noqa: PLC0415  (the parent of many workers stays small)
 
     from appliance.api.inference.app import create_app  # noqa: PLC0415
+    from appliance.api.inference.server import Server  # noqa: PLC0415
+    from appliance.serving.lightgbm_c import open_library  # noqa: PLC0415
 
+    open_library()  # one that cannot score is told here, not with the first deployment
     serving = create_app(config, worker=worker)
     gc.freeze()
     gc.enable()
-    server = uvicorn.Server(
+    server = Server(
         uvicorn.Config(
             serving.app, loop="asyncio", http=serving.connect,  # type: ignore[arg-type]  # it calls what it is given
              ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_keep_alive=75, timeout_graceful_shutdown=DRAIN_S,
-            callback_notify=say_ready,
-        )
+        ),
+        serving.router,
     )  # fmt: skip
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (the signature is signal's)
@@ -152,52 +162,9 @@ def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
     server.run(sockets=[listener])
 
 
-def _keep_memory_small() -> None:
-    """One heap for all threads, given back soon: glibc's own choice keeps a large request's memory for good."""
-    libc = ctypes.CDLL(None)
-    for option, value in ((_M_ARENA_MAX, 1), (_M_MMAP_THRESHOLD, 256 << 10), (_M_TRIM_THRESHOLD, 1 << 20)):
-        libc.mallopt(option, value)
-
-
 def _end_with_parent() -> None:
     """A worker whose parent was killed would hold the port for nobody: have the kernel end it too."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-class _Workers:
-    """The parent of equal workers on one socket: starts them, starts a dead one again, ends them together."""
-
-    def __init__(self, count: int, listener: socket.socket) -> None:
-        self._listener = listener
-        self._running: dict[int, subprocess.Popen[bytes]] = {}
-        self._count = count
-        self._ending = False
-
-    def run(self) -> None:
-        """Until SIGTERM or SIGINT."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
-        while not self._ending:
-            for slot in range(self._count):
-                worker = self._running.get(slot)
-                if worker is not None and worker.poll() is not None:
-                    log.error("worker %d ended with code %d; starting it again", slot, worker.returncode)
-                    time.sleep(RESPAWN_S)
-                if (worker is None or worker.poll() is not None) and not self._ending:
-                    self._running[slot] = self._start(slot)
-            time.sleep(0.1)
-        for worker in self._running.values():
-            worker.terminate()
-        for worker in self._running.values():
-            worker.wait()
-
-    def _start(self, slot: int) -> subprocess.Popen[bytes]:
-        fd = self._listener.fileno()
-        environment = {**os.environ, _SLOT: str(slot), _WORKER_FD: str(fd)}
-        return subprocess.Popen([sys.executable, "-m", __spec__.name], pass_fds=[fd], env=environment)
-
-    def _end(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  (the signature is signal's)
-        self._ending = True
 
 
 if __name__ == "__main__":

@@ -12,25 +12,54 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.api.inference.errors import BadCsv, BadField
+from appliance.api.inference.number_lists import LARGE_BYTES, open_document
 from appliance.encoder import EncodedRows, RowEncoder, describe
 from appliance.schema import Column, Kind
 
 _INSTANCES_ACCEPTED = "a list of instances, each an object by column name, or each a list in model order"
 _COLUMNS_ACCEPTED = "an object, column name to a list of one value a row, or a list of rows in model order"
 _PLAIN = frozenset({float, int, type(None)})
+_ROW_MEMBERS = frozenset({"instances", "inputs"})
+_SPLIT = "dataframe_split"
 _FEW_ROWS = 8
 """Up to so many rows, reading cell by cell costs less than NumPy's calls for each column."""
 
 _WHOLE = re.compile(r"-?\d+\.0+")
 _BOOLEANS: Mapping[str, object] = {"true": True, "false": False, "1": True, "0": False}
 
-Rows = Sequence[Mapping[str, object]] | Sequence[Sequence[object]]
-"""Rows by column name, or lists of values in model order."""
+Matrix = NDArray[np.float64]
+
+Rows = Sequence[Mapping[str, object]] | Sequence[Sequence[object]] | Matrix
+"""Rows by column name, or lists of values in model order; such lists of numbers alone may be a matrix."""
+
+
+def read_numbers(body: bytes) -> dict[str, Any] | None:
+    """A large JSON object that holds one list of rows of numbers, with that list as a matrix; None for another body."""
+    document = open_document(body) if len(body) >= LARGE_BYTES else None
+    if document is None:
+        return None
+    found: dict[str, Any] = {}
+    rows = 0
+    for member in document.members():
+        matrix = document.matrix(member) if member in _ROW_MEMBERS else None
+        value: object = matrix
+        if matrix is None and member == _SPLIT:
+            matrix = document.matrix(member, "data")
+            value = {part: document.get(member, part) for part in document.members(member) if part != "data"}
+            value = None if matrix is None else {**value, "data": matrix}
+        if matrix is None:
+            value = document.get(member)
+        found[member] = value
+        rows += 0 if matrix is None else len(matrix) + 1
+    split = found.get(_SPLIT)
+    lists = rows + (sum(isinstance(part, list) for part in split.values()) if isinstance(split, dict) else 0)
+    return found if rows and document.lists == lists else None
 
 
 def read_instances(value: object, member: str) -> Rows:
@@ -39,6 +68,8 @@ def read_instances(value: object, member: str) -> Rows:
     Raises:
         BadField: Not a list of either, or an empty one.
     """
+    if isinstance(value, np.ndarray):
+        return value
     if not isinstance(value, list) or not value:
         found = "an empty list" if value == [] else describe(value)
         raise BadField(field=member, found=found, accepted=_INSTANCES_ACCEPTED)
@@ -55,7 +86,7 @@ def read_columns(value: object, member: str) -> Rows:
     Raises:
         BadField: Something else, columns of different lengths, or no row.
     """
-    if isinstance(value, list):
+    if isinstance(value, list | np.ndarray):
         return read_instances(value, member)
     if not isinstance(value, dict) or not value:
         found = "an object without a column" if value == {} else describe(value)
@@ -71,8 +102,13 @@ def read_columns(value: object, member: str) -> Rows:
     return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
-def read_split(value: object, member: str) -> Rows:
+def read_split(value: object, member: str, columns: Sequence[Column]) -> Rows:
     """A frame as pandas splits it: ``columns``, ``data``, and an ``index`` that says nothing here.
+
+    Args:
+        value: The member's value.
+        member: Its name.
+        columns: Of the model; a matrix with them in that order stays one.
 
     Raises:
         BadField: A member is missing or wrong, or a row has another length than ``columns``.
@@ -81,10 +117,14 @@ def read_split(value: object, member: str) -> Rows:
     if not isinstance(value, dict):
         raise BadField(field=member, found=describe(value), accepted=accepted)
     for part in ("columns", "data"):
-        if not isinstance(value.get(part), list) or not value[part]:
+        if not isinstance(value.get(part), list | np.ndarray) or not len(value[part]):
             found = "the member is missing" if part not in value else describe(value[part])
             raise BadField(field=f"{member}.{part}", found=found, accepted=accepted)
     names = _names(value["columns"], f"{member}.columns")
+    if isinstance(value["data"], np.ndarray):
+        if value["data"].shape[1] == len(names) and names == [column.name for column in columns]:
+            return value["data"]
+        value = {**value, "data": value["data"].tolist()}
     for index, row in enumerate(value["data"]):
         if not isinstance(row, list) or len(row) != len(names):
             found = f"{len(row)} values" if isinstance(row, list) else describe(row)
@@ -133,23 +173,32 @@ def encode_rows(rows: Rows, encoder: RowEncoder, member: str) -> EncodedRows:
     """
     columns = encoder.schema.columns
     names = [column.name for column in columns]
+    is_plain = all(column.kind is Kind.NUMBER for column in columns)
+    if isinstance(rows, np.ndarray):
+        if is_plain and rows.shape[1] == len(columns):
+            return encoder.encode_matrix(rows)
+        rows = rows.tolist()
     if not isinstance(rows[0], Mapping):
-        for index, row in enumerate(rows):
-            if len(row) != len(columns):
-                raise BadField(
-                    field=f"{member}[{index}]", found=f"{len(row)} values",
-                    accepted=f"{len(columns)} values in model order: {', '.join(names)[:400]}",
-                )  # fmt: skip
-    if len(rows) > _FEW_ROWS and all(column.kind is Kind.NUMBER for column in columns):
-        matrix = _plain_matrix(rows, names)
-        if matrix is not None:
-            return encoder.encode_matrix(matrix)
+        _require_width(rows, names, member)
+    matrix = _plain_matrix(rows, names) if is_plain and len(rows) > _FEW_ROWS else None
+    if matrix is not None:
+        return encoder.encode_matrix(matrix)
     if isinstance(rows[0], Mapping):
         return encoder.encode(rows)  # type: ignore[arg-type]  # all are, when one is
     return encoder.encode([dict(zip(names, row, strict=True)) for row in rows])
 
 
-def _plain_matrix(rows: Rows, names: Sequence[str]) -> NDArray[np.float64] | None:
+def _require_width(rows: Rows, names: Sequence[str], member: str) -> None:
+    """Refuse a row in model order that has another length than the model has columns."""
+    for index, row in enumerate(rows):
+        if len(row) != len(names):
+            raise BadField(
+                field=f"{member}[{index}]", found=f"{len(row)} values",
+                accepted=f"{len(names)} values in model order: {', '.join(names)[:400]}",
+            )  # fmt: skip
+
+
+def _plain_matrix(rows: Rows, names: Sequence[str]) -> Matrix | None:
     """Rows of numbers and nulls alone at once, the same bits; None when they have to be read cell by cell."""
     if isinstance(rows[0], Mapping):
         if len(names) == 1 or any(len(row) != len(names) for row in rows):

@@ -14,9 +14,9 @@ import msgspec
 
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, find_entity_key, new_request_id
-from appliance.api.inference.predictions import label_of, probabilities_of
+from appliance.api.inference.predictions import labels_of, probabilities_of
 from appliance.api.inference.predictor import Predictor, asked_of, conclude
-from appliance.api.inference.row_forms import encode_rows, read_columns, read_instances
+from appliance.api.inference.row_forms import encode_rows, read_columns, read_instances, read_numbers
 from appliance.api.inference.typed_rows import decode_leniently
 from appliance.encoder import describe
 from appliance.prediction_ids import request_id
@@ -97,6 +97,8 @@ def read_object(body: bytes) -> tuple[dict[str, Any], str]:
     Raises:
         BadJson: Not JSON in any reading, or not an object.
     """
+    if (numbers := read_numbers(body)) is not None:
+        return numbers, ""
     found, malformed = decode_leniently(body)
     if not isinstance(found, dict):
         raise BadJson(f"the body is {describe(found)}; accepted: an object")
@@ -110,24 +112,19 @@ def headers_of(scored: Scored) -> tuple[tuple[bytes, bytes], ...]:
 
 def instances_of(scored: Scored) -> Sequence[object]:
     """A prediction a row: the value, or the label and one probability a class."""
-    schema = scored.model.schema
-    if schema.task is Task.REGRESSION:
-        return [output[0] for output in scored.outputs]
+    if scored.model.schema.task is Task.REGRESSION:
+        return scored.values
     return [
-        {"prediction": label_of(schema, output), "probabilities": probabilities_of(schema, output)}
-        for output in scored.outputs
+        {"prediction": label, "probabilities": shares}
+        for label, shares in zip(labels_of(scored), probabilities_of(scored), strict=True)
     ]
 
 
 def columns_of(scored: Scored) -> object:
     """The same, an output a column."""
-    schema = scored.model.schema
-    if schema.task is Task.REGRESSION:
-        return [output[0] for output in scored.outputs]
-    return {
-        "prediction": [label_of(schema, output) for output in scored.outputs],
-        "probabilities": [probabilities_of(schema, output) for output in scored.outputs],
-    }
+    if scored.model.schema.task is Task.REGRESSION:
+        return scored.values
+    return {"prediction": labels_of(scored), "probabilities": probabilities_of(scored)}
 
 
 def _form_of(body: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,7 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
         ("API_PORT", "0"),
         ("API_PORT", "65536"),
         ("API_WORKERS", "65"),
+        ("API_WORKERS", "-1"),
         ("MAX_BODY_BYTES", "1"),
         ("CAPTURE_RESERVE_MB", "-1"),
         ("CAPTURE_DURABILITY", "fsync"),
@@ -80,6 +84,19 @@ def test_both_refuse_the_same(monkeypatch: pytest.MonkeyPatch, name: str, value:
     monkeypatch.setenv(f"APPLIANCE_{name}", value)
     with pytest.raises(BadSetting, match=name.lower()):
         load_settings()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_without_a_setting_there_is_a_worker_a_core_but_one(cores: int) -> None:
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < cores:
+        pytest.skip(f"this machine lets us have {len(allowed)} cores")
+    code = "from appliance.api.inference.process import count_workers; print(count_workers(0), count_workers(5))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, allowed[:cores]),
+    )  # fmt: skip
+    assert done.stdout.split() == [str(max(1, cores - 1)), "5"]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from appliance.monitoring.recording import Recording, read_recording
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.schema import Task
 from storage.alert_rows import list_alerts
-from storage.bundles import bundle_path
 from storage.eventlog import free_bytes, list_segments
 from storage.layout import Layout
 from storage.window_rows import fault_totals
@@ -144,47 +143,6 @@ def test_after_kill_9_every_answered_prediction_is_in_the_log(layout: Layout, wo
 
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def test_swaps_under_load_fail_no_request_and_mix_no_versions(
-    layout: Layout, versions: dict[int, TrainedModel]
-) -> None:
-    expected = {version: trained.expect(ROWS)[0][0] for version, trained in versions.items()}
-    with serve_api(layout) as api:
-        api.wait_until_serving("m", 1)
-        with hammering(api, 6, until_closed=False) as heard:
-            for turn in range(12):
-                version = (2, 3, 1)[turn % 3]
-                deploy(layout, {"m": version}, revision=turn + 2)
-                api.wait_until_serving("m", version)
-                seen = len(heard.answers)
-                wait_for(lambda seen=seen: len(heard.answers) > seen)  # type: ignore[misc]
-    assert not heard.failures
-    assert {found["version"] for found in heard.answers} == {1, 2, 3}
-    for found in heard.answers:
-        assert found["predictions"][0]["value"] == expected[found["version"]]
-
-
-def test_a_corrupt_bundle_leaves_the_old_version_serving_and_is_seen(layout: Layout) -> None:
-    path = bundle_path(layout, "m", 2) / "model.txt"
-    path.write_bytes(path.read_bytes().replace(b"leaf_value", b"leaf_velue"))
-    with serve_api(layout) as api:
-        api.wait_until_serving("m", 1)
-        deploy(layout, {"m": 2}, revision=2)
-
-        def state() -> dict[str, Any]:
-            return api.client.get("/health/ready").json()["models"][0]  # type: ignore[no-any-return]
-
-        wait_for(lambda: state()["state"] == "behind")
-        assert (state()["version"], state()["deployed"]) == (1, 2)
-        assert "differs from its manifest" in state()["reason"]
-        assert 'appliance_bundle_refused{model="m",version="2"} 1.0' in api.client.get("/metrics").text
-        assert api.client.post("/models/m/predict", json={"rows": ROWS}).json()["version"] == 1
-        index = api.client.post("/v2/repository/index").json()
-        assert [(found["version"], found["state"]) for found in index] == [("1", "READY"), ("2", "UNAVAILABLE")]
-        deploy(layout, {"m": 3}, revision=3)
-        api.wait_until_serving("m", 3)
-        assert state()["state"] == "ready"
 
 
 def test_without_a_model_the_process_is_ready_and_a_first_one_is_picked_up(layout: Layout) -> None:

@@ -6,9 +6,11 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance import __version__
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import read_config
 from appliance.api.inference.documentation import render_page
@@ -17,17 +19,34 @@ from appliance.api.inference.exchange import Desk
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.limits import Limits
 from appliance.api.inference.openapi import build_document
+from appliance.api.inference.problems import KINDS
+from appliance.schema import Task
 from appliance.serving.capture import Capture
-from appliance.serving.counts import Counts
+from appliance.serving.counts import BOUNDS_S, STATUSES, Counts
+from appliance.serving.heap import Heap
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
 from appliance.serving.shadow import Shadows
+from storage.bundles import bundle_path, replace_durably
 from tests.api.inference.conftest import Deployed
-from tests.model_bundles import MIXED_COLUMNS, numeric_columns, prepare_state, sample_rows
+from tests.api.inference.test_lifecycle import wait_for
+from tests.model_bundles import (
+    MIXED_COLUMNS,
+    deploy,
+    numeric_columns,
+    prepare_state,
+    publish,
+    sample_rows,
+    train_model,
+)
+from tests.served_api import serve_api
 
 
 def scrape(deployed: Deployed) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    text = deployed.api.client.get("/metrics").text
+    return read_metrics(deployed.api.client.get("/metrics").text)
+
+
+def read_metrics(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
@@ -39,19 +58,64 @@ def sample(found: dict[tuple[str, frozenset[tuple[str, str]]], float], name: str
     return found[name, frozenset(labels.items())]
 
 
-def test_every_series_exists_before_its_first_request(deployed: Deployed) -> None:
-    found = scrape(deployed)
-    for model, version in (("mixed", "1"), ("price", "3"), ("species", "2"), ("numbers", "1")):
-        labels = {"model": model, "version": version}
-        for status in ("200", "400", "404", "413", "422", "500", "503"):
-            sample(found, "appliance_requests_total", **labels, status=status)
-        sample(found, "appliance_predictions_total", **labels)
-        sample(found, "appliance_request_duration_seconds_bucket", **labels, le="0.0001")
-        sample(found, "appliance_request_duration_seconds_bucket", **labels, le="+Inf")
-        assert sample(found, "appliance_model_serving", **labels) == 1
-        assert sample(found, "appliance_bundle_refused", **labels) == 0
-    assert sample(found, "appliance_event_log_writable") == 1
-    assert sample(found, "appliance_workers") == 1
+def test_every_series_exists_before_its_first_request(tmp_path: Path) -> None:
+    """All of them, by name and labels: what a scrape of a fresh service with two workers and a new champion shows."""
+    layout = prepare_state(tmp_path / "state")
+    for version in (1, 2, 3, 4):
+        publish(layout, train_model("m", version, task=Task.BINARY, columns=numeric_columns(2)))
+    (bundle_path(layout, "m", 4) / "model.txt").write_bytes(b"tree\n")
+    deploy(layout, {"m": 4})
+    with serve_api(layout, {"APPLIANCE_API_WORKERS": "2"}) as api:
+        roles = {"champion": 1, "canary": 2, "percent": 5, "shadow": 4}
+        replace_durably(layout.deployments, msgspec.json.encode({"revision": 2, "models": {"m": roles}}))
+        wanted = _series({1: "champion", 2: "canary"}, refused={4: "shadow"})
+
+        def shown() -> set[tuple[str, frozenset[tuple[str, str]]]]:
+            return set(read_metrics(api.client.get("/metrics").text))
+
+        wait_for(lambda: shown() == wanted)
+        deploy(layout, {"m": 3}, revision=3)
+        # A version that serves no more keeps its counts.
+        wanted = _series({3: "champion"}, refused={}, gone=(1, 2))
+        wait_for(lambda: shown() == wanted)
+        found = read_metrics(api.client.get("/metrics").text)
+        assert sample(found, "appliance_workers") == 2
+        assert sample(found, "appliance_requests_total", model="m", version="3", status="200") == 0
+
+
+def _series(
+    serving: dict[int, str], *, refused: dict[int, str], gone: tuple[int, ...] = ()
+) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """Name and labels of every sample."""
+    found = []
+    for version in ("", *map(str, (*serving, *gone))):
+        of = {"model": "m" if version else "", "version": version}
+        found += [("appliance_requests_total", {**of, "status": str(status)}) for status in STATUSES]
+        if version:
+            found += [(f"appliance_{name}_total", of) for name in
+                      ("predictions", "unseen_categories", "predictions_unrecorded")]  # fmt: skip
+            found += [("appliance_shadow_requests_total", {**of, "outcome": outcome})
+                      for outcome in ("scored", "dropped", "failed")]  # fmt: skip
+            found += [("appliance_request_duration_seconds_bucket", {**of, "le": bound})
+                      for bound in (*map(str, BOUNDS_S), "+Inf")]  # fmt: skip
+            found += [(f"appliance_request_duration_seconds_{name}", of) for name in ("sum", "count")]
+    for number, role in (serving | refused).items():
+        of = {"model": "m", "version": str(number), "role": role}
+        found.append(("appliance_bundle_refused", of))
+        if number in serving:
+            found.append(("appliance_model_serving", of))
+    found += [(f"appliance_{name}", {}) for name in ("event_log_writable", "event_log_syncs_total", "workers")]
+    found.append(("appliance_build_info", {"release": __version__}))
+    return {(name, frozenset(labels.items())) for name, labels in found}
+
+
+def test_every_status_that_an_error_has_is_counted_as_itself() -> None:
+    assert {kind.status for kind in KINDS.values()} <= set(STATUSES)
+
+
+def test_buckets_begin_at_a_tenth_of_a_millisecond() -> None:
+    assert BOUNDS_S[0] == 0.0001
+    assert list(BOUNDS_S) == sorted(BOUNDS_S)
 
 
 def test_requests_rows_and_time_are_counted(deployed: Deployed) -> None:
@@ -145,7 +209,7 @@ def test_every_route_is_in_the_document(deployed: Deployed, tmp_path: Path) -> N
     counts = Counts(layout.run / "counts", 0)
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, pool=ThreadPoolExecutor(1), bodies=BodyReader(1024),
-        shadows=Shadows(capture, counts), limits=Limits(max_in_flight=1, key_rate_per_s=0),
+        shadows=Shadows(capture, counts), limits=Limits(max_in_flight=1, key_rate_per_s=0), heap=Heap(),
     )  # fmt: skip
     config = read_config({"APPLIANCE_STATE": str(tmp_path)})
     routes = list_endpoints(config, Router(layout), Scorer(secret=bytes(32), threads=1), desk)

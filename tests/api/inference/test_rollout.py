@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.events import PredictionEvent
+from appliance.events import LabelEvent, PredictionEvent
 from appliance.schema import Column, Kind, Task
 from storage.bundles import replace_durably
 from storage.eventlog import list_segments
@@ -202,3 +202,36 @@ def test_a_shadow_that_needs_other_columns_fails_alone_and_is_counted(api: Serve
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert len(events(api.layout)) == 3
+
+
+def test_labels_of_every_version_that_answered_are_taken(tmp_path: Path) -> None:
+    """The canary has a class more than the champion; a version that serves no more had one that neither has."""
+    layout = prepare_state(tmp_path / "state")
+    for version, classes in {1: ("a", "b"), 2: ("a", "b", "c"), 3: ("a", "old")}.items():
+        task = Task.MULTICLASS if len(classes) > 2 else Task.BINARY
+        trained = train_model("m", version, task=task, columns=(A,))
+        schema = msgspec.structs.replace(trained.schema, classes=classes)
+        publish(layout, TrainedModel(booster=trained.booster, schema=schema))
+    deploy_roles(layout, champion=3)
+    with serve_api(layout) as api:
+        api.wait_until_serving("m", 3)
+
+        def ask(version: int) -> str:
+            tensors = {"inputs": [{"name": "x", "shape": [1, 1], "datatype": "FP64", "data": [1.0]}]}
+            answer = api.client.post(f"/v2/models/m/versions/{version}/infer", json=tensors)
+            assert answer.status_code == 200
+            return f"{events(layout)[-1].id}.0"
+
+        old = ask(3)
+        follow(api, 2, champion=1, canary=2, percent=50)
+        asked = {3: old, 2: ask(2), 1: ask(1)}
+        truth = {3: "old", 2: "c", 1: "b"}
+        labels = [{"id": asked[version], "label": truth[version]} for version in asked]
+        said = api.client.post("/models/m/labels", json={"labels": labels})
+        assert (said.status_code, said.json()["accepted"]) == (202, 3)
+        refused = api.client.post("/models/m/labels", json={"labels": [{"id": asked[1], "label": "d"}]})
+        assert refused.status_code == 422
+        assert "one of a, b, c, old" in refused.text
+    (segment,) = list_segments(layout.events / "labels")
+    logged = [msgspec.json.decode(line, type=LabelEvent) for line in segment.read_bytes().splitlines()]
+    assert {label.id: label.l for label in logged} == {asked[version]: truth[version] for version in asked}
