@@ -57,19 +57,24 @@ class ServedApi:
 
 @contextmanager
 def serve_api(
-    layout: Layout, settings: Mapping[str, str] | None = None, *, key: str | None = None, log: int | None = None
+    layout: Layout,
+    settings: Mapping[str, str] | None = None,
+    *,
+    key: str | None = None,
+    log: int | None = None,
+    port_variable: str = "APPLIANCE_API_PORT",
 ) -> Iterator[ServedApi]:
     """Start the API on a state that was prepared, wait until it answers, and stop it at the end.
 
     ``key`` is an API key that is there already; by default one is made. ``log`` is where its log goes, a descriptor;
-    by default, to ours.
+    by default, to ours. ``port_variable`` tells the API its port.
     """
     port = free_port()
     key = key or add_key(layout, f"test-{port}", "admin")
     process = subprocess.Popen(
         [sys.executable, "-m", "appliance.api.inference.process"],
         env={
-            **os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port),
+            **os.environ, "APPLIANCE_STATE": str(layout.root), port_variable: str(port),
             "APPLIANCE_API_WORKERS": "1", **(settings or {}),
         },
         stderr=log,

@@ -135,7 +135,7 @@ def _form_of(body: dict[str, Any]) -> str:
         raise BadField(
             field="instances", found=found, accepted="exactly one of 'instances' (rows) and 'inputs' (columns)"
         )
-    if body.get("signature_name", _SIGNATURE) not in {_SIGNATURE, ""}:
+    if body.get("signature_name", _SIGNATURE) not in (_SIGNATURE, ""):  # a set would not take a list
         raise BadField(field="signature_name", found=describe(body["signature_name"]), accepted=repr(_SIGNATURE))
     if not isinstance(body.get("parameters"), dict | None):
         raise BadField(field="parameters", found=describe(body["parameters"]), accepted="an object")

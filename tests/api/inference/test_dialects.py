@@ -180,6 +180,37 @@ def test_each_row_alone_gives_the_bits_it_has_among_many(deployed: Deployed, ask
     assert [ask(deployed, "price", [row])[0] for row in sample] == together == deployed.price.expect(sample)
 
 
+FORMS: tuple[Ask, ...] = (native, v1_objects, v1_lists, v1_columns, mlflow_split, mlflow_records)
+
+
+@pytest.mark.parametrize("rows", [8, 9])
+def test_nulls_and_whole_numbers_are_the_same_in_few_rows_and_in_many(deployed: Deployed, rows: int) -> None:
+    sample: list[dict[str, Any]] = sample_rows(numeric_columns(4), rows)
+    sample[3] |= {"c00": None, "c02": 7, "c03": 2**53 + 1}
+    for ask in FORMS:
+        assert ask(deployed, "species", sample) == deployed.species.expect(sample), ask.__name__
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("value", [True, "1", 10**400, [1, 2], {"a": 1}])
+def test_a_cell_that_is_no_number_is_named_among_few_rows_and_among_many(
+    deployed: Deployed, rows: int, value: object
+) -> None:
+    sample: list[dict[str, Any]] = sample_rows(numeric_columns(4), rows)
+    sample[-1]["c02"] = value
+    lists = [list(row.values()) for row in sample]
+    for path, body in (
+        ("/v1/models/species:predict", {"instances": sample}),
+        ("/v1/models/species:predict", {"instances": lists}),
+        ("/v1/models/species:predict", {"inputs": {name: [row[name] for row in sample] for name in sample[0]}}),
+        ("/invocations", {"dataframe_split": {"columns": list(sample[0]), "data": lists}}),
+        ("/invocations", {"dataframe_records": sample}),
+    ):
+        answer = deployed.api.client.post(path, json=body, headers={"X-Amzn-SageMaker-Target-Model": "species"})
+        assert answer.status_code == 400, (path, body)
+        assert f"row {rows - 1}, field 'c02'" in answer.text
+
+
 def test_every_dialect_says_in_the_event_log_who_asked(deployed: Deployed) -> None:
     import msgspec
 

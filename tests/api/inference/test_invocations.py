@@ -244,9 +244,8 @@ def test_vertex_chooses_port_and_paths_and_the_default_model_answers(layout: Lay
     settings = {
         "APPLIANCE_DEFAULT_MODEL": "two", "AIP_HEALTH_ROUTE": "/v1/endpoints/7/deployedModels/8",
         "AIP_PREDICT_ROUTE": "/v1/endpoints/7/deployedModels/8:predict", "AIP_STORAGE_URI": "gs://elsewhere/model",
-        "AIP_HTTP_PORT": "1",
     }  # fmt: skip
-    with serve_api(layout, settings) as api:
+    with serve_api(layout, settings, port_variable="AIP_HTTP_PORT") as api:
         api.wait_until_serving("two", 2)
         health = api.client.get(settings["AIP_HEALTH_ROUTE"], headers={"x-api-key": ""})
         assert health.status_code == 200

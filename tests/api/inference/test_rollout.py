@@ -100,6 +100,79 @@ def test_a_canary_answers_its_keys_in_every_dialect_and_is_recorded_as_one(api: 
     assert {(event.v, event.r) for event in recorded[:-1]} == {(1, "champion"), (2, "canary")}
 
 
+def test_v1_and_mlflows_dialect_follow_the_canary_and_feed_the_shadow(api: ServedApi) -> None:
+    follow(api, 3, champion=1, canary=2, percent=50, shadow=3)
+    requests = {
+        "/v1/models/m:predict": {"instances": ROWS},
+        "/v1/models/m:explain": {"instances": ROWS},
+        "/invocations": {"dataframe_records": ROWS},
+    }
+    seen = set()
+    for number in range(20):
+        headers = {"X-Entity-Key": f"customer-{number}"}
+        versions = set()
+        for path, body in requests.items():
+            answer = api.client.post(path, json=body, headers=headers)
+            versions.add(int(answer.headers["x-model-version"]))
+            assert answer.json()["predictions"] == values(MODELS[max(versions)], ROWS)
+        assert len(versions) == 1
+        seen |= versions
+    assert seen == {1, 2}
+    api.stop()
+    recorded = events(api.layout)
+    answered = {event.id: event for event in recorded if event.r != "shadow"}
+    assert {(event.v, event.r, event.d) for event in answered.values()} == {
+        (version, role, dialect) for version, role in ((1, "champion"), (2, "canary")) for dialect in ("v1", "mlflow")
+    }
+    shadows = {event.id.removesuffix("-shadow"): event for event in recorded if event.r == "shadow"}
+    assert set(shadows) == set(answered)
+    assert all(event.y == values(MODELS[3], ROWS) for event in shadows.values())
+
+
+def test_every_deployed_version_answers_to_its_own_path_whatever_its_role(api: ServedApi) -> None:
+    follow(api, 3, champion=1, canary=2, percent=50, shadow=3)
+    row = {"a": 1.0, "b": 2.0, "zone": "x"}
+    for version in (1, 2, 3):
+        columns = {column.name for column in MODELS[version].schema.columns}
+        datatypes = {name: "BYTES" if name == "zone" else "FP64" for name in columns}
+        tensors = [
+            {"name": name, "shape": [1], "datatype": kind, "data": [row[name]]} for name, kind in datatypes.items()
+        ]
+        expected = values(MODELS[version], [row])
+        v2 = f"/v2/models/m/versions/{version}"
+        assert {tensor["name"] for tensor in api.client.get(v2).json()["inputs"]} == columns
+        assert api.client.get(f"{v2}/ready").json()["ready"] is True
+        inferred = api.client.post(f"{v2}/infer", json={"inputs": tensors}).json()
+        assert (inferred["model_version"], inferred["outputs"][0]["data"]) == (str(version), expected)
+        v1 = f"/v1/models/m/versions/{version}"
+        (state,) = api.client.get(v1).json()["model_version_status"]
+        assert (state["version"], state["state"]) == (str(version), "AVAILABLE")
+        assert api.client.post(f"{v1}:predict", json={"instances": [row]}).json()["predictions"] == expected
+        assert len(api.client.post(f"{v1}:explain", json={"instances": [row]}).json()["explanations"][0]) == len(
+            columns
+        )
+    assert api.client.get("/v2/models/m").json()["versions"] == ["1", "2", "3"]
+    states = api.client.get("/v1/models/m").json()["model_version_status"]
+    assert [state["version"] for state in states] == ["1", "2", "3"]
+    for path in ("/v1/models/m/versions/4", "/v2/models/m/versions/4"):
+        missing = api.client.get(path)
+        assert (missing.status_code, list(missing.json())) == (404, ["error"])
+        assert "deployed: version 1, 2, 3" in missing.json()["error"]
+
+
+def test_a_refused_champion_is_an_ended_version_beside_the_one_that_serves(api: ServedApi) -> None:
+    (api.layout.models / "m" / "2" / "model.txt").write_bytes(b"damaged")
+    deploy_roles(api.layout, 2, champion=2)
+    deadline = time.monotonic() + 30
+    while len(states := api.client.get("/v1/models/m").json()["model_version_status"]) == 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert [(state["version"], state["state"]) for state in states] == [("1", "AVAILABLE"), ("2", "END")]
+    assert states[1]["status"]["error_code"] == "FAILED_PRECONDITION"
+    assert "2" in states[1]["status"]["error_message"]
+    assert api.client.get("/ping").status_code == 200
+
+
 def test_a_shadow_scores_the_same_rows_in_its_own_columns_and_never_answers(api: ServedApi) -> None:
     follow(api, 3, champion=1, shadow=3)
     for count in (1, 5):

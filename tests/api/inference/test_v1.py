@@ -116,6 +116,7 @@ def cell(**cells: Any) -> dict[str, Any]:
         ({"inputs": {"machine": ["L"], "zone": ["1", "2"]}}, "inputs.zone"),
         ({"inputs": {"machine": ["L"]}}, "Air temperature [K]"),
         ({"instances": MIXED, "signature_name": "other"}, "signature_name"),
+        ({"instances": MIXED, "signature_name": []}, "signature_name"),
         ({"instances": MIXED, "parameters": 5}, "parameters"),
         (cell(machine=7), "machine"),
         (cell(running="yes"), "running"),
