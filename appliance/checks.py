@@ -28,6 +28,7 @@ class Code(StrEnum):
     NUMBERS_AS_TEXT = "numbers_as_text"
     INFINITE = "infinite"
     READER = "reader"
+    REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,31 +5,46 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from appliance.access import Access
 from appliance.checks import Code, Finding, check_table
-from appliance.errors import BadInput, BadTable, NotFound
+from appliance.errors import BadInput, Conflict, NotFound
+from appliance.intake import Intake, require_target
 from appliance.settings import Settings
-from storage.columns import ColumnInfo, Dtype
+from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
+from storage.columns import ColumnInfo
+from storage.conform import arrow_schema, columns_of, conform, require_same_columns
 from storage.datasets import (
     ArrowStream,
     IngestInfo,
+    Mode,
     Snapshot,
     get_snapshot,
     list_datasets,
     list_snapshots,
+    read_rejected,
     scan_snapshot,
 )
-from storage.errors import DatasetNotFound, SchemaChanged, SnapshotNotFound, SourceUnreadable, StateUnwritable
+from storage.download import DownloadLimits
+from storage.errors import (
+    AlreadyIngested,
+    DatasetNotFound,
+    RulesBroken,
+    RulesWrong,
+    SchemaChanged,
+    SnapshotNotFound,
+    SourceUnreadable,
+    StateUnwritable,
+)
 from storage.ingest import ingest, require_name
 from storage.profile import ColumnProfile, TableProfile, profile
-from storage.sources import SourceOptions, open_source
+from storage.rules import Rules, find_rules, parse_rules, put_rules
+from storage.sources import Source, SourceOptions, open_source, told_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,38 +58,12 @@ class Ingest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ColumnChange:
-    """How a column differs between two snapshots; shares are 0 to 1, means None where there is none.
-
-    Attributes:
-        dtype: Old and new type.
-        missing_share: Old and new share of missing values.
-        mean: Old and new mean.
-    """
-
-    name: str
-    dtype: tuple[Dtype, Dtype]
-    missing_share: tuple[float, float]
-    mean: tuple[float | None, float | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotDiff:
-    """What changed from one snapshot to another.
-
-    Attributes:
-        rows: Old and new count.
-        added: Columns only the new one has.
-        removed: Columns only the old one has.
-        changed: Columns of both whose type, missing share or mean differ.
-    """
+class Unchanged:
+    """A refresh found the bytes that are there already; no snapshot was added."""
 
     dataset: str
-    versions: tuple[int, int]
-    rows: tuple[int, int]
-    added: tuple[ColumnInfo, ...]
-    removed: tuple[ColumnInfo, ...]
-    changed: tuple[ColumnChange, ...]
+    version: int
+    source: str
 
 
 class Datasets:
@@ -94,37 +83,92 @@ class Datasets:
         target: str | None = None,
         who: str,
     ) -> Ingest:
+        """``take_in`` for the most frequent questions: a source, a query, a target."""
+        return self.take_in(name, Intake(source=source, query=query, append=append, target=target), who=who)
+
+    def take_in(self, name: str, intake: Intake, *, who: str) -> Ingest:
         """Read a source into a new snapshot; nothing changes when it cannot be read to its end.
 
         Args:
             name: The dataset; it is made when it is new.
-            source: A path, a glob, a database file (with a query), or a directory with a Delta table.
-            query: SQL that picks the rows; a file is the table ``source`` in it.
-            append: Add to the newest snapshot's rows, else replace them.
-            target: A column that must be there and have at least two values; an append needs one.
+            intake: What to read, and how.
             who: Who adds it.
 
         Raises:
-            BadInput: The name, the source, the query, or the columns of an append are wrong; names it.
-            BadTable: The target is missing or constant.
+            BadInput: The name, the source, the SQL, or the columns of an append are wrong, or the rows break the
+                dataset's rules; names it.
+            BadTable: The target is missing, constant, or there is nothing else to learn from.
+            Conflict: It may be taken in once, and was.
             StateUnwritable: The disk is full or read-only.
         """
         with _as_bad_input():
             require_name(name)
             exists = name in list_datasets(self._layout)
-            like = get_snapshot(self._layout, name).columns if append and exists else ()
-            options = SourceOptions(
-                tmp=self._layout.tmp, query=query, like=like, memory=self._settings.duckdb_memory, threads=_threads()
-            )
-            with open_source(source, options) as opened:
-                info = IngestInfo(
-                    who=who, source=_told_source(source), sha256=opened.sha256, query=query, notes=opened.notes
-                )
-                rows = opened.batches
-                if target is not None:
-                    rows = require_target(rows, target, values=1 if like else 2)
-                snapshot = ingest(self._layout, name, rows, append=append, info=info)
+            like = get_snapshot(self._layout, name).columns if intake.append and exists else ()
+            with open_source(intake.source, self._options(intake, like)) as opened:
+                snapshot = self._ingest(name, intake, opened, who=who, values=1 if like else 2)
         return self._added(snapshot)
+
+    def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
+        """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.
+
+        Args:
+            name: The dataset.
+            who: Who asks.
+            evolve: Take other columns than those that are there.
+
+        Raises:
+            NotFound: No such dataset.
+            BadInput: The newest snapshot was appended or uploaded, or its source cannot be read any more.
+            BadTable: As ``take_in``.
+            StateUnwritable: The disk is full or read-only.
+        """
+        newest = self.show(name)
+        self._require_refreshable(newest)
+        intake = Intake(
+            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet, target=newest.target
+        )
+        with _as_bad_input(), open_source(intake.source, self._options(intake, newest.columns)) as opened:
+            rules = self.rules(name)
+            if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
+                return Unchanged(dataset=name, version=newest.version, source=newest.source)
+            fitted = opened if evolve else _with_columns(opened, newest)
+            snapshot = self._ingest(name, intake, fitted, who=who, values=2)
+        return self._added(snapshot)
+
+    def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
+        info = IngestInfo(
+            who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
+            prepare=intake.prepare, sheet=intake.sheet, target=intake.target, notes=opened.notes, once=intake.once,
+        )  # fmt: skip
+        rows = opened.batches
+        if intake.target is not None:
+            rows = require_target(rows, intake.target, values=values)
+        return ingest(self._layout, name, rows, append=intake.append, info=info, evolve=intake.evolve)
+
+    def _options(self, intake: Intake, like: tuple[ColumnInfo, ...]) -> SourceOptions:
+        settings = self._settings
+        limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
+        return SourceOptions(
+            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet, like=like,
+            memory=settings.duckdb_memory, threads=_threads(), limits=limits,
+        )  # fmt: skip
+
+    def _require_refreshable(self, newest: Snapshot) -> None:
+        name = newest.dataset
+        if newest.mode is Mode.APPEND:
+            raise BadInput(
+                f"the newest version of {name!r} was appended, and reading its source again would add the same rows "
+                f"twice. Watch a folder for new files with 'appliance data watch {name} FOLDER', or add the whole "
+                f"table with 'appliance data add {name} SOURCE --replace'"
+            )
+        if Path(newest.source).is_relative_to(self._layout.tmp.absolute()):
+            raise BadInput(
+                f"{name!r} came from an uploaded file, which is not kept; upload it again, or name a path of this host "
+                f"with 'appliance data add {name} SOURCE'"
+            )
+        if newest.sha256 is None:
+            raise BadInput(f"{name!r} came from {newest.source}, which cannot be read again")
 
     def add_frame(self, name: str, rows: ArrowStream, *, append: bool, info: IngestInfo) -> Ingest:
         """Add rows that are in memory or on a stream already, a Polars frame for example.
@@ -136,6 +180,44 @@ class Datasets:
         with _as_bad_input():
             snapshot = ingest(self._layout, name, rows, append=append, info=info)
         return self._added(snapshot)
+
+    def rules(self, name: str) -> Rules | None:
+        """The rules of a dataset, or None where none were declared.
+
+        Raises:
+            RulesWrong: The file is damaged.
+        """
+        return find_rules(self._layout, name)
+
+    def declare_rules(self, name: str, toml: str | None, *, who: str) -> Rules | None:
+        """Hold every ingest from now on against these rules, or against none; the dataset need not be there yet.
+
+        Args:
+            name: The dataset.
+            toml: ``storage.rules.parse_rules`` says what it may hold; None takes the rules away.
+            who: Who declares them.
+
+        Raises:
+            BadInput: The rules or the name are wrong; says what.
+            StateUnwritable: The disk is full or read-only.
+        """
+        with _as_bad_input():
+            rules = None if toml is None else parse_rules(toml)
+            put_rules(self._layout, name, rules)
+        told = "none" if rules is None else f"of {', '.join(rules.columns)}"
+        Access(self._settings).record(who, "dataset.rules", name, told)
+        return rules
+
+    def rejected(self, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
+        """The rows that an ingest's rules rejected: ``_row`` (from 1), ``_reason``, the columns as they were brought.
+
+        Empty, without columns, where none was.
+
+        Raises:
+            NotFound: No such dataset or version.
+        """
+        with _as_not_found():
+            return read_rejected(self._layout, name, version, rows=rows)
 
     def versions(self, name: str) -> tuple[Snapshot, ...]:
         """Every snapshot of a dataset, newest first.
@@ -165,17 +247,21 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
+        from appliance.monitoring.compare import compare_frames  # noqa: PLC0415  (loads SciPy)
+
         before, after = self.show(name, old), self.show(name, new)
-        had = {column.name: column for column in self.profile(name, old)}
-        has = {column.name: column for column in self.profile(name, new)}
-        changes = [_change(had[column], has[column]) for column in had if column in has]
+        frames = [scan_snapshot(self._layout, name, version) for version in (old, new)]
+        both = [column.name for column in before.columns if column not in only_in(before, after)]
+        report = compare_frames(*(frame.select(both) for frame in frames))
         return SnapshotDiff(
             dataset=name,
             versions=(old, new),
             rows=(before.rows, after.rows),
-            added=tuple(column for column in after.columns if column.name not in had),
-            removed=tuple(column for column in before.columns if column.name not in has),
-            changed=tuple(change for change in changes if change is not None),
+            added=only_in(after, before),
+            removed=only_in(before, after),
+            changed=changed_columns(self.profile(name, old), self.profile(name, new)),
+            distributions=report.columns,
+            drift=report.dataset,
         )
 
     def preview(self, name: str, version: int | None = None, rows: int = 100) -> pl.DataFrame:
@@ -201,8 +287,16 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        notes = self.show(name, version).warnings
-        told = [Finding(column=None, code=Code.READER, message=note) for note in notes]
+        snapshot = self.show(name, version)
+        told = [Finding(column=None, code=Code.READER, message=note) for note in snapshot.warnings]
+        if snapshot.rejected:
+            told.append(
+                Finding(
+                    column=None, code=Code.REJECTED,
+                    message=f"{snapshot.rejected} rows were rejected by the dataset's rules; 'appliance data rejected "
+                    f"{name} --version {snapshot.version}' shows them with the reasons",
+                )
+            )  # fmt: skip
         return (*told, *check_table(self._profile(name, version)))
 
     def _profile(self, name: str, version: int | None) -> TableProfile:
@@ -219,53 +313,29 @@ class Datasets:
         return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)
 
 
-def require_target(batches: pa.RecordBatchReader, target: str, *, values: int) -> pa.RecordBatchReader:
-    """The same stream; it ends in an error, and so does its ingest, when the target has fewer distinct values.
+def _with_columns(opened: Source, like: Snapshot) -> Source:
+    """The same rows, with exactly the columns of a snapshot.
 
     Raises:
-        BadTable: No column has that name.
+        SchemaChanged: They have others.
     """
-    if target not in batches.schema.names:
-        raise BadTable(f"there is no column {target!r} to predict; columns: {', '.join(batches.schema.names)[:300]}")
-
-    def watched() -> Iterator[pa.RecordBatch]:
-        seen: set[object] = set()
-        for batch in batches:
-            if len(seen) < values:
-                seen.update(pc.unique(batch.column(batch.schema.get_field_index(target))).drop_null().to_pylist())
-            yield batch
-        if len(seen) < values:
-            told = f"the one value {next(iter(seen))!r}" if seen else "no value at all"
-            raise BadTable(f"the target {target!r} has {told}; there is nothing to learn from it")
-
-    return pa.RecordBatchReader.from_batches(batches.schema, watched())
-
-
-def _told_source(source: str) -> str:
-    return str(Path(source).absolute())
+    require_same_columns(like.dataset, like.columns, columns_of(opened.batches.schema))
+    rows = pa.RecordBatchReader.from_batches(arrow_schema(like.columns), conform(opened.batches, like.columns))
+    return replace(opened, batches=rows)
 
 
 def _threads() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-def _change(old: ColumnProfile, new: ColumnProfile) -> ColumnChange | None:
-    change = ColumnChange(
-        name=old.name,
-        dtype=(old.dtype, new.dtype),
-        missing_share=(old.missing / old.rows, new.missing / new.rows),
-        mean=(old.mean, new.mean),
-    )
-    same = change.dtype[0] == change.dtype[1] and change.missing_share[0] == change.missing_share[1]
-    return None if same and change.mean[0] == change.mean[1] else change
-
-
 @contextmanager
 def _as_bad_input() -> Iterator[None]:
     try:
         yield
-    except (SourceUnreadable, SchemaChanged) as exc:
+    except (SourceUnreadable, SchemaChanged, RulesWrong, RulesBroken) as exc:
         raise BadInput(str(exc)) from exc
+    except AlreadyIngested as exc:
+        raise Conflict(str(exc)) from exc
 
 
 @contextmanager

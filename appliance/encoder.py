@@ -6,10 +6,10 @@ Pure: no clock, no disk. The serving process imports it, so it imports nothing h
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,6 +114,16 @@ def level_text(column: Column, value: object) -> str | None:
     return None
 
 
+def _level_codes(column: Column) -> dict[object, float]:
+    """The code of each level as JSON gives it, which may be a number, and of a missing one."""
+    codes: dict[object, float] = {None: math.nan}
+    for code, level in enumerate(column.levels):
+        codes[level] = float(code)
+        if column.integer and level.removeprefix("-").isdecimal() and level == str(int(level)):
+            codes[int(level)] = float(code)
+    return codes
+
+
 def _category_reader(column: Column) -> Callable[[object], float]:
     codes = {level: float(code) for code, level in enumerate(column.levels)}
 
@@ -148,6 +158,8 @@ class RowEncoder:
         ]
         self._may_be_null = tuple(column.had_nulls for column in schema.columns)
         self._plain = all(column.kind is Kind.NUMBER for column in schema.columns)
+        self._pack = struct.Struct(f"{len(schema.columns)}d").pack
+        self._codes = [_level_codes(column) if column.kind is Kind.CATEGORY else None for column in schema.columns]
 
     def encode(self, rows: Sequence[Mapping[str, object]]) -> EncodedRows:
         """Encode rows by column name.
@@ -184,19 +196,47 @@ class RowEncoder:
         Raises:
             BadRow: A text is not a date and time.
         """
-        width = len(self._readers)
+        if self._plain:
+            try:
+                packed = b"".join([self._pack(*row) for row in rows])
+            except struct.error:  # a missing value
+                pass
+            else:
+                matrix = np.frombuffer(packed, dtype=np.float64).reshape(len(rows), len(self._readers))
+                return EncodedRows(matrix=matrix, unseen=[], flags={})
+        try:
+            return self._encode_columns(rows)
+        except _WrongValueError:
+            pass
+        for index, row in enumerate(rows):
+            self.encode_one(row, [], index=index)
+        raise RuntimeError("a column could not be read, each of its rows could")
+
+    def _encode_columns(self, rows: Sequence[tuple[object, ...]]) -> EncodedRows:
+        """The same, a column at a time.
+
+        Raises:
+            _WrongValueError: A value cannot be read.
+        """
+        matrix = np.empty((len(rows), len(self._readers)), dtype=np.float64)
         unseen: list[tuple[int, int, str]] = []
         flags: dict[int, list[str]] = {}
-        if self._plain and not any(None in row for row in rows):
-            flat: chain[float] = chain.from_iterable(rows)  # type: ignore[arg-type]  # numbers alone are left
-            matrix = np.fromiter(flat, dtype=np.float64, count=len(rows) * width).reshape(len(rows), width)
-        else:
-            matrix = np.empty((len(rows), width), dtype=np.float64)
-            for index, row in enumerate(rows):
-                matrix[index], odd = self.encode_one(row, unseen, index=index)
-                if odd:
-                    flags[index] = odd
-        return EncodedRows(matrix=matrix, unseen=unseen, flags=flags)
+        for position, values in enumerate(zip(*rows, strict=True)):
+            column, read = self._readers[position]
+            known = self._codes[position]
+            if known is not None:
+                codes = [known.get(value, UNSEEN) for value in values]
+            else:
+                codes = [math.nan if value is None else read(value) for value in values]
+            matrix[:, position] = codes
+            if None in values and not column.had_nulls:
+                for index in np.flatnonzero(np.isnan(matrix[:, position])).tolist():
+                    flags.setdefault(index, []).append(f"null:{column.name}")
+            if known is not None and UNSEEN in codes:
+                for index in np.flatnonzero(matrix[:, position] == UNSEEN).tolist():
+                    flags.setdefault(index, []).append(f"unseen:{column.name}")
+                    unseen.append((index, position, str(level_text(column, values[index]))))
+        return EncodedRows(matrix=matrix, unseen=sorted(unseen), flags=flags)
 
     def encode_one(
         self, row: tuple[object, ...], unseen: list[tuple[int, int, str]], *, index: int = 0
@@ -227,6 +267,9 @@ class RowEncoder:
             BadRow: A value is infinite, a boolean is neither 0 nor 1, or a column is not a number.
         """
         matrix = np.ascontiguousarray(matrix, dtype=np.float64)
+        flags: dict[int, list[str]] = {}
+        if self._plain and np.isfinite(matrix).all():
+            return EncodedRows(matrix=matrix, unseen=[], flags=flags)
         for position, (column, _) in enumerate(self._readers):
             values = matrix[:, position]
             if column.kind in {Kind.CATEGORY, Kind.DATETIME}:
@@ -239,7 +282,6 @@ class RowEncoder:
                 raise BadRow(
                     row=row, field=column.name, found=describe(float(values[row])), accepted=ACCEPTED[column.kind]
                 )
-        flags: dict[int, list[str]] = {}
         for row, position in np.argwhere(np.isnan(matrix)).tolist():
             if not self._may_be_null[position]:
                 flags.setdefault(row, []).append(f"null:{self._readers[position][0].name}")

@@ -27,7 +27,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         u: Categories that training never saw: ``(row, column index, value)``.
         y: Outputs, row-major ``n * outputs``: value, probability of the positive class, or a probability a class.
         us: Time from the request's first byte in our hands to the answer's bytes, microseconds.
-        d: Dialect: native, v2.
+        d: Dialect: native, v2, v1, mlflow.
         k: The caller's own key of the request.
     """
 

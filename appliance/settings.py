@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -18,6 +19,7 @@ from appliance.errors import BadSetting
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
 
 
 class Settings(BaseSettings):
@@ -36,6 +38,17 @@ class Settings(BaseSettings):
         description="Equal worker processes of the inference API; 0: all cores but one, at least one.",
     )  # fmt: skip
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    max_rows: int = Field(default=100_000, ge=1, description="Most rows of one prediction request.")
+    max_in_flight: int = Field(
+        default=256, ge=1, description="Requests with a body that a worker of the inference API answers at once."
+    )
+    key_rate_per_s: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False,
+        description="Requests a second that one API key may send to one worker of the inference API; 0: no limit.",
+    )  # fmt: skip
+    default_model: str = Field(
+        default="", description="Who answers where a path names no model (/invocations); empty: the only deployed one."
+    )
     capture_reserve_mb: int = Field(
         default=256, ge=0, description="Free space in MiB that the event log leaves; below it, nothing is captured."
     )
@@ -44,9 +57,12 @@ class Settings(BaseSettings):
         description="sync: an answer leaves when the disk has its event (group commit); async: when the kernel has it.",
     )
     max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
+    download_timeout_s: float = Field(
+        default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
+    )
     duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
     training_threads: int = Field(
-        default=0, ge=0, description="Threads of a training; 0: all cores but one, at least one."
+        default=0, ge=0, description="Threads of a training; 0: all cores, all but one while predictions come in."
     )
     systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
     history_days: int = Field(
@@ -91,8 +107,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the signature is pydantic's)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags over environment over the file that APPLIANCE_CONFIG names."""
+        """Flags over environment over Vertex AI's port over the file that APPLIANCE_CONFIG names."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if port := os.environ.get(VERTEX_PORT_VARIABLE):
+            sources.append(InitSettingsSource(settings_cls, {"api_port": port}))
         if path := os.environ.get(CONFIG_VARIABLE):
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
         return tuple(sources)

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from importlib import import_module
 from uuid import UUID
 
+from appliance.processes.priority import step_back
 from appliance.settings import Settings, load_settings
+from appliance.training.cores import Cores
 from flows.environment import enter_environment
 from storage.progress_rows import ProgressRow, put_progress
 from storage.statedb import connect
@@ -33,10 +35,11 @@ def main() -> int:
     """Run the flow run to its end; its outcome is at the orchestrator."""
     kind, run_id, model = sys.argv[1:]
     _end_with_parent(int(os.environ["APPLIANCE_RUNNER_PID"]))
-    os.nice(19)
+    step_back()
     settings = load_settings()
     _say_started(settings, run_id, model)
     sys.meta_path.insert(0, _Absent())
+    os.environ.setdefault("POLARS_MAX_THREADS", str(Cores(settings)()))  # Polars reads it when it is imported
     enter_environment(settings)
     module = import_module(f"flows.{kind}")
     flow_engine = import_module("prefect.flow_engine")

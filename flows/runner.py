@@ -29,6 +29,7 @@ from appliance.orchestrator import (
     RunState,
 )  # fmt: skip
 from appliance.processes.notify import notify, watchdog_interval_s
+from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.housekeeping import Housekeeping
@@ -260,6 +261,7 @@ def main() -> int:
     """Settings from the environment; logs to standard error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    step_back(BEHIND_SERVING)
     try:
         return run(load_settings())
     except (ApplianceError, StorageError) as exc:

@@ -24,6 +24,10 @@ ARROW = {
 WIDENS = {(Dtype.INT, Dtype.FLOAT), (Dtype.FLOAT, Dtype.INT), (Dtype.DATE, Dtype.DATETIME)}
 """What an append may bring for what the dataset has: each value must survive unchanged."""
 
+EVOLVES = {(Dtype.INT, Dtype.FLOAT), (Dtype.DATE, Dtype.DATETIME)}
+"""What a dataset's column may become where an evolution is asked for."""
+
+EVOLVE_HINT = ", or append it with --evolve to widen the column"
 
 SHOWN = 5
 """How many columns a message names."""
@@ -68,29 +72,80 @@ def dtype_of(arrow: pa.DataType) -> Dtype:
     return next((dtype for is_it, dtype in rules if is_it(arrow)), Dtype.STRING)
 
 
-def require_appendable(dataset: str, old: Sequence[ColumnInfo], new: Sequence[ColumnInfo]) -> None:
-    """Check that rows with the columns ``new`` can be added to a dataset with the columns ``old``.
+def appended_columns(
+    dataset: str, old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], *, evolve: bool
+) -> tuple[ColumnInfo, ...]:
+    """The dataset's columns once rows with the columns ``new`` are added to those with the columns ``old``.
 
-    The order does not matter. A text column is let through, since a column without values reads as text.
+    The order does not matter. A text column is let through, since a column without values reads as text. Without
+    ``evolve`` these are the old ones; with it, new columns come behind them, and int64 becomes float64, date becomes
+    datetime, where the new rows bring those.
 
     Raises:
-        SchemaChanged: A column is missing, too many, or of another type; names them.
+        SchemaChanged: A column is missing, of another type, or (without ``evolve``) too many; names them.
     """
+    if not evolve:
+        if problems := _differences(old, new):
+            ways = "bring the same columns, or replace the rows with --replace"
+            if not _differences(old, new, evolve=True):
+                ways = "append with --evolve to change the dataset's columns, or replace the rows with --replace"
+            told = f"cannot append to the dataset {dataset!r}: the new data {'; '.join(problems)}"
+            raise SchemaChanged(f"{told}. Nothing was changed; {ways}")
+        return tuple(old)
+    if problems := _differences(old, new, evolve=True):
+        raise SchemaChanged(
+            f"cannot append to the dataset {dataset!r}: the new data {'; '.join(problems)}. Nothing was changed: an "
+            "evolution adds columns and widens int64 to float64, date to datetime; replace the rows with --replace"
+        )
+    has, names = {column.name: column.dtype for column in new}, {column.name for column in old}
+    widened = (
+        ColumnInfo(name=name, dtype=has[name] if (dtype, has[name]) in EVOLVES else dtype)
+        for name, dtype in ((column.name, column.dtype) for column in old)
+    )
+    return (*widened, *(column for column in new if column.name not in names))
+
+
+def require_same_columns(dataset: str, old: Sequence[ColumnInfo], new: Sequence[ColumnInfo]) -> None:
+    """Check that rows which replace a dataset's could be appended to it as well.
+
+    Raises:
+        SchemaChanged: A column is missing, too many or of another type; names them.
+    """
+    if problems := _differences(old, new):
+        raise SchemaChanged(
+            f"cannot refresh the dataset {dataset!r}: its source {'; '.join(problems)}. Nothing was changed; refresh "
+            "it with --evolve to take the source's columns"
+        )
+
+
+def _differences(old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], *, evolve: bool = False) -> list[str]:
+    """Why rows with the columns ``new`` cannot be rows of a dataset with the columns ``old``."""
     had, has = {column.name: column.dtype for column in old}, {column.name: column.dtype for column in new}
     missing = [name for name in had if name not in has]
     extra = [name for name in has if name not in had]
-    problems = [f"lacks {_told(missing)}"] if missing else []
-    problems += [f"has {_told(extra)}, which the dataset has not"] if extra else []
-    problems += [
-        f"has {name!r} as {has[name]}, the dataset has it as {dtype}"
+    evolves = EVOLVES if evolve else set()
+    clashing = [
+        name
         for name, dtype in had.items()
-        if name in has and has[name] not in (dtype, Dtype.STRING) and (has[name], dtype) not in WIDENS
-    ][:SHOWN]
-    if problems:
-        raise SchemaChanged(
-            f"cannot append to the dataset {dataset!r}: the new data {'; '.join(problems)}. Nothing was changed. "
-            "Bring the same columns, or add it without --append to replace the rows"
-        )
+        if name in has and has[name] not in (dtype, Dtype.STRING)
+        and (has[name], dtype) not in WIDENS and (dtype, has[name]) not in evolves
+    ]  # fmt: skip
+    problems = [f"lacks {_told(missing)}"] if missing else []
+    problems += [f"has {_told(extra)}, which the dataset has not"] if extra and not evolve else []
+    return problems + [f"has {name!r} as {has[name]}, the dataset has it as {had[name]}" for name in clashing[:SHOWN]]
+
+
+def told_evolution(old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], rows: int) -> tuple[str, ...]:
+    """What an evolution changed, one sentence each; ``rows`` were there before."""
+    had = {column.name: column.dtype for column in old}
+    added = [column.name for column in new if column.name not in had]
+    told = [f"Added {_told(added)}: null in the {rows} rows that were there."] if added else []
+    told += [
+        f"The column {column.name!r} became {column.dtype}; it was {had[column.name]}."
+        for column in new
+        if column.name in had and had[column.name] is not column.dtype
+    ]
+    return tuple(told)
 
 
 def _told(names: Sequence[str]) -> str:
@@ -101,13 +156,19 @@ def _told(names: Sequence[str]) -> str:
 def conform(batches: Iterable[pa.RecordBatch], columns: Sequence[ColumnInfo]) -> Iterator[pa.RecordBatch]:
     """The batches with exactly these columns, in this order and of these types; empty batches are left out.
 
+    A column that the batches lack is null.
+
     Raises:
         SourceUnreadable: A value does not fit its column's type.
     """
     schema = arrow_schema(columns)
     for batch in batches:
         if batch.num_rows:
-            arrays = [_fit(batch.column(batch.schema.get_field_index(c.name)), c) for c in columns]
+            places = [batch.schema.get_field_index(column.name) for column in columns]
+            arrays = [
+                pa.nulls(batch.num_rows, ARROW[column.dtype]) if place < 0 else _fit(batch.column(place), column)
+                for place, column in zip(places, columns, strict=True)
+            ]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -129,11 +190,15 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise SourceUnreadable(
             f"column {column.name!r} has a value that does not fit {column.dtype}: {str(exc).splitlines()[0]}; "
-            "cast it with a query"
+            f"cast it with a query{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
         ) from exc
     if column.dtype is Dtype.FLOAT:
         return pc.if_else(pc.is_nan(fitted), pa.scalar(None, wanted), fitted)
     return fitted
+
+
+def _would_widen(arrow: pa.DataType, column: ColumnInfo) -> bool:
+    return (column.dtype, dtype_of(arrow)) in EVOLVES
 
 
 def _fit_text(values: pa.Array, column: ColumnInfo) -> pa.Array:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +26,9 @@ from storage.layout import Layout
 
 COMMIT_KEY = "appliance"
 """Our entry in a Delta commit: the ``IngestInfo`` and the mode, as JSON."""
+
+REJECTED = "_rejected"
+"""The folder, in a dataset's, of the rows that its rules rejected; Delta's readers pass over it."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a dataset may be called."""
@@ -55,14 +58,23 @@ class IngestInfo:
         source: Where the rows came from: a path, a glob, or a sentence like ``labelled predictions``.
         sha256: Of the source's bytes, where it had bytes.
         query: The SQL that picked the rows, where there was one.
+        prepare: The DuckDB SQL that prepared them, where there was one.
+        sheet: The sheet of a workbook that was asked for.
+        target: The column that had to be there and have two values.
         notes: What the reader decided, one sentence each.
+        once: A name for what is ingested, which no other ingest into the dataset may carry; it is recorded by the very
+            commit that adds the rows.
     """
 
     who: str
     source: str
     sha256: str | None = None
     query: str | None = None
+    prepare: str | None = None
+    sheet: str | None = None
+    target: str | None = None
     notes: tuple[str, ...] = ()
+    once: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +87,8 @@ class Snapshot:
         added_at: When it was committed, UTC.
         mode: What the ingest did to the rows that were there.
         warnings: The reader's notes.
+        rejected: Rows of this ingest that the dataset's rules rejected; ``read_rejected`` has them.
+        rules: The sha256 of the rules that it was held against, or None.
     """
 
     dataset: str
@@ -87,7 +101,12 @@ class Snapshot:
     sha256: str | None
     mode: Mode
     query: str | None
+    prepare: str | None
+    sheet: str | None
+    target: str | None
     warnings: tuple[str, ...]
+    rejected: int = 0
+    rules: str | None = None
 
 
 def dataset_path(layout: Layout, name: str) -> Path:
@@ -194,25 +213,61 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
         raise SnapshotNotFound(f"the dataset {name!r} in {path} is damaged: {exc}; restore it from a backup") from exc
 
 
+def is_ingested(layout: Layout, name: str, once: str) -> bool:
+    """Whether an ingest of that name (``IngestInfo.once``) is in the dataset; False when there is no dataset."""
+    path = dataset_path(layout, name)
+    return _commit(path, 1).is_file() and DeltaTable(path).transaction_version(once) is not None
+
+
 def _commit(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version - 1:020d}.json"
 
 
-def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
-    version = table.version() + 1
+def read_rejected(layout: Layout, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
+    """The rows that an ingest's rules rejected: ``_row`` (from 1) and ``_reason``, then the columns as in the source.
+
+    Empty, without columns, where none was; the first ``rows`` where that is given.
+
+    Raises:
+        DatasetNotFound: No dataset has that name.
+        SnapshotNotFound: It has no such version, or the file is gone.
+    """
+    snapshot = get_snapshot(layout, name, version)
+    file = _facts(layout, name, snapshot.version)[0].get("rejected_file")
+    if file is None:
+        return pl.DataFrame()
+    path = dataset_path(layout, name) / REJECTED / file
+    try:
+        return pl.read_parquet(path, n_rows=rows, glob=False, hive_partitioning=False)
+    except (OSError, pl.exceptions.PolarsError) as exc:
+        raise SnapshotNotFound(f"{path} cannot be read: {exc}; restore it from a backup") from exc
+
+
+def _facts(layout: Layout, name: str, version: int) -> tuple[dict[str, Any], int]:
+    """What an ingest knew of itself, and the time of its commit in milliseconds since 1970."""
     with _commit(dataset_path(layout, name), version).open(encoding="utf-8") as lines:
         commit = next(entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry)
-    facts = json.loads(commit.get(COMMIT_KEY, "{}"))
+    return json.loads(commit.get(COMMIT_KEY, "{}")), int(commit["timestamp"])
+
+
+def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
+    version = table.version() + 1
+    facts, at_ms = _facts(layout, name, version)
     return Snapshot(
         dataset=name,
         version=version,
         rows=sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()),
         columns=columns_of(pa.schema(table.schema().to_arrow())),
-        added_at=datetime.fromtimestamp(commit["timestamp"] / 1000, UTC),
+        added_at=datetime.fromtimestamp(at_ms / 1000, UTC),
         who=facts.get("who", "?"),
         source=facts.get("source", "?"),
         sha256=facts.get("sha256"),
         mode=Mode(facts.get("mode", Mode.REPLACE)),
         query=facts.get("query"),
+        prepare=facts.get("prepare"),
+        sheet=facts.get("sheet"),
+        target=facts.get("target"),
         warnings=tuple(facts.get("notes", ())),
+        rejected=facts.get("rejected", 0),
+        rules=facts.get("rules"),
     )

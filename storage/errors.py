@@ -8,6 +8,9 @@
     ├── DatasetNotFound      no dataset of that name
     ├── SnapshotNotFound     the dataset has no such version
     ├── SchemaChanged        an append does not have the dataset's columns
+    ├── RulesWrong           a dataset's rules are malformed or contradict themselves
+    ├── RulesBroken          rows break a dataset's rules so that none of them is taken
+    ├── AlreadyIngested      what may be ingested once is in the dataset
     ├── BundleNotFound       no bundle of that model and version
     └── BundleCorrupt        a bundle's file is missing or differs from its manifest
 
@@ -45,6 +48,18 @@ class SnapshotNotFound(StorageError):
 
 class SchemaChanged(StorageError):
     """The rows to append have other columns than the dataset."""
+
+
+class RulesWrong(StorageError):
+    """A dataset's rules are malformed or contradict themselves."""
+
+
+class RulesBroken(StorageError):
+    """Rows break a dataset's rules so that none of them is taken."""
+
+
+class AlreadyIngested(StorageError):
+    """What may be ingested once is in the dataset."""
 
 
 class BundleNotFound(StorageError):

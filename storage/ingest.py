@@ -10,29 +10,36 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
-from storage.conform import arrow_schema, columns_of, conform, require_appendable
+from storage.columns import ColumnInfo
+from storage.conform import appended_columns, arrow_schema, columns_of, conform, told_evolution
 from storage.datasets import (
     COMMIT_KEY,
     NAME,
+    REJECTED,
     ArrowStream,
     IngestInfo,
     Mode,
     Snapshot,
+    arrow_reader,
     dataset_path,
     get_snapshot,
+    is_ingested,
     list_datasets,
+    snapshot_files,
 )
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
 from storage.layout import Layout
+from storage.rules import find_rules
+from storage.screening import Screened, Screening, screened, typed_columns
 
 KEEP_EVERY_VERSION = {
     "delta.enableExpiredLogCleanup": "false",
@@ -45,16 +52,23 @@ TARGET_FILE_BYTES = 128 << 20
 ROW_GROUP = 131_072
 
 
-def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo) -> Snapshot:
+def ingest(
+    layout: Layout, name: str, batches: ArrowStream, *, append: bool, info: IngestInfo, evolve: bool = False
+) -> Snapshot:
     """Add a snapshot from a stream of rows, in bounded memory: all of it, or none.
 
     The first ingest makes the dataset. Otherwise ``append`` adds the rows to the newest snapshot's (columns are matched
-    by name), else they replace it. Ingests into one dataset wait for each other.
+    by name), else they replace it. ``evolve`` lets an append add columns (null in the rows that are there) and widen
+    int64 to float64 and date to datetime; the rows that are there are written anew then. Ingests into one dataset wait
+    for each other.
 
     Raises:
         SourceUnreadable: The name is no dataset name, there are no columns or rows, a name stands twice, or a value
             does not fit.
+        RulesBroken: Too many rows break the dataset's rules, or the rules do not go with the columns. Fewer rows than
+            that are rejected: they are kept beside the snapshot, with their reasons.
         SchemaChanged: An append has other columns than the dataset; names them.
+        AlreadyIngested: ``info.once`` is in the dataset.
         StateUnwritable: The disk is full or read-only.
     """
     require_name(name)
@@ -62,28 +76,81 @@ def ingest(layout: Layout, name: str, batches: ArrowStream, *, append: bool, inf
     is_reader = isinstance(batches, pa.RecordBatchReader)
     reader: pa.RecordBatchReader = batches if is_reader else pa.RecordBatchReader.from_stream(batches)
     columns = columns_of(reader.schema)
-    with _alone(layout, name):
-        path = dataset_path(layout, name)
+    rules = find_rules(layout, name)
+    typed = columns if rules is None else typed_columns(columns, rules)
+    with _alone(layout, name), _without_orphans(dataset_path(layout, name)), contextlib.ExitStack() as stack:
         before = get_snapshot(layout, name) if name in list_datasets(layout) else None
-        if append and before:
-            require_appendable(name, before.columns, columns)
-            columns = before.columns
-        mode = (Mode.APPEND if append else Mode.REPLACE) if before else None
-        schema = arrow_schema(columns)
-        _remove_orphans(path)
-        rows = _require_rows(conform(reader, columns))
-        try:
-            adds = _write_files(path, before.version + 1 if before else 1, rows, schema)
-            _commit(path, adds, schema, info=info, mode=mode)
-            _sync(path)
-        except (DeltaError, OSError) as exc:
-            raise StateUnwritable(
-                f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
-                "free space or make it writable"
-            ) from exc
-        finally:
-            _remove_orphans(path)
+        if info.once is not None and is_ingested(layout, name, info.once):
+            raise AlreadyIngested(f"{info.source} is in the dataset {name!r} already; nothing was changed")
+        added = bool(append and before)
+        wanted = appended_columns(name, before.columns, typed, evolve=evolve) if append and before else typed
+        screening = None
+        if rules is not None:
+            old = snapshot_files(layout, name) if added else []
+            screening = Screening(rules=rules, old=old, found=Screened(file=_rejects(layout, name, before)))
+            rows = stack.enter_context(screened(layout.tmp, conform(reader, columns), columns, screening))
+            rows = _require_rows(conform(rows, wanted))
+        else:
+            rows = _require_rows(conform(reader, wanted))
+        if before and added and wanted != before.columns:
+            rows = itertools.chain(conform(arrow_reader(layout, name), wanted), rows)
+            info = replace(info, notes=(*info.notes, *told_evolution(before.columns, wanted, before.rows)))
+        plan = _Plan(before=before, append=append, columns=wanted, info=info, screening=screening)
+        _write(layout, name, rows, plan)
     return get_snapshot(layout, name)
+
+
+def _rejects(layout: Layout, name: str, before: Snapshot | None) -> Path:
+    version = before.version + 1 if before else 1
+    return dataset_path(layout, name) / REJECTED / f"{version:08d}-{uuid.uuid4().hex}.parquet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What becomes of a dataset: ``before`` is its newest snapshot, if it has one."""
+
+    before: Snapshot | None
+    append: bool
+    columns: tuple[ColumnInfo, ...]
+    info: IngestInfo
+    screening: Screening | None
+
+    @property
+    def mode(self) -> Mode:
+        return Mode.APPEND if self.append and self.before else Mode.REPLACE
+
+    @property
+    def keeps_files(self) -> bool:
+        """Whether the files that are there stay part of the dataset; an evolution writes their rows anew."""
+        return self.mode is Mode.APPEND and self.before is not None and self.columns == self.before.columns
+
+    @property
+    def facts(self) -> str:
+        """What the commit says of itself; whole once the rows were written."""
+        facts = {**asdict(self.info), "mode": self.mode}
+        if self.screening is not None:
+            found = self.screening.found
+            facts["rules"] = self.screening.rules.sha256
+            facts["rejected"] = found.rejected
+            facts["rejected_file"] = found.file.name if found.rejected else None
+        return json.dumps(facts)
+
+
+def _write(layout: Layout, name: str, rows: Iterator[pa.RecordBatch], plan: _Plan) -> None:
+    path = dataset_path(layout, name)
+    schema = arrow_schema(plan.columns)
+    try:
+        adds = _write_files(path, plan.before.version + 1 if plan.before else 1, rows, schema)
+        if plan.screening is not None and plan.screening.found.rejected:
+            _flush(plan.screening.found.file)
+            _flush(plan.screening.found.file.parent)
+        _commit(path, adds, schema, plan)
+        _sync(path)
+    except (DeltaError, OSError) as exc:
+        raise StateUnwritable(
+            f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
+            "free space or make it writable"
+        ) from exc
 
 
 def require_name(name: str) -> None:
@@ -134,19 +201,19 @@ def _write_files(path: Path, version: int, batches: Iterator[pa.RecordBatch], sc
     return adds
 
 
-def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, *, info: IngestInfo, mode: Mode | None) -> None:
-    """Make the files a new snapshot; ``mode`` is None for the first."""
-    facts = json.dumps({**asdict(info), "mode": mode or Mode.REPLACE})
-    properties = CommitProperties(custom_metadata={COMMIT_KEY: facts})
+def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, plan: _Plan) -> None:
+    """Make the files a new snapshot."""
+    once = [] if plan.info.once is None else [Transaction(plan.info.once, 1)]
+    properties = CommitProperties(custom_metadata={COMMIT_KEY: plan.facts}, app_transactions=once)
     hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
-    if mode is None:
+    if plan.before is None:
         create_table_with_add_actions(
             str(path), Schema.from_arrow(schema), adds, configuration=KEEP_EVERY_VERSION,
             commit_properties=properties, post_commithook_properties=hooks,
         )  # fmt: skip
         return
     DeltaTable(path).create_write_transaction(
-        list(adds), "append" if mode is Mode.APPEND else "overwrite", schema,
+        list(adds), "append" if plan.keeps_files else "overwrite", schema,
         commit_properties=properties, post_commithook_properties=hooks,
     )  # fmt: skip
 
@@ -164,14 +231,27 @@ def _alone(layout: Layout, name: str) -> Iterator[None]:
         os.close(lock)
 
 
+@contextlib.contextmanager
+def _without_orphans(path: Path) -> Iterator[None]:
+    _remove_orphans(path)
+    try:
+        yield
+    finally:
+        _remove_orphans(path)
+
+
 def _remove_orphans(path: Path) -> None:
     """Remove what an ingest that was killed or failed left behind: files that no commit names."""
     named: set[str] = set()
     for commit in path.glob("_delta_log/*.json"):
         with commit.open(encoding="utf-8") as lines:
-            named.update(entry["add"]["path"] for entry in map(json.loads, lines) if "add" in entry)
+            for entry in map(json.loads, lines):
+                if "add" in entry:
+                    named.add(entry["add"]["path"])
+                elif COMMIT_KEY in entry.get("commitInfo", {}):
+                    named.add(json.loads(entry["commitInfo"][COMMIT_KEY]).get("rejected_file") or "")
     with contextlib.suppress(OSError):  # a read-only disk keeps them; they are in nobody's way
-        for file in path.glob("*.parquet"):
+        for file in (*path.glob("*.parquet"), *path.glob(f"{REJECTED}/*.parquet")):
             if file.name not in named:
                 file.unlink()
 
@@ -180,11 +260,15 @@ def _sync(path: Path) -> None:
     """Wait until the disk has the newest commit; its files were waited for before."""
     newest = max(path.glob("_delta_log/*.json"))
     for each in (newest, newest.parent, path, path.parent):
-        fd = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        _flush(each)
+
+
+def _flush(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _first_line(exc: Exception) -> str:

@@ -1,9 +1,11 @@
-"""The files that somebody brings: found, told apart by their first bytes, hashed, and their text made UTF-8."""
+"""The files that somebody brings: found, told apart by their first bytes, unpacked, hashed, their text made UTF-8."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
+import itertools
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +27,14 @@ class Format(StrEnum):
     PARQUET = "parquet"
     DUCKDB = "duckdb"
     SQLITE = "sqlite"
+    ARROW = "arrow"
+    ARROW_STREAM = "arrow stream"
+    EXCEL = "excel"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether DuckDB unpacks it by itself."""
+        return self in {Format.CSV, Format.JSON}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +53,29 @@ class SourceFile:
 
 FOREIGN = (
     (b"\x89PNG", "a PNG image"), (b"\xff\xd8\xff", "a JPEG image"), (b"GIF8", "a GIF image"), (b"%PDF", "a PDF"),
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook; save the sheet as CSV"), (b"\x7fELF", "a program"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook; save the sheet as CSV"), (b"BZh", "bzip2; unpack it first"),
-    (b"\xfd7zXZ", "xz; unpack it first"), (b"ARROW1", "an Arrow file; write it as Parquet"),
+    (b"PK\x03\x04", "a ZIP archive; unpack it first"), (b"\x7fELF", "a program"),
+    (b"BZh", "bzip2; unpack it first"), (b"\xfd7zXZ", "xz; unpack it first"),
+    (b"FEA1", "Feather version 1; write it again as version 2, or as Parquet"),
 )  # fmt: skip
 """First bytes of files that people bring by mistake, and what to tell them."""
 
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
+MOST_FILES = 10_000
+"""Files of one source; more are a directory named by mistake."""
+
+
 def find_files(source: str) -> list[SourceFile]:
-    """The files of a path or a glob, sorted by path, all of one format.
+    """The files of a path, a glob or a directory, sorted by path, all of one format.
+
+    Of a directory these are the files in it and below; names that begin with a dot or an underscore are left out.
 
     Raises:
-        SourceUnreadable: There is none, one is empty or no table, or they are of several formats.
+        SourceUnreadable: There is none, one is empty or no table, they are too many or of several formats.
     """
     named = Path(source)
-    paths = [named] if named.exists() else [Path(path) for path in sorted(glob(source, recursive=True))]  # noqa: PTH207  (may be absolute)
-    files = [path for path in paths if path.is_file()]
-    if not files:
-        raise SourceUnreadable(f"no file {source} (looked in {Path.cwd() if not named.is_absolute() else 'that path'})")
+    files = _below(named) if named.is_dir() else _globbed(source, named)
     found = [_tell(path) for path in files]
     formats = {file.format for file in found}
     if len(formats) > 1:
@@ -70,10 +83,68 @@ def find_files(source: str) -> list[SourceFile]:
     return found
 
 
+def _below(folder: Path) -> list[Path]:
+    shown = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts)
+    )
+    try:
+        found = sorted(itertools.islice(shown, MOST_FILES + 1))
+    except OSError as exc:
+        raise SourceUnreadable(f"{folder} cannot be read: {exc.strerror}") from exc
+    if not found:
+        raise SourceUnreadable(f"{folder} is a directory without a file in it, and no Delta table")
+    if len(found) > MOST_FILES:
+        raise SourceUnreadable(f"{folder} has more than {MOST_FILES:,} files; name fewer with a glob")
+    return found
+
+
+def _globbed(source: str, named: Path) -> list[Path]:
+    paths = [named] if named.exists() else [Path(path) for path in sorted(glob(source, recursive=True))]  # noqa: PTH207  (may be absolute)
+    files = [path for path in paths if path.is_file()]
+    if not files:
+        raise SourceUnreadable(f"no file {source} (looked in {Path.cwd() if not named.is_absolute() else 'that path'})")
+    return files
+
+
+def unpacked(files: Sequence[SourceFile], folder: Path) -> list[SourceFile]:
+    """The same files; those whose reader needs plain bytes are unpacked into ``folder``.
+
+    Raises:
+        SourceUnreadable: One cannot be unpacked.
+        StateUnwritable: There is no room for it.
+    """
+    return [
+        file if file.compression is None or file.format.is_text else _unpack(file, folder / f"plain-{number}")
+        for number, file in enumerate(files)
+    ]
+
+
+def _unpack(file: SourceFile, target: Path) -> SourceFile:
+    try:
+        with target.open("wb") as out:
+            for block in read_blocks(file):
+                out.write(block)
+    except OSError as exc:
+        raise StateUnwritable(f"cannot unpack {file.path} to {target.parent}: {exc.strerror}") from exc
+    return SourceFile(path=target, format=file.format)
+
+
 def hash_files(files: Sequence[SourceFile]) -> str:
-    """The sha256 of a file's bytes, as ``sha256sum`` says it; of several files, that of their hashes in order."""
-    hashes = [_hash(file.path) for file in files]
+    """The sha256 of a file's bytes, as ``sha256sum`` says it; of several files, that of their hashes in order.
+
+    A database's write-ahead log counts as one more file behind it.
+    """
+    hashes = [_hash(path) for file in files for path in (file.path, *_write_ahead(file))]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def _write_ahead(file: SourceFile) -> Iterator[Path]:
+    ending = {Format.SQLITE: "-wal", Format.DUCKDB: ".wal"}.get(file.format)
+    log = file.path.with_name(f"{file.path.name}{ending}")
+    if ending is not None and log.is_file() and log.stat().st_size:
+        yield log
 
 
 def read_blocks(file: SourceFile) -> Iterator[bytes]:
@@ -137,25 +208,52 @@ def _tell(path: Path) -> SourceFile:
     return SourceFile(path=path, format=_format(path, head), compression=compression)
 
 
+MAGIC = (
+    (b"PAR1", Format.PARQUET), (b"SQLite format 3\x00", Format.SQLITE), (b"ARROW1", Format.ARROW),
+    (b"\xff\xff\xff\xff", Format.ARROW_STREAM), (b"\xd0\xcf\x11\xe0", Format.EXCEL),
+)  # fmt: skip
+"""First bytes that tell a format; DuckDB's stand further behind, and a workbook is a ZIP archive of certain files."""
+
+
 def _format(path: Path, head: bytes) -> Format:
-    if head.startswith(b"PAR1"):
-        return Format.PARQUET
-    if head.startswith(b"SQLite format 3\x00"):
-        return Format.SQLITE
+    if known := next((kind for mark, kind in MAGIC if head.startswith(mark)), None):
+        return known
     if head[8:12] == b"DUCK":
         return Format.DUCKDB
+    if head.startswith(b"PK\x03\x04") and _is_workbook(path, head):
+        return Format.EXCEL
+    _require_text(path, head)
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    is_json = bool(_endings(path) & {".json", ".ndjson", ".jsonl"}) or text.startswith((b'{"', b'[{"'))
+    return Format.JSON if is_json else Format.CSV
+
+
+def _endings(path: Path) -> set[str]:
+    return {suffix.lower() for suffix in path.suffixes}
+
+
+def _require_text(path: Path, head: bytes) -> None:
     if foreign := next((what for mark, what in FOREIGN if head.startswith(mark)), None):
         raise SourceUnreadable(f"{path} is no table: it is {foreign}")
-    names = {suffix.lower() for suffix in path.suffixes}
-    if claimed := names & {".parquet", ".sqlite", ".duckdb", ".db"}:
+    if claimed := _endings(path) & {".parquet", ".sqlite", ".duckdb", ".db", ".arrow", ".feather", ".xlsx", ".xls"}:
         raise SourceUnreadable(f"{path} is named {claimed.pop()} but does not begin like such a file")
     if not _looks_like_text(head):
-        raise SourceUnreadable(f"{path} is no CSV, JSON, Parquet, DuckDB or SQLite file: it holds binary data")
+        raise SourceUnreadable(
+            f"{path} is no CSV, JSON, Parquet, Arrow, Excel, DuckDB or SQLite file: it holds binary data"
+        )
     if not head.strip():
         raise SourceUnreadable(f"{path} is empty but for white space")
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
-    is_json = bool(names & {".json", ".ndjson", ".jsonl"}) or text.startswith((b'{"', b'[{"'))
-    return Format.JSON if is_json else Format.CSV
+
+
+def _is_workbook(path: Path, head: bytes) -> bool:
+    """Whether a ZIP archive holds a workbook of Excel (xlsx, xlsb) or of OpenDocument."""
+    if b"application/vnd.oasis.opendocument.spreadsheet" in head[:200]:
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not {"xl/workbook.xml", "xl/workbook.bin"}.isdisjoint(archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return b"xl/" in head  # torn, or packed once more: its reader says what is wrong
 
 
 def _looks_like_text(head: bytes) -> bool:

@@ -1,12 +1,13 @@
-"""Opens what somebody brings - files, databases, tables - as one stream of Arrow batches in bounded memory."""
+"""Opens what somebody brings - files, databases, addresses - as one stream of Arrow batches in bounded memory."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -15,12 +16,15 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
 from storage.conform import columns_of, require_new_name
 from storage.csv_dialect import csv_sql
+from storage.download import DownloadLimits, download, is_address, redacted
 from storage.duck import confine, open_duckdb, sql_list, sql_text
 from storage.errors import SourceUnreadable, StateUnwritable
-from storage.source_files import Format, SourceFile, find_files, hash_files
+from storage.postgres_source import SCHEMES, spool_postgres
+from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
 BATCH_ROWS = 65_536
@@ -32,17 +36,24 @@ class SourceOptions:
 
     Attributes:
         tmp: Directory for spill and transcoded copies.
-        query: SQL that picks the rows; a file is the table ``source`` in it. Required for databases.
+        query: SQL that picks the rows; a file is the table ``source`` in it. Required for databases; SQLite and
+            Postgres run it themselves.
+        prepare: DuckDB SQL over the rows that were picked; they are the table ``source`` in it.
+        sheet: The sheet of a workbook; the first with rows when left out.
         like: Columns whose types a text format shall be read with, where the names are the same (an append).
         memory: DuckDB's memory limit.
         threads: DuckDB's threads.
+        limits: For sources that are fetched.
     """
 
     tmp: Path
     query: str | None = None
+    prepare: str | None = None
+    sheet: str | None = None
     like: tuple[ColumnInfo, ...] = ()
     memory: str = "1GB"
     threads: int = 1
+    limits: DownloadLimits = field(default_factory=DownloadLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,49 +62,91 @@ class Source:
 
     Attributes:
         batches: The rows, to be read once, before the source is closed.
-        sha256: Of the file's bytes; of several files' hashes in order of their paths; None for a Delta table.
+        sha256: Of the file's bytes; of several files' hashes in order of their paths; of a Delta table's version and
+            file list; of what an address sent; of a Postgres query's rows as an Arrow stream.
         notes: What was decided while reading it, one sentence each (another encoding, a decimal comma).
     """
 
     batches: pa.RecordBatchReader
-    sha256: str | None
+    sha256: str
     notes: tuple[str, ...] = ()
 
 
 @contextmanager
 def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
-    """Open a CSV, TSV, Parquet, NDJSON or JSON file, a glob of them, a DuckDB or SQLite file, or a Delta table.
+    """Open a table that somebody brings.
 
-    Text formats may be compressed (gzip, zstd). The format is told by the content first, then by the name. A query
-    reads these files and nothing else.
+    A CSV, TSV, Parquet, NDJSON, JSON, Arrow or Excel file, a glob of them or a directory; a DuckDB or SQLite file; a
+    Delta table; an http(s) address of such a file; a Postgres server. Files may be compressed (gzip, zstd). The format
+    is told by the content first, then by the name. A query reads what the source names and nothing else.
 
     Raises:
         SourceUnreadable: It does not exist, is empty, is not what it claims to be, names a column twice, or the
             query is wrong. Also while the batches are read.
-        StateUnwritable: There is no room for a work directory, or for a copy in UTF-8.
+        StateUnwritable: There is no room for a work directory, or for a copy.
     """
     with contextlib.ExitStack() as stack:
         work = _work_directory(options.tmp, stack)
-        if Path(source).is_dir():
-            yield _open_delta(source, options, stack)
-            return
-        files = find_files(source)
-        sha256 = hash_files(files)
-        kind = files[0].format
-        if kind is Format.SQLITE:
+        opened = _open(source, options, work, stack)
+        if options.prepare is not None:
+            rows = _query_stream("the prepared rows", opened.batches, options.prepare, options, stack)
+            opened = Source(batches=rows, sha256=opened.sha256, notes=opened.notes)
+        yield opened
+
+
+def told_source(source: str) -> str:
+    """What the record says of a source: a path made absolute, an address without its password."""
+    return redacted(source) if is_address(source) else str(Path(source).absolute())
+
+
+def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.ExitStack) -> Source:
+    if not is_address(source):
+        if (Path(source) / "_delta_log").is_dir():
+            return _open_delta(source, options, stack)
+        return _open_files(source, find_files(source), options, work, stack)
+    scheme = source.partition("://")[0].lower()
+    if scheme in {"http", "https"}:
+        return _open_files(
+            redacted(source), find_files(str(download(source, work, options.limits))), options, work, stack
+        )
+    if scheme in SCHEMES:
+        spooled = SourceFile(path=work / "rows.arrows", format=Format.ARROW_STREAM)
+        spool_postgres(source, options.query, spooled.path)
+        batches = _guard(redacted(source), read_arrow([spooled], stack))
+        return Source(batches=batches, sha256=hash_files([spooled]))
+    raise SourceUnreadable(
+        f"{redacted(source)} cannot be read: addresses begin with http, https or postgresql. From MySQL and other "
+        "servers export the rows to a Parquet or CSV file"
+    )
+
+
+def _open_files(
+    source: str, files: list[SourceFile], options: SourceOptions, work: Path, stack: contextlib.ExitStack
+) -> Source:
+    sha256 = hash_files(files)
+    files = unpacked(files, work)
+    notes: list[str] = []
+    match files[0].format:
+        case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
-            yield Source(batches=_guard(source, read_sqlite(files[0].path, query, stack)), sha256=sha256)
-            return
-        connection = _connect(options, stack)
-        if kind is Format.DUCKDB:
+            batches = _guard(source, read_sqlite(files[0].path, query, stack))
+        case Format.DUCKDB:
             query = _require_query(source, options.query, len(files), "DuckDB")
-            batches = _query_database(source, connection, files[0].path, query)
-        else:
-            scan, notes = _scan_sql(files, connection, work, options)
+            batches = _query_database(source, _connect(options, stack), files[0].path, query)
+        case Format.ARROW | Format.ARROW_STREAM:
+            batches = _query_stream(source, read_arrow(files, stack), options.query, options, stack)
+        case Format.EXCEL:
+            from storage.excel_source import read_sheets  # noqa: PLC0415  (loads fastexcel, which few files need)
+
+            frame = read_sheets(files, options.sheet, notes)
+            reader = pa.RecordBatchReader.from_stream(frame)
+            batches = _query_stream(source, reader, options.query, options, stack)
+        case _:
+            connection = _connect(options, stack)
+            scan, said = _scan_sql(files, connection, work, options)
+            notes += said
             batches = _query_files(source, connection, scan, options.query)
-            yield Source(batches=batches, sha256=sha256, notes=notes)
-            return
-        yield Source(batches=batches, sha256=sha256)
+    return Source(batches=batches, sha256=sha256, notes=tuple(notes))
 
 
 def _work_directory(tmp: Path, stack: contextlib.ExitStack) -> Path:
@@ -212,25 +265,46 @@ def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 
 def _open_delta(source: str, options: SourceOptions, stack: contextlib.ExitStack) -> Source:
     try:
-        if not DeltaTable.is_deltatable(source):
-            raise SourceUnreadable(
-                f"{source} is a directory without a Delta table; name files, like '{source.rstrip('/')}/*.parquet'"
-            )
-        reader = pa.RecordBatchReader.from_stream(DeltaTable(source).scan())
+        table = DeltaTable(source)
+        files = "\n".join(sorted(table.file_uris()))
+        reader = pa.RecordBatchReader.from_stream(table.scan())
     except (DeltaError, OSError) as exc:
         raise SourceUnreadable(f"{source} cannot be read as a Delta table: {exc}") from exc
-    if options.query is None:
-        return Source(batches=_guard(source, reader), sha256=None)
+    sha256 = hashlib.sha256(f"{table.version()}\n{files}".encode()).hexdigest()
+    return Source(batches=_query_stream(source, reader, options.query, options, stack), sha256=sha256)
+
+
+def _query_stream(
+    source: str, reader: pa.RecordBatchReader, query: str | None, options: SourceOptions, stack: contextlib.ExitStack
+) -> pa.RecordBatchReader:
+    """The rows of a stream, or of a query over them as the table ``source``."""
+    rows = _guard(source, reader)
+    if query is None:
+        return rows
     connection = _connect(options, stack)
+    broken: list[SourceUnreadable] = []
     try:
         # A stream can be read once, a query may read it twice; what does not fit in memory spills.
-        connection.register("stream", reader)
+        connection.register("stream", _remember(rows, broken))
         connection.execute("CREATE TABLE source AS SELECT * FROM stream")
         connection.unregister("stream")
         confine(connection, [])
     except (duckdb.Error, pa.ArrowException) as exc:
-        raise SourceUnreadable(f"{source} cannot be read: {short_message(exc)}") from exc
-    return Source(batches=_run(source, connection, options.query), sha256=None)
+        raise broken[0] if broken else SourceUnreadable(f"{source} cannot be read: {short_message(exc)}") from exc
+    return _run(source, connection, query)
+
+
+def _remember(reader: pa.RecordBatchReader, broken: list[SourceUnreadable]) -> pa.RecordBatchReader:
+    """The same stream; the error that ends it is kept, since through DuckDB it would lose its class and words."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except SourceUnreadable as exc:
+            broken.append(exc)
+            raise
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
 def _guard(

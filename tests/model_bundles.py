@@ -52,6 +52,12 @@ class TrainedModel:
         found = np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
         return found.reshape(len(matrix), -1).tolist()
 
+    def raw(self, rows: Sequence[Mapping[str, object]]) -> list[float]:
+        """The raw scores of raw rows, flat."""
+        matrix = RowEncoder(self.schema).encode(rows).matrix
+        found = np.asarray(self.booster.predict(matrix, num_threads=1, raw_score=True), dtype=np.float64)
+        return found.ravel().tolist()
+
 
 def numeric_columns(count: int) -> tuple[Column, ...]:
     """Columns ``c00`` and so on, all numbers."""
@@ -59,7 +65,14 @@ def numeric_columns(count: int) -> tuple[Column, ...]:
 
 
 def train_model(
-    name: str, version: int, *, task: Task, columns: tuple[Column, ...], trees: int = 20, rows: int = 400
+    name: str,
+    version: int,
+    *,
+    task: Task,
+    columns: tuple[Column, ...],
+    trees: int = 20,
+    leaves: int = 31,
+    rows: int = 400,
 ) -> TrainedModel:
     """Train on random rows of those columns; each version on rows of its own."""
     schema = FeatureSchema(
@@ -73,7 +86,7 @@ def train_model(
     label = {Task.REGRESSION: score, Task.BINARY: score > 0, Task.MULTICLASS: np.digitize(score, [-1, 1])}[task]
     booster = lightgbm.train(
         {
-            "objective": task.value, "num_leaves": 31, "verbose": -1, "num_threads": 1, "seed": version,
+            "objective": task.value, "num_leaves": leaves, "verbose": -1, "num_threads": 1, "seed": version,
             "min_data_in_leaf": 5,
             **({"num_class": 3} if task is Task.MULTICLASS else {}),
         },

@@ -57,11 +57,12 @@ class ServedApi:
 
 @contextmanager
 def serve_api(
-    layout: Layout, settings: Mapping[str, str] | None = None, *, key: str | None = None
+    layout: Layout, settings: Mapping[str, str] | None = None, *, key: str | None = None, log: int | None = None
 ) -> Iterator[ServedApi]:
     """Start the API on a state that was prepared, wait until it answers, and stop it at the end.
 
-    ``key`` is an API key that is there already; by default one is made.
+    ``key`` is an API key that is there already; by default one is made. ``log`` is where its log goes, a descriptor;
+    by default, to ours.
     """
     port = free_port()
     key = key or add_key(layout, f"test-{port}", "admin")
@@ -71,6 +72,8 @@ def serve_api(
             **os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(port),
             "APPLIANCE_API_WORKERS": "1", **(settings or {}),
         },
+        stderr=log,
+        start_new_session=True,  # as the supervisor starts it: the kernel shares processors between sessions
     )  # fmt: skip
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"x-api-key": key}, timeout=30.0)
     try:

@@ -1,22 +1,33 @@
-"""data add, list, show, versions, diff."""
+"""data add, refresh, rules, rejected, list, show, versions, diff."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
 from cyclopts import App
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
+from appliance.datasets import Ingest
+from appliance.errors import BadInput
+from appliance.intake import Intake
+from appliance.monitoring.spans import State
 
 app = App(name="data", help="Datasets: add tables, look at them, compare their versions.")
 
 
 @app.command
-def add(
+def add(  # noqa: PLR0913  (a verb's options)
     name: str,
     source: str,
     *,
     query: str | None = None,
+    prepare: str | None = None,
+    sheet: str | None = None,
     append: Flag = False,
+    replace: Flag = False,
+    evolve: Flag = False,
     target: str | None = None,
     json: Json = False,
 ) -> None:
@@ -24,12 +35,102 @@ def add(
 
     Args:
         name: The dataset; made when it is new.
-        source: CSV, TSV, Parquet or NDJSON (globs, .gz, .zst), a DuckDB or SQLite file with --query, a Delta table.
+        source: CSV, TSV, Parquet, NDJSON, JSON, Arrow or Excel (a glob, a directory, .gz, .zst), a DuckDB or SQLite
+            file with --query, a Delta table, http://…, https://…, postgresql://… with --query.
         query: SQL that picks the rows; a file is the table 'source' in it.
-        append: Add to the rows that are there; else the new version replaces them.
+        prepare: DuckDB SQL over the rows that were picked, as the table 'source'; it is stored, and a refresh does it
+            again.
+        sheet: The sheet of a workbook; the first with rows when left out.
+        append: Add to the rows that are there.
+        replace: Replace the rows that are there; what happens without --append.
+        evolve: With --append: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there and have at least two values.
     """
-    ingest = open_house().datasets.add(name, source, query=query, append=append, target=target, who="cli")
+    if append and replace:
+        raise BadInput("--append and --replace exclude each other; choose one")
+    if evolve and not append:
+        raise BadInput("--evolve goes with --append; rows that are replaced may have any columns")
+    intake = Intake(
+        source=source, query=query, prepare=prepare, sheet=sheet, append=append, evolve=evolve, target=target
+    )
+    _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
+
+
+@app.command
+def refresh(name: str, *, evolve: Flag = False, json: Json = False) -> None:
+    """Read a dataset's source again, with the same SQL, into a new version; nothing happens when it did not change.
+
+    Args:
+        name: The dataset.
+        evolve: Take other columns than those that are there.
+    """
+    outcome = open_house().datasets.refresh(name, who="cli", evolve=evolve)
+    if isinstance(outcome, Ingest):
+        _say_added(outcome, json=json)
+    elif json:
+        print_json({"dataset": name, "version": outcome.version, "unchanged": True})
+    else:
+        print(f"dataset {name} stays at version {outcome.version}: {outcome.source} did not change")
+
+
+@app.command
+def rules(name: str, file: Path | None = None, *, clear: Flag = False, json: Json = False) -> None:
+    """Show or declare what every ingest into a dataset is held against; rows that break a rule are kept apart.
+
+    Args:
+        name: The dataset; it need not be there yet.
+        file: RULES.toml: a table [columns.NAME] with type, required, min, max, values, regex, unique, max_null_share;
+            max_rejected_share above them (0.5 when left out).
+        clear: Take the rules away.
+    """
+    datasets = open_house().datasets
+    if clear and file is not None:
+        raise BadInput("a file and --clear exclude each other; choose one")
+    if clear or file is not None:
+        found = datasets.declare_rules(name, None if file is None else _read(file), who="cli")
+    else:
+        found = datasets.rules(name)
+    if json:
+        print_json({"dataset": name, "rules": found})
+        return
+    if found is None:
+        print(f"dataset {name} has no rules")
+        return
+    print(
+        f"dataset {name}: an ingest is refused when more than {found.max_rejected_share:.0%} of its rows are rejected"
+    )
+    for column, rule in found.columns.items():
+        told = msgspec.to_builtins(rule)
+        print(f"  {column}: {', '.join(f'{key} {value}' for key, value in told.items())}")
+
+
+@app.command
+def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Json = False) -> None:
+    """The rows that the dataset's rules rejected at one ingest, with the reasons.
+
+    Args:
+        name: The dataset.
+        version: The newest when left out.
+        rows: How many to show.
+    """
+    datasets = open_house().datasets
+    shown, frame = datasets.show(name, version), datasets.rejected(name, version, rows=max(rows, 1))
+    if json:
+        print_json({"dataset": name, "version": shown.version, "rejected": shown.rejected, "rows": frame.to_dicts()})
+        return
+    print(f"dataset {name}, version {shown.version}: {shown.rejected} rows were rejected")
+    if frame.width:
+        print_table(("row", "reason", *frame.columns[2:]), frame.rows())
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput(f"{file} cannot be read: {exc}") from exc
+
+
+def _say_added(ingest: Ingest, *, json: bool) -> None:
     if json:
         print_json(ingest)
         return
@@ -105,3 +206,12 @@ def diff(name: str, old: int, new: int, *, json: Json = False) -> None:
         if c.mean[0] != c.mean[1]:
             rows.append((c.name, "mean", or_dash(c.mean[0]), or_dash(c.mean[1])))
     print_table(("column", "what", f"version {old}", f"version {new}"), rows)
+    moved = [column for column in change.distributions if column.state in {State.WARN, State.ALARM}]
+    few = all(column.state is State.NOT_ENOUGH_DATA for column in change.distributions)
+    print(
+        "too few rows to judge distributions"
+        if few
+        else f"distributions: {change.drift.state}; {len(moved)} of {len(change.distributions)} columns moved"
+    )
+    for column in moved:
+        print(f"  {column.sentence}")

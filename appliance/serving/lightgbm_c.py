@@ -20,6 +20,7 @@ from appliance.errors import BundleRefused, NotReady
 _FLOAT64 = 1
 _ROW_MAJOR = 1
 _NORMAL = 0
+_RAW = 1
 _CONTRIBUTIONS = 3
 _ALL_TREES = -1
 
@@ -86,7 +87,7 @@ def _declare(library: ctypes.CDLL) -> None:
 class SingleRow:
     """Scores one row at a time through a prepared call; for one thread alone."""
 
-    def __init__(self, booster: Booster) -> None:
+    def __init__(self, booster: Booster, *, raw: bool) -> None:
         library, columns = booster.library, booster.columns
         self._booster = booster
         self._call = library.LGBM_BoosterPredictForMatSingleRowFast
@@ -94,7 +95,14 @@ class SingleRow:
         _check(
             library,
             library.LGBM_BoosterPredictForMatSingleRowFastInit(
-                booster.handle, _NORMAL, 0, _ALL_TREES, _FLOAT64, columns, b"num_threads=1", ctypes.byref(config)
+                booster.handle,
+                _RAW if raw else _NORMAL,
+                0,
+                _ALL_TREES,
+                _FLOAT64,
+                columns,
+                b"num_threads=1",
+                ctypes.byref(config),
             ),
         )
         self._config = config
@@ -138,21 +146,22 @@ class Booster:
         self.iterations = iterations.value
         self.outputs = self._count(1, _NORMAL)
 
-    def single_row(self) -> SingleRow:
+    def single_row(self, *, raw: bool = False) -> SingleRow:
         """A prepared call for one row; make one for each thread, one at a time (LightGBM issue 6142)."""
-        return SingleRow(self)
+        return SingleRow(self, raw=raw)
 
-    def predict(self, matrix: NDArray[np.float64], *, threads: int) -> NDArray[np.float64]:
+    def predict(self, matrix: NDArray[np.float64], *, threads: int, raw: bool = False) -> NDArray[np.float64]:
         """Outputs of many rows; releases the GIL meanwhile.
 
         Args:
             matrix: float64, C-contiguous, shape ``(rows, columns)``.
             threads: OpenMP threads of this call.
+            raw: The sums of the trees, before the objective's link.
 
         Returns:
             Shape ``(rows, outputs)``.
         """
-        return self._predict(matrix, _NORMAL, threads=threads)
+        return self._predict(matrix, _RAW if raw else _NORMAL, threads=threads)
 
     def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each column added to the raw score.

@@ -15,11 +15,12 @@ from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BundleRefused
 from appliance.schema import FeatureSchema
 from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
+from appliance.serving.link import Link, find_link
 from storage.bundles import Manifest, read_bundle
 from storage.errors import BundleCorrupt, BundleNotFound
 from storage.layout import Layout
 
-PARALLEL_CELLS = 200_000
+PARALLEL_CELLS = 20_000
 """Rows times trees from which a second thread pays; below it, waking the thread costs more than it brings."""
 
 
@@ -47,34 +48,40 @@ class LoadedModel:
     booster: Booster
     example: dict[str, object]
     bytes_of_text: int
+    _link: Link | None
     _pack: struct.Struct
     _rows: threading.local
 
-    def predict(self, matrix: NDArray[np.float64], *, threads: int = 1) -> NDArray[np.float64]:
-        """Outputs of encoded rows, bit for bit what ``predict_one`` gives for each.
+    def score(self, matrix: NDArray[np.float64], *, threads: int = 1) -> tuple[list[float], list[float]]:
+        """Score encoded rows, bit for bit as ``score_one`` scores each.
 
         Args:
             matrix: float64, C-contiguous, shape ``(rows, columns)``.
             threads: At most so many; few rows are scored by one.
 
         Returns:
-            Shape ``(rows, outputs)``: the value, the positive class's probability, or one probability a class.
+            Outputs, then raw scores, each flat and row-major ``rows * outputs``. An output is the value, the positive
+            class's probability, or one probability a class; a raw score the sum of its trees. A model without a link
+            has its outputs as raw scores.
         """
         pays = len(matrix) * self.booster.iterations * self.booster.outputs >= PARALLEL_CELLS
-        return self.booster.predict(matrix, threads=threads if pays else 1)
+        found = self.booster.predict(matrix, threads=threads if pays else 1, raw=self._link is not None)
+        raw: list[float] = found.ravel().tolist()
+        return (raw if self._link is None else self._link(raw)), raw
 
-    def predict_one(self, row: Sequence[float]) -> list[float]:
-        """Outputs of one encoded row, through this thread's own prepared call."""
+    def score_one(self, row: Sequence[float]) -> tuple[list[float], list[float]]:
+        """Outputs and raw scores of one encoded row, through this thread's own prepared call."""
         single = getattr(self._rows, "single", None) or self._prepare()
         self._pack.pack_into(single.buffer, 0, *row)
-        return single.predict()
+        raw = single.predict()
+        return (raw if self._link is None else self._link(raw)), raw
 
     def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
         return self.booster.contributions(matrix)
 
     def _prepare(self) -> SingleRow:
-        self._rows.single = self.booster.single_row()
+        self._rows.single = self.booster.single_row(raw=self._link is not None)
         return self._rows.single  # type: ignore[no-any-return]  # a thread's local has no types
 
 
@@ -105,7 +112,8 @@ def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
     model = LoadedModel(
         name=name, version=version, manifest=manifest, schema=schema, encoder=RowEncoder(schema), booster=booster,
         example=golden.rows[0] if golden.rows else {column.name: None for column in schema.columns},
-        bytes_of_text=len(text), _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
+        bytes_of_text=len(text), _link=find_link(text),
+        _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
     )  # fmt: skip
     _require_golden(model, golden)
     return model
@@ -128,9 +136,11 @@ def _require_golden(model: LoadedModel, golden: Golden) -> None:
         encoded = model.encoder.encode(golden.rows)
     except BadInput as exc:
         raise BundleRefused(f"{where}: a golden row does not fit schema.json: {exc}; train it again") from exc
-    many = model.predict(encoded.matrix).tolist()
+    many, _ = model.score(encoded.matrix)
     for index, expected in enumerate(golden.outputs):
-        for found in (many[index], model.predict_one(encoded.matrix[index].tolist())):
+        start = index * model.booster.outputs
+        one, _ = model.score_one(encoded.matrix[index].tolist())
+        for found in (many[start : start + model.booster.outputs], one):
             if len(found) != len(expected) or not all(map(is_close, found, expected)):
                 raise BundleRefused(
                     f"{where}: golden row {index} scores {found}, training said {expected}; the bundle or the "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +40,9 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a request, before any dialect writes it down; a struct, since making one costs a tenth.
 
     Attributes:
-        outputs: One list a row.
+        rows: How many there are.
+        values: Outputs, flat and row-major ``rows * outputs``.
+        raw: The sums of the trees behind them, in the same shape.
         x: The encoded rows as the event holds them.
         unseen: ``(row, column index, value)``.
         flags: Row index to its flags; odd rows only.
@@ -50,11 +51,18 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
     model: LoadedModel
     token: str
-    outputs: list[list[float]]
-    x: Sequence[float] | str
+    rows: int
+    values: list[float]
+    raw: list[float]
+    x: Sequence[float] | memoryview
     unseen: list[tuple[int, int, str]]
     flags: dict[int, list[str]]
     reasons: list[list[Reason]]
+
+    @property
+    def outputs(self) -> list[list[float]]:
+        """The values, one list a row."""
+        return by_row(self.values, self.rows)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +106,9 @@ class Scorer:
         odd: list[str],
     ) -> Scored:
         """Score one encoded row without a matrix; the same bits as ``score``."""
+        values, raw = model.score_one(row)
         return Scored(
-            model=model, token=issue(self.secret, model.name, at_us, 1), outputs=[model.predict_one(row)], x=row,
+            model=model, token=issue(self.secret, model.name, at_us, 1), rows=1, values=values, raw=raw, x=row,
             unseen=unseen, flags={0: odd} if odd else {}, reasons=[],
         )  # fmt: skip
 
@@ -113,32 +122,32 @@ class Scorer:
             explain: How many of the largest contributions to give with each row.
         """
         matrix = encoded.matrix
-        outputs = model.predict(matrix, threads=self.threads).tolist()
+        values, raw = model.score(matrix, threads=self.threads)
         return Scored(
-            model=model,
-            token=issue(self.secret, model.name, at_us, len(matrix)),
-            outputs=outputs,
-            x=pack_rows(matrix),
-            unseen=encoded.unseen,
-            flags=encoded.flags,
-            reasons=_explain(model, encoded, outputs, explain) if explain else [],
-        )
+            model=model, token=issue(self.secret, model.name, at_us, len(matrix)), rows=len(matrix),
+            values=values, raw=raw, x=pack_rows(matrix), unseen=encoded.unseen, flags=encoded.flags,
+            reasons=_explain(model, encoded, by_row(values, len(matrix)), explain) if explain else [],
+        )  # fmt: skip
 
 
-def pack_rows(matrix: NDArray[np.float64]) -> list[float] | str:
-    """Encoded rows, C-contiguous, as an event holds them."""
-    return matrix.ravel().tolist() if matrix.size <= LIST_CELLS else base64.b64encode(matrix.data).decode()
+def by_row(values: list[float], rows: int) -> list[list[float]]:
+    """Flat numbers as one list a row."""
+    width = len(values) // rows if rows else 1
+    return [values[start : start + width] for start in range(0, len(values), width)]
+
+
+def pack_rows(matrix: NDArray[np.float64]) -> list[float] | memoryview:
+    """Encoded rows, C-contiguous, as an event holds them; bytes become base64 when it is written."""
+    return matrix.ravel().tolist() if matrix.size <= LIST_CELLS else matrix.data.cast("B")
 
 
 def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
     """The record of an answered request, and the microseconds it took; call it when the answer's bytes are ready."""
     took_us = (time.perf_counter_ns() - asked.started_ns) // 1000
-    outputs = scored.outputs
     event = PredictionEvent(
         id=scored.token, t=asked.event_us, at=asked.at_us, m=scored.model.name, v=scored.model.version,
-        n=len(outputs), x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
-        y=outputs[0] if len(outputs) == 1 else [value for row in outputs for value in row],
-        us=took_us, d=asked.dialect, k=asked.key, r=asked.role,
+        n=scored.rows, x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
+        y=scored.values, us=took_us, d=asked.dialect, k=asked.key, r=asked.role,
     )  # fmt: skip
     return _ENCODE(event), took_us
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 import math
 import queue
@@ -43,7 +42,7 @@ class Order:
     @property
     def cells(self) -> int:
         """Rows times columns."""
-        return len(self.scored.outputs) * len(self.scored.model.schema.columns)
+        return self.scored.rows * len(self.scored.model.schema.columns)
 
 
 class Shadows:
@@ -109,8 +108,9 @@ def score(order: Order) -> bytes:
     started_ns = time.perf_counter_ns()
     shadow, scored = order.shadow, order.scored
     rows = recode(scored, shadow.schema)
+    values, raw = shadow.score(rows.matrix)
     again = Scored(
-        model=shadow, token=scored.token + SHADOW_SUFFIX, outputs=shadow.predict(rows.matrix).tolist(),
+        model=shadow, token=scored.token + SHADOW_SUFFIX, rows=scored.rows, values=values, raw=raw,
         x=pack_rows(rows.matrix), unseen=rows.unseen, flags={}, reasons=[],
     )  # fmt: skip
     asked = Asked(
@@ -174,7 +174,7 @@ def _translation(source: FeatureSchema, target: FeatureSchema) -> tuple[list[int
 
 
 def _matrix(x: object, columns: int) -> NDArray[np.float64]:
-    if isinstance(x, str):
-        return np.frombuffer(base64.b64decode(x), np.float64).reshape(-1, columns)
+    if isinstance(x, memoryview):
+        return np.frombuffer(x, np.float64).reshape(-1, columns)
     values = [math.nan if value is None else value for value in x]  # type: ignore[attr-defined]  # a sequence of floats
     return np.array(values, np.float64).reshape(-1, columns)

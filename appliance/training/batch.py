@@ -21,9 +21,9 @@ from appliance.model_card import PredictionReport
 from appliance.models import Models
 from appliance.schema import FeatureSchema, Task
 from appliance.settings import Settings
+from appliance.training.cores import Cores
 from appliance.training.encode import encode_frame, unseen_counts
 from appliance.training.fit import Floats, Scorer
-from appliance.training.job import training_threads
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
@@ -91,7 +91,7 @@ def _open(settings: Settings, model: str, version: int) -> tuple[FeatureSchema, 
     except (BundleNotFound, BundleCorrupt) as exc:
         raise NotFound(str(exc)) from exc
     schema = msgspec.json.decode(files["schema.json"], type=FeatureSchema)
-    return schema, Scorer(files["model.txt"].decode(), schema, threads=training_threads(settings))
+    return schema, Scorer(files["model.txt"].decode(), schema, threads=Cores(settings)())
 
 
 def _score(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> pl.DataFrame:

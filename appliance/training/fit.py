@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import FeatureSchema, Kind, Task
+from appliance.training.cores import Threads
 
 Floats = NDArray[np.float64]
 OnRound = Callable[[int, float, float], None]
@@ -22,6 +23,13 @@ METRICS = {Task.REGRESSION: "rmse", Task.BINARY: "binary_logloss", Task.MULTICLA
 """What the fit minimises on the early-stopping rows, under LightGBM's names."""
 
 _OBJECTIVES = {Task.REGRESSION: "regression", Task.BINARY: "binary", Task.MULTICLASS: "multiclass"}
+
+SMALLEST_GAIN = 1e-9
+"""An improvement that stops no fit is larger, as a share of the targets' spread: LightGBM adds a metric up on several
+threads, so that its last digit depends on their number, and a fit must not."""
+
+_THREADS_IN_TEXT = 0
+"""What a model's text says of threads, however many there were: the same model is the same text."""
 
 ROUNDS_WITHOUT_STOPPING = 100
 """Boosting rounds when there are too few rows to decide when to stop: LightGBM's own default."""
@@ -34,7 +42,7 @@ class FitPlan:
     Attributes:
         rounds: Most boosting rounds.
         early_stopping: Rounds without an improvement before the fit ends.
-        threads: At least 1.
+        threads: The model does not depend on them.
         params: Declared LightGBM parameters, over the defaults.
     """
 
@@ -43,15 +51,15 @@ class FitPlan:
     rounds: int
     early_stopping: int
     seed: int
-    threads: int
+    threads: Threads
     params: Mapping[str, bool | int | float | str]
 
     def lightgbm_params(self) -> dict[str, bool | int | float | str]:
-        """All parameters, as LightGBM gets them."""
+        """All parameters that decide what the model becomes, as LightGBM gets them."""
         params: dict[str, bool | int | float | str] = {"learning_rate": 0.05, "num_leaves": 31, **self.params}
         params |= {
             "objective": _OBJECTIVES[self.task], "metric": METRICS[self.task], "seed": self.seed,
-            "deterministic": True, "force_row_wise": True, "num_threads": self.threads, "verbosity": -1,
+            "deterministic": True, "force_row_wise": True, "verbosity": -1,
         }  # fmt: skip
         if self.task is Task.MULTICLASS:
             params["num_class"] = self.classes
@@ -113,7 +121,8 @@ def fit(train: Sample, stop: Sample | None, schema: FeatureSchema, plan: FitPlan
     """
     if stop is None:
         return min(plan.rounds, ROUNDS_WITHOUT_STOPPING)
-    params, categories = plan.lightgbm_params(), _categories(schema)
+    gear, categories = _Gear(plan.threads), _categories(schema)
+    params = plan.lightgbm_params() | {"num_threads": gear.threads}
 
     def note(env: lightgbm.callback.CallbackEnv) -> None:
         values = {result[0]: float(result[2]) for result in env.evaluation_result_list}
@@ -124,7 +133,13 @@ def fit(train: Sample, stop: Sample | None, schema: FeatureSchema, plan: FitPlan
         booster = lightgbm.train(
             params, data, num_boost_round=plan.rounds,
             valid_sets=[data, _dataset(stop, params, categories, reference=data)], valid_names=["train", "stop"],
-            callbacks=[note, lightgbm.early_stopping(plan.early_stopping, first_metric_only=True, verbose=False)],
+            callbacks=[
+                gear, note,
+                lightgbm.early_stopping(
+                    plan.early_stopping, first_metric_only=True, verbose=False,
+                    min_delta=_smallest_gain(stop, plan.task),
+                ),
+            ],
         )  # fmt: skip
     return booster.best_iteration if booster.best_iteration > 0 else int(booster.current_iteration())
 
@@ -138,9 +153,14 @@ def refit(train: Sample, schema: FeatureSchema, plan: FitPlan, rounds: int) -> F
     Raises:
         BadTable: As ``fit``.
     """
-    params = plan.lightgbm_params()
+    gear = _Gear(plan.threads)
+    params = plan.lightgbm_params() | {"num_threads": gear.threads}
     with _refusals():
-        booster = lightgbm.train(params, _dataset(train, params, _categories(schema)), num_boost_round=rounds)
+        booster = lightgbm.train(
+            params, _dataset(train, params, _categories(schema)), num_boost_round=rounds,
+            callbacks=[gear], keep_training_booster=True,
+        )  # fmt: skip
+        booster.reset_parameter({"num_threads": _THREADS_IN_TEXT})
     return Fitted(
         text=booster.model_to_string(), iterations=int(booster.current_iteration()),
         gains=np.asarray(booster.feature_importance("gain"), dtype=np.float64),
@@ -166,6 +186,27 @@ def one_tree(column: pl.Series, target: Floats, task: Task, *, category: bool, t
     data = _dataset(Sample(rows=rows, target=target), params, ["f0"] if category else [])
     booster = lightgbm.train(params, data, num_boost_round=1)
     return np.asarray(booster.predict(rows.to_numpy(order="c"), num_threads=threads), dtype=np.float64)
+
+
+class _Gear:
+    """Before each boosting round, changes to as many threads as there may be now; ``threads`` are those of the last."""
+
+    before_iteration = True
+    order = 0
+
+    def __init__(self, threads: Threads) -> None:
+        self._wanted = threads
+        self.threads = threads()
+
+    def __call__(self, env: lightgbm.callback.CallbackEnv) -> None:
+        wanted = self._wanted()
+        if wanted != self.threads:
+            env.model.reset_parameter({"num_threads": wanted})
+            self.threads = wanted
+
+
+def _smallest_gain(stop: Sample, task: Task) -> float:
+    return SMALLEST_GAIN * (float(stop.target.std()) if task is Task.REGRESSION else 1.0)
 
 
 def _dataset(

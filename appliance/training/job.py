@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from appliance.training.bundle import (
     read_incumbent,
     reference_file,
 )  # fmt: skip
+from appliance.training.cores import Cores
 from appliance.training.train import Incumbent, Progress, TrainedModel, train
 from storage.bundles import publish_bundle
 from storage.datasets import Snapshot, get_snapshot, read_snapshot
@@ -71,7 +71,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
         recorder = _CurveRecorder(progress)
         trained = train(
-            spec, frame, incumbent=_find_incumbent(settings, spec), threads=training_threads(settings),
+            spec, frame, incumbent=_find_incumbent(settings, spec), threads=Cores(settings),
             progress=recorder,
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
@@ -85,11 +85,6 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         seconds=card.seconds, metrics=card.metrics, baseline=card.baseline, champion=card.champion, gate=card.gate,
         champion_version=card.champion_version, deployed=deployed,
     )  # fmt: skip
-
-
-def training_threads(settings: Settings) -> int:
-    """As set, else every core this process may use but one, at least one."""
-    return settings.training_threads or max(1, len(os.sched_getaffinity(0)) - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

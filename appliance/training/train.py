@@ -16,6 +16,7 @@ from appliance.model_card import Gate, Importance, Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import FeatureSchema, Kind, Task
 from appliance.training.columns import Columns, as_kind, plan_columns
+from appliance.training.cores import Threads
 from appliance.training.encode import encode_frame
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.fit import FitPlan, Fitted, Sample, Scorer, fit, refit
@@ -86,17 +87,16 @@ class TrainedModel:
 
 
 def train(
-    spec: ModelSpec, frame: pl.DataFrame, *, incumbent: Incumbent | None, threads: int, progress: Progress
+    spec: ModelSpec, frame: pl.DataFrame, *, incumbent: Incumbent | None, threads: Threads, progress: Progress
 ) -> TrainedModel:
     """Check, split, fit, evaluate beside the dummy and the champion, and judge.
 
-    The same rows, declaration and threads give the same model, bit for bit.
+    The same rows and declaration give the same model, bit for bit, on however many threads.
 
     Args:
         spec: What to learn.
         frame: All rows of the snapshot, in its order.
         incumbent: The champion, scored on the same holdout.
-        threads: Of LightGBM, at least 1.
         progress: Told of every step and round.
 
     Raises:
@@ -109,7 +109,7 @@ def train(
     require_no_twin(frame, spec.target, tuple(column.name for column in columns.features))
     schema = _schema(spec, target, columns)
     rows = encode_frame(frame, schema)
-    warnings = (*_missing_labels(target), *columns.warnings, *leak_suspects(rows, schema, target, threads=threads))
+    warnings = (*_missing_labels(target), *columns.warnings, *leak_suspects(rows, schema, target, threads=threads()))
     split = _split(frame, spec, target, columns)
 
     progress.step("fit", 0.15, f"fitting {len(split.fit)} rows, {len(schema.columns)} columns: {target.sentence}")
@@ -123,10 +123,10 @@ def train(
     fitted = refit(_take(rows, target, trained_on), schema, plan, best)
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
-    scorer = Scorer(fitted.text, schema, threads=threads)
+    scorer = Scorer(fitted.text, schema, threads=threads())
     held, held_raw = _take(rows, target, split.holdout), frame[split.holdout]
     outputs = scorer.predict(held.rows)
-    judgement = _judge(target, trained_on, held, outputs, _score(incumbent, target, held_raw, threads=threads))
+    judgement = _judge(target, trained_on, held, outputs, _score(incumbent, target, held_raw, threads=threads()))
     return TrainedModel(
         schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(frame), split=split, judgement=judgement,
         golden=golden_rows(held_raw, schema, scorer), importance=_importance(schema, fitted),

@@ -7,29 +7,16 @@ import pytest
 
 from appliance.access import Access
 from appliance.checks import Code
-from appliance.datasets import ColumnChange, Datasets, Ingest
+from appliance.datasets import Datasets, Ingest
 from appliance.errors import BadInput, BadTable, NotFound
 from appliance.house import prepare_state
 from appliance.settings import Settings
+from appliance.snapshot_diff import ColumnChange
 from storage.columns import ColumnInfo, Dtype
 from storage.datasets import IngestInfo, Mode
 from storage.errors import StateUnwritable
-from storage.migrations import migrate
 
 DATA = Path(__file__).parents[1] / "data"
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    made = Settings(state=tmp_path / "state")
-    made.layout.create()
-    migrate(made.layout.database)
-    return made
-
-
-@pytest.fixture
-def datasets(settings: Settings) -> Datasets:
-    return Datasets(settings)
 
 
 def csv(tmp_path: Path, text: str, name: str = "rows.csv") -> str:
@@ -133,6 +120,21 @@ def test_a_diff_tells_rows_columns_and_figures(datasets: Datasets, tmp_path: Pat
         ColumnChange(name="typed", dtype=(Dtype.INT, Dtype.STRING), missing_share=(0.0, 0.0), mean=(1.5, None)),
     )
     assert datasets.diff("d", 2, 2).changed == ()
+
+
+def test_a_diff_judges_distributions_by_the_drift_rule(datasets: Datasets, tmp_path: Path) -> None:
+    text = "n,c,y\n" + "".join(f"{i % 97},{'ab'[i % 2]},{i % 5}\n" for i in range(1000))
+    moved = "n,c,y\n" + "".join(f"{i % 97 + 60},{'abc'[i % 3]},{i % 5}\n" for i in range(1000))
+    datasets.add("d", csv(tmp_path, text), who="cli")
+    datasets.add("d", csv(tmp_path, moved), who="cli")
+    found = datasets.diff("d", 1, 2)
+    assert {column.name: column.state.value for column in found.distributions} == {
+        "n": "alarm",
+        "c": "alarm",
+        "y": "ok",
+    }
+    assert (found.drift.state.value, set(found.drift.drifted)) == ("alarm", {"n", "c"})
+    assert {column.state.value for column in datasets.diff("d", 1, 1).distributions} == {"ok"}
 
 
 def test_a_frame_is_added_like_a_file(datasets: Datasets) -> None:

@@ -46,6 +46,12 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["--state", "/nowhere/at/all", "models"], 3, "there is no appliance in /nowhere/at/all; run 'appliance up'"),
         (["data", "show", "nothing"], 1, "'nothing'"),
         (["data", "add", "penguins", "/nowhere.csv"], 1, "/nowhere.csv"),
+        (["data", "add", "p", "/x.csv", "--append", "--replace"], 1, "--append and --replace exclude each other"),
+        (["data", "add", "p", "/x.csv", "--evolve"], 1, "--evolve goes with --append"),
+        (["data", "add", "p", "mysql://u:p@h/d"], 1, "addresses begin with http, https or postgresql"),
+        (["data", "refresh", "nothing"], 1, "there is no dataset 'nothing'"),
+        (["data", "rules", "p", "/nowhere.toml"], 1, "/nowhere.toml cannot be read"),
+        (["data", "rejected", "nothing"], 1, "there is no dataset 'nothing'"),
         (["card", "nothing"], 1, "nothing"),
         (["drift", "nothing", "--window", "soon"], 1, "soon"),
         (["serve", "nothing"], 1, "choose one of api, ui, orchestrator, runner, mlflow"),
@@ -77,10 +83,24 @@ def test_datasets_from_a_file_to_their_difference(shell: Shell) -> None:
     assert [one["version"] for one in shell.ok("data", "versions", "penguins", "--json").json()["versions"]] == [2, 1]
     assert shell.ok("data", "list", "--json").json()["datasets"][0]["version"] == 2
     assert shell.ok("data", "diff", "penguins", "1", "2", "--json").json()["rows"] == [344, 124]
+    assert "distributions: " in shell.ok("data", "diff", "penguins", "1", "2").out
+    shell.ok("data", "refresh", "penguins")
+    assert shell.ok("data", "refresh", "penguins", "--json").json()["unchanged"] is True
     shown = shell.ok("data", "show", "penguins", "--version", "1", "--json").json()
     assert shown["snapshot"]["rows"] == 344
     assert "species" in [column["name"] for column in shown["columns"]]
     assert "Dream" in shell.ok("data", "show", "penguins").out
+
+
+def test_rules_of_a_dataset_and_the_rows_that_they_rejected(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("[columns.bill_length_mm]\nmin = 33\n")
+    assert "has no rules" in shell.ok("data", "rules", "penguins").out
+    assert "bill_length_mm: min 33" in shell.ok("data", "rules", "penguins", str(tmp_path / "rules.toml")).out
+    assert "1 rows were rejected" in shell.ok("data", "add", "penguins", str(PENGUINS)).out
+    apart = shell.ok("data", "rejected", "penguins", "--json").json()
+    assert (apart["rejected"], apart["rows"][0]["_reason"]) == (1, "bill_length_mm: 32.1 is below 33")
+    assert "32.1 is below 33" in shell.ok("data", "rejected", "penguins").out
+    assert "has no rules" in shell.ok("data", "rules", "penguins", "--clear").out
 
 
 def test_two_files_are_held_against_each_other(shell: Shell, tmp_path: Path) -> None:

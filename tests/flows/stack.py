@@ -41,16 +41,24 @@ class Stack:
 
     house: Appliance
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    training_threads: int = 1
+    """0: as many as the appliance decides."""
 
     def start(self, name: str) -> None:
         settings = self.house.settings
         environment = {
             **os.environ, "PYTHONPATH": str(ROOT), "APPLIANCE_STATE": str(settings.state),
-            "APPLIANCE_ORCHESTRATOR_PORT": str(settings.orchestrator_port), "APPLIANCE_TRAINING_THREADS": "1",
+            "APPLIANCE_ORCHESTRATOR_PORT": str(settings.orchestrator_port),
+            "APPLIANCE_TRAINING_THREADS": str(self.training_threads),
         }  # fmt: skip
         with (settings.layout.logs / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"flows.{name}"], stdout=log, stderr=log, env=environment, cwd="/"
+                [sys.executable, "-P", "-m", f"flows.{name}"],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd="/",
+                start_new_session=True,  # as the supervisor starts it
             )
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -18,6 +20,8 @@ from tests.training.rows import adults, bikes, made_up, penguins
 from tests.training.state import Traffic, add, new_appliance
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+
+AUTOGROUP = Path("/proc/self/autogroup")
 
 SLOW = {"learning_rate": 0.0001}
 """With it and no early stop, a fit outlasts any test."""
@@ -126,6 +130,21 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
     assert children_of(runner) == []
     assert stack.house.jobs.cancel(job_id).state is JobState.CANCELLED
+
+
+def test_a_job_takes_only_the_processor_time_that_nobody_wants(stack: Stack) -> None:
+    job_id = stack.train("slow")
+    runner = stack.processes["runner"].pid
+    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    (child,) = children_of(runner)
+    priorities = {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{child}/task").iterdir()}
+    assert priorities == {19}
+    assert os.getsid(child) == child != os.getsid(runner)
+    assert os.getpriority(os.PRIO_PROCESS, runner) < 19
+    if AUTOGROUP.exists():
+        assert Path(f"/proc/{child}/autogroup").read_text().endswith("nice 19\n")
+    stack.house.jobs.cancel(job_id)
+    wait(stack, job_id)
 
 
 def test_labelled_predictions_retrain_and_a_file_is_predicted(

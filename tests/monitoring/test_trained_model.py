@@ -45,7 +45,7 @@ def adult() -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def trained(adult: pl.DataFrame) -> TrainedModel:
     spec = ModelSpec(name="income", dataset="adult", target="income", rounds=60, params={"num_leaves": 15})
-    return train(spec, adult[ROWS:], incumbent=None, threads=1, progress=Silent())
+    return train(spec, adult[ROWS:], incumbent=None, threads=lambda: 1, progress=Silent())
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -30,9 +31,11 @@ def test_a_bundle_scores_as_lightgbm_does_one_row_or_many(layout: Layout, task: 
     rows = sample_rows(MIXED_COLUMNS, 200)
     matrix = loaded.encoder.encode(rows).matrix
     expected = trained.expect(rows)
-    assert loaded.predict(matrix).tolist() == expected
-    assert loaded.predict(matrix, threads=2).tolist() == expected
-    assert [loaded.predict_one(row.tolist()) for row in matrix] == expected
+    raw = np.asarray(trained.booster.predict(matrix, raw_score=True, num_threads=1)).reshape(200, -1).tolist()
+    flat = list(chain.from_iterable(expected)), list(chain.from_iterable(raw))
+    assert loaded.score(matrix) == flat
+    assert loaded.score(matrix, threads=2) == flat
+    assert [loaded.score_one(row.tolist()) for row in matrix] == list(zip(expected, raw, strict=True))
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -47,7 +50,7 @@ def test_contributions_and_base_add_up_to_the_raw_score(layout: Layout, task: Ta
 
 def test_no_rows_give_no_outputs(layout: Layout) -> None:
     publish(layout, train_model("m", 1, task=Task.MULTICLASS, columns=numeric_columns(2)))
-    assert len(load_model(layout, "m", 1).predict(np.empty((0, 2)))) == 0
+    assert load_model(layout, "m", 1).score(np.empty((0, 2))) == ([], [])
 
 
 def test_a_bundle_that_is_absent_is_refused(layout: Layout) -> None:

@@ -11,6 +11,7 @@ import pytest
 from storage import statedb
 from storage.layout import Layout
 from storage.migrations import migrate
+from tests.storage.desk import Desk
 
 
 @pytest.fixture
@@ -28,6 +29,13 @@ def db(layout: Layout) -> Iterator[sqlite3.Connection]:
     connection = statedb.connect(layout.database)
     yield connection
     connection.close()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, layout: Layout) -> Desk:
+    path = tmp_path / "desk"
+    path.mkdir()
+    return Desk(path, layout)
 
 
 class SmallDisk:

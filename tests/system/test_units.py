@@ -38,6 +38,23 @@ def test_a_model_is_trained_and_predicts_under_the_hardening(serving: Machine) -
     assert prediction["label"] in {"Adelie", "Chinstrap", "Gentoo"}
 
 
+def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Machine) -> None:
+    serving.ok("appliance train penguins")
+    found = serving.ok(
+        "timeout 60 sh -c 'until pid=$(pgrep -nf [f]lows.child) && [ $(ps -o ni= -p $pid) = 19 ]; do sleep 0.02; done;"
+        " cat /proc/$pid/cgroup; ps -o sid= -p $pid; echo $pid'"
+    ).split()
+    assert found[0].endswith("/appliance-batch.slice/appliance-runner.service")
+    assert found[-1] == found[-2], "a session of its own"
+    api = serving.main_pids()["appliance-api.service"]
+    assert serving.ok(f"cat /proc/{api}/cgroup").split()[0].endswith("/appliance-serving.slice/appliance-api.service")
+    weights = [
+        int(serving.ok(f"systemctl show --value -p CPUWeight appliance-{name}.slice")) for name in ("serving", "batch")
+    ]
+    assert weights[0] >= 8 * weights[1]
+    serving.ok("timeout 120 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
+
+
 def test_everything_belongs_to_the_user_of_the_appliance(serving: Machine) -> None:
     assert serving.ok("find /var/lib/appliance ! -user appliance").strip() == ""
     assert serving.ok("find /opt/appliance -user appliance").strip() == ""

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from appliance.model_spec import ModelSpec
+from appliance.training.cores import Threads
 from appliance.training.train import Incumbent, TrainedModel, train
 
 DATA = Path(__file__).parents[1] / "data"
@@ -65,6 +66,11 @@ BIKE = spec("cnt", exclude=("casual", "registered", "dteday"))
 
 
 def fit(
-    wanted: ModelSpec, frame: pl.DataFrame, *, incumbent: Incumbent | None = None, progress: Remembered | None = None
+    wanted: ModelSpec,
+    frame: pl.DataFrame,
+    *,
+    incumbent: Incumbent | None = None,
+    progress: Remembered | None = None,
+    threads: Threads = lambda: 1,
 ) -> TrainedModel:
-    return train(wanted, frame, incumbent=incumbent, threads=1, progress=progress or Remembered())
+    return train(wanted, frame, incumbent=incumbent, threads=threads, progress=progress or Remembered())

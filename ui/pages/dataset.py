@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from appliance.datasets import SnapshotDiff
 from appliance.permissions import Action
+from appliance.snapshot_diff import SnapshotDiff
 from storage.columns import Dtype
 from storage.datasets import Snapshot
 from storage.profile import ColumnProfile

@@ -11,22 +11,27 @@ from typing import Any
 
 import anyio
 import msgspec
-from litestar import Request, get, post
+from litestar import Request, get, post, put
 from litestar.datastructures import UploadFile
 from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
-from litestar.params import FromPath, FromQuery
+from litestar.params import FromPath, FromQuery, JSONBody
 
-from appliance.datasets import Ingest, SnapshotDiff
+from appliance.checks import Finding
+from appliance.datasets import Ingest, Unchanged
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
+from appliance.intake import Intake
 from appliance.permissions import Action, Caller, is_allowed
+from appliance.snapshot_diff import SnapshotDiff
 from storage.datasets import Snapshot
 from storage.errors import StateUnwritable
 from storage.layout import Layout
 from storage.profile import ColumnProfile
+from storage.rules import Rules
 
-ENDINGS = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".csv.gz", ".csv.zst", ".ndjson.gz", ".ndjson.zst")
+_TABLES = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".arrow", ".feather")
+ENDINGS = (*_TABLES, ".xlsx", ".xls", ".ods", *(f"{table}{packed}" for table in _TABLES for packed in (".gz", ".zst")))
 """What a dropped file may be; databases and Delta tables are added by path."""
 
 MOST_PREVIEWED = 1000
@@ -47,8 +52,11 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         name: The dataset; it is made when it is new.
         upload: A file sent to ``POST /api/uploads``; or
         source: A path on the appliance's host, for admins alone.
-        query: SQL that picks the rows of a ``source``.
+        query: SQL that picks the rows; a file is the table ``source`` in it.
+        prepare: DuckDB SQL over the rows that were picked, as the table ``source``; a refresh does it again.
+        sheet: The sheet of a workbook; the first with rows when left out.
         append: Add to the rows that are there, else replace them.
+        evolve: With ``append``: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there.
     """
 
@@ -56,8 +64,28 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     upload: str | None = None
     source: str | None = None
     query: str | None = None
+    prepare: str | None = None
+    sheet: str | None = None
     append: bool = False
+    evolve: bool = False
     target: str | None = None
+
+    def intake(self, source: str) -> Intake:
+        """The order to read ``source``."""
+        return Intake(
+            source=source, query=self.query, prepare=self.prepare, sheet=self.sheet, append=self.append,
+            evolve=self.evolve, target=self.target,
+        )  # fmt: skip
+
+
+class Refreshed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a refresh brought; ``warnings`` are those of a new snapshot."""
+
+    dataset: str
+    version: int
+    unchanged: bool
+    rows: int | None = None
+    warnings: tuple[Finding, ...] = ()
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +93,29 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
 
     dataset: str
     version: int
+    columns: list[str]
+    rows: list[dict[str, Any]]
+
+
+class NewRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rules as ``appliance data rules`` takes them; null takes them away."""
+
+    toml: str | None
+
+
+class DeclaredRules(msgspec.Struct, frozen=True, kw_only=True):
+    """The rules of a dataset; null where none were declared."""
+
+    dataset: str
+    rules: Rules | None
+
+
+class RejectedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """The first of the rows that were rejected: ``_row`` (from 1), ``_reason``, the columns as they were brought."""
+
+    dataset: str
+    version: int
+    rejected: int
     columns: list[str]
     rows: list[dict[str, Any]]
 
@@ -146,17 +197,10 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
     if wanted.upload is None:
         if not is_allowed(caller, Action.ADMINISTER):
             raise NotAllowed("reading a path of the appliance's host needs the role admin; upload the file instead")
-        return appliance.datasets.add(
-            wanted.name, wanted.source or "", query=wanted.query, append=wanted.append, target=wanted.target,
-            who=caller.name,
-        )  # fmt: skip
-    if wanted.query is not None:
-        raise BadInput("`query` works with `source` alone")
+        return appliance.datasets.take_in(wanted.name, wanted.intake(wanted.source or ""), who=caller.name)
     path = find_upload(appliance.settings.layout, wanted.upload)
     try:
-        return appliance.datasets.add(
-            wanted.name, str(path), append=wanted.append, target=wanted.target, who=caller.name
-        )
+        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name)
     finally:
         drop_upload(path)
 
@@ -252,4 +296,53 @@ def diff(
     return appliance.datasets.diff(name, old, new)
 
 
-DATASET_ROUTES = (list_datasets, receive, add_snapshot, show, versions, preview, profile, diff)
+@post("/datasets/{name:str}/refresh", status_code=200, sync_to_thread=True)
+def refresh(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    evolve: FromQuery[bool] = False,
+) -> Refreshed:
+    """Read the source of the newest snapshot again; nothing happens when it did not change."""
+    found = appliance.datasets.refresh(name, who=caller.name, evolve=evolve)
+    if isinstance(found, Unchanged):
+        return Refreshed(dataset=name, version=found.version, unchanged=True)
+    return Refreshed(dataset=name, version=found.version, unchanged=False, rows=found.rows, warnings=found.warnings)
+
+
+@get("/datasets/{name:str}/rules", sync_to_thread=True)
+def show_rules(appliance: NamedDependency[Appliance], name: FromPath[str]) -> DeclaredRules:
+    """What every ingest into the dataset is held against."""
+    return DeclaredRules(dataset=name, rules=appliance.datasets.rules(name))
+
+
+@put("/datasets/{name:str}/rules", sync_to_thread=True)
+def declare_rules(
+    appliance: NamedDependency[Appliance],
+    caller: NamedDependency[Caller],
+    name: FromPath[str],
+    data: JSONBody[NewRules],
+) -> DeclaredRules:
+    """Hold every ingest from now on against these rules."""
+    return DeclaredRules(dataset=name, rules=appliance.datasets.declare_rules(name, data.toml, who=caller.name))
+
+
+@get("/datasets/{name:str}/rejected", sync_to_thread=True)
+def rejected(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    version: FromQuery[int | None] = None,
+    rows: FromQuery[int] = 100,
+) -> RejectedRows:
+    """The rows that the rules rejected at one ingest, with the reasons."""
+    shown = appliance.datasets.show(name, version)
+    frame = appliance.datasets.rejected(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
+    return RejectedRows(
+        dataset=name, version=shown.version, rejected=shown.rejected, columns=frame.columns, rows=frame.to_dicts()
+    )
+
+
+DATASET_ROUTES = (
+    list_datasets, receive, add_snapshot, show, versions, preview, profile, diff, refresh, show_rules, declare_rules,
+    rejected,
+)  # fmt: skip

@@ -38,6 +38,9 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     stored.DatasetNotFound: (404, "No such dataset"),
     stored.SnapshotNotFound: (404, "No such dataset version"),
     stored.SchemaChanged: (409, "Other columns than the dataset"),
+    stored.RulesWrong: (422, "Wrong rules"),
+    stored.RulesBroken: (422, "Rows break the rules"),
+    stored.AlreadyIngested: (409, "Is in the dataset already"),
     stored.BundleNotFound: (404, "No such bundle"),
     stored.BundleCorrupt: (409, "Bundle is damaged"),
 }

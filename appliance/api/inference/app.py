@@ -1,43 +1,28 @@
-"""The inference API as a Litestar application: the composition root of one serving process.
-
-All paths go through one bare ASGI handler (`@asgi`): Litestar's parameter injection, which costs more than a prediction
-does, stays out of the way.
-"""
+"""The inference API as an application: the composition root of one serving process."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
-from litestar import Litestar, Request, asgi
-from litestar.exceptions import HTTPException
-from litestar.response import Response
-from litestar.types import Receive, Scope, Send
-
-from appliance import __version__
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.config import ApiConfig
 from appliance.api.inference.connections import Connection, speak
-from appliance.api.inference.documentation import Documentation
-from appliance.api.inference.errors import BadField, NoSuchRoute
-from appliance.api.inference.exchange import Desk, Endpoint, Handler, Refuse, find_request_id, new_request_id
-from appliance.api.inference.exposition import Exposition
-from appliance.api.inference.health import Health
-from appliance.api.inference.keys import LABEL, PREDICT, READ, KeyRing
-from appliance.api.inference.native import Native
-from appliance.api.inference.openinference import OpenInference
+from appliance.api.inference.endpoints import list_endpoints
+from appliance.api.inference.exchange import Desk
+from appliance.api.inference.front import Front
+from appliance.api.inference.keys import KeyRing
+from appliance.api.inference.limits import Limits
 from appliance.api.inference.paths import PathTable
-from appliance.api.inference.problems import native_problem, v2_error
 from appliance.errors import BadSetting
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
+from appliance.serving.heap import Heap
 from appliance.serving.refusals import Refusals
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
@@ -49,7 +34,6 @@ POLL_S = 0.2
 FLUSH_S = 2.0
 """Seconds between records of what was refused."""
 
-_ANY_SCOPE = frozenset({PREDICT, LABEL, READ})
 log = logging.getLogger("appliance.api")
 
 
@@ -62,7 +46,7 @@ class Serving:
         router: What serves.
     """
 
-    app: Litestar
+    app: Front
     connect: Callable[..., Connection]
     router: Router
 
@@ -90,77 +74,13 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     desk = Desk(
         keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
-        shadows=Shadows(capture, counts),
+        shadows=Shadows(capture, counts), heap=Heap(),
+        limits=Limits(max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s),
     )  # fmt: skip
-    paths = PathTable(_endpoints(config, router, scorer, desk))
+    paths = PathTable(list_endpoints(config, router, scorer, desk))
 
-    @asgi("/", is_mount=True, copy_scope=False)
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        try:
-            match = paths.find(path)
-        except NoSuchRoute as exc:
-            await desk.turn_away(_dialect_of(path), scope, send, exc)
-            return
-        await desk.serve(match.endpoint, scope, receive, send, match.params)
-
-    app = Litestar(
-        route_handlers=[handle],
-        lifespan=[lambda _: _lifespan(desk, router, refusals)],
-        exception_handlers={HTTPException: _refuse_unrouted},
-        openapi_config=None,
-        logging_config=None,
-    )
-    return Serving(app=app, connect=speak(desk, paths), router=router)
-
-
-def _endpoints(config: ApiConfig, router: Router, scorer: Scorer, desk: Desk) -> dict[str, Endpoint]:
-    """Every path of every dialect."""
-    health = Health(router, desk.capture, desk.keys)
-    exposition = Exposition(router, desk.capture, desk.counts, workers=config.workers, version=__version__)
-    documentation = Documentation(router)
-    return {
-        **_native_endpoints(Native(router, scorer)),
-        **_v2_endpoints(OpenInference(router, scorer)),
-        "/health/live": _endpoint(native_problem, None, GET=health.live),
-        "/health/ready": _endpoint(native_problem, None, GET=health.ready),
-        "/metrics": _endpoint(native_problem, frozenset({READ}), GET=exposition.scrape),
-        "/docs": _endpoint(native_problem, None, GET=documentation.page),
-        "/openapi.json": _endpoint(native_problem, None, GET=documentation.document),
-    }
-
-
-def _native_endpoints(native: Native) -> dict[str, Endpoint]:
-    return {
-        "/models/{model}/predict": _endpoint(native_problem, frozenset({PREDICT}), POST=native.predict),
-        "/models/{model}/labels": _endpoint(native_problem, frozenset({LABEL}), POST=native.label),
-        "/models": _endpoint(native_problem, _ANY_SCOPE, GET=native.list_models),
-        "/models/{model}": _endpoint(native_problem, _ANY_SCOPE, GET=native.show_model),
-    }
-
-
-def _v2_endpoints(v2: OpenInference) -> dict[str, Endpoint]:
-    paths = {
-        "/v2": _endpoint(v2_error, None, GET=v2.describe_server),
-        "/v2/health/live": _endpoint(v2_error, None, GET=v2.live),
-        "/v2/health/ready": _endpoint(v2_error, None, GET=v2.ready),
-        "/v2/models": _endpoint(v2_error, _ANY_SCOPE, GET=v2.list_models),
-        "/v2/repository/index": _endpoint(v2_error, _ANY_SCOPE, POST=v2.index),
-    }
-    for model in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        paths[model] = _endpoint(v2_error, _ANY_SCOPE, GET=v2.describe_model)
-        paths[f"{model}/ready"] = _endpoint(v2_error, None, GET=v2.model_ready)
-        paths[f"{model}/infer"] = _endpoint(v2_error, frozenset({PREDICT}), POST=v2.infer)
-    return paths
-
-
-def _endpoint(refuse: Refuse, scopes: frozenset[str] | None, **methods: Handler) -> Endpoint:
-    return Endpoint(methods=methods, refuse=refuse, scopes=scopes)
-
-
-def _dialect_of(path: str) -> Refuse:
-    """How the dialect that a path belongs to writes an error down."""
-    return v2_error if path.strip("/").split("/")[0] == "v2" else native_problem
+    front = Front(desk, paths, lambda: _lifespan(desk, router, refusals))
+    return Serving(app=front, connect=speak(desk, paths), router=router)
 
 
 @asynccontextmanager
@@ -195,6 +115,7 @@ async def _tick(desk: Desk, router: Router, refusals: Refusals) -> None:
         try:
             desk.keys.refresh()
             desk.bodies.end_overdue()
+            desk.heap.give_back()
             if router.has_changed() or refusals.pending:
                 await asyncio.to_thread(_follow, router, refusals)
                 _create_series(desk.counts, router)
@@ -215,17 +136,6 @@ def _create_series(counts: Counts, router: Router) -> None:
     for route in router.current.routes.values():
         for model in route.loaded:
             counts.series(model.name, model.version)
-
-
-def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:
-    """What Litestar itself refuses, such as a malformed Host header, in the shape of the path's dialect."""
-    answer_id = find_request_id(dict(request.scope["headers"])) or new_request_id(time.time_ns() // 1000)
-    refusal = _dialect_of(request.scope["path"])(
-        BadField(field="headers", found=exc.detail, accepted="an HTTP request with a valid Host header"), answer_id
-    )
-    return Response(
-        refusal.body, status_code=400, media_type=refusal.content_type.decode(), headers={"x-request-id": answer_id}
-    )
 
 
 def _read_secret(config: ApiConfig) -> bytes:

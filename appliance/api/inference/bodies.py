@@ -25,11 +25,14 @@ class BodyReader:
 
     A timer for each request would cost more than its key check; instead the readers are listed, and ``end_overdue``
     looks through them now and then.
+
+    Attributes:
+        timeout_s: Seconds that a body may take.
     """
 
     def __init__(self, max_bytes: int, *, timeout_s: float = TIMEOUT_S) -> None:
         self._max_bytes = max_bytes
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._waiting: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
 
@@ -60,9 +63,13 @@ class BodyReader:
                 raise
             self._overdue.discard(task)
             task.uncancel()
-            raise BodyTooSlow(f"the body did not arrive within {self._timeout_s:g} s; send it faster") from None
+            raise self.too_slow() from None
         finally:
             del self._waiting[task]
+
+    def too_slow(self) -> BodyTooSlow:
+        """What a body is refused with that is waited for too long."""
+        return BodyTooSlow(f"the body did not arrive within {self.timeout_s:g} s; send it faster")
 
     def require_size(self, length: int) -> None:
         """Refuse a body by its length.
@@ -77,7 +84,7 @@ class BodyReader:
 
     def end_overdue(self) -> None:
         """Refuse the bodies that are waited for too long."""
-        oldest = time.monotonic() - self._timeout_s
+        oldest = time.monotonic() - self.timeout_s
         for task, since in self._waiting.items():
             if since < oldest and task not in self._overdue:
                 self._overdue.add(task)

@@ -5,6 +5,7 @@ Names, defaults and bounds are those of ``appliance.settings``; a test holds the
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,21 @@ from appliance.errors import BadSetting
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
 _PREFIX = "APPLIANCE_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VertexRoutes:
+    """Paths that Vertex AI chooses for a container; empty outside of one.
+
+    Attributes:
+        health: From ``AIP_HEALTH_ROUTE``.
+        predict: From ``AIP_PREDICT_ROUTE``.
+    """
+
+    health: str = ""
+    predict: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +42,13 @@ class ApiConfig:
         port: Port to bind; 0 picks a free one.
         workers: Equal processes on one socket; 0: a core less one, at least one.
         max_body_bytes: Larger bodies are refused.
+        max_rows: Requests with more rows are refused.
+        max_in_flight: Requests with a body that a worker answers at once; more are refused.
+        key_rate_per_s: Requests a second that one key may send to one worker; 0: no limit.
+        default_model: Who answers where a path names no model; empty: the only deployed one.
         capture_reserve_mb: Free space below which nothing is captured.
         capture_durability: ``sync``: an answer leaves when the disk has its event; ``async``: when the kernel has it.
+        vertex: What a Vertex AI container is told beside its port.
     """
 
     layout: Layout
@@ -36,17 +56,27 @@ class ApiConfig:
     port: int
     workers: int
     max_body_bytes: int
+    max_rows: int
+    max_in_flight: int
+    key_rate_per_s: float
+    default_model: str
     capture_reserve_mb: int
     capture_durability: str
+    vertex: VertexRoutes
 
 
 def read_config(environment: Mapping[str, str]) -> ApiConfig:
     """Read the settings: environment over the file that APPLIANCE_CONFIG names, over the defaults.
 
+    ``AIP_HTTP_PORT``, which Vertex AI sets, is the port unless ``APPLIANCE_API_PORT`` says another; ``AIP_STORAGE_URI``
+    means nothing here, since bundles come from the state directory.
+
     Raises:
         BadSetting: A value is not what is accepted, or the file cannot be read.
     """
     values = {name.upper(): value for name, value in _read_file(environment.get(CONFIG_VARIABLE)).items()}
+    if port := environment.get(VERTEX_PORT_VARIABLE):
+        values["API_PORT"] = port
     values |= {name.removeprefix(_PREFIX): value for name, value in environment.items() if name.startswith(_PREFIX)}
     return ApiConfig(
         layout=Layout(root=Path(str(values.get("STATE", "/var/lib/appliance")))),
@@ -54,8 +84,15 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         port=_number(values, "API_PORT", 8000, 1, 65535),
         workers=_number(values, "API_WORKERS", 0, 0, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
+        max_rows=_number(values, "MAX_ROWS", 100_000, 1, None),
+        max_in_flight=_number(values, "MAX_IN_FLIGHT", 256, 1, None),
+        key_rate_per_s=_decimal(values, "KEY_RATE_PER_S", 0.0),
+        default_model=str(values.get("DEFAULT_MODEL", "")),
         capture_reserve_mb=_number(values, "CAPTURE_RESERVE_MB", 256, 0, None),
         capture_durability=_choice(values, "CAPTURE_DURABILITY", ("async", "sync")),
+        vertex=VertexRoutes(
+            health=_route(environment, "AIP_HEALTH_ROUTE"), predict=_route(environment, "AIP_PREDICT_ROUTE")
+        ),
     )
 
 
@@ -86,3 +123,23 @@ def _number(values: Mapping[str, object], name: str, default: int, low: int, hig
     if number < low or (high is not None and number > high):
         raise BadSetting(f"setting {name.lower()} is {number}; accepted: {accepted}")
     return number
+
+
+def _decimal(values: Mapping[str, object], name: str, default: float) -> float:
+    value = values.get(name, default)
+    accepted = "a number from 0 on"
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise BadSetting(f"setting {name.lower()} is {value!r}; accepted: {accepted}") from None
+    if not (math.isfinite(number) and number >= 0):
+        raise BadSetting(f"setting {name.lower()} is {number}; accepted: {accepted}")
+    return number
+
+
+def _route(environment: Mapping[str, str], name: str) -> str:
+    """A path that Vertex AI chose, or empty."""
+    path = environment.get(name, "")
+    if path and (not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" {}?#")):
+        raise BadSetting(f"the variable {name} is {path!r}; accepted: a path such as /predict")
+    return path

@@ -1,13 +1,15 @@
-"""Connections: plain, whole, small requests are answered before ASGI; every other request goes uvicorn's usual way.
+"""Connections: plain requests are answered before ASGI; every other request goes uvicorn's usual way.
 
-A prediction costs less than the ASGI task, scope and messages around it. A request that lies whole in what the socket
-gave, with nothing before it in the air, is therefore parsed, answered and written at once, by the same `Desk` and the
-same handlers. What is unusual in any way (other methods, chunks, ``Expect``, ``Connection: close``, large or late
-bodies, a full write buffer) is handed on with the same bytes, so that it is read as before.
+A prediction costs less than the ASGI task, scope and messages around it. A POST or GET whose head lies whole in what
+the socket gave, with nothing before it in the air, is therefore parsed, answered and written here, by the same `Desk`
+and the same handlers; its body may come in parts, and a large one is scored in another thread. What is unusual in any
+way (other methods, chunks, ``Expect``, ``Connection: close``, a head in parts, a bad key before a late body, a full
+write buffer) is handed on with the same bytes, so that it is read as before.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +19,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
 from appliance.api.inference.draining import DrainingProtocol
-from appliance.api.inference.errors import NoSuchRoute
+from appliance.api.inference.errors import ClientGone, NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
 
 _MAX_HEAD_BYTES = 4096
 _MAX_HEADS = 1024
+_MAX_DIGITS = 16
+_METHODS = (b"POST", b"GET")
 _END = b"\r\n\r\n"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
@@ -38,6 +42,7 @@ class Plan:
         given_id: The caller's own request id, or empty.
     """
 
+    method: str
     endpoint: Endpoint
     params: dict[str, str]
     headers: Headers
@@ -70,7 +75,7 @@ class Plans:
     def find(self, head: bytes) -> Plan | None:
         """The plan of a head, its empty line included; None when the request has to go the usual way."""
         plan = self._known.get(head)
-        if plan is None and head.startswith(b"POST ") and len(head) <= _MAX_HEAD_BYTES:
+        if plan is None and head.startswith((b"POST ", b"GET ")) and len(head) <= _MAX_HEAD_BYTES:
             plan = self._read(head)
             if plan is not None:
                 self._remember(head, plan)
@@ -96,11 +101,11 @@ class Plans:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return None
         headers = dict(found.headers)
-        length = headers.get(b"content-length", b"")
+        length = headers.get(b"content-length", b"0" if method == b"GET" else b"")
         host = headers.get(b"host", b"")
         is_plain = (
-            version == "1.1" and method == b"POST" and parser.should_keep_alive()
-            and length.isdigit() and int(length) < OFFLOAD_BYTES
+            version == "1.1" and method in _METHODS and parser.should_keep_alive()
+            and length.isdigit() and len(length) < _MAX_DIGITS and (method == b"POST" or int(length) == 0)
             and headers.get(b"connection", b"keep-alive").lower() == b"keep-alive"
             and _UNUSUAL.isdisjoint(headers) and _PLAIN_HOST.fullmatch(host) and _PLAIN_PATH.fullmatch(found.url)
             and sum(name == b"host" for name, _ in found.headers) == 1
@@ -111,11 +116,11 @@ class Plans:
             match = self._paths.find(found.url.decode())
         except NoSuchRoute:
             return None
-        if "POST" not in match.endpoint.methods:
+        if method.decode() not in match.endpoint.methods:
             return None
         return Plan(
-            endpoint=match.endpoint, params=dict(match.params), headers=headers, given_id=find_request_id(headers),
-            length=int(length),
+            method=method.decode(), endpoint=match.endpoint, params=dict(match.params), headers=headers,
+            given_id=find_request_id(headers), length=int(length),
         )  # fmt: skip
 
 
@@ -129,6 +134,24 @@ def speak(desk: Desk, paths: PathTable) -> Callable[..., Connection]:
     return connect
 
 
+class _Arriving:
+    """A plain request whose body is not whole yet.
+
+    Attributes:
+        missing: Bytes of the body that have not come.
+        deadline: Refuses it.
+    """
+
+    __slots__ = ("call", "deadline", "endpoint", "missing", "parts")
+
+    def __init__(self, endpoint: Endpoint, call: Call, missing: int, deadline: asyncio.TimerHandle) -> None:
+        self.endpoint = endpoint
+        self.call = call
+        self.missing = missing
+        self.deadline = deadline
+        self.parts: list[bytes] = []
+
+
 class Connection(DrainingProtocol):
     """One connection of a caller."""
 
@@ -136,44 +159,130 @@ class Connection(DrainingProtocol):
         super().__init__(*args, **kwargs)
         self._desk = desk
         self._plans = plans
+        self._arriving: _Arriving | None = None
+        self._waiting = False
+        self._held = b""
         self._answered = 0
         self._answered_when_armed = 0
 
     def data_received(self, data: bytes) -> None:
-        """Answer the whole, plain requests at the start of what came; uvicorn takes the rest."""
-        if not (self.leaving or self.receiving) and (self.cycle is None or self.cycle.response_complete):
+        """Answer the plain requests at the start of what came; uvicorn takes the rest."""
+        if self._waiting:
+            self._held += data
+            self.flow.pause_reading()
+            return
+        if self._arriving is not None:
+            data = self._take_body(self._arriving, data)
+        if data and not (self.ended or self.receiving) and (self.cycle is None or self.cycle.response_complete):
             data = self._answer_plain(data)
         if data:
             super().data_received(data)
 
     def timeout_keep_alive_handler(self) -> None:
         """Close when nothing was answered since the timer was set: a plain request does not set it anew."""
-        if self._answered != self._answered_when_armed and not self.transport.is_closing():
+        is_used = self.is_busy() or self._answered != self._answered_when_armed
+        if is_used and not self.transport.is_closing():
             self._arm()
         else:
             super().timeout_keep_alive_handler()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The caller hung up: what came of a body is dropped and counted, an answer under way goes nowhere."""
+        arriving = self._arriving
+        if arriving is not None:
+            self._end_arriving(arriving)
+            self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
+        super().connection_lost(exc)
+
+    def is_busy(self) -> bool:
+        """Whether a request has begun and is not answered."""
+        return self._waiting or self._arriving is not None or super().is_busy()
 
     def _arm(self) -> None:
         self._answered_when_armed = self._answered
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _answer_plain(self, data: bytes) -> bytes:
-        """Answer requests from the start on, in their order; what is left, which is not plain or not whole."""
-        while data and not self.flow.write_paused and not self._desk.capture.durable:
+        """Answer requests from the start on, in their order; what is left is for uvicorn."""
+        while data and not self.flow.write_paused:
             end = data.find(_END) + len(_END)
             plan = self._plans.find(data[:end])
-            if plan is None or len(data) < end + plan.length:
+            if plan is None:
                 break
-            call = Call("POST", plan.headers, plan.params, plan.given_id)
-            call.body = data[end : end + plan.length]
-            answer = self._desk.answer(plan.endpoint, call)
-            self._write(answer)
-            if answer.shadow is not None:
-                self._desk.shadows.offer(answer.shadow)
-            data = data[end + plan.length :]
+            call = Call(plan.method, plan.headers, plan.params, plan.given_id)
+            after = end + plan.length
+            if len(data) < after:
+                if not self._desk.awaits(plan.endpoint, call, plan.length):
+                    break
+                self._desk.limits.in_flight += 1
+                deadline = self.loop.call_later(self._desk.bodies.timeout_s, self._give_up)
+                self._arriving = _Arriving(plan.endpoint, call, plan.length, deadline)
+                return self._take_body(self._arriving, data[end:])
+            call.body = data[end:after]
+            data = self._answer(plan.endpoint, call, data[after:])
         return data
 
-    def _write(self, answer: Answer) -> None:
+    def _take_body(self, arriving: _Arriving, data: bytes) -> bytes:
+        """Add to a body; answer its request once it is whole. What is left comes after that request."""
+        part = data[: arriving.missing]
+        arriving.parts.append(part)
+        arriving.missing -= len(part)
+        if arriving.missing:
+            return b""
+        self._end_arriving(arriving)
+        arriving.call.body = b"".join(arriving.parts)
+        return self._answer(arriving.endpoint, arriving.call, data[len(part) :])
+
+    def _end_arriving(self, arriving: _Arriving) -> None:
+        arriving.deadline.cancel()
+        self._arriving = None
+        self._desk.limits.in_flight -= 1
+
+    def _give_up(self) -> None:
+        """The body did not come in time."""
+        arriving = self._arriving
+        if arriving is not None and not self.transport.is_closing():
+            self._end_arriving(arriving)
+            self._write(self._desk.refuse(arriving.endpoint, arriving.call, self._desk.bodies.too_slow()), last=True)
+
+    def _answer(self, endpoint: Endpoint, call: Call, rest: bytes) -> bytes:
+        """Answer a whole request, at once or, when it takes long, later.
+
+        Args:
+            endpoint: What answers.
+            call: The request.
+            rest: What came after it.
+
+        Returns:
+            ``rest``, or nothing when it has to be held until the answer is there.
+        """
+        if call.method == "GET" or (len(call.body) < OFFLOAD_BYTES and not self._desk.capture.durable):
+            self._finish(self._desk.answer(endpoint, call), last=self.leaving and not rest)
+            return rest
+        self._waiting = True
+        self._held = rest
+        task = self.loop.create_task(self._answer_later(endpoint, call))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return b""
+
+    async def _answer_later(self, endpoint: Endpoint, call: Call) -> None:
+        answer = await self._desk.answer_later(endpoint, call)
+        self._waiting = False
+        if self.transport.is_closing():
+            return
+        held, self._held = self._held, b""
+        self._finish(answer, last=self.leaving and not held)
+        self.flow.resume_reading()
+        if held:
+            self.data_received(held)
+
+    def _finish(self, answer: Answer, *, last: bool) -> None:
+        self._write(answer, last=last)
+        if answer.shadow is not None:
+            self._desk.shadows.offer(answer.shadow)
+
+    def _write(self, answer: Answer, *, last: bool) -> None:
         content = [STATUS_LINE[answer.status]]
         for name, value in self.server_state.default_headers:
             content += (name, b": ", value, b"\r\n")
@@ -185,9 +294,13 @@ class Connection(DrainingProtocol):
             if HEADER_VALUE_RE.search(value):
                 raise RuntimeError(f"the header {name!r} of an answer has a control character")
             content += (name, b": ", value, b"\r\n")
+        if last:
+            content.append(b"connection: close\r\n")
         content += (b"\r\n", answer.body)
         self.transport.write(b"".join(content))
         self.server_state.total_requests += 1
         self._answered += 1
-        if self.timeout_keep_alive_task is None:
+        if last:
+            self.part()
+        elif self.timeout_keep_alive_task is None:
             self._arm()

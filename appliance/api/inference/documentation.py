@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from appliance.api.inference.exchange import Answer, Call, new_request_id
 from appliance.api.inference.openapi import build_document, problem_kinds
+from appliance.api.inference.openapi_schemas import JSON_TYPE
 from appliance.serving.router import Router
 
 _HTML = b"text/html; charset=utf-8"
@@ -58,7 +60,9 @@ def render_page(document: dict[str, Any], url: str) -> str:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method != "parameters":
-                operations.setdefault(operation["tags"][0], []).append(_operation(path, method, operation, url))
+                headers = [found for found in item.get("parameters", ()) if found["in"] == "header"]
+                command = f"{_command(operation, headers)} '{url}{path}'"
+                operations.setdefault(operation["tags"][0], []).append(_operation(path, method, operation, command))
     groups = "".join(f"<h2>{escape(tag)}</h2>{''.join(parts)}" for tag, parts in operations.items())
     problems = "".join(
         f'<tr id="problem-{escape(kind.slug)}"><td>{kind.status}</td><td><code>{escape(kind.slug)}</code></td>'
@@ -76,20 +80,30 @@ def render_page(document: dict[str, Any], url: str) -> str:
     )
 
 
-def _operation(path: str, method: str, operation: dict[str, Any], url: str) -> str:
+def _command(operation: dict[str, Any], headers: Sequence[dict[str, Any]]) -> str:
+    """The start of a command that asks for an operation."""
+    parts = ["curl"]
+    if operation.get("security") != []:
+        parts.append('-H "Authorization: Bearer $KEY"')
+    if "requestBody" in operation:
+        parts.append(f"-H 'Content-Type: {JSON_TYPE}'")
+    parts += [f"-H '{found['name']}: {found['example']}'" for found in headers if "example" in found]
+    return " ".join(parts)
+
+
+def _operation(path: str, method: str, operation: dict[str, Any], command: str) -> str:
     parts = [
         f'<details><summary><b class="method">{method.upper()}</b> <code>{escape(path)}</code> '
         f"{escape(operation['summary'])}</summary>"
     ]
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-    key = "" if operation.get("security") == [] else ' -H "Authorization: Bearer $KEY"'
-    command = f"curl{key} '{url}{path}'"
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON_TYPE)
     if body:
         if "example" in body:
             command += f" -d '{_json(body['example'])}'"
         parts.append(f"<p>Body</p><pre>{escape(_json(body['schema']))}</pre>")
-    answer = next(iter(operation["responses"].values()))["content"]["application/json"]["schema"]
-    parts.append(f"<p>Answer</p><pre>{escape(_json(answer))}</pre><p>Try it</p><pre>{escape(command)}</pre></details>")
+    (answer,) = next(iter(operation["responses"].values()))["content"].values()
+    parts.append(f"<p>Answer</p><pre>{escape(_json(answer['schema']))}</pre>")
+    parts.append(f"<p>Try it</p><pre>{escape(command)}</pre></details>")
     return "".join(parts)
 
 

@@ -27,13 +27,14 @@ class DrainingProtocol(HttpToolsProtocol):
     Attributes:
         leaving: The process ends: no request after the next one is answered here.
         receiving: A request has begun and is not whole yet.
+        ended: Our side is ended.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.leaving = False
         self.receiving = False
-        self._ended = False
+        self.ended = False
         self._last: RequestResponseCycle | None = None
 
     def shutdown(self) -> None:
@@ -41,7 +42,7 @@ class DrainingProtocol(HttpToolsProtocol):
         if self.leaving:
             return
         self.leaving = True
-        if self._is_busy():
+        if self.is_busy():
             if self.cycle is not None:
                 self._make_last(self.cycle)
         else:
@@ -53,7 +54,7 @@ class DrainingProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on, unless the caller was told that nothing more is answered."""
-        if not self._ended:
+        if not self.ended:
             super().data_received(data)
 
     def on_message_begin(self) -> None:
@@ -73,7 +74,8 @@ class DrainingProtocol(HttpToolsProtocol):
         self.receiving = False
         super().on_message_complete()
 
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
+        """Whether a request has begun and is not answered."""
         return self.receiving or (self.cycle is not None and not self.cycle.response_complete)
 
     def _make_last(self, cycle: RequestResponseCycle) -> None:
@@ -84,12 +86,16 @@ class DrainingProtocol(HttpToolsProtocol):
 
     def _end(self) -> None:
         """End an idle connection."""
-        if self._ended or self.transport.is_closing() or self._is_busy():
+        if self.ended or self.transport.is_closing() or self.is_busy():
             return
         if _unread_bytes(self.transport.get_extra_info("socket").fileno()):
             self.loop.call_later(PATIENCE_S, self._end)  # the loop reads it first
             return
-        self._ended = True
+        self.part()
+
+    def part(self) -> None:
+        """End our side: the caller was told, or has read all that it asked for."""
+        self.ended = True
         self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
 

@@ -7,6 +7,11 @@ RequestError
 ├── BadField            one member of the body is missing or wrong
 ├── BodyTooLarge        more bytes than max_body_bytes
 ├── BodyTooSlow         the body did not arrive in time
+├── BadCsv              the body is not a CSV table
+├── UnknownMediaType    the body is of a kind that this path does not read
+├── TooManyRows         more rows than max_rows
+├── TooManyInFlight     more requests at once than max_in_flight
+├── TooManyRequests     more requests of one key than key_rate_per_s
 ├── NoKey               no API key, or one that opens nothing
 ├── WrongScope          the key is good, but not for this
 └── ClientGone          the caller hung up; nobody reads an answer
@@ -61,6 +66,37 @@ class BodyTooLarge(RequestError):
 
 class BodyTooSlow(RequestError):
     """The body did not arrive in time."""
+
+
+class BadCsv(RequestError):
+    """The body is not a CSV table with a header row."""
+
+
+class UnknownMediaType(RequestError):
+    """The body is of a kind that this path does not read."""
+
+
+class TooManyRows(RequestError):
+    """The request has more rows than ``max_rows``."""
+
+
+class TooManyInFlight(RequestError):
+    """More requests at once than ``max_in_flight``."""
+
+
+class TooManyRequests(RequestError):
+    """One key sent more requests than ``key_rate_per_s``.
+
+    Attributes:
+        retry_after_s: Whole seconds until the next one is taken.
+    """
+
+    def __init__(self, rate_per_s: float, *, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            f"this key may send {rate_per_s:g} requests a second (setting key_rate_per_s); "
+            f"send it again in {retry_after_s} s"
+        )
 
 
 class NoKey(RequestError):

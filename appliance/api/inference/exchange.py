@@ -15,10 +15,12 @@ import msgspec
 from appliance.api.inference.bodies import BodyReader
 from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
+from appliance.api.inference.limits import Limits
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
+from appliance.serving.heap import Heap
 from appliance.serving.shadow import Order, Shadows
 from storage.errors import EventLogUnwritable
 
@@ -135,6 +137,8 @@ class Desk:
     pool: Executor
     bodies: BodyReader
     shadows: Shadows
+    limits: Limits
+    heap: Heap
 
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
@@ -142,41 +146,83 @@ class Desk:
         """Answer one request; its event is in the log before the answer leaves, or the answer says that it is not."""
         call = call_of(scope, params)
         try:
-            handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
-            if handler is None:
-                raise MethodNotAllowed(call.method, tuple(endpoint.methods))
-            if endpoint.scopes is not None:
-                self.keys.check(call.headers, endpoint.scopes)
-            if call.method == "POST":
-                call.body = await self.bodies.read(call.headers, receive)
-            if len(call.body) < OFFLOAD_BYTES:
-                answer = handler(call)
-            else:
-                answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
-            if answer.prediction is not None or answer.labels:
-                await self._record(call, answer)
+            answer = await self._read(endpoint, call, receive)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
-            answer = self._refuse(endpoint.refuse, call, exc)
+            answer = self.refuse(endpoint, call, exc)
         await _send(send, answer)
         if answer.shadow is not None:
             self.shadows.offer(answer.shadow)
 
     def answer(self, endpoint: Endpoint, call: Call) -> Answer:
-        """Answer a POST whose body is here and small, at once; not for a log that waits for the disk."""
+        """Answer a request that is here and small, at once; not for a log that waits for the disk."""
         try:
-            if endpoint.scopes is not None:
-                self.keys.check(call.headers, endpoint.scopes)
-            self.bodies.require_size(len(call.body))
-            answer = endpoint.methods["POST"](call)
+            self._admit(endpoint, call)
+            if call.method == "POST":
+                self.limits.require_room()
+                self.bodies.require_size(len(call.body))
+            answer = endpoint.methods[call.method](call)
             if not self._append(call, answer):
                 self._count_lost(call, answer)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
-            answer = self._refuse(endpoint.refuse, call, exc)
+            answer = self.refuse(endpoint, call, exc)
         return answer
+
+    async def answer_later(self, endpoint: Endpoint, call: Call) -> Answer:
+        """Answer a POST whose body is here and large, or whose log waits for the disk."""
+        try:
+            self._admit(endpoint, call)
+            self.limits.require_room()
+            self.bodies.require_size(len(call.body))
+            with self.limits.one_more():
+                answer = await self._handle(endpoint.methods["POST"], call)
+        except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
+            answer = self.refuse(endpoint, call, exc)
+        return answer
+
+    def awaits(self, endpoint: Endpoint, call: Call, length: int) -> bool:
+        """Whether a body of that many bytes is worth waiting for."""
+        try:
+            if endpoint.scopes is not None:
+                self.keys.check(call.headers, endpoint.scopes)
+            self.limits.require_room()
+            self.bodies.require_size(length)
+        except Exception:  # noqa: BLE001  (the border: the usual way says what is wrong)
+            return False
+        return True
+
+    async def _read(self, endpoint: Endpoint, call: Call, receive: Receive) -> Answer:
+        handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
+        if handler is None:
+            raise MethodNotAllowed(call.method, tuple(endpoint.methods))
+        self._admit(endpoint, call)
+        if call.method != "POST":
+            return handler(call)
+        self.limits.require_room()
+        with self.limits.one_more():
+            call.body = await self.bodies.read(call.headers, receive)
+            return await self._handle(handler, call)
+
+    async def _handle(self, handler: Handler, call: Call) -> Answer:
+        """The handler's answer, once its events are in the log; a large request's is made in another thread."""
+        if len(call.body) < OFFLOAD_BYTES:
+            answer = handler(call)
+        else:
+            self.heap.note_large()
+            answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
+        if answer.prediction is not None or answer.labels:
+            await self._record(call, answer)
+        return answer
+
+    def _admit(self, endpoint: Endpoint, call: Call) -> None:
+        """Check the key, and how often it comes."""
+        if endpoint.scopes is not None:
+            key = self.keys.check(call.headers, endpoint.scopes)
+            if self.limits.key_rate_per_s:
+                self.limits.take(key)
 
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
-        await _send(send, self._refuse(refuse, call_of(scope, {}), exc))
+        await _send(send, self._written(refuse, call_of(scope, {}), exc))
 
     async def _record(self, call: Call, answer: Answer) -> None:
         """Append the answer's events; without a disk to wait for, this never suspends."""
@@ -209,7 +255,11 @@ class Desk:
         self.capture.count_lost(*call.subject, answer.rows)
         answer.headers = (*answer.headers, CAPTURE_OFF)
 
-    def _refuse(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
+    def refuse(self, endpoint: Endpoint, call: Call, exc: Exception) -> Answer:
+        """The answer to a request that failed, counted."""
+        return self._written(endpoint.refuse, call, exc)
+
+    def _written(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
         answer_id = call.given_id or new_request_id(call.at_us)
         refusal = refuse(exc, answer_id)
         if kind_of(exc) is INTERNAL:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from base64 import b64decode
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -45,8 +46,8 @@ class KeyRing:
         self.problem = ""
         self._open()
 
-    def check(self, headers: Headers, accepted: frozenset[str]) -> None:
-        """Let a request pass.
+    def check(self, headers: Headers, accepted: frozenset[str]) -> bytes:
+        """Let a request pass; gives the digest of its key.
 
         Args:
             headers: Of the request, by name in lower case.
@@ -59,13 +60,17 @@ class KeyRing:
         """
         key = _find_key(headers)
         if key is None:
-            raise NoKey("send an API key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'")
+            raise NoKey(
+                "send an API key as 'Authorization: Bearer KEY', as 'X-API-Key: KEY', or as the password of basic "
+                "authentication (http://any:KEY@host/) where a client takes an address alone"
+            )
         digest = sha256(key).digest()
         scopes = self._known.get(digest) or self._look_up(digest)
         if accepted.isdisjoint(scopes) and ADMIN not in scopes:
             raise WrongScope(
                 f"this key has the scope {','.join(sorted(scopes))}; needed: {' or '.join(sorted(accepted))}"
             )
+        return digest
 
     def refresh(self) -> None:
         """Forget what was remembered if the database changed since; costs two system calls when it did not."""
@@ -109,7 +114,18 @@ class KeyRing:
 
 
 def _find_key(headers: Headers) -> bytes | None:
-    bearer = headers.get(b"authorization")
-    if bearer is not None and bearer[:7].lower() == b"bearer ":
-        return bearer[7:].strip()
+    given = headers.get(b"authorization")
+    if given is not None:
+        if given[:7].lower() == b"bearer ":
+            return given[7:].strip()
+        if given[:6].lower() == b"basic ":
+            return _find_password(given[6:])
     return headers.get(b"x-api-key")
+
+
+def _find_password(credentials: bytes) -> bytes | None:
+    """The password of basic authentication: the clients of some dialects can be given nothing but an address."""
+    try:
+        return b64decode(credentials.strip(), validate=True).partition(b":")[2] or None
+    except ValueError:
+        return None

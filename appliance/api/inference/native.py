@@ -9,15 +9,14 @@ import msgspec
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, find_entity_key, new_request_id
 from appliance.api.inference.predictions import write_predictions
+from appliance.api.inference.predictor import Predictor, conclude
 from appliance.api.inference.typed_rows import PredictBody, PredictBodyDecoder, decode_leniently
 from appliance.encoder import describe, read_instant
 from appliance.events import LabelEvent
 from appliance.prediction_ids import is_known, request_id
 from appliance.schema import FeatureSchema, Task
 from appliance.serving.loaded_model import LoadedModel
-from appliance.serving.router import Router
-from appliance.serving.scoring import Asked, Scored, Scorer, event_of
-from appliance.serving.shadow import Order
+from appliance.serving.scoring import Asked, Scored
 
 DIALECT = "native"
 _ENCODE = msgspec.json.Encoder().encode
@@ -29,25 +28,21 @@ _TIME_ACCEPTED = "an ISO 8601 date and time as a string, between the years 1970 
 class Native:
     """The native dialect's handlers; they run in any thread."""
 
-    def __init__(self, router: Router, scorer: Scorer) -> None:
-        self._router = router
-        self._scorer = scorer
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
         self._decoders: dict[tuple[str, int], PredictBodyDecoder] = {}
 
     def predict(self, call: Call) -> Answer:
         """``POST /models/{model}/predict``."""
-        first = self._router.find(call.params["model"])
-        call.subject = (first.name, first.version)
+        first = self._predictor.find(call)
         body = self._decoder(first).decode(call.body)
         key = body.key or find_entity_key(call.headers)
-        choice = self._router.choose(first.name, key)
+        choice = self._predictor.choose_of(call, first.name, key)
         model = choice.model
         if model.schema.columns != first.schema.columns:
-            call.subject = (model.name, model.version)
             body = self._decoder(model).decode(call.body)
-        call.subject = (model.name, model.version)
         event_us = call.at_us if body.time is None else read_time(body.time, "time")
-        scored = self._score(model, body, call.at_us)
+        scored = self._score(call, model, body)
         answer_id = call.given_id or request_id(scored.token)
         content = _ENCODE(
             {
@@ -61,17 +56,14 @@ class Native:
             started_ns=call.started_ns, at_us=call.at_us, event_us=event_us, dialect=DIALECT, key=key,
             role=choice.role,
         )  # fmt: skip
-        event, took_us = event_of(scored, asked)
-        return Answer(
-            body=content, request_id=answer_id, headers=((b"x-model-version", b"%d" % model.version),),
-            prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
-            shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
+        answer = Answer(
+            body=content, request_id=answer_id, headers=((b"x-model-version", b"%d" % model.version),)
         )  # fmt: skip
+        return conclude(answer, scored, choice, asked)
 
     def label(self, call: Call) -> Answer:
         """``POST /models/{model}/labels``: the truth about predictions, by their ids."""
-        model = self._router.find(call.params["model"])
-        call.subject = (model.name, model.version)
+        model = self._predictor.find(call)
         given, malformed = decode_leniently(call.body)
         if malformed or not isinstance(given, dict):
             raise BadJson(malformed or f"the body is {describe(given)}; accepted: an object with the member 'labels'")
@@ -79,12 +71,12 @@ class Native:
         if not isinstance(labels, list):
             what = describe(labels) if "labels" in given else "the member is missing"
             raise BadField(field="labels", found=what, accepted=_LABELS_ACCEPTED)
-        truth = Truth(task=model.schema.task, classes=self._router.classes(model.name))
+        truth = Truth(task=model.schema.task, classes=self._predictor.router.classes(model.name))
         unknown = []
         records = []
         for index, label in enumerate(labels):
             event = _read_label(label, index, model.name, truth, call.at_us)
-            if is_known(self._scorer.secret, model.name, event.id):
+            if is_known(self._predictor.scorer.secret, model.name, event.id):
                 records.append(_ENCODE(event))
             else:
                 unknown.append(event.id)
@@ -97,15 +89,14 @@ class Native:
         """``GET /models``."""
         models = [
             {"name": route.name, "version": route.champion.version, "task": route.champion.schema.task.value}
-            for route in self._router.current.routes.values()
+            for route in self._predictor.router.current.routes.values()
             if route.champion
         ]
         return Answer(body=_ENCODE({"models": models}), request_id=call.given_id or new_request_id(call.at_us))
 
     def show_model(self, call: Call) -> Answer:
         """``GET /models/{model}``."""
-        model = self._router.find(call.params["model"])
-        call.subject = (model.name, model.version)
+        model = self._predictor.find(call)
         content = {
             "name": model.name,
             "version": model.version,
@@ -118,12 +109,14 @@ class Native:
         }
         return Answer(body=_ENCODE(content), request_id=call.given_id or new_request_id(call.at_us))
 
-    def _score(self, model: LoadedModel, body: PredictBody, at_us: int) -> Scored:
-        if body.typed is not None and len(body.typed) == 1 and not body.explain:
+    def _score(self, call: Call, model: LoadedModel, body: PredictBody) -> Scored:
+        rows = body.rows if body.typed is None else body.typed
+        if body.typed is not None and len(rows) == 1 and not body.explain:
             unseen: list[tuple[int, int, str]] = []
             row, odd = model.encoder.encode_one(body.typed[0], unseen)
-            return self._scorer.score_one(model, row, at_us=at_us, unseen=unseen, odd=odd)
-        return self._scorer.score(model, body.encode(model.encoder), at_us=at_us, explain=body.explain)
+            return self._predictor.scorer.score_one(model, row, at_us=call.at_us, unseen=unseen, odd=odd)
+        self._predictor.require_rows(len(rows))
+        return self._predictor.score(call, model, body.encode(model.encoder), explain=body.explain)
 
     def _decoder(self, model: LoadedModel) -> PredictBodyDecoder:
         key = (model.name, model.version)

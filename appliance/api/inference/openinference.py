@@ -11,7 +11,8 @@ import msgspec
 from appliance import __version__
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, Headers, find_entity_key, new_request_id
-from appliance.api.inference.predictions import label_of, probabilities_of
+from appliance.api.inference.predictions import flat_probabilities, labels_of
+from appliance.api.inference.predictor import Predictor, asked_of, conclude
 from appliance.api.inference.tensors import (
     COLUMN_DATATYPES,
     InferRequest,
@@ -19,13 +20,11 @@ from appliance.api.inference.tensors import (
     encode_tensors,
     pack_output,
 )
-from appliance.errors import NotFound, NotReady
+from appliance.errors import NotReady
 from appliance.prediction_ids import request_id
 from appliance.schema import FeatureSchema, Task
 from appliance.serving.loaded_model import LoadedModel
-from appliance.serving.router import Choice, Router
-from appliance.serving.scoring import Asked, Scored, Scorer, event_of
-from appliance.serving.shadow import Order
+from appliance.serving.scoring import Scored
 
 DIALECT = "v2"
 _ENCODE = msgspec.json.Encoder().encode
@@ -51,22 +50,19 @@ class Output:
 class OpenInference:
     """The protocol's handlers; they run in any thread."""
 
-    def __init__(self, router: Router, scorer: Scorer) -> None:
-        self._router = router
-        self._scorer = scorer
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
 
     def infer(self, call: Call) -> Answer:
         """``POST /v2/models/{model}[/versions/{version}]/infer``."""
         key = find_entity_key(call.headers)
-        choice = Choice(model=self._find(call), role="champion")
-        if "version" not in call.params:
-            choice = self._router.choose(choice.model.name, key)
+        choice = self._predictor.choose(call, key)
         model = choice.model
-        call.subject = (model.name, model.version)
         request = decode_request(call.body, _json_length(call.headers))
         names = require_outputs(request, model.schema)
-        encoded = encode_tensors(request.inputs, model.encoder)
-        scored = self._scorer.score(model, encoded, at_us=call.at_us)
+        if request.inputs and request.inputs[0].shape:
+            self._predictor.require_rows(request.inputs[0].shape[0])
+        scored = self._predictor.score(call, model, encode_tensors(request.inputs, model.encoder))
         answer_id = _answer_id(request, call, scored)
         outputs = [output for output in outputs_of(scored) if output.name in names]
         content = {
@@ -79,22 +75,12 @@ class OpenInference:
             },
         }
         body, headers = _write(content, outputs, _binary_outputs(request))
-        asked = Asked(
-            started_ns=call.started_ns,
-            at_us=call.at_us,
-            event_us=call.at_us,
-            dialect=DIALECT,
-            key=key,
-            role=choice.role,
-        )
-        event, took_us = event_of(scored, asked)
-        return Answer(
+        answer = Answer(
             body=body, request_id=answer_id if _is_header_safe(answer_id) else request_id(scored.token),
             content_type=_OCTETS if headers else b"application/json",
             headers=(*headers, (b"x-model-version", b"%d" % model.version)),
-            prediction=event, rows=len(scored.outputs), unseen=len(scored.unseen), us=took_us,
-            shadow=None if choice.shadow is None else Order(shadow=choice.shadow, scored=scored, asked=asked),
         )  # fmt: skip
+        return conclude(answer, scored, choice, asked_of(call, choice, DIALECT, key))
 
     def describe_server(self, call: Call) -> Answer:
         """``GET /v2``."""
@@ -111,19 +97,19 @@ class OpenInference:
 
     def ready(self, call: Call) -> Answer:
         """``GET /v2/health/ready``: every deployed model answers."""
-        ready = all(route.champion for route in self._router.current.routes.values())
+        ready = all(route.champion for route in self._predictor.router.current.routes.values())
         return _reply(call, {"live": ready, "ready": ready}, status=200 if ready else 503)
 
     def list_models(self, call: Call) -> Answer:
         """``GET /v2/models``."""
-        return _reply(call, {"models": list(self._router.current.routes)})
+        return _reply(call, {"models": list(self._predictor.router.current.routes)})
 
     def describe_model(self, call: Call) -> Answer:
         """``GET /v2/models/{model}[/versions/{version}]``."""
-        model = self._find(call)
+        model = self._predictor.find(call)
         content = {
             "name": model.name,
-            "versions": [str(model.version)],
+            "versions": self._versions(model),
             "platform": "lightgbm",
             "inputs": [
                 {"name": column.name, "datatype": COLUMN_DATATYPES[column.kind], "shape": [-1]}
@@ -133,10 +119,15 @@ class OpenInference:
         }
         return _reply(call, content)
 
+    def _versions(self, model: LoadedModel) -> list[str]:
+        """The versions of a model that can be addressed, the champion first."""
+        route = self._predictor.router.current.routes.get(model.name)
+        return [str(found.version) for found in route.loaded] if route else [str(model.version)]
+
     def model_ready(self, call: Call) -> Answer:
         """``GET /v2/models/{model}[/versions/{version}]/ready``."""
         try:
-            model = self._find(call)
+            model = self._predictor.find(call)
         except NotReady:
             return _reply(call, {"name": call.params["model"], "ready": False}, status=503)
         return _reply(call, {"name": model.name, "ready": True})
@@ -144,19 +135,11 @@ class OpenInference:
     def index(self, call: Call) -> Answer:
         """``POST /v2/repository/index``."""
         content = []
-        for route in self._router.current.routes.values():
+        for route in self._predictor.router.current.routes.values():
             content += [_indexed(route.name, model.version, "READY", "") for model in route.loaded]
             if route.refused:
                 content.append(_indexed(route.name, route.wanted, "UNAVAILABLE", route.refused))
         return _reply(call, content)
-
-    def _find(self, call: Call) -> LoadedModel:
-        wanted = call.params.get("version")
-        if wanted is not None and not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10):
-            raise NotFound(f"model {call.params['model']!r} has no version {wanted[:40]!r}; versions are whole numbers")
-        model = self._router.find(call.params["model"], None if wanted is None else int(wanted))
-        call.subject = (model.name, model.version)
-        return model
 
 
 def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
@@ -166,20 +149,21 @@ def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
     return [
         {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(schema.classes)]},
+        {"name": "raw", "datatype": "FP64", "shape": [-1] if schema.task is Task.BINARY else [-1, len(schema.classes)]},
     ]
 
 
 def outputs_of(scored: Scored) -> list[Output]:
     """The output tensors of an answer: the value, or the label and one probability a class."""
-    schema, rows = scored.model.schema, len(scored.outputs)
+    schema, rows = scored.model.schema, scored.rows
     if schema.task is Task.REGRESSION:
-        values = [output[0] for output in scored.outputs]
-        return [Output(name="prediction", shape=[rows], datatype="FP64", values=values)]
-    labels = [label_of(schema, output) for output in scored.outputs]
-    probabilities = [value for output in scored.outputs for value in probabilities_of(schema, output)]
+        return [Output(name="prediction", shape=[rows], datatype="FP64", values=scored.values)]
+    shares = flat_probabilities(scored)
+    raw_shape = [rows] if schema.task is Task.BINARY else [rows, len(schema.classes)]
     return [
-        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels),
-        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=probabilities),
+        Output(name="prediction", shape=[rows], datatype="BYTES", values=labels_of(scored)),
+        Output(name="probabilities", shape=[rows, len(schema.classes)], datatype="FP64", values=shares),
+        Output(name="raw", shape=raw_shape, datatype="FP64", values=scored.raw),
     ]
 
 

@@ -24,7 +24,10 @@ class Match:
 
 
 class PathTable:
-    """Templates such as ``/models/{model}/predict`` and their endpoints."""
+    """Templates such as ``/models/{model}/predict`` or ``/v1/models/{model}:predict`` and their endpoints.
+
+    A colon begins a segment, its verb: no name of a model holds one. The first template that fits decides.
+    """
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._templates = [(_segments(template), endpoint) for template, endpoint in endpoints.items()]
@@ -51,7 +54,7 @@ class PathTable:
 
 
 def _segments(path: str) -> list[str]:
-    return path.strip("/").split("/")
+    return path.strip("/").replace(":", "/:").split("/")
 
 
 def _fit(template: list[str], segments: list[str]) -> dict[str, str] | None:

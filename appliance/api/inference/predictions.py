@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.schema import FeatureSchema, Task
-from appliance.serving.scoring import Scored
+from appliance.serving.scoring import Scored, by_row
 
 _ENCODE = msgspec.json.Encoder().encode
 _NO_FLAGS = b"[]"
@@ -16,50 +16,84 @@ _NO_FLAGS = b"[]"
 def write_predictions(scored: Scored) -> bytes:
     """The predictions as a JSON list.
 
-    Many rows are written without an object a row, which costs a tenth: the numbers of a column are encoded at once and
-    put into one template. The bytes are those of ``describe_predictions``, encoded.
+    Many rows are written without an object a row, which costs a tenth: each column of numbers is encoded at once, and
+    its texts are dealt out between the texts that all rows share. The bytes are those of ``describe_predictions``,
+    encoded.
     """
-    if len(scored.outputs) == 1 or scored.reasons:
+    if scored.rows == 1 or scored.reasons:
         return _ENCODE(describe_predictions(scored))
-    schema, outputs = scored.model.schema, scored.outputs
-    flags = [_NO_FLAGS] * len(outputs)
+    flags = [_NO_FLAGS] * scored.rows
     for index, found in scored.flags.items():
         flags[index] = _ENCODE(found)
-    start = b'{"id":"' + scored.token.encode() + b'.%d",'
+    closing = b"}" if scored.model.schema.task is Task.MULTICLASS else b""
+    columns = [
+        (b'},{"id":"' + scored.token.encode() + b".", _numbers(list(range(scored.rows)))),
+        *_answer_columns(scored),
+        (closing + b',"flags":', flags),
+    ]
+    parts: list[bytes] = [b""] * (2 * len(columns) * scored.rows)
+    for at, (before, texts) in enumerate(columns):
+        parts[2 * at :: 2 * len(columns)] = [before] * scored.rows
+        parts[2 * at + 1 :: 2 * len(columns)] = texts
+    return b"[" + b"".join(parts).removeprefix(b"},") + b"}]"
+
+
+def _answer_columns(scored: Scored) -> list[tuple[bytes, list[bytes]]]:
+    """What stands before each text of a column, and the texts, one a row."""
+    schema = scored.model.schema
     if schema.task is Task.REGRESSION:
-        template = start + b'"value":%b,"flags":%b}'
-        cells = zip(range(len(outputs)), _numbers([output[0] for output in outputs]), flags, strict=True)
-    else:
-        names = [_ENCODE(name) for name in schema.classes]
-        shares = b",".join(name.replace(b"%", b"%%") + b":%b" for name in names)
-        template = start + b'"label":%b,"probabilities":{' + shares + b'},"flags":%b}'
-        cells = zip(
-            range(len(outputs)), (names[class_of(schema, output)] for output in outputs),
-            *map(_numbers, zip(*(probabilities_of(schema, output) for output in outputs), strict=True)), flags,
-            strict=True,
-        )  # fmt: skip
-    return b"[" + b",".join(map(template.__mod__, cells)) + b"]"
+        return [(b'","value":', _numbers(scored.values))]
+    names = [_ENCODE(name) for name in schema.classes]
+    labels = [names[at] for at in classes_of(scored)]
+    shares = _object_columns(b',"probabilities":{', names, flat_probabilities(scored))
+    if schema.task is Task.BINARY:
+        return [(b'","label":', labels), *shares, (b'},"raw":', _numbers(scored.raw))]
+    raw = _object_columns(b'},"raw":{', names, scored.raw)
+    return [(b'","label":', labels), *shares, *raw]
+
+
+def _object_columns(before: bytes, names: list[bytes], values: list[float]) -> list[tuple[bytes, list[bytes]]]:
+    """The members of an object a row, from row-major values."""
+    texts = _numbers(values)
+    befores = [before, *[b","] * (len(names) - 1)]
+    return [
+        (start + name + b":", texts[at :: len(names)])
+        for at, (start, name) in enumerate(zip(befores, names, strict=True))
+    ]
 
 
 def _numbers(values: Sequence[float]) -> list[bytes]:
     return _ENCODE(values)[1:-1].split(b",")
 
 
-def class_of(schema: FeatureSchema, output: list[float]) -> int:
-    """The place of the class that an output stands for."""
+def classes_of(scored: Scored) -> list[int]:
+    """The place of the class that each output stands for: the likeliest; of two, by the served threshold."""
+    schema = scored.model.schema
     if schema.task is Task.BINARY:
-        return int(output[0] >= schema.threshold)
-    return output.index(max(output))
+        threshold = schema.threshold
+        return [1 if value >= threshold else 0 for value in scored.values]
+    return [output.index(max(output)) for output in scored.outputs]
 
 
-def label_of(schema: FeatureSchema, output: list[float]) -> str:
-    """The class that an output stands for."""
-    return schema.classes[class_of(schema, output)]
+def labels_of(scored: Scored) -> list[str]:
+    """The class that each output stands for."""
+    classes = scored.model.schema.classes
+    return [classes[at] for at in classes_of(scored)]
 
 
-def probabilities_of(schema: FeatureSchema, output: list[float]) -> list[float]:
-    """One probability a class, in the classes' order."""
-    return [1.0 - output[0], output[0]] if schema.task is Task.BINARY else output
+def flat_probabilities(scored: Scored) -> list[float]:
+    """Row-major ``rows * classes``, in the classes' order."""
+    if scored.model.schema.task is not Task.BINARY:
+        return scored.values
+    found = [0.0] * (2 * scored.rows)
+    found[0::2] = [1.0 - value for value in scored.values]
+    found[1::2] = scored.values
+    return found
+
+
+def probabilities_of(scored: Scored) -> list[list[float]]:
+    """One list a row, one probability a class in the classes' order."""
+    return by_row(flat_probabilities(scored), scored.rows)
 
 
 def describe_predictions(scored: Scored) -> list[dict[str, object]]:
@@ -68,19 +102,28 @@ def describe_predictions(scored: Scored) -> list[dict[str, object]]:
     predictions: list[dict[str, object]]
     if schema.task is Task.REGRESSION:
         predictions = [
-            {"id": f"{token}.{index}", "value": output[0], "flags": flags.get(index, ())}
-            for index, output in enumerate(scored.outputs)
+            {"id": f"{token}.{index}", "value": value, "flags": flags.get(index, ())}
+            for index, value in enumerate(scored.values)
         ]
     else:
         predictions = [
             {
                 "id": f"{token}.{index}",
-                "label": label_of(schema, output),
-                "probabilities": dict(zip(schema.classes, probabilities_of(schema, output), strict=True)),
+                "label": label,
+                "probabilities": dict(zip(schema.classes, shares, strict=True)),
+                "raw": raw,
                 "flags": flags.get(index, ()),
             }
-            for index, output in enumerate(scored.outputs)
+            for index, (label, shares, raw) in enumerate(
+                zip(labels_of(scored), probabilities_of(scored), _raw_of(schema, scored), strict=True)
+            )
         ]
     for prediction, reasons in zip(predictions, scored.reasons, strict=False):
         prediction["reasons"] = reasons
     return predictions
+
+
+def _raw_of(schema: FeatureSchema, scored: Scored) -> Sequence[float | dict[str, float]]:
+    if schema.task is Task.BINARY:
+        return scored.raw
+    return [dict(zip(schema.classes, scores, strict=True)) for scores in by_row(scored.raw, scored.rows)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ANSWER_S = 5.0
 """Within which the process must answer its own request."""
 
-_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+_REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 class Probe:
@@ -34,14 +34,14 @@ class Probe:
             answer = await asyncio.wait_for(self._ask(), ANSWER_S)
         except TimeoutError:
             return f"no answer within {ANSWER_S:.0f} s"
-        except OSError as exc:
+        except (OSError, EOFError, asyncio.LimitOverrunError) as exc:
             return f"the request failed: {exc}"
         if not answer.startswith(b"HTTP/1.1 200 "):
             return f"the answer is {answer[:80]!r}"
         return self._score()
 
     async def _ask(self) -> bytes:
-        """The answer to a request through our own protocol and application."""
+        """The head of the answer to a request through our own protocol."""
         ours, theirs = socket.socketpair()
         server = self._server
         await asyncio.get_running_loop().connect_accepted_socket(
@@ -53,7 +53,7 @@ class Probe:
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             writer.write(_REQUEST)
-            return await reader.read()
+            return await reader.readuntil(b"\r\n\r\n")
         finally:
             writer.close()
             with suppress(OSError):
@@ -65,7 +65,7 @@ class Probe:
             for model in route.loaded:
                 row = model.encoder.encode([model.example]).matrix[0].tolist()
                 try:
-                    found = model.predict_one(row)
+                    found, _ = model.score_one(row)
                 except RuntimeError as exc:
                     return f"version {model.version} of {model.name}: {exc}"
                 expected = self._expected.setdefault(model.booster, found)

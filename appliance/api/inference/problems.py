@@ -1,6 +1,6 @@
 """One class, one status, one body: what each error looks like to a caller.
 
-The native dialect answers RFC 9457 problem documents; the Open Inference Protocol has a shape of its own.
+The native dialect answers RFC 9457 problem documents; V1, V2 and MLflow's dialect have shapes of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from appliance.api.inference.errors import (
+    BadCsv,
     BadField,
     BadJson,
     BodyTooLarge,
@@ -19,6 +20,10 @@ from appliance.api.inference.errors import (
     MethodNotAllowed,
     NoKey,
     NoSuchRoute,
+    TooManyInFlight,
+    TooManyRequests,
+    TooManyRows,
+    UnknownMediaType,
     WrongScope,
 )
 from appliance.errors import (
@@ -60,6 +65,7 @@ INTERNAL = Kind(status=500, slug="internal", title="Something went wrong here, n
 
 KINDS: dict[type[Exception], Kind] = {
     BadJson: Kind(status=400, slug="bad-json", title="The body is not the JSON that is expected"),
+    BadCsv: Kind(status=400, slug="bad-csv", title="The body is not the CSV that is expected"),
     NoKey: Kind(status=401, slug="no-key", title="An API key is needed"),
     WrongScope: Kind(status=403, slug="wrong-scope", title="This API key is not for this"),
     NotAllowed: Kind(status=403, slug="not-allowed", title="The caller may not do this"),
@@ -69,13 +75,17 @@ KINDS: dict[type[Exception], Kind] = {
     BodyTooSlow: Kind(status=408, slug="body-too-slow", title="The body did not arrive in time"),
     Conflict: Kind(status=409, slug="conflict", title="The thing changed meanwhile"),
     BodyTooLarge: Kind(status=413, slug="body-too-large", title="The body is too large"),
+    UnknownMediaType: Kind(status=415, slug="media-type", title="The body is of a kind that this path does not read"),
     BadField: Kind(status=422, slug="bad-field", title="A member of the request cannot be used"),
     BadRow: Kind(status=422, slug="bad-row", title="A field of a row cannot be used"),
     BadTable: Kind(status=422, slug="bad-table", title="The table cannot be used"),
     BadModelSpec: Kind(status=422, slug="bad-model", title="The model's declaration cannot be used"),
     BadInput: Kind(status=422, slug="bad-input", title="The input cannot be used"),
+    TooManyRows: Kind(status=422, slug="too-many-rows", title="The request has too many rows"),
+    TooManyRequests: Kind(status=429, slug="too-many-requests", title="This API key sends too many requests"),
     ClientGone: Kind(status=499, slug="client-gone", title="The caller hung up"),
     BadSetting: Kind(status=500, slug="bad-setting", title="A setting is wrong"),
+    TooManyInFlight: Kind(status=503, slug="too-many-in-flight", title="Too many requests are being answered"),
     NotReady: Kind(status=503, slug="not-ready", title="A part that is needed is not ready"),
     BundleRefused: Kind(status=503, slug="bundle-refused", title="The model's files failed their own proof"),
     EventLogUnwritable: Kind(
@@ -88,8 +98,14 @@ KINDS: dict[type[Exception], Kind] = {
 
 _LOG_FULL = Kind(status=507, slug="log-full", title="The disk is full: the label cannot be recorded")
 
-_V2_STATUS = {422: 400, 507: 503, 409: 400}
-"""The Open Inference Protocol knows bad input as 400 and not ready as 503."""
+_FIELD_STATUS = {422: 400, 507: 503, 409: 400}
+"""The field's dialects know bad input as 400 and not ready as 503."""
+
+_MLFLOW_CODES = {
+    401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "RESOURCE_DOES_NOT_EXIST", 429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED", 500: "INTERNAL_ERROR", 503: "TEMPORARILY_UNAVAILABLE",
+}  # fmt: skip
+"""MLflow's error code of a status; any other is BAD_REQUEST, or INVALID_PARAMETER_VALUE where a value is to blame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,13 +147,29 @@ def native_problem(exc: Exception, request_id: str) -> Refusal:
     )
 
 
-def v2_error(exc: Exception, request_id: str) -> Refusal:  # noqa: ARG001  (the dialect's shape has no place for it)
-    """The Open Inference Protocol's ``{"error"}``."""
+def error_member(exc: Exception, request_id: str) -> Refusal:  # noqa: ARG001  (this shape has no place for it)
+    """``{"error"}``, as V1 and the Open Inference Protocol V2 have it."""
     kind = kind_of(exc)
+    return _field_refusal(exc, kind, {"error": _detail(exc, kind)})
+
+
+def mlflow_error(exc: Exception, request_id: str) -> Refusal:  # noqa: ARG001  (this shape has no place for it)
+    """``{"error_code", "message"}``, as MLflow's scoring server has it."""
+    kind = kind_of(exc)
+    if isinstance(exc, NoSuchRoute):
+        code = "ENDPOINT_NOT_FOUND"
+    elif kind.status == 422:
+        code = "INVALID_PARAMETER_VALUE"
+    else:
+        code = _MLFLOW_CODES.get(_FIELD_STATUS.get(kind.status, kind.status), "BAD_REQUEST")
+    return _field_refusal(exc, kind, {"error_code": code, "message": _detail(exc, kind)})
+
+
+def _field_refusal(exc: Exception, kind: Kind, content: Mapping[str, str]) -> Refusal:
     return Refusal(
-        status=_V2_STATUS.get(kind.status, kind.status),
+        status=_FIELD_STATUS.get(kind.status, kind.status),
         content_type=JSON,
-        body=msgspec.json.encode({"error": _detail(exc, kind)}),
+        body=msgspec.json.encode(content),
         headers=_headers(exc, kind),
     )
 
@@ -158,6 +190,8 @@ def _particulars(exc: Exception) -> Mapping[str, object]:
 def _headers(exc: Exception, kind: Kind) -> tuple[tuple[bytes, bytes], ...]:
     if isinstance(exc, MethodNotAllowed):
         return ((b"allow", ", ".join(exc.allowed).encode()),)
+    if isinstance(exc, TooManyRequests):
+        return ((b"retry-after", b"%d" % exc.retry_after_s),)
     if kind.status == 401:
         return ((b"www-authenticate", b"Bearer"),)
     if kind.status == 503:

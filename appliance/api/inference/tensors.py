@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.api.inference.errors import BadField, BadJson
+from appliance.api.inference.number_lists import LARGE_BYTES, open_document
 from appliance.api.inference.typed_rows import decode_leniently
 from appliance.encoder import EncodedRows, RowEncoder, describe
 from appliance.schema import Kind
@@ -78,6 +79,8 @@ def decode_request(body: bytes, json_length: int | None) -> InferRequest:
     if json_length is not None and not 0 <= json_length <= len(body):
         raise BadJson(f"Inference-Header-Content-Length is {json_length}, the body has {len(body)} bytes")
     head = body if json_length is None else body[:json_length]
+    if json_length is None and len(head) >= LARGE_BYTES and (found := _decode_numbers(head)) is not None:
+        return found
     try:
         request = _DECODE(head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -87,6 +90,34 @@ def decode_request(body: bytes, json_length: int | None) -> InferRequest:
     if json_length is not None:
         _attach_binary(request.inputs, memoryview(body)[json_length:])
     return request
+
+
+def _decode_numbers(body: bytes) -> InferRequest | None:
+    """A request whose every input is a list of numbers; None when it is another, or wrong."""
+    document = open_document(body)
+    if document is None:
+        return None
+    inputs = []
+    lists = 1
+    for at in range(document.length("inputs")):
+        here = ("inputs", at)
+        data = document.flat(*here, "data")
+        if data is None:
+            data = document.matrix(*here, "data")
+        if data is None:
+            return None
+        lists += 2 if data.ndim == 1 else 2 + len(data)
+        members = {name: document.get(*here, name) for name in document.members(*here) if name != "data"}
+        inputs.append({**members, "data": data.ravel()})
+    if document.lists != lists + (document.get("outputs") is not None):
+        return None
+    members = {name: document.get(name) for name in document.members() if name != "inputs"}
+    try:
+        request = msgspec.convert({**members, "inputs": inputs}, InferRequest)
+    except msgspec.ValidationError:
+        return None
+    fits = all(tensor.datatype != "BYTES" and tensor.size == len(tensor.data) for tensor in request.inputs)
+    return request if fits else None
 
 
 def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows:
@@ -116,8 +147,8 @@ def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows
 def pack_output(datatype: str, values: Sequence[Any]) -> bytes:
     """An output's bytes in the binary extension."""
     if datatype == "BYTES":
-        parts = (str(value).encode() for value in values)
-        return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+        packed = {text: struct.pack("<I", len(text.encode())) + text.encode() for text in set(values)}
+        return b"".join([packed[text] for text in values])
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 

@@ -92,3 +92,53 @@ def test_neither_upload_nor_source(control: Control) -> None:
     answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses"})
     assert answer.status_code == 422
     assert "upload" in answer.json()["detail"]
+
+
+def test_a_source_is_prepared_refreshed_and_evolved(control: Control, tmp_path: Path) -> None:
+    file = tmp_path / "on_the_host.csv"
+    file.write_bytes(CSV)
+    order = {"name": "houses", "source": str(file), "prepare": "SELECT *, price * 2 AS twice FROM source"}
+    answer = control.client.post("/datasets", headers=control.admin, json=order)
+    assert answer.status_code == 201, answer.text
+    again = control.client.post("/datasets/houses/refresh", headers=control.admin)
+    assert again.json() == {"dataset": "houses", "version": 1, "unchanged": True, "rows": None, "warnings": []}
+    file.write_bytes(CSV + b"41,red,7\n")
+    again = control.client.post("/datasets/houses/refresh", headers=control.admin).json()
+    assert (again["version"], again["unchanged"], again["rows"]) == (2, False, 41)
+    more = upload(control, "more.csv", b"size,colour,price,twice,garden\n1,red,2,4,true\n")
+    refused = control.client.post(
+        "/datasets", headers=control.admin, json={"name": "houses", "upload": more, "append": True}
+    )
+    assert refused.status_code == 422
+    assert "'garden'" in refused.json()["detail"]
+    more = upload(control, "more.csv", b"size,colour,price,twice,garden\n1,red,2,4,true\n")
+    taken = control.client.post(
+        "/datasets", headers=control.admin, json={"name": "houses", "upload": more, "append": True, "evolve": True}
+    )
+    assert taken.json()["rows"] == 42
+    diff = control.client.get("/datasets/houses/diff", params={"old": 1, "new": 2}, headers=control.read).json()
+    assert {column["state"] for column in diff["distributions"]} == {"not_enough_data"}
+    assert control.client.post("/datasets/houses/refresh", headers=control.read).status_code == 403
+
+
+def test_rules_are_declared_and_what_they_rejected_is_shown(control: Control) -> None:
+    empty = control.client.get("/datasets/houses/rules", headers=control.read)
+    assert empty.json() == {"dataset": "houses", "rules": None}
+    toml = '[columns.colour]\nvalues = ["red"]\n[columns.price]\nmax = 60\n'
+    assert control.client.put("/datasets/houses/rules", headers=control.read, json={"toml": toml}).status_code == 403
+    declared = control.client.put("/datasets/houses/rules", headers=control.admin, json={"toml": toml})
+    assert declared.json()["rules"]["columns"]["price"] == {"max": 60}
+    wrong = control.client.put("/datasets/houses/rules", headers=control.admin, json={"toml": "[columns.x]\nmini = 1"})
+    assert (wrong.status_code, "mini" in wrong.json()["detail"]) == (422, True)
+    body = {"name": "houses", "upload": upload(control)}
+    refused = control.client.post("/datasets", headers=control.admin, json=body)
+    assert (refused.status_code, "30 of 40 rows break" in refused.json()["detail"]) == (422, True)
+    loose = f"max_rejected_share = 0.9\n{toml}"
+    control.client.put("/datasets/houses/rules", headers=control.admin, json={"toml": loose})
+    added = control.client.post("/datasets", headers=control.admin, json={**body, "upload": upload(control)}).json()
+    assert (added["rows"], added["warnings"][0]["code"]) == (10, "rejected")
+    shown = control.client.get("/datasets/houses/rejected", params={"rows": 2}, headers=control.read).json()
+    assert (shown["rejected"], shown["columns"]) == (30, ["_row", "_reason", "size", "colour", "price"])
+    assert shown["rows"][0] == {
+        "_row": 2, "_reason": "colour: blue is none of red", "size": 2, "colour": "blue", "price": 6,
+    }  # fmt: skip

@@ -48,10 +48,10 @@ class Caller:
         return self.read()
 
     def ask_in_two(self, content: bytes) -> bytes:
-        """The answer to bytes whose last comes later: such a request goes through uvicorn and Litestar."""
-        self.socket.sendall(content[:-1])
+        """The answer to bytes whose head comes in two parts: such a request goes through uvicorn and Litestar."""
+        self.socket.sendall(content[:10])
         time.sleep(0.05)
-        self.socket.sendall(content[-1:])
+        self.socket.sendall(content[10:])
         return self.read()
 
     def close(self) -> None:
@@ -79,6 +79,13 @@ CASES = {
     "V2": ("/v2/models/species/infer", INFER, ""),
     "V2, a version": ("/v2/models/species/versions/2/infer", INFER, ""),
     "V2, wrong": ("/v2/models/species/infer", b'{"inputs":[]}', ""),
+    "V1": ("/v1/models/species:predict", b'{"instances":[[1,2,3,4]]}', ""),
+    "V1, a version": ("/v1/models/species/versions/2:predict", b'{"inputs":[[1,2,3,4]]}', ""),
+    "V1, wrong": ("/v1/models/species:predict", b'{"instances":[]}', ""),
+    "V1, an unknown verb": ("/v1/models/species:guess", b"{}", ""),
+    "MLflow": ("/invocations", b'{"instances":[[1,2,3,4]]}', "X-Amzn-SageMaker-Target-Model: species\r\n"),
+    "MLflow, which model": ("/invocations", b'{"instances":[[1,2,3,4]]}', ""),
+    "MLflow, another kind": ("/invocations", b"x", "Content-Type: text/plain\r\n"),
     "V2 index": ("/v2/repository/index", b"{}", ""),
 }  # fmt: skip
 
@@ -92,6 +99,19 @@ def test_both_ways_give_the_same_answer(deployed: Deployed, case: str) -> None:
     answers = [caller.ask(content) for _ in range(4)]  # the head is read, read again and remembered, then known
     caller.close()
     assert answers == [slow] * 4
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/models", "/models/mixed", "/models/nope", "/v2", "/v2/models/mixed", "/health/live", "/health/ready",
+     "/v2/health/ready", "/models/mixed/predict", "/docs", "/nothing", "/v2/nothing", "/models?x=1"],
+)  # fmt: skip
+def test_both_ways_give_the_same_answer_to_a_get(deployed: Deployed, path: str) -> None:
+    content = f"GET {path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {deployed.api.key}\r\n\r\n".encode()
+    caller = Caller(deployed)
+    slow = caller.ask_in_two(content)
+    assert [caller.ask(content) for _ in range(4)] == [slow] * 4
+    caller.close()
 
 
 @pytest.mark.parametrize("key", ["", "apk_wrong"])
@@ -161,3 +181,59 @@ def test_many_callers_that_do_not_read_do_not_stop_the_others(deployed: Deployed
     assert caller.ask(request(deployed, "/models/mixed/predict", GOOD)).startswith(b"HTTP/1.1 200 ")
     caller.close()
     deaf.close()
+
+
+LARGE = json.dumps({"rows": sample_rows(numeric_columns(28), 200)}).encode()
+
+
+def test_both_ways_give_the_same_answer_to_a_large_request(deployed: Deployed) -> None:
+    content = request(deployed, "/models/numbers/predict", LARGE)
+    caller = Caller(deployed)
+    slow = caller.ask_in_two(content)
+    assert slow.startswith(b"HTTP/1.1 200 ")
+    assert [caller.ask(content) for _ in range(4)] == [slow] * 4
+    caller.close()
+
+
+def test_large_and_small_requests_sent_in_one_go_are_answered_in_their_order(deployed: Deployed) -> None:
+    requests = [
+        request(deployed, "/models/numbers/predict", LARGE, f"X-Request-Id: {at}\r\n") if at % 3 == 0
+        else request(deployed, "/models/mixed/predict", GOOD, f"X-Request-Id: {at}\r\n") if at % 3 == 1
+        else f"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Request-Id: {at}\r\n\r\n".encode()
+        for at in range(21)
+    ]  # fmt: skip
+    caller = Caller(deployed)
+    caller.socket.sendall(b"".join(requests))
+    for at in range(21):
+        assert b"x-request-id: %d\r\n" % at in caller.read()
+    caller.close()
+
+
+def test_a_large_body_in_many_parts_is_one_body(deployed: Deployed) -> None:
+    content = request(deployed, "/models/numbers/predict", LARGE)
+    caller = Caller(deployed)
+    whole = caller.ask(content)
+    for at in range(0, len(content), 9000):
+        caller.socket.sendall(content[at : at + 9000])
+        time.sleep(0.001)
+    assert caller.read() == whole
+    caller.close()
+
+
+def test_a_late_body_with_a_bad_key_is_refused_before_it_comes(deployed: Deployed) -> None:
+    content = request(deployed, "/models/numbers/predict", LARGE, key="apk_wrong")
+    caller = Caller(deployed)
+    caller.socket.sendall(content[: content.index(b"\r\n\r\n") + 4])
+    assert caller.read().startswith(b"HTTP/1.1 401 ")
+    caller.close()
+
+
+def test_a_caller_that_leaves_during_a_large_request_harms_nobody(deployed: Deployed) -> None:
+    content = request(deployed, "/models/numbers/predict", LARGE)
+    for _ in range(20):
+        caller = Caller(deployed)
+        caller.socket.sendall(content)
+        caller.close()
+    caller = Caller(deployed)
+    assert caller.ask(content).startswith(b"HTTP/1.1 200 ")
+    caller.close()

@@ -36,6 +36,7 @@ def test_binary_rows_are_answered_with_label_probabilities_and_ids(deployed: Dep
         assert prediction["probabilities"] == {"no": 1 - expected, "yes": expected}
         assert prediction["label"] == ("yes" if expected >= 0.5 else "no")
         assert prediction["flags"] == []
+    assert [prediction["raw"] for prediction in body["predictions"]] == deployed.mixed.raw(rows)
     ids = [prediction["id"] for prediction in body["predictions"]]
     assert [found.rpartition(".")[2] for found in ids] == ["0", "1", "2", "3", "4"]
     assert len({found.rpartition(".")[0] for found in ids}) == 1
@@ -54,6 +55,8 @@ def test_multiclass_is_answered_with_the_likeliest_label(deployed: Deployed) -> 
     for prediction, expected in zip(body["predictions"], deployed.species.expect(rows), strict=True):
         assert list(prediction["probabilities"].values()) == expected
         assert prediction["label"] == "abc"[int(np.argmax(expected))]
+    assert [value for found in body["predictions"] for value in found["raw"].values()] == deployed.species.raw(rows)
+    assert list(body["predictions"][0]["raw"]) == ["a", "b", "c"]
 
 
 def test_odd_values_are_flagged_and_recorded(deployed: Deployed) -> None:

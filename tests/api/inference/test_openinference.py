@@ -51,7 +51,7 @@ def test_a_models_metadata_names_each_column(deployed: Deployed, path: str) -> N
     assert [(tensor["name"], tensor["datatype"]) for tensor in found["inputs"]] == [
         (column.name, DATATYPES[column.kind]) for column in MIXED_COLUMNS
     ]
-    assert [output["name"] for output in found["outputs"]] == ["prediction", "probabilities"]
+    assert [output["name"] for output in found["outputs"]] == ["prediction", "probabilities", "raw"]
     assert deployed.api.client.get(f"{path}/ready").json() == {"name": "mixed", "ready": True}
 
 
@@ -68,6 +68,7 @@ def test_one_input_a_column(deployed: Deployed, nested: bool) -> None:
     outputs = outputs_of(body)
     assert outputs["probabilities"]["shape"] == [4, 2]
     assert outputs["probabilities"]["data"][1::2] == expected
+    assert outputs["raw"]["data"] == deployed.mixed.raw(rows)
     assert outputs["prediction"]["datatype"] == "BYTES"
     assert outputs["prediction"]["data"] == ["yes" if value >= 0.5 else "no" for value in expected]
     assert json.loads(body["parameters"]["flags"]) == {"2": ["unseen:machine"]}
@@ -170,7 +171,10 @@ def test_binary_columns_with_strings_and_missing_numbers(deployed: Deployed) -> 
     length = int(answer.headers["inference-header-content-length"])
     outputs = outputs_of(json.loads(answer.content[:length]))
     labels = outputs["prediction"]["parameters"]["binary_data_size"]
-    found = np.frombuffer(answer.content[length + labels :], dtype="<f8")
+    shares = outputs["probabilities"]["parameters"]["binary_data_size"]
+    found = np.frombuffer(answer.content[length + labels : length + labels + shares], dtype="<f8")
+    raw = np.frombuffer(answer.content[length + labels + shares :], dtype="<f8")
+    assert raw.tolist() == deployed.mixed.raw(rows)
     assert [[value] for value in found[1::2]] == deployed.mixed.expect(rows)
     assert answer.content[length : length + labels] == packed(
         ["yes" if value >= 0.5 else "no" for value in found[1::2]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -10,11 +11,22 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance import __version__
+from appliance.api.inference.bodies import BodyReader
+from appliance.api.inference.config import read_config
 from appliance.api.inference.documentation import render_page
+from appliance.api.inference.endpoints import list_endpoints
+from appliance.api.inference.exchange import Desk
+from appliance.api.inference.keys import KeyRing
+from appliance.api.inference.limits import Limits
 from appliance.api.inference.openapi import build_document
 from appliance.api.inference.problems import KINDS
 from appliance.schema import Task
-from appliance.serving.counts import BOUNDS_S, STATUSES
+from appliance.serving.capture import Capture
+from appliance.serving.counts import BOUNDS_S, STATUSES, Counts
+from appliance.serving.heap import Heap
+from appliance.serving.router import Router
+from appliance.serving.scoring import Scorer
+from appliance.serving.shadow import Shadows
 from storage.bundles import bundle_path, replace_durably
 from tests.api.inference.conftest import Deployed
 from tests.api.inference.test_lifecycle import wait_for
@@ -165,6 +177,51 @@ def test_every_path_of_the_document_is_there(deployed: Deployed) -> None:
             filled = path.replace("{model}", "species").replace("{version}", "2")
             answer = deployed.api.client.request(method, filled, content=b"{}" if method == "post" else None)
             assert answer.status_code not in {404, 405}, (method, path)
+
+
+def test_every_example_of_the_document_is_answered_as_it_says(deployed: Deployed) -> None:
+    document = deployed.api.client.get("/openapi.json").json()
+    asked = 0
+    for path, item in document["paths"].items():
+        headers = {found["name"]: found["example"] for found in item.get("parameters", ()) if "example" in found}
+        for method, operation in item.items():
+            example = operation.get("requestBody", {}) if method != "parameters" else {}
+            example = example.get("content", {}).get("application/json", {}).get("example")
+            if example is not None:
+                answer = deployed.api.client.request(method, path, json=example, headers=headers)
+                assert answer.is_success, (path, answer.text)
+                schema = operation["responses"]["2XX"]["content"]["application/json"]["schema"]
+                assert set(answer.json()) <= set(schema.get("properties", answer.json())), path
+                asked += 1
+    assert asked == 4 * 4 + 1  # predict, labels, V1's predict and explain of each model; /invocations
+
+
+def test_every_reference_of_the_document_leads_somewhere(deployed: Deployed) -> None:
+    text = deployed.api.client.get("/openapi.json").text
+    schemas = deployed.api.client.get("/openapi.json").json()["components"]["schemas"]
+    references = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert references == set(schemas)
+
+
+def test_every_route_is_in_the_document(deployed: Deployed, tmp_path: Path) -> None:
+    layout = prepare_state(tmp_path)
+    capture = Capture(layout, reserve_bytes=0, durable=False)
+    counts = Counts(layout.run / "counts", 0)
+    desk = Desk(
+        keys=KeyRing(layout), capture=capture, counts=counts, pool=ThreadPoolExecutor(1), bodies=BodyReader(1024),
+        shadows=Shadows(capture, counts), limits=Limits(max_in_flight=1, key_rate_per_s=0), heap=Heap(),
+    )  # fmt: skip
+    config = read_config({"APPLIANCE_STATE": str(tmp_path)})
+    routes = list_endpoints(config, Router(layout), Scorer(secret=bytes(32), threads=1), desk)
+    document = deployed.api.client.get("/openapi.json").json()
+    for path, endpoint in routes.items():
+        if path in {"/docs", "/openapi.json"}:  # the document itself
+            continue
+        found = document["paths"].get(path) or document["paths"][path.replace("{model}", "species")]
+        assert {method.upper() for method in found if method != "parameters"} == set(endpoint.methods), path
+    desk.pool.shutdown()
+    desk.keys.close()
+    capture.close()
 
 
 def test_names_are_escaped_in_the_page() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -31,9 +32,11 @@ class Model:
 
 def scored_of(task: Task, outputs: list[list[float]], flags: dict[int, list[str]]) -> Scored:
     schema = FeatureSchema(model="m", version=1, task=task, target="y", columns=(), classes=CLASSES[task])
+    values = list(chain.from_iterable(outputs))
     return Scored(
         model=Model(schema),  # type: ignore[arg-type]
-        token="01a2-3-abc", outputs=outputs, x=[], unseen=[], flags=flags, reasons=[],
+        token="01a2-3-abc", rows=len(outputs), values=values, raw=[3 * value - 1 for value in values], x=[],
+        unseen=[], flags=flags, reasons=[],
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 
 import httpx
@@ -14,6 +15,7 @@ from tests.model_bundles import MIXED_COLUMNS, add_key, sample_rows
 
 BODY = {"rows": sample_rows(MIXED_COLUMNS, 1)}
 INFER = {"inputs": [{"name": "x", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, 4]}]}
+INSTANCES = {"instances": [[1, 2, 3, 4]]}
 
 
 @pytest.mark.parametrize(
@@ -66,12 +68,40 @@ ROUTES = [
     ("GET", "/v2/models/species", {"predict", "label", "read", "predict,label"}),
     ("GET", "/v2/models/species/versions/2", {"predict", "label", "read", "predict,label"}),
     ("POST", "/v2/repository/index", {"predict", "label", "read", "predict,label"}),
+    ("POST", "/v1/models/species:predict", {"predict", "predict,label"}),
+    ("POST", "/v1/models/species/versions/2:explain", {"predict", "predict,label"}),
+    ("GET", "/v1/models", {"predict", "label", "read", "predict,label"}),
+    ("GET", "/v1/models/species", {"predict", "label", "read", "predict,label"}),
+    ("GET", "/v1/models/species/versions/2", {"predict", "label", "read", "predict,label"}),
+    ("POST", "/invocations", {"predict", "predict,label"}),
 ]
 BODIES = {
     "/models/mixed/predict": BODY,
     "/models/mixed/labels": {"labels": []},
     "/v2/models/species/infer": INFER,
+    "/v1/models/species:predict": INSTANCES,
+    "/v1/models/species/versions/2:explain": INSTANCES,
+    "/invocations": INSTANCES,
 }
+POSTED = ["/models/mixed/predict", "/v2/models/species/infer", "/v1/models/species:predict", "/invocations"]
+"""A path of each dialect that takes a prediction."""
+
+TARGET = {"x-amzn-sagemaker-target-model": "species"}
+
+
+def members(path: str) -> set[str]:
+    """The members of the error body of a path's dialect."""
+    first = path.split("/")[1]
+    if first in {"v1", "v2"}:
+        return {"error"}
+    if first in {"invocations", "ping", "version"} or path == "/health":
+        return {"error_code", "message"}
+    return {"type", "title", "status", "detail", "request_id"}
+
+
+def is_in_its_dialect(answer: httpx.Response, path: str) -> bool:
+    kind = "application/problem+json" if "status" in members(path) else "application/json"
+    return members(path) <= set(answer.json()) and answer.headers["content-type"] == kind
 
 
 @pytest.mark.parametrize(("method", "path", "opened_by"), ROUTES)
@@ -79,18 +109,31 @@ def test_each_route_opens_for_its_scopes_alone(
     stranger: httpx.Client, keys: dict[str, str], method: str, path: str, opened_by: set[str]
 ) -> None:
     for scope, key in keys.items():
-        for headers in ({"authorization": f"Bearer {key}"}, {"x-api-key": key}):
-            answer = stranger.request(method, path, json=BODIES.get(path), headers=headers)
+        basic = b64encode(f"anyone:{key}".encode()).decode()
+        for headers in (
+            {"authorization": f"Bearer {key}"}, {"x-api-key": key}, {"authorization": f"basic {basic}"},
+        ):  # fmt: skip
+            answer = stranger.request(method, path, json=BODIES.get(path), headers={**headers, **TARGET})
             if scope in opened_by:
                 assert answer.status_code == (202 if "labels" in path else 200)
             else:
                 assert answer.status_code == 403
                 assert "scope" in answer.text
+                assert is_in_its_dialect(answer, path)
 
 
 @pytest.mark.parametrize(("method", "path", "opened_by"), ROUTES)
 @pytest.mark.parametrize(
-    "headers", [{}, {"x-api-key": "apk_wrong"}, {"authorization": "Basic eDp5"}, {"x-api-key": ""}]
+    "headers",
+    [
+        {},
+        {"x-api-key": "apk_wrong"},
+        {"x-api-key": ""},
+        {"authorization": "Basic eDp5"},
+        {"authorization": "Basic eA=="},
+        {"authorization": "Basic ?"},
+        {"authorization": "Basic Og=="},
+    ],
 )
 def test_without_a_good_key_nothing_opens(
     stranger: httpx.Client, headers: dict[str, str], method: str, path: str, opened_by: set[str]
@@ -98,7 +141,7 @@ def test_without_a_good_key_nothing_opens(
     answer = stranger.request(method, path, json=BODIES.get(path), headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert ("error" in answer.json()) is path.startswith("/v2")
+    assert is_in_its_dialect(answer, path)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +155,9 @@ def test_without_a_good_key_nothing_opens(
         "/v2/health/live",
         "/v2/health/ready",
         "/v2/models/mixed/ready",
+        "/ping",
+        "/health",
+        "/version",
     ],
 )
 def test_health_and_documentation_are_open(stranger: httpx.Client, path: str) -> None:
@@ -150,6 +196,26 @@ def test_a_new_key_opens_at_once_and_a_revoked_one_soon_does_not(deployed: Deplo
         ("POST", "/v2/models/nope/infer", 404),
         ("POST", "/v2/models/species/versions/9/infer", 404),
         ("POST", "/v2/models/species/versions/x/infer", 404),
+        ("GET", "/v2/models/species/versions/9", 404),
+        ("GET", "/v1", 404),
+        ("GET", "/v1/nothing", 404),
+        ("POST", "/v1/models/species:guess", 404),
+        ("POST", "/v1/models/species/:predict", 404),
+        ("POST", "/v1/models/:predict", 404),
+        ("POST", "/v1/models/nope:predict", 404),
+        ("POST", "/v1/models/nope:explain", 404),
+        ("POST", "/v1/models/species/versions/9:predict", 404),
+        ("POST", "/v1/models/species/versions/x:predict", 404),
+        ("GET", "/v1/models/species/versions/9", 404),
+        ("GET", "/v1/models/nope", 404),
+        ("GET", "/v1/models/species:predict", 405),
+        ("DELETE", "/v1/models/species", 405),
+        ("GET", "/invocations", 405),
+        ("POST", "/invocations/more", 404),
+        ("POST", "/ping", 405),
+        ("GET", "/ping/more", 404),
+        ("POST", "/version", 405),
+        ("PUT", "/health", 405),
     ],
 )
 def test_a_wrong_path_or_method_is_answered_in_its_dialects_shape(
@@ -157,17 +223,21 @@ def test_a_wrong_path_or_method_is_answered_in_its_dialects_shape(
 ) -> None:
     answer = deployed.api.client.request(method, path, json=INFER if method == "POST" else None)
     assert answer.status_code == status
-    body = answer.json()
-    if path.startswith("/v2"):
-        assert list(body) == ["error"]
-    else:
-        assert body["status"] == status
-        assert answer.headers["content-type"] == "application/problem+json"
+    assert is_in_its_dialect(answer, path)
+    assert answer.headers["x-request-id"]
     if status == 405:
         assert answer.headers["allow"] in {"GET", "POST"}
 
 
-@pytest.mark.parametrize("path", ["/models/mixed/predict", "/v2/models/species/infer"])
+@pytest.mark.parametrize("path", list(POSTED))
+def test_a_body_that_is_not_json_is_answered_in_its_dialects_shape(deployed: Deployed, path: str) -> None:
+    answer = deployed.api.client.post(path, content=b"{", headers={**TARGET, "x-request-id": "mine"})
+    assert answer.status_code == 400
+    assert is_in_its_dialect(answer, path)
+    assert answer.headers["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize("path", list(POSTED))
 def test_a_body_beyond_the_limit_is_refused_also_without_a_length(deployed: Deployed, path: str) -> None:
     big = b'{"rows":[' + b" " * 2_000_000 + b"]}"
 
@@ -179,6 +249,7 @@ def test_a_body_beyond_the_limit_is_refused_also_without_a_length(deployed: Depl
         answer = deployed.api.client.post(path, content=content)
         assert answer.status_code == 413
         assert "max_body_bytes" in answer.text
+        assert is_in_its_dialect(answer, path)
     assert deployed.api.client.get("/health/live").status_code == 200
 
 
@@ -228,7 +299,8 @@ def test_a_caller_that_hangs_up_halfway_is_counted_and_harms_nobody(deployed: De
     assert deployed.api.client.post("/models/mixed/predict", json=BODY).status_code == 200
 
 
-def test_a_malformed_host_is_a_problem_too(deployed: Deployed) -> None:
-    answer = deployed.api.client.get("/health/live", headers={"host": "a b"})
+@pytest.mark.parametrize("path", ["/health/live", "/health", "/ping", "/v1/models", "/v2"])
+def test_a_malformed_host_is_refused_in_its_dialects_shape_too(deployed: Deployed, path: str) -> None:
+    answer = deployed.api.client.get(path, headers={"host": "a b"})
     assert answer.status_code == 400
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert is_in_its_dialect(answer, path)

@@ -1,0 +1,74 @@
+"""What changed from one snapshot of a dataset to another: rows, columns, figures, distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift
+from storage.columns import ColumnInfo, Dtype
+from storage.datasets import Snapshot
+from storage.profile import ColumnProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnChange:
+    """How a column differs between two snapshots; shares are 0 to 1, means None where there is none.
+
+    Attributes:
+        dtype: Old and new type.
+        missing_share: Old and new share of missing values.
+        mean: Old and new mean.
+    """
+
+    name: str
+    dtype: tuple[Dtype, Dtype]
+    missing_share: tuple[float, float]
+    mean: tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotDiff:
+    """What changed from one snapshot to another.
+
+    Attributes:
+        rows: Old and new count.
+        added: Columns only the new one has.
+        removed: Columns only the old one has.
+        changed: Columns of both whose type, missing share or mean differ.
+        distributions: The columns of both by the drift rule, the old snapshot being the reference.
+        drift: The verdict over them.
+    """
+
+    dataset: str
+    versions: tuple[int, int]
+    rows: tuple[int, int]
+    added: tuple[ColumnInfo, ...]
+    removed: tuple[ColumnInfo, ...]
+    changed: tuple[ColumnChange, ...]
+    distributions: tuple[ColumnDrift, ...]
+    drift: DatasetDrift
+
+
+def changed_columns(old: Sequence[ColumnProfile], new: Sequence[ColumnProfile]) -> tuple[ColumnChange, ...]:
+    """The columns of both whose figures differ."""
+    has = {column.name: column for column in new}
+    changes = [_change(column, has[column.name]) for column in old if column.name in has]
+    return tuple(change for change in changes if change is not None)
+
+
+def only_in(one: Snapshot, other: Snapshot) -> tuple[ColumnInfo, ...]:
+    """The columns of one snapshot that the other lacks."""
+    names = {column.name for column in other.columns}
+    return tuple(column for column in one.columns if column.name not in names)
+
+
+def _change(old: ColumnProfile, new: ColumnProfile) -> ColumnChange | None:
+    change = ColumnChange(
+        name=old.name,
+        dtype=(old.dtype, new.dtype),
+        missing_share=(old.missing / old.rows, new.missing / new.rows),
+        mean=(old.mean, new.mean),
+    )
+    same = change.dtype[0] == change.dtype[1] and change.missing_share[0] == change.missing_share[1]
+    return None if same and change.mean[0] == change.mean[1] else change

@@ -1,0 +1,118 @@
+"""Fetches a file from an http(s) address into a work directory, within a size and a time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from storage.errors import SourceUnreadable, StateUnwritable
+
+MOST_REDIRECTS = 5
+_SILENCE_S = 30.0
+"""How long a server may say nothing."""
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadLimits:
+    """How much of the network one source may use.
+
+    Attributes:
+        most_bytes: Largest body, in bytes as they are sent.
+        timeout_s: For the whole download, in seconds.
+    """
+
+    most_bytes: int = 4 << 30
+    timeout_s: float = 3600.0
+
+
+def is_address(source: str) -> bool:
+    """Whether a source names an address (``scheme://…``) and no path."""
+    scheme, found, _ = source.partition("://")
+    return bool(found) and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum()
+
+
+def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
+    """Fetch what an http(s) address names; returns the file, under the name that the address ends in.
+
+    Redirects are followed within the same host, and from http to https; the environment's proxies are used.
+
+    Raises:
+        SourceUnreadable: The address is none, the server does not answer or answers with an error, sends a redirect to
+            another host, more than the limits allow, or less than it announced.
+        StateUnwritable: There is no room for it.
+    """
+    target = folder / _name(address)
+    until = time.monotonic() + limits.timeout_s
+    try:
+        with httpx.Client(timeout=min(_SILENCE_S, limits.timeout_s), headers={"Accept-Encoding": "identity"}) as client:
+            where = httpx.URL(address)
+            for _ in range(MOST_REDIRECTS + 1):
+                with client.stream("GET", where) as answer:
+                    if not answer.is_redirect:
+                        _receive(address, answer, target, most_bytes=limits.most_bytes, until=until)
+                        return target
+                    where = _next(address, where, answer)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+        told = str(exc) or type(exc).__name__
+        raise SourceUnreadable(f"{redacted(address)} cannot be fetched: {told}") from exc
+    raise SourceUnreadable(f"{redacted(address)} cannot be fetched: more than {MOST_REDIRECTS} redirects")
+
+
+def redacted(address: str) -> str:
+    """The address without a password, for messages and for the record."""
+    parts = urlsplit(address)
+    if parts.password is None:
+        return address
+    return parts._replace(netloc=f"{parts.username}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def _name(address: str) -> str:
+    last = PurePosixPath(unquote(urlsplit(address).path)).name
+    return (
+        "".join(mark if mark.isalnum() or mark in "._-+ ()" else "_" for mark in last)[-120:].lstrip(".") or "download"
+    )
+
+
+def _next(address: str, here: httpx.URL, answer: httpx.Response) -> httpx.URL:
+    there = here.join(answer.headers.get("location", ""))
+    same = (there.host, there.port) == (here.host, here.port)
+    upgraded = there.host == here.host and (here.scheme, there.scheme) == ("http", "https")
+    if there.scheme not in {"http", "https"} or not (upgraded or (same and there.scheme == here.scheme)):
+        raise SourceUnreadable(
+            f"{redacted(address)} sends us on to {redacted(str(there))}, another host or scheme; if you trust it, "
+            "name that address"
+        )
+    return there
+
+
+def _receive(address: str, answer: httpx.Response, target: Path, *, most_bytes: int, until: float) -> None:
+    if answer.status_code != httpx.codes.OK:
+        raise SourceUnreadable(
+            f"{redacted(address)} cannot be fetched: the server answers {answer.status_code} {answer.reason_phrase}"
+        )
+    announced = answer.headers.get("content-length", "")
+    too_large = f"{redacted(address)} is larger than {most_bytes:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it"
+    if announced.isdigit() and int(announced) > most_bytes:
+        raise SourceUnreadable(too_large)
+    size = 0
+    try:
+        with target.open("xb") as file:
+            for chunk in answer.iter_raw(_CHUNK):
+                size += len(chunk)
+                if size > most_bytes:
+                    raise SourceUnreadable(too_large)
+                if time.monotonic() > until:
+                    raise SourceUnreadable(
+                        f"{redacted(address)} did not arrive in time ({size:,} bytes came); raise "
+                        "APPLIANCE_DOWNLOAD_TIMEOUT_S to wait longer"
+                    )
+                file.write(chunk)
+    except OSError as exc:
+        raise StateUnwritable(f"cannot keep {redacted(address)} in {target.parent}: {exc.strerror}") from exc
+    if announced.isdigit() and size < int(announced):
+        raise SourceUnreadable(f"{redacted(address)} broke off after {size:,} of {announced} bytes; try again")

@@ -1,0 +1,91 @@
+"""Reads a query's rows from a Postgres server, through ADBC: the optional extra ``postgres``.
+
+The rows are spooled to an Arrow file first: the server is let go at once, and the file's bytes have a sha256.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+import pyarrow as pa
+
+from storage.download import redacted
+from storage.errors import SourceUnreadable, StateUnwritable
+
+SCHEMES = ("postgresql", "postgres")
+CONNECT_TIMEOUT_S = 10
+_READ_ONLY = "-c default_transaction_read_only=on"
+
+
+def spool_postgres(address: str, query: str | None, target: Path) -> None:
+    """Write the rows of one SELECT to an Arrow stream file, in bounded memory; the session is read-only.
+
+    A password that the address lacks is looked for where libpq does: PGPASSWORD, ``~/.pgpass``.
+
+    Raises:
+        SourceUnreadable: The extra is not installed, the server does not answer or refuses, or the query is wrong.
+        StateUnwritable: There is no room for the rows.
+    """
+    told = redacted(address)
+    if query is None:
+        raise SourceUnreadable(f"{told} is a Postgres database: say with a query (--query) which rows to take")
+    driver = _driver()
+    try:
+        with driver.connect(_read_only(address)) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            if cursor.description is None:
+                raise SourceUnreadable("the query must be one SELECT statement")
+            _write(cursor.fetch_record_batch(), target)
+    except driver.Error as exc:
+        lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+        raise SourceUnreadable(f"the query cannot be run on {told}: {'; '.join(lines)[:300]}") from exc
+    except (pa.ArrowException, OSError) as exc:
+        if isinstance(exc, OSError) and exc.strerror:
+            raise StateUnwritable(f"cannot keep the rows of {told} in {target.parent}: {exc.strerror}") from exc
+        raise SourceUnreadable(f"the rows of {told} cannot be read to their end: {exc}") from exc
+
+
+def _driver() -> ModuleType:
+    try:
+        import adbc_driver_postgresql.dbapi as driver  # noqa: PLC0415  (an extra, and seldom needed)
+    except ModuleNotFoundError as exc:
+        raise SourceUnreadable(
+            "reading Postgres needs the extra 'postgres': install it into the appliance's environment with "
+            "pip install 'mlops-appliance[postgres]' (the package adbc-driver-postgresql), or export the rows to a file"
+        ) from exc
+    module: ModuleType = driver
+    return module
+
+
+def _read_only(address: str) -> str:
+    parts = urlsplit(address)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    options["options"] = f"{options.get('options', '')} {_READ_ONLY}".strip()
+    options.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
+    return parts._replace(query=urlencode(options, quote_via=quote)).geturl()
+
+
+def _write(rows: pa.RecordBatchReader, target: Path) -> None:
+    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema])
+    with target.open("wb") as file, pa.ipc.new_stream(file, schema) as out:
+        for batch in _plain_batches(rows, schema):
+            out.write_batch(batch)
+
+
+def _plain_batches(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in rows:
+        arrays = []
+        for values, field in zip(batch.columns, schema, strict=True):
+            storage = values.storage if isinstance(values, pa.ExtensionArray) else values
+            arrays.append(storage.cast(field.type))
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """What a Postgres type is kept as: numeric comes as text of a named type, and is a number."""
+    if not isinstance(kind, pa.BaseExtensionType):
+        return kind
+    return pa.float64() if getattr(kind, "type_name", "") == "numeric" else kind.storage_type

@@ -1,0 +1,24 @@
+"""A state with a database, and the datasets in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from appliance.datasets import Datasets
+from appliance.settings import Settings
+from storage.migrations import migrate
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    made = Settings(state=tmp_path / "state")
+    made.layout.create()
+    migrate(made.layout.database)
+    return made
+
+
+@pytest.fixture
+def datasets(settings: Settings) -> Datasets:
+    return Datasets(settings)

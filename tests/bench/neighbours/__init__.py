@@ -1,0 +1,1 @@
+"""Other servers with the same model beside ours: ``python -m tests.bench.neighbours``."""

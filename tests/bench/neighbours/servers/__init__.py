@@ -1,0 +1,1 @@
+"""The programs that the neighbours run; each stands alone in an environment of its own."""

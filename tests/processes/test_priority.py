@@ -1,0 +1,38 @@
+"""A process that works in the background, asked of the kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AUTOGROUP = Path("/proc/self/autogroup")
+LOOK = """
+import os
+from pathlib import Path
+from appliance.processes.priority import step_back
+step_back()
+group = Path("/proc/self/autogroup")
+print(os.getpriority(os.PRIO_PROCESS, 0), group.read_text().split()[-1] if group.exists() else "none")
+"""
+
+
+def priorities(*, leader: bool) -> list[str]:
+    """Of a process that stepped back, and of its session's group: ``["19", "0"]``."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK], start_new_session=leader, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel has no autogroups")
+def test_the_leader_of_a_session_steps_back_with_all_of_it() -> None:
+    assert priorities(leader=True) == ["19", "19"]
+
+
+def test_the_session_of_somebody_else_keeps_its_priority() -> None:
+    before = AUTOGROUP.read_text() if AUTOGROUP.exists() else ""
+    assert priorities(leader=False)[0] == "19"
+    assert (AUTOGROUP.read_text() if AUTOGROUP.exists() else "") == before

@@ -1,0 +1,167 @@
+"""Files fetched from a real server on loopback, and what such a server may try."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from storage.download import DownloadLimits, redacted
+from storage.errors import SourceUnreadable, StateUnwritable
+from storage.sources import SourceOptions, open_source, told_source
+from tests.storage.conftest import SmallDisk
+from tests.storage.desk import Desk
+
+CSV = b"a,b\n1,x\n2,y\n"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.server.pages[self.path.partition("?")[0]](self)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Site(ThreadingHTTPServer):
+    """What each path answers."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.pages: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.asked: list[str] = []
+        self.stop = threading.Event()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+    def put(self, path: str, body: bytes, *, status: int = 200, length: int | None = None) -> str:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(status)
+            handler.send_header("Content-Length", str(len(body) if length is None else length))
+            handler.end_headers()
+            handler.wfile.write(body)
+
+        self.pages[path] = answer
+        return self.url(path)
+
+    def redirect(self, path: str, to: str) -> str:
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", to)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        self.pages[path] = answer
+        return self.url(path)
+
+    def trickle(self, path: str) -> str:
+        """A body without a length or an end."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.end_headers()
+            try:
+                while not self.stop.is_set():
+                    handler.wfile.write(b"1,x\n" * 4096)
+                    time.sleep(0.01)
+            except OSError:
+                pass  # the reader had enough
+
+        self.pages[path] = answer
+        return self.url(path)
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as made:
+        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield made
+        made.stop.set()
+        made.shutdown()
+        thread.join()
+
+
+def test_a_file_of_an_address_is_read_like_one_of_the_disk(desk: Desk, site: Site) -> None:
+    url = site.put("/data/rows.csv", CSV)
+    assert desk.read(f"{url}?version=3").rows() == [(1, "x"), (2, "y")]
+    assert site.asked == ["/data/rows.csv?version=3"]
+    assert desk.sha256 == hashlib.sha256(CSV).hexdigest()
+    assert desk.read(url, "SELECT b FROM source WHERE a = 2").rows() == [("y",)]
+    assert desk.read(site.put("/rows.csv.gz", gzip.compress(CSV, mtime=0))).height == 2
+    assert desk.read(site.put("/", b'{"a":1}\n')).rows() == [(1,)]
+
+
+def test_redirects_are_followed_on_the_same_host_alone(desk: Desk, site: Site) -> None:
+    site.put("/rows.csv", CSV)
+    assert desk.read(site.redirect("/old.csv", "/rows.csv")).height == 2
+    with Site() as other:  # another port is another server
+        with pytest.raises(
+            SourceUnreadable, match=r"/away\.csv sends us on to http://127\.0\.0\.1:\d+/x\.csv, another"
+        ):
+            desk.read(site.redirect("/away.csv", other.url("/x.csv")))
+        assert other.asked == []
+    for to in ("file:///etc/passwd", "ftp://127.0.0.1/x", "http://localhost/x.csv"):
+        with pytest.raises(SourceUnreadable, match=r"another host or scheme; if you trust it, name that address"):
+            desk.read(site.redirect("/away.csv", to))
+    with pytest.raises(SourceUnreadable, match=r"more than 5 redirects"):
+        desk.read(site.redirect("/loop.csv", "/loop.csv"))
+
+
+def test_what_is_no_file_is_said(desk: Desk, site: Site) -> None:
+    with pytest.raises(SourceUnreadable, match=r"/no\.csv cannot be fetched: the server answers 404 Not Found"):
+        desk.read(site.put("/no.csv", b"<html>", status=404))
+    with pytest.raises(SourceUnreadable, match=r"cannot be fetched: .*Connection refused"):
+        with Site() as gone:
+            url = gone.url("/x.csv")
+        desk.read(url)
+    with pytest.raises(SourceUnreadable, match=r"is empty"):
+        desk.read(site.put("/empty.csv", b""))
+    with pytest.raises(SourceUnreadable, match=r"cannot be fetched"):
+        desk.read("http://127.0.0.1:notaport/x.csv")
+
+
+def test_a_body_that_breaks_off_is_not_taken(desk: Desk, site: Site) -> None:
+    with pytest.raises(SourceUnreadable, match=r"/torn\.csv (cannot be fetched|broke off)"):
+        desk.read(site.put("/torn.csv", CSV, length=len(CSV) + 10))
+
+
+def test_size_and_time_have_a_limit(desk: Desk, site: Site) -> None:
+    small = DownloadLimits(most_bytes=100_000)
+    with pytest.raises(SourceUnreadable, match=r"is larger than 100,000 bytes; raise APPLIANCE_MAX_UPLOAD_BYTES"):
+        desk.read(site.put("/large.csv", CSV * 20_000), limits=small)
+    with pytest.raises(SourceUnreadable, match=r"is larger than 100,000 bytes"):
+        desk.read(site.trickle("/endless.csv"), limits=small)
+    with pytest.raises(SourceUnreadable, match=r"did not arrive in time .* raise APPLIANCE_DOWNLOAD_TIMEOUT_S"):
+        desk.read(site.trickle("/endless.csv"), limits=DownloadLimits(timeout_s=0.3))
+
+
+def test_no_room_for_a_download_is_said(desk: Desk, site: Site, small_disk: SmallDisk) -> None:
+    url = site.put("/large.csv", CSV * 300_000)
+    with (
+        pytest.raises(StateUnwritable, match=r"cannot keep http://.*large\.csv in .*: No space left on device"),
+        open_source(url, SourceOptions(tmp=small_disk.path)),
+    ):
+        pass
+    assert list(Path(small_disk.path).glob("source-*")) == []
+
+
+def test_a_password_is_neither_told_nor_recorded(desk: Desk, site: Site) -> None:
+    url = site.put("/no.csv", b"", status=403).replace("http://", "http://ann:geheim@")
+    with pytest.raises(SourceUnreadable, match=r"http://ann@127") as told:
+        desk.read(url)
+    assert "geheim" not in str(told.value)
+    assert told_source(url) == redacted(url) == url.replace(":geheim", "")
+    assert told_source("x.csv") == str(Path("x.csv").absolute())

@@ -1,0 +1,115 @@
+"""Rows of a real Postgres server."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import adbc_driver_postgresql.dbapi as adbc
+import pytest
+
+from storage.errors import SourceUnreadable
+from tests.storage.desk import Desk
+from tests.storage.postgres import Postgres, find_programs, run_postgres
+
+TABLE = """
+CREATE TABLE sales (
+    id bigint, small smallint, price numeric(10, 2), weight double precision, shop text, day date,
+    at timestamptz, naive timestamp, sold boolean, tags text[], detail jsonb, key uuid, raw bytea
+)
+"""
+ROWS = """
+INSERT INTO sales VALUES
+(1, 2, 3.50, 0.1, 'Rome', '2026-01-31', '2026-01-31 10:00:00+02', '2026-01-31 10:00:00', true, '{a,b}', '{"k": 1}',
+ '00000000-0000-0000-0000-000000000001', '\\x00ff'),
+(2, NULL, 'NaN', 'NaN', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)
+"""
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("needs the package postgresql")
+    with run_postgres(programs) as server:
+        with adbc.connect(server.url) as connection, connection.cursor() as cursor:
+            many = "CREATE TABLE many AS SELECT i, i * 0.5::float8 AS x FROM generate_series(1, 300000) i"
+            for statement in (TABLE, ROWS, many):
+                cursor.execute(statement)
+            connection.commit()
+        yield server
+
+
+def test_every_type_of_postgres_becomes_one_of_ours(desk: Desk, postgres: Postgres) -> None:
+    rows = desk.read(postgres.url, "SELECT * FROM sales ORDER BY id")
+    at, naive = datetime(2026, 1, 31, 8, tzinfo=UTC), datetime(2026, 1, 31, 10, tzinfo=UTC)
+    first = rows.row(0, named=True)
+    assert {name: first[name] for name in ("id", "small", "price", "weight", "shop", "day", "at", "naive", "sold")} == {
+        "id": 1, "small": 2, "price": 3.5, "weight": 0.1, "shop": "Rome", "day": date(2026, 1, 31), "at": at,
+        "naive": naive, "sold": True,
+    }  # fmt: skip
+    assert (first["tags"], first["detail"]) == ('["a", "b"]', '{"k": 1}')
+    assert isinstance(first["key"], str)
+    assert rows.row(1) == (2, *[None] * 12)
+
+
+def test_the_fingerprint_is_of_the_rows(desk: Desk, postgres: Postgres) -> None:
+    desk.read(postgres.url, "SELECT id FROM sales ORDER BY id")
+    first = desk.sha256
+    desk.read(postgres.url, "SELECT id FROM sales ORDER BY id")
+    assert desk.sha256 == first
+    desk.read(postgres.url, "SELECT id FROM sales WHERE id = 1")
+    assert desk.sha256 != first
+
+
+def test_many_rows_come_whole_and_are_prepared(desk: Desk, postgres: Postgres) -> None:
+    assert desk.read(postgres.url, "SELECT * FROM many").height == 300_000
+    found = desk.read(postgres.url, "SELECT * FROM many", prepare="SELECT count(*) AS n, sum(x) AS s FROM source")
+    assert found.rows() == [(300_000, 22_500_075_000.0)]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        (None, r"is a Postgres database: say with a query \(--query\) which rows to take"),
+        ("SELECT * FROM nope", r'cannot be run on postgresql://ann@127.*relation "nope" does not exist'),
+        ("SELEC 1", r'syntax error at or near "SELEC"'),
+        ("DROP TABLE sales", r"cannot execute DROP TABLE in a read-only transaction|must be one SELECT"),
+        ("WITH gone AS (DELETE FROM sales RETURNING id) SELECT * FROM gone", r"read-only transaction|data-modifying"),
+        ("SELECT 1 AS a; SELECT 2 AS a", r"cannot insert multiple commands"),
+        ("SELECT id, id FROM sales", r"the column name 'id' stands twice"),
+        ("SELECT 1 / (id - 2) AS x FROM sales", r"division by zero"),
+    ],
+)
+def test_a_query_that_is_wrong_or_writes_is_refused(
+    desk: Desk, postgres: Postgres, query: str | None, message: str
+) -> None:
+    with pytest.raises(SourceUnreadable, match=message) as told:
+        desk.read(postgres.url, query)
+    assert "geheim" not in str(told.value)
+    assert desk.read(postgres.url, "SELECT count(*) AS n FROM sales").rows() == [(2,)]
+
+
+def test_a_server_that_refuses_or_is_not_there(desk: Desk, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceUnreadable, match=r"password authentication failed"):
+        desk.read(postgres.url.replace("geheim", "falsch"), "SELECT 1 AS a")
+    monkeypatch.setenv("PGPASSWORD", "geheim")
+    assert desk.read(postgres.url.replace(":geheim", ""), "SELECT 1 AS a").rows() == [(1,)]
+    with pytest.raises(SourceUnreadable, match=r"Connection refused"):
+        desk.read("postgresql://ann@127.0.0.1:1/postgres", "SELECT 1 AS a")
+
+
+def test_without_the_extra_its_name_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
+    with pytest.raises(
+        SourceUnreadable, match=r"needs the extra 'postgres': .*pip install 'mlops-appliance\[postgres\]'"
+    ):
+        desk.read("postgresql://ann@127.0.0.1:1/postgres", "SELECT 1 AS a")
+
+
+def test_the_server_does_not_run_as_root(postgres: Postgres) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("is not root")
+    assert (postgres.log.parent / "data").owner() == "nobody"
