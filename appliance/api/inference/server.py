@@ -15,7 +15,6 @@ from appliance.serving.router import Router
 
 PROBE_AGAIN_S = 1.0
 """Pause after a probe that failed: one slow answer must not use up the watchdog's patience."""
-"""Pause after a probe that failed before the process was ready."""
 
 log = logging.getLogger("appliance.api")
 

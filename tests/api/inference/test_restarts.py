@@ -138,9 +138,9 @@ class Listening:
         while line not in self.hear(1.0):
             assert time.monotonic() < deadline, f"{line} was not said"
 
-    def request(self, extra: str = "") -> bytes:
+    def request(self, extra: str = "", *, body: bytes = BODY) -> bytes:
         head = f"POST /models/m/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {self.key}\r\n"
-        return f"{head}Content-Length: {len(BODY)}\r\n{extra}\r\n".encode() + BODY
+        return f"{head}Content-Length: {len(body)}\r\n{extra}\r\n".encode() + body
 
     def connect(self) -> Caller:
         self.callers.append(Caller(self.port))
@@ -322,6 +322,25 @@ def test_an_idle_connection_may_ask_once_more_and_is_told_that_it_ends(listening
         assert b"connection: close" in head
         for one in (caller, silent, late):
             one.close()
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("durability", ["async", "sync"])
+def test_large_requests_under_way_are_answered_though_the_process_ends(listening: Listening, durability: str) -> None:
+    rows = sample_rows(COLUMNS, 4000)
+    with ending(listening.start({"APPLIANCE_CAPTURE_DURABILITY": durability})) as process:
+        listening.hear_until("READY=1")
+        callers = [listening.connect() for _ in range(8)]
+        for caller in callers:
+            caller.ask(listening.request())
+        for caller in callers:
+            caller.send(listening.request(body=msgspec.json.encode({"rows": rows})))
+        process.terminate()
+        heads = [caller.read() for caller in callers]
+        assert {head.split(b"\r\n")[0] for head in heads} == {b"HTTP/1.1 200 OK"}
+        for caller in callers:
+            assert caller.has_ended()
+            caller.close()
         assert process.wait(30) == 0
 
 
