@@ -80,7 +80,14 @@ def scan_outcomes(
         (model, first_us, last_us, shadow, version, version),
     )
     for row in rows:
-        yield Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
+        yield _outcome(row)
+
+
+def find_outcomes(connection: sqlite3.Connection, token: str) -> list[Outcome]:
+    """The outcomes of one request's predictions, by the request's token."""
+    # '/' follows '.': every id that is the token, a dot, and something.
+    rows = connection.execute("SELECT * FROM outcomes WHERE id > ? AND id < ?", (f"{token}.", f"{token}/"))
+    return [_outcome(row) for row in rows]
 
 
 def labelled_by_day(
@@ -107,6 +114,10 @@ def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tup
         "SELECT revision, label FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
     )
     return [(int(row["revision"]), str(row["label"])) for row in rows]
+
+
+def _outcome(row: sqlite3.Row) -> Outcome:
+    return Outcome(**{name: row[name] for name in Outcome.__dataclass_fields__})
 
 
 def _insert(connection: sqlite3.Connection, outcome: Outcome) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -82,53 +83,59 @@ def label_counts(labelled: Labelled, known: KnownVersion) -> Ints:
 
 def read_labelled(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> Labelled:
     """The labelled predictions of a span."""
-    outcomes = scan_outcomes(
-        connection,
-        span.model,
-        first_us=span.first_hour * HOUR_US,
-        last_us=span.last_hour * HOUR_US,
-        version=span.version,
-    )
-    return labelled_of(outcomes, known.schema)
+    return labelled_of(_scan(connection, span, version=span.version), known.schema)
 
 
 def quality_by_version(
     connection: sqlite3.Connection, versions: KnownVersions, span: Span, *, shadow: bool = False
-) -> dict[int, VersionQuality]:
-    """The labelled predictions of every version in the span, whatever the span's own: answers, or those of shadows.
+) -> dict[int, tuple[VersionQuality, Labelled]]:
+    """Every version's labelled predictions in the span, whatever the span's own: answers, or those of shadows.
 
     The labels of a version are held against what it predicted itself, by its own classes. A version whose bundle cannot
     be read is left out.
     """
-    outcomes: dict[int, list[Outcome]] = defaultdict(list)
-    for outcome in scan_outcomes(
-        connection, span.model, first_us=span.first_hour * HOUR_US, last_us=span.last_hour * HOUR_US, shadow=shadow
-    ):
-        outcomes[outcome.version].append(outcome)
     predicted = predictions_by_bucket(
         connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=1, shadow=shadow
     )
     rows: Counter[int] = Counter()
     for (_, version), count in predicted.items():
         rows[version] += count
+    outcomes: dict[int, list[Outcome]] = defaultdict(list)
+    for outcome in _scan(connection, span, shadow=shadow) if rows else ():
+        outcomes[outcome.version].append(outcome)
     found = {}
     for version in sorted(rows):
         known = versions.find(span.model, version)
         if known is not None:
             labelled = labelled_of(outcomes[version], known.schema)
             coverage = min(1.0, len(labelled) / rows[version])
-            found[version] = VersionQuality(
+            quality = VersionQuality(
                 labelled=len(labelled), predicted=rows[version], coverage=coverage,
                 mature=coverage >= MATURE_COVERAGE, metrics=measure(known.schema, labelled),
             )  # fmt: skip
+            found[version] = quality, labelled
     return found
 
 
+def _scan(
+    connection: sqlite3.Connection, span: Span, *, version: int | None = None, shadow: bool = False
+) -> Iterator[Outcome]:
+    return scan_outcomes(
+        connection, span.model, first_us=span.first_hour * HOUR_US, last_us=span.last_hour * HOUR_US, version=version,
+        shadow=shadow,
+    )  # fmt: skip
+
+
 def judge_span_quality(
-    connection: sqlite3.Connection, known: KnownVersion, span: Span, baseline: dict[str, float]
+    connection: sqlite3.Connection,
+    known: KnownVersion,
+    span: Span,
+    baseline: dict[str, float],
+    labelled: Labelled | None = None,
 ) -> QualityReport:
-    """Metrics, coverage and verdict of a span's labelled predictions."""
-    labelled = read_labelled(connection, known, span)
+    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given."""
+    if labelled is None:
+        labelled = read_labelled(connection, known, span)
     predicted = predictions_by_bucket(
         connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=1
     )

@@ -138,12 +138,15 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             answered = judged.quality_by_version(connection, self._versions, span)
-            report = judged.judge_span_quality(connection, known, span, _baseline(connection, name, span.version))
-            return replace(
-                report,
-                by_version=answered,
-                shadow_by_version=judged.quality_by_version(connection, self._versions, span, shadow=True),
-            )
+            shadows = judged.quality_by_version(connection, self._versions, span, shadow=True)
+            labelled = answered[span.version][1] if span.version in answered else None
+            baseline = _baseline(connection, name, span.version)
+            report = judged.judge_span_quality(connection, known, span, baseline, labelled)
+        return replace(
+            report,
+            by_version={version: found for version, (found, _) in answered.items()},
+            shadow_by_version={version: found for version, (found, _) in shadows.items()},
+        )
 
     def quality_series(
         self,

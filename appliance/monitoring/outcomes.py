@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -47,17 +47,40 @@ def join_labels(lines: Sequence[bytes], layout: Layout, versions: KnownVersions)
     found = find_predictions(layout, models, labels.keys(), shadows=True)
     outcomes = []
     for label in events:
-        token, _, row = label.id.rpartition(".")
+        token = label.id.rpartition(".")[0]
         outcome = _outcome(label, found.get(token), versions, faults)
         if outcome is None:
             continue
         outcomes.append(outcome)
-        shadow = found.get(token + SHADOW_SUFFIX)
-        # A class that the shadow does not know is no fault of the label; the shadow's coverage shows it.
-        beside = shadow and _outcome(label, shadow, versions, Counter())
-        if beside:
-            outcomes.append(replace(beside, id=f"{token}{SHADOW_SUFFIX}.{row}"))
+        if shadow := found.get(token + SHADOW_SUFFIX):
+            outcomes += join_shadow(shadow, [outcome], versions)
     return Joined(outcomes=outcomes, faults=faults)
+
+
+def join_shadow(shadow: PredictionEvent, answered: Iterable[Outcome], versions: KnownVersions) -> list[Outcome]:
+    """What a shadow said of rows whose answers have a label.
+
+    A class that the shadow does not know is no fault of the label: the row is left out, as the coverage shows.
+
+    Args:
+        shadow: Its event.
+        answered: Outcomes of the answer's rows, all or some.
+        versions: For the shadow's classes and its number of outputs.
+    """
+    known = versions.find(shadow.m, shadow.v)
+    if known is None or len(shadow.y) != shadow.n * known.schema.outputs:
+        return []
+    found = []
+    for outcome in answered:
+        row = outcome.id.rpartition(".")[2]
+        regression = known.schema.task is Task.REGRESSION
+        text = outcome.label if regression else label_text(outcome.label, known.schema)
+        if text is not None and int(row) < shadow.n:
+            output = _output(shadow, int(row), known.schema.outputs)
+            found.append(
+                replace(outcome, id=f"{shadow.id}.{row}", version=shadow.v, variant=shadow.r, output=output, label=text)
+            )
+    return found
 
 
 def label_text(label: float | str, schema: FeatureSchema) -> str | None:
@@ -100,8 +123,12 @@ def _outcome(
         version=prediction.v,
         variant=prediction.r,
         event_us=event_time_us(prediction),
-        output=_NUMBERS.encode(prediction.y[int(row) * outputs : (int(row) + 1) * outputs]).decode(),
+        output=_output(prediction, int(row), outputs),
         label=text,
         label_us=label.t,
         arrived_us=label.at,
     )
+
+
+def _output(event: PredictionEvent, row: int, outputs: int) -> str:
+    return _NUMBERS.encode(event.y[row * outputs : (row + 1) * outputs]).decode()

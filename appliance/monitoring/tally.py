@@ -46,6 +46,7 @@ class Tally:
     Attributes:
         predictions: Rows of the decodable prediction events, also of those in no window.
         errors: Requests refused, by the stats events.
+        shadows: What shadows scored: a label may have come before.
     """
 
     features: dict[FeatureKey, WindowCounts] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Tally:
     faults: Counter[str] = field(default_factory=Counter)
     predictions: int = 0
     errors: int = 0
+    shadows: list[PredictionEvent] = field(default_factory=list)
 
 
 def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
@@ -62,6 +64,8 @@ def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
     for event in decode(lines, _PREDICTION, tally.faults):
         tally.predictions += event.n
         _serve(tally, event)
+        if event.r == "shadow":
+            tally.shadows.append(event)
         groups[event.m, event.v, event.r].append(event)
     for (model, version, variant), events in groups.items():
         known = versions.find(model, version)

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from appliance.events import SHADOW_SUFFIX
 from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
-from appliance.monitoring.outcomes import join_labels
+from appliance.monitoring.outcomes import join_labels, join_shadow
 from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.service import ServiceCounts, parse_service
@@ -30,7 +31,7 @@ from storage import statedb
 from storage.errors import StateUnwritable
 from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
-from storage.outcome_rows import Put, put_outcome
+from storage.outcome_rows import Put, find_outcomes, put_outcome
 from storage.window_rows import (
     FeatureKey,
     Heartbeat,
@@ -178,6 +179,10 @@ def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter
             _add_features(connection, feature_key, counts)
         for service_key, service in tally.service.items():
             _add_service(connection, service_key, service)
+        for shadow in tally.shadows:
+            answered = find_outcomes(connection, shadow.id.removesuffix(SHADOW_SUFFIX))
+            for outcome in join_shadow(shadow, answered, watch.versions):
+                put_outcome(connection, outcome)
         add_faults(connection, _today(), tally.faults)
     return Counter(
         predictions=tally.predictions, errors=tally.errors, faults=tally.faults.total(),

@@ -118,6 +118,22 @@ def test_labels_are_held_against_what_each_version_said_itself(
     assert (drift.rows.current, drift.prediction.rows.current) == (60, 60)
 
 
+def test_a_label_that_came_before_the_shadow_had_scored_is_joined_all_the_same(
+    watch: Watch, three: Traffic, settings: Settings
+) -> None:
+    token, other = answer(three, CHAMPION, [12.0, 13.0, 14.0]), answer(three, CHAMPION, [1.0])
+    for row in (0, 2):
+        three.label(f"{token}.{row}", 10.0, label_us=START_US)
+    watch_once(watch)
+    write_shadow(three, token, [11.0, 0.0, 11.0])
+    write_shadow(three, other, [2.0])
+    watch_once(watch)
+    report = Monitoring(settings).quality("rent", version=CHAMPION)
+    assert report.by_version[CHAMPION].metrics["mae"] == (2.0 + 4.0) / 2
+    shadow = report.shadow_by_version[SHADOW]
+    assert (shadow.metrics["mae"], shadow.labelled, shadow.predicted) == (1.0, 2, 4)
+
+
 def test_a_corrected_label_corrects_the_shadows_too(watch: Watch, three: Traffic, settings: Settings) -> None:
     token = answer(three, CHAMPION, [12.0])
     write_shadow(three, token, [11.0])

@@ -143,6 +143,8 @@ def alert_address(alert: Alert) -> str:
     """The page that shows what an alert is about."""
     if not alert.model:
         return "/alerts"
+    if alert.subject == "bundle":
+        return f"/models/{alert.model}"
     tab = "quality" if alert.subject == "quality" else "drift"
     return f"/monitoring/{alert.model}?tab={tab}"
 

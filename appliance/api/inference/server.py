@@ -14,7 +14,7 @@ from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.serving.router import Router
 
 PROBE_AGAIN_S = 1.0
-"""Pause after a probe that failed before the process was ready."""
+"""Pause after a probe that failed: one slow answer must not use up the watchdog's patience."""
 
 log = logging.getLogger("appliance.api")
 
@@ -54,10 +54,11 @@ class Server(uvicorn.Server):
             problem = await self._probe.check()
             if problem:
                 log.error("this process does not answer itself: %s", problem)
-            else:
-                notify("WATCHDOG=1" if is_ready else "READY=1\nWATCHDOG=1")
-                is_ready = True
+                await asyncio.sleep(PROBE_AGAIN_S)
+                continue
+            notify("WATCHDOG=1" if is_ready else "READY=1\nWATCHDOG=1")
+            is_ready = True
             interval_s = watchdog_interval_s()
-            if is_ready and interval_s is None:
+            if interval_s is None:
                 return  # nobody listens for more
-            await asyncio.sleep(interval_s if is_ready and interval_s else PROBE_AGAIN_S)
+            await asyncio.sleep(interval_s)

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,7 +30,14 @@ from appliance.api.inference.probe import Probe
 from appliance.api.inference.server import Server
 from appliance.schema import Task
 from storage.layout import Layout
-from tests.api.inference.test_lifecycle import _AS_SYSTEMD_DOES, children_of, hammering, start_in_vain, wait_for
+from tests.api.inference.test_lifecycle import (
+    _AS_SYSTEMD_DOES,
+    children_of,
+    hammering,
+    logged_ids,
+    start_in_vain,
+    wait_for,
+)
 from tests.model_bundles import (
     TrainedModel,
     add_key,
@@ -108,10 +115,10 @@ class Listening:
         self.notices.bind("\0" + self.address)
         self.callers: list[Caller] = []
 
-    def start(self, *, stderr: int | None = None, **settings: str) -> subprocess.Popen[bytes]:
+    def start(self, settings: Mapping[str, str] | None = None, *, stderr: int | None = None) -> subprocess.Popen[bytes]:
         environment = {
             **os.environ, "APPLIANCE_STATE": str(self.layout.root), "APPLIANCE_API_WORKERS": "1",
-            "NOTIFY_SOCKET": "@" + self.address, **settings,
+            "NOTIFY_SOCKET": "@" + self.address, **(settings or {}),
         }  # fmt: skip
         return subprocess.Popen(
             [sys.executable, "-c", _AS_SYSTEMD_DOES, str(self.socket.fileno())],
@@ -131,9 +138,9 @@ class Listening:
         while line not in self.hear(1.0):
             assert time.monotonic() < deadline, f"{line} was not said"
 
-    def request(self, extra: str = "") -> bytes:
+    def request(self, extra: str = "", *, body: bytes = BODY) -> bytes:
         head = f"POST /models/m/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {self.key}\r\n"
-        return f"{head}Content-Length: {len(BODY)}\r\n{extra}\r\n".encode() + BODY
+        return f"{head}Content-Length: {len(body)}\r\n{extra}\r\n".encode() + body
 
     def connect(self) -> Caller:
         self.callers.append(Caller(self.port))
@@ -167,7 +174,7 @@ def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ready_is_said_once_every_worker_is_warm(listening: Listening, workers: str) -> None:
-    with ending(listening.start(APPLIANCE_API_WORKERS=workers)) as process:
+    with ending(listening.start({"APPLIANCE_API_WORKERS": workers})) as process:
         waiting = listening.connect()
         waiting.send(listening.request())  # sent before anybody is there to answer
         assert "READY=1" in listening.hear(60)
@@ -178,7 +185,7 @@ def test_ready_is_said_once_every_worker_is_warm(listening: Listening, workers: 
         assert "STOPPING=1" in listening.hear(5)
 
 
-def test_a_model_that_loads_slowly_is_loaded_before_ready(listening: Listening) -> None:
+def test_what_is_deployed_is_loaded_before_ready(listening: Listening) -> None:
     with ending(listening.start()), httpx.Client(headers={"x-api-key": listening.key}) as client:
         listening.hear_until("READY=1")
         models = client.get(f"http://127.0.0.1:{listening.port}/models").json()["models"]
@@ -186,7 +193,7 @@ def test_a_model_that_loads_slowly_is_loaded_before_ready(listening: Listening) 
 
 
 def test_the_watchdog_is_fed_until_the_process_hangs(listening: Listening) -> None:
-    with ending(listening.start(WATCHDOG_USEC="1000000")) as process:
+    with ending(listening.start({"WATCHDOG_USEC": "1000000"})) as process:
         listening.hear_until("READY=1")
         assert [listening.hear(10) for _ in range(3)] == [["WATCHDOG=1"]] * 3
         process.send_signal(signal.SIGSTOP)
@@ -263,10 +270,16 @@ def test_workers_that_cannot_start_end_their_parent_with_the_reason(layout: Layo
     assert "ended with code 1 before it was ready" in said
 
 
-def test_three_restarts_on_one_socket_lose_no_request(layout: Layout, listening: Listening) -> None:
+@pytest.mark.parametrize(
+    "settings", [{}, {"APPLIANCE_API_WORKERS": "2", "APPLIANCE_CAPTURE_DURABILITY": "sync"}], ids=["", "durable, two"]
+)
+def test_three_restarts_on_one_socket_lose_no_request(
+    layout: Layout, listening: Listening, settings: dict[str, str]
+) -> None:
     api = ServedApi(
-        layout=layout, port=listening.port, key=listening.key, process=listening.start(), client=httpx.Client()
-    )
+        layout=layout, port=listening.port, key=listening.key, process=listening.start(settings),
+        client=httpx.Client(),
+    )  # fmt: skip
     api.client.close()
     with ending(api.process) as first:
         listening.hear_until("READY=1")
@@ -277,12 +290,16 @@ def test_three_restarts_on_one_socket_lose_no_request(layout: Layout, listening:
                 wait_for(lambda seen=seen: len(heard.answers) > seen + 200)  # type: ignore[misc]
                 process.terminate()
                 assert process.wait(30) == 0
-                process = listening.start()
+                process = listening.start(settings)
             seen = len(heard.answers)
             wait_for(lambda: len(heard.answers) > seen + 200)
         with ending(process):
             assert not heard.failures
             assert len(heard.answers) > 800
+    answered = {found["predictions"][0]["id"].rpartition(".")[0] for found in heard.answers}
+    logged = logged_ids(layout)
+    assert answered == set(logged)
+    assert len(logged) == len(set(logged))
 
 
 def test_an_idle_connection_may_ask_once_more_and_is_told_that_it_ends(listening: Listening) -> None:
@@ -305,6 +322,25 @@ def test_an_idle_connection_may_ask_once_more_and_is_told_that_it_ends(listening
         assert b"connection: close" in head
         for one in (caller, silent, late):
             one.close()
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("durability", ["async", "sync"])
+def test_large_requests_under_way_are_answered_though_the_process_ends(listening: Listening, durability: str) -> None:
+    rows = sample_rows(COLUMNS, 4000)
+    with ending(listening.start({"APPLIANCE_CAPTURE_DURABILITY": durability})) as process:
+        listening.hear_until("READY=1")
+        callers = [listening.connect() for _ in range(8)]
+        for caller in callers:
+            caller.ask(listening.request())
+        for caller in callers:
+            caller.send(listening.request(body=msgspec.json.encode({"rows": rows})))
+        process.terminate()
+        heads = [caller.read() for caller in callers]
+        assert {head.split(b"\r\n")[0] for head in heads} == {b"HTTP/1.1 200 OK"}
+        for caller in callers:
+            assert caller.has_ended()
+            caller.close()
         assert process.wait(30) == 0
 
 
