@@ -6,7 +6,9 @@ Needs ``wrk`` (Debian package). Everything is on as shipped: authentication, val
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -36,6 +38,7 @@ def main() -> None:
     length = Length(seconds=1, repeats=1) if arguments.quick else Length(seconds=2, repeats=3)
     print(describe_machine(), flush=True)
     with tempfile.TemporaryDirectory() as name, (Path(name) / "api.log").open("w+") as log:
+        _keep_bytecode(Path(name) / "bytecode")
         try:
             run(Path(name), arguments.only or PARTS, length, log.fileno())
         except Exception:
@@ -43,6 +46,14 @@ def main() -> None:
             sys.stderr.write(log.read())
             raise
     print(f"\nat the end: {describe_machine()}")
+
+
+def _keep_bytecode(folder: Path) -> None:
+    """Have the processes start as installed ones do: compiling takes half a second of a cold start, and 6 MB."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder)
+    modules = "appliance.api.inference.process, appliance.api.inference.app, uvicorn.protocols.http.httptools_impl"
+    subprocess.run([sys.executable, "-c", f"import {modules}"], check=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
