@@ -68,8 +68,6 @@ def run(folder: Path, parts: Sequence[str], length: Length, log: int) -> None:
     """Measure and print these parts; the servers write to that log."""
     if {"one-row", "batch", "weight"} & set(parts):
         models = {size: train_size(size) for size in (SMALL, LARGE)}
-        if "weight" in parts:
-            print_growth(folder, models, log)
         _serve_models(folder, parts, models, length, log)
     if "training" in parts:
         compare_training(folder, seconds=length.seconds, repeats=length.repeats, log=log)
@@ -84,6 +82,7 @@ def _serve_models(
     if "weight" in parts:
         deploy(layout, {SMALL.name: 1})
         print_cold_starts(layout, SMALL.name, length.repeats + 2, log)
+        print_growth(folder, models, log)
     deploy(layout, {size.name: 1 for size in models}, revision=2)
     with serve_api(layout, log=log) as api:
         for size in models:
