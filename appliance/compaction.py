@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import day_of
+from appliance.processes.priority import step_back
 from appliance.settings import Settings, load_settings
 from storage import statedb
 from storage.errors import StorageError
@@ -38,7 +39,6 @@ from storage.window_rows import Heartbeat, forget_cursor, put_heartbeat, read_cu
 
 HEARTBEAT = "compaction"
 CHUNK_BYTES = 4 << 20
-NICENESS = 19
 log = logging.getLogger(__name__)
 
 _LABEL = msgspec.json.Decoder(LabelEvent)
@@ -246,7 +246,7 @@ def _drop_old_stats(layout: Layout, connection: sqlite3.Connection, keep_days: i
 def main() -> int:
     """One pass, out of everybody's way; then the tidying, once a day."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.nice(NICENESS)
+    step_back()
     settings = load_settings()
     done = settings.layout.run / "history-tidied"
     today = datetime.now(UTC).date().isoformat()

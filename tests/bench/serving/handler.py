@@ -43,4 +43,4 @@ async def predict(model: str, data: Body) -> Answer:
 
 
 if __name__ == "__main__":
-    serve_app(Litestar([predict], openapi_config=None))
+    serve_app(Litestar([predict], openapi_config=None, logging_config=None))
