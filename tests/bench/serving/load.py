@@ -107,10 +107,6 @@ def write_request(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-REST_S = 0.01
-"""Between two calls: OpenMP's threads spin for some milliseconds after their work, in the next one's way."""
-
-
 def medians_ms(calls: Sequence[Callable[[], object]], repeats: int) -> list[float]:
     """Median time of each call, milliseconds; they take turns, so that all see the same machine."""
     taken: list[list[float]] = [[] for _ in calls]
@@ -119,5 +115,4 @@ def medians_ms(calls: Sequence[Callable[[], object]], repeats: int) -> list[floa
             start = time.perf_counter()
             call()
             times.append((time.perf_counter() - start) * 1e3)
-            time.sleep(REST_S)
     return [statistics.median(times) for times in taken]
