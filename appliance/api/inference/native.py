@@ -8,7 +8,7 @@ import msgspec
 
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.exchange import Answer, Call, find_entity_key, new_request_id
-from appliance.api.inference.predictions import write_predictions
+from appliance.api.inference.predictions import predictions_of
 from appliance.api.inference.predictor import Predictor, conclude
 from appliance.api.inference.typed_rows import PredictBody, PredictBodyDecoder, decode_leniently
 from appliance.encoder import describe, read_instant
@@ -49,7 +49,7 @@ class Native:
                 "model": model.name,
                 "version": model.version,
                 "request_id": answer_id,
-                "predictions": msgspec.Raw(write_predictions(scored)),
+                "predictions": predictions_of(scored),
             }
         )
         asked = Asked(
