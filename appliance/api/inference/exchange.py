@@ -163,6 +163,7 @@ class Desk:
             answer = endpoint.methods[call.method](call)
             if not self._append(call, answer):
                 self._count_lost(call, answer)
+            self._count_answered(call, answer)
         except Exception as exc:  # noqa: BLE001  (the border: every error becomes an answer)
             answer = self.refuse(endpoint, call, exc)
         return answer
@@ -196,7 +197,9 @@ class Desk:
             raise MethodNotAllowed(call.method, tuple(endpoint.methods))
         self._admit(endpoint, call)
         if call.method != "POST":
-            return handler(call)
+            answer = handler(call)
+            self._count_answered(call, answer)
+            return answer
         self.limits.require_room()
         with self.limits.one_more():
             call.body = await self.bodies.read(call.headers, receive)
@@ -211,6 +214,7 @@ class Desk:
             answer = await asyncio.get_running_loop().run_in_executor(self.pool, handler, call)
         if answer.prediction is not None or answer.labels:
             await self._record(call, answer)
+        self._count_answered(call, answer)
         return answer
 
     def _admit(self, endpoint: Endpoint, call: Call) -> None:
@@ -247,6 +251,11 @@ class Desk:
         if answer.labels:
             self.capture.append_labels(answer.labels)
         return True
+
+    def _count_answered(self, call: Call, answer: Answer) -> None:
+        """Count what is no prediction; predictions are observed with their time."""
+        if answer.prediction is None:
+            self.counts.series(*call.subject).count_status(answer.status)
 
     def _count_lost(self, call: Call, answer: Answer) -> None:
         """The answer goes out though no event remembers it, and says so."""

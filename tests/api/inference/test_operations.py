@@ -135,6 +135,25 @@ def test_requests_rows_and_time_are_counted(deployed: Deployed) -> None:
     assert 0 < grown("appliance_request_duration_seconds_sum") < 60
 
 
+def test_answers_that_are_no_predictions_are_counted(deployed: Deployed) -> None:
+    before = scrape(deployed)
+    deployed.api.client.get("/models/species")
+    deployed.api.client.get("/models/species?x")  # the other way through a connection
+    deployed.api.client.post("/models/species/labels", json={"labels": []})
+    deployed.api.client.get("/health/live")
+    after = scrape(deployed)
+
+    def grown(status: str, model: str, version: str) -> float:
+        labels = {"model": model, "version": version, "status": status}
+        return sample(after, "appliance_requests_total", **labels) - sample(
+            before, "appliance_requests_total", **labels
+        )
+
+    assert grown("200", "species", "2") == 2
+    assert grown("202", "species", "2") == 1
+    assert grown("200", "", "") == 2  # the first scrape and the look at its health
+
+
 def test_unseen_categories_are_counted(deployed: Deployed) -> None:
     before = sample(scrape(deployed), "appliance_unseen_categories_total", model="mixed", version="1")
     row = {**sample_rows(MIXED_COLUMNS, 1)[0], "machine": "?", "zone": 77}
