@@ -301,7 +301,7 @@ class Datasets:
 
     def _profile(self, name: str, version: int | None) -> TableProfile:
         with _as_not_found():
-            return profile(self._layout, name, version, memory=self._settings.duckdb_memory)
+            return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
 
     def _added(self, snapshot: Snapshot) -> Ingest:
         told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.columns import ColumnInfo, Dtype
+from storage.columns import SQL_TYPE, ColumnInfo, Dtype
 from storage.conform import arrow_schema
 from storage.duck import open_duckdb, sql_list, sql_name
 from storage.errors import RulesBroken, StateUnwritable
@@ -177,7 +177,7 @@ class _Judge:
 def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnInfo, ask: Screening) -> Rows:
     """The rows (from 0, ascending) whose value stands in an earlier row or in the rows that are there."""
     name = sql_name(column.name)
-    kind = _SQL[rule_of(ask.rules, column.name).type or column.dtype]
+    kind = SQL_TYPE[rule_of(ask.rules, column.name).type or column.dtype]
     files = f"read_parquet({sql_list([spool])}, file_row_number = true)"
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW v AS SELECT file_row_number AS r, TRY_CAST({name} AS {kind}) AS v FROM {files}"
@@ -189,12 +189,6 @@ def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnI
         sql += f" UNION SELECT r FROM v WHERE v IN ({old})"
     found: Rows = connection.execute(f"{sql} ORDER BY r").fetchnumpy()["r"].astype(np.int64)
     return found
-
-
-_SQL = {
-    Dtype.BOOL: "BOOLEAN", Dtype.INT: "BIGINT", Dtype.FLOAT: "DOUBLE", Dtype.STRING: "VARCHAR", Dtype.DATE: "DATE",
-    Dtype.DATETIME: "TIMESTAMPTZ",
-}  # fmt: skip
 
 
 def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:
