@@ -1,6 +1,6 @@
-"""What a profile costs: ``python -m tests.bench.profile [ROWS] [--ydata PYTHON]``, 10 million rows of 30 columns by default.
+"""What a profile costs: ``python -m tests.bench.profile [ROWS] [--ydata PYTHON]``; 10 million rows.
 
-Our profile of a dataset, beside DuckDB's own SUMMARIZE of the same files with the same memory limit and threads: each
+Our profile of a dataset of 30 columns, beside DuckDB's own SUMMARIZE of the same files with the same memory limit and threads: each
 in a process of its own, wall and CPU time, peak resident memory. SUMMARIZE estimates distinct values and quantiles and
 has neither frequent values, nor histograms, nor repeated rows.
 
@@ -11,6 +11,7 @@ holds the table in memory several times; ours does the same rows beside it.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -104,9 +105,7 @@ def main() -> None:
         info = IngestInfo(who="bench", source="made")
         batches = blocks(asked.rows)
         first = next(batches)
-        stream = pa.RecordBatchReader.from_batches(
-            first.schema, (batch for part in ([first], batches) for batch in part)
-        )
+        stream = pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
         ingest(layout, "large", stream, append=False, info=info)
         files = json.dumps(snapshot_files(layout, "large"))
         ours = measure(OURS, made, "large", MEMORY)
