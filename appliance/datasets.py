@@ -12,9 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from appliance.access import Access
-from appliance.checks import Code, Finding, check_table
+from appliance.checks import Code, Finding, check_table, leak_findings
 from appliance.errors import BadInput, Conflict, NotFound
 from appliance.intake import Intake, require_target
+from appliance.leak_suspects import find_suspects
 from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
 from storage.columns import ColumnInfo
@@ -297,7 +298,11 @@ class Datasets:
                     f"{name} --version {snapshot.version}' shows them with the reasons",
                 )
             )  # fmt: skip
-        return (*told, *check_table(self._profile(name, version)))
+        found = check_table(self._profile(name, version))
+        if snapshot.target is not None:
+            rows = scan_snapshot(self._layout, name, snapshot.version)
+            found += leak_findings(find_suspects(rows, snapshot.target, snapshot.rows), snapshot.target)
+        return (*told, *found)
 
     def _profile(self, name: str, version: int | None) -> TableProfile:
         with _as_not_found():

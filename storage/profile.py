@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 import msgspec
+import polars as pl
 
 from storage import profile_queries as queries
 from storage.bundles import replace_durably
 from storage.columns import ColumnInfo, Dtype
-from storage.datasets import Snapshot, dataset_path, get_snapshot, snapshot_files
+from storage.datasets import Snapshot, dataset_path, get_snapshot, scan_snapshot, snapshot_files
 from storage.duck import open_duckdb
 from storage.errors import StateUnwritable
 from storage.layout import Layout
@@ -54,6 +55,7 @@ class ColumnProfile:
         infinite: How many are +inf or -inf.
         numeric_text: How many text values read as a number.
         date_forms: How many text values are written like a date, by way of writing, where there are any.
+        descents: How many values of a date or datetime column lie before the row above's; None for other columns.
 
     ``std`` and ``quantiles`` of a table of more than 100,000 rows are those of as many, evenly spread; so are
     ``numeric_text`` and ``date_forms``, scaled up, where distinct values are an estimate.
@@ -75,6 +77,7 @@ class ColumnProfile:
     infinite: int = 0
     numeric_text: int = 0
     date_forms: tuple[tuple[str, int], ...] = ()
+    descents: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def _compute(layout: Layout, snapshot: Snapshot, memory: str, threads: int) -> T
         counts = queries.value_counts(table, first)
         candidates = {name: found["candidates"] for name, found in counts.items() if found.get("candidates")}
         second = queries.second_pass(table, first, candidates)
+        descents = _descents(layout, snapshot)
         columns = tuple(
             _column(column, snapshot.rows, first[column.name] | counts[column.name], sampled.get(column.name, {}),
                     second.get(column.name, {}))
@@ -143,8 +147,17 @@ def _compute(layout: Layout, snapshot: Snapshot, memory: str, threads: int) -> T
         version=snapshot.version,
         rows=snapshot.rows,
         duplicate_rows=snapshot.rows - distinct_rows,
-        columns=columns,
+        columns=tuple(replace(column, descents=descents.get(column.name)) for column in columns),
     )
+
+
+def _descents(layout: Layout, snapshot: Snapshot) -> dict[str, int]:
+    times = [column.name for column in snapshot.columns if column.dtype in {Dtype.DATE, Dtype.DATETIME}]
+    if not times:
+        return {}
+    rows = scan_snapshot(layout, snapshot.dataset, snapshot.version)
+    steps = rows.select((pl.col(name) < pl.col(name).shift()).sum() for name in times).collect()
+    return {name: int(steps[name].item()) for name in times}
 
 
 def _column(

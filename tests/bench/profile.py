@@ -1,8 +1,8 @@
 """What a profile costs: ``python -m tests.bench.profile [ROWS] [--ydata PYTHON]``; 10 million rows.
 
-Our profile of a dataset of 30 columns, beside DuckDB's own SUMMARIZE of the same files with the same memory limit and threads: each
-in a process of its own, wall and CPU time, peak resident memory. SUMMARIZE estimates distinct values and quantiles and
-has neither frequent values, nor histograms, nor repeated rows.
+Our profile of a dataset of 30 columns, beside DuckDB's own SUMMARIZE of the same files with the same memory limit and
+threads: each in a process of its own, wall and CPU time, peak resident memory. SUMMARIZE estimates distinct values and
+quantiles and has neither frequent values, nor histograms, nor repeated rows.
 
 ``--ydata`` names a Python that has ydata-profiling; it profiles the first 100,000 rows, in its minimal mode, since it
 holds the table in memory several times; ours does the same rows beside it.
