@@ -87,13 +87,14 @@ class Datasets:
         """``take_in`` for the most frequent questions: a source, a query, a target."""
         return self.take_in(name, Intake(source=source, query=query, append=append, target=target), who=who)
 
-    def take_in(self, name: str, intake: Intake, *, who: str) -> Ingest:
+    def take_in(self, name: str, intake: Intake, *, who: str, look: bool = True) -> Ingest:
         """Read a source into a new snapshot; nothing changes when it cannot be read to its end.
 
         Args:
             name: The dataset; it is made when it is new.
             intake: What to read, and how.
             who: Who adds it.
+            look: Profile it at once, for its warnings; else that is left to the first who asks.
 
         Raises:
             BadInput: The name, the source, the SQL, or the columns of an append are wrong, or the rows break the
@@ -108,7 +109,7 @@ class Datasets:
             like = get_snapshot(self._layout, name).columns if intake.append and exists else ()
             with open_source(intake.source, self._options(intake, like)) as opened:
                 snapshot = self._ingest(name, intake, opened, who=who, values=1 if like else 2)
-        return self._added(snapshot)
+        return self._added(snapshot, look=look)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.
@@ -124,8 +125,7 @@ class Datasets:
             BadTable: As ``take_in``.
             StateUnwritable: The disk is full or read-only.
         """
-        newest = self.show(name)
-        self._require_refreshable(newest)
+        newest = self.require_refreshable(name)
         intake = Intake(
             source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet, target=newest.target
         )
@@ -155,8 +155,14 @@ class Datasets:
             memory=settings.duckdb_memory, threads=_threads(), limits=limits,
         )  # fmt: skip
 
-    def _require_refreshable(self, newest: Snapshot) -> None:
-        name = newest.dataset
+    def require_refreshable(self, name: str) -> Snapshot:
+        """The newest snapshot, whose source can be read again.
+
+        Raises:
+            NotFound: No such dataset.
+            BadInput: It was appended or uploaded, or had no source that has bytes.
+        """
+        newest = self.show(name)
         if newest.mode is Mode.APPEND:
             raise BadInput(
                 f"the newest version of {name!r} was appended, and reading its source again would add the same rows "
@@ -170,6 +176,7 @@ class Datasets:
             )
         if newest.sha256 is None:
             raise BadInput(f"{name!r} came from {newest.source}, which cannot be read again")
+        return newest
 
     def add_frame(self, name: str, rows: ArrowStream, *, append: bool, info: IngestInfo) -> Ingest:
         """Add rows that are in memory or on a stream already, a Polars frame for example.
@@ -308,11 +315,11 @@ class Datasets:
         with _as_not_found():
             return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
 
-    def _added(self, snapshot: Snapshot) -> Ingest:
+    def _added(self, snapshot: Snapshot, *, look: bool = True) -> Ingest:
         told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
         try:
             Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
-            warnings = self.findings(snapshot.dataset, snapshot.version)
+            warnings = self.findings(snapshot.dataset, snapshot.version) if look else ()
         except StateUnwritable as exc:
             raise StateUnwritable(f"version {snapshot.version} of {snapshot.dataset!r} was added, but {exc}") from exc
         return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)

@@ -125,7 +125,8 @@ def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) 
         if dialect.skip and not dialect.header and not told:
             # A title above a header is fine; rows left out to make the rest fit would be lost.
             raise SourceUnreadable(
-                f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
+                _why_not(file, None)
+                or f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
                 "rest; give every line the header's columns, and quote values that hold the delimiter"
             )
         if dialect.header:

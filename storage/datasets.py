@@ -215,8 +215,16 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
 
 def is_ingested(layout: Layout, name: str, once: str) -> bool:
     """Whether an ingest of that name (``IngestInfo.once``) is in the dataset; False when there is no dataset."""
+    return not find_new(layout, name, [once])
+
+
+def find_new(layout: Layout, name: str, names: Sequence[str]) -> set[str]:
+    """Those of the names (``IngestInfo.once``) under which nothing is in the dataset; all where there is no dataset."""
     path = dataset_path(layout, name)
-    return _commit(path, 1).is_file() and DeltaTable(path).transaction_version(once) is not None
+    if not _commit(path, 1).is_file():
+        return set(names)
+    table = DeltaTable(path)
+    return {once for once in names if table.transaction_version(once) is None}
 
 
 def _commit(path: Path, version: int) -> Path:

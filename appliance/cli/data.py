@@ -1,4 +1,4 @@
-"""data add, refresh, rules, rejected, list, show, versions, diff."""
+"""data add, refresh, watch, feeds, rules, rejected, list, show, versions, diff."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
 from appliance.datasets import Ingest
 from appliance.errors import BadInput
+from appliance.feeds import FeedInfo
 from appliance.intake import Intake
 from appliance.monitoring.spans import State
 
@@ -57,20 +58,81 @@ def add(  # noqa: PLR0913  (a verb's options)
 
 
 @app.command
-def refresh(name: str, *, evolve: Flag = False, json: Json = False) -> None:
+def refresh(name: str, *, evolve: Flag = False, schedule: str | None = None, json: Json = False) -> None:
     """Read a dataset's source again, with the same SQL, into a new version; nothing happens when it did not change.
 
     Args:
         name: The dataset.
         evolve: Take other columns than those that are there.
+        schedule: Not now, but whenever this cron expression (five fields, UTC) says, like '0 6 * * *'; the runner
+            does it. 'appliance data feeds --stop NAME' ends it.
     """
-    outcome = open_house().datasets.refresh(name, who="cli", evolve=evolve)
+    house = open_house()
+    if schedule is not None:
+        _say_fed(house.feeds.schedule(name, schedule, evolve=evolve, who="cli"), json=json)
+        return
+    outcome = house.datasets.refresh(name, who="cli", evolve=evolve)
     if isinstance(outcome, Ingest):
         _say_added(outcome, json=json)
     elif json:
         print_json({"dataset": name, "version": outcome.version, "unchanged": True})
     else:
         print(f"dataset {name} stays at version {outcome.version}: {outcome.source} did not change")
+
+
+@app.command
+def watch(  # noqa: PLR0913  (a verb's options)
+    name: str,
+    folder: Path,
+    *,
+    query: str | None = None,
+    prepare: str | None = None,
+    sheet: str | None = None,
+    evolve: Flag = False,
+    target: str | None = None,
+    json: Json = False,
+) -> None:
+    """Append each file that comes into a folder, exactly once; the runner looks every two seconds.
+
+    Args:
+        name: The dataset; made with the first file.
+        folder: Files below it count as well; names that begin with '.' or '_', or end in .part or .tmp, do not. Write
+            elsewhere on the same disk and move the file in, or let it be for two seconds.
+        query: SQL that picks each file's rows, the table 'source'.
+        prepare: DuckDB SQL over the rows that were picked, the table 'source'.
+        sheet: The sheet of a workbook; the first with rows when left out.
+        evolve: Take columns that the dataset lacks, and widen int64 to float64, date to datetime.
+        target: A column that must be there.
+    """
+    intake = Intake(source=str(folder), query=query, prepare=prepare, sheet=sheet, evolve=evolve, target=target)
+    _say_fed(open_house().feeds.watch(name, intake, who="cli"), json=json)
+
+
+@app.command
+def feeds(*, stop: str | None = None, json: Json = False) -> None:
+    """Datasets that are refreshed by a schedule or watch a folder, and how that went.
+
+    Args:
+        stop: A dataset whose feed to end; its rows stay.
+    """
+    house = open_house()
+    if stop is not None:
+        house.feeds.stop(stop, who="cli")
+    found = house.feeds.list()
+    if json:
+        print_json({"feeds": found})
+        return
+    print_table(
+        ("dataset", "feed", "last", "next", "what came of it"),
+        [
+            (
+                one.dataset, one.feed.folder or one.feed.schedule,
+                show_time(one.status.ran_at) if one.status.ran_at else "-",
+                show_time(one.next_at) if one.next_at else "-", one.status.message,
+            )
+            for one in found
+        ],
+    )  # fmt: skip
 
 
 @app.command
@@ -121,6 +183,15 @@ def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Jso
     print(f"dataset {name}, version {shown.version}: {shown.rejected} rows were rejected")
     if frame.width:
         print_table(("row", "reason", *frame.columns[2:]), frame.rows())
+
+
+def _say_fed(info: FeedInfo, *, json: bool) -> None:
+    if json:
+        print_json(info)
+    elif info.next_at is None:
+        print(f"dataset {info.dataset} watches {info.feed.folder}")
+    else:
+        print(f"dataset {info.dataset} is refreshed by {info.feed.schedule}, next at {show_time(info.next_at)}")
 
 
 def _read(file: Path) -> str:
