@@ -112,8 +112,8 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
         yield Finding(
             column=name,
             code=Code.NUMBERS_AS_TEXT,
-            message=f"{column.numeric_text} of the {present} texts in {name!r} read as numbers; "
-            "mend the others or cast it with a query, else each number counts as a category",
+            message=f"{_of(column.numeric_text, present)} texts in {name!r} read as numbers; "
+            f"{_cast(column.numeric_text, present)}, else each number counts as a category",
         )
     yield from _check_dates(column, present)
     if (lonely := _sentinel(column, present)) is not None:
@@ -134,7 +134,7 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
 
 def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
     name = column.name
-    dates = sum(count for _, count in column.date_forms)
+    dates = _dates(column)
     if dates and dates >= DATE_TEXT_SHARE * present:
         if len(column.date_forms) > 1:
             told = ", ".join(f"{count} like {form}" for form, count in column.date_forms)
@@ -145,8 +145,8 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
         else:
             yield Finding(
                 column=name, code=Code.DATES_AS_TEXT,
-                message=f"{dates} of the {present} texts in {name!r} are dates like {column.date_forms[0][0]}; mend "
-                "the others or cast it with a query, else each date counts as a category",
+                message=f"{_of(dates, present)} texts in {name!r} are dates like {column.date_forms[0][0]}; "
+                f"{_cast(dates, present)}, else each date counts as a category",
             )  # fmt: skip
     if column.descents:
         yield Finding(
@@ -154,6 +154,19 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
             message=f"{column.descents} rows lie before the row above them in {name!r}: the table is not in order "
             "of time; a model with this time column sorts it, others split it as it lies",
         )  # fmt: skip
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some} of the {all_}" if some < all_ else f"all {all_}"
+
+
+def _cast(some: int, all_: int) -> str:
+    return "mend the others or cast it with a query" if some < all_ else "cast it with a query"
+
+
+def _dates(column: ColumnProfile) -> int:
+    """How many texts are written like a date."""
+    return sum(count for _, count in column.date_forms)
 
 
 def _sentinel(column: ColumnProfile, present: int) -> tuple[str, int] | None:
@@ -180,7 +193,7 @@ def _is_id_like(column: ColumnProfile, present: int) -> bool:
     if column.distinct < ID_DISTINCT_SHARE * present:
         return False
     if column.dtype is Dtype.STRING:
-        return True
+        return _dates(column) < DATE_TEXT_SHARE * present
     # Whole numbers that are all distinct are measurements as well, unless they are dense, as counted ids are.
     least, most = column.minimum, column.maximum
     return isinstance(least, float | int) and isinstance(most, float | int) and most - least < 2 * present

@@ -238,12 +238,17 @@ def show(name: str, *, version: int | None = None, json: Json = False) -> None:
         return
     print(f"dataset {snapshot.dataset}, version {snapshot.version}: {snapshot.rows} rows, from {snapshot.source}")
     print_table(
-        ("column", "type", "missing", "distinct", "minimum", "maximum", "mean"),
+        ("column", "type", "missing", "distinct", "minimum", "median", "maximum", "mean"),
         [
-            (c.name, c.dtype, c.missing, c.distinct, show_value(c.minimum), show_value(c.maximum), or_dash(c.mean))
+            (
+                c.name, c.dtype, c.missing, f"{'' if c.distinct_exact else '~'}{c.distinct}", show_value(c.minimum),
+                or_dash(c.quantiles[2] if c.quantiles else None), show_value(c.maximum), or_dash(c.mean),
+            )
             for c in columns
         ],
-    )
+    )  # fmt: skip
+    if snapshot.rejected:
+        print(f"{snapshot.rejected} rows were rejected: 'appliance data rejected {name} --version {snapshot.version}'")
 
 
 @app.command

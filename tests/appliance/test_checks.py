@@ -65,6 +65,10 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             "date counts as a category",
         ),
         (
+            [f"2026-01-31 {i // 60:02}:{i % 60:02}" for i in range(100)], Code.DATES_AS_TEXT,
+            "all 100 texts in 'c' are dates like 2026-01-31; cast it with a query, else each date counts as a category",
+        ),
+        (
             [datetime(2026, 1, 1 + (i * 7) % 5, tzinfo=UTC) for i in range(10)], Code.UNSORTED_TIME,
             "3 rows lie before the row above them in 'c': the table is not in order of time; a model with this time "
             "column sorts it, others split it as it lies",
