@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from storage.duck import open_duckdb, sql_list, sql_name
 from storage.errors import RulesBroken, StateUnwritable
 from storage.rule_expressions import cast_of, reasons_of, repeat_name, rule_of, typed_name
 from storage.rules import ColumnRules, Rules, bound
+from storage.scratch import open_scratch
 
 Rows = npt.NDArray[np.int64]
 
@@ -117,7 +117,7 @@ def screened(
             yield _screen(batches, columns, ask, {})
             return
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unique-", dir=tmp)))
+            folder = open_scratch(tmp, stack)
             spool = folder / "rows.parquet"
             with pq.ParquetWriter(spool, arrow_schema(columns), compression="lz4") as writer:
                 for batch in batches:

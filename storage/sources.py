@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -22,8 +21,9 @@ from storage.conform import columns_of, require_new_name
 from storage.csv_dialect import csv_sql
 from storage.download import DownloadLimits, download, is_address, redacted
 from storage.duck import confine, open_duckdb, sql_list, sql_text
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import SourceUnreadable
 from storage.postgres_source import SCHEMES, spool_postgres
+from storage.scratch import open_scratch
 from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
@@ -86,7 +86,8 @@ def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
         StateUnwritable: There is no room for a work directory, or for a copy.
     """
     with contextlib.ExitStack() as stack:
-        work = _work_directory(options.tmp, stack)
+        work = open_scratch(options.tmp, stack)
+        options = replace(options, tmp=work)  # what spills goes with it
         opened = _open(source, options, work, stack)
         if options.prepare is not None:
             rows = _query_stream("the prepared rows", opened.batches, options.prepare, options, stack)
@@ -147,13 +148,6 @@ def _open_files(
             notes += said
             batches = _query_files(source, connection, scan, options.query)
     return Source(batches=batches, sha256=sha256, notes=tuple(notes))
-
-
-def _work_directory(tmp: Path, stack: contextlib.ExitStack) -> Path:
-    try:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="source-", dir=tmp)))
-    except OSError as exc:
-        raise StateUnwritable(f"cannot write below {tmp}: {exc.strerror}; run 'appliance doctor'") from exc
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:

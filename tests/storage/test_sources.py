@@ -182,7 +182,7 @@ def test_a_file_that_is_no_table_is_refused_with_the_reason(
     query = "SELECT * FROM t" if name.startswith("fake.") else None
     with pytest.raises(SourceUnreadable, match=message):
         desk.read(source, query)
-    assert list(desk.layout.tmp.glob("source-*")) == []
+    assert list(desk.layout.tmp.glob("scratch-*")) == []
 
 
 def test_a_parquet_file_with_a_name_twice_is_refused(desk: Desk) -> None:
