@@ -127,8 +127,9 @@ class Datasets:
         """
         newest = self.require_refreshable(name)
         intake = Intake(
-            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet, target=newest.target
-        )
+            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet,
+            delimiter=newest.delimiter, target=newest.target,
+        )  # fmt: skip
         with _as_bad_input(), open_source(intake.source, self._options(intake, newest.columns)) as opened:
             rules = self.rules(name)
             if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
@@ -140,7 +141,8 @@ class Datasets:
     def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
         info = IngestInfo(
             who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
-            prepare=intake.prepare, sheet=intake.sheet, target=intake.target, notes=opened.notes, once=intake.once,
+            prepare=intake.prepare, sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target,
+            notes=opened.notes, once=intake.once,
         )  # fmt: skip
         rows = opened.batches
         if intake.target is not None:
@@ -151,7 +153,8 @@ class Datasets:
         settings = self._settings
         limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
         return SourceOptions(
-            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet, like=like,
+            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
+            delimiter=intake.delimiter, like=like,
             memory=settings.duckdb_memory, threads=_threads(), limits=limits,
         )  # fmt: skip
 

@@ -82,7 +82,7 @@ class Feeds:
             raise BadInput(f"cannot watch {folder}: {exc.strerror}; name a folder that the appliance may read") from exc
         feed = Feed(
             who=who, declared_at=datetime.now(UTC), folder=str(folder), query=intake.query, prepare=intake.prepare,
-            sheet=intake.sheet, target=intake.target, evolve=intake.evolve,
+            sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target, evolve=intake.evolve,
         )  # fmt: skip
         return self._declare(name, feed, f"watches {folder}")
 
@@ -180,8 +180,8 @@ class Feeds:
 
     def _take_in(self, name: str, feed: Feed, file: WatchedFile) -> Trouble | None:
         intake = Intake(
-            source=str(file.path), query=feed.query, prepare=feed.prepare, sheet=feed.sheet, append=True,
-            evolve=feed.evolve, target=feed.target, once=_once(file),
+            source=str(file.path), query=feed.query, prepare=feed.prepare, sheet=feed.sheet,
+            delimiter=feed.delimiter, append=True, evolve=feed.evolve, target=feed.target, once=_once(file),
         )  # fmt: skip
         try:
             found = self._datasets.take_in(name, intake, who="watch", look=False)

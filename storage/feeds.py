@@ -24,7 +24,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         declared_at: UTC.
         schedule: A cron expression of five fields, UTC.
         folder: An absolute path; files below it count as well.
-        query: SQL that picks the rows of each file; likewise the next three.
+        query: SQL that picks the rows of each file; likewise the next four.
         evolve: Take other columns than those that are there.
     """
 
@@ -35,6 +35,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     target: str | None = None
     evolve: bool = False
 

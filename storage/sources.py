@@ -40,6 +40,7 @@ class SourceOptions:
             Postgres run it themselves.
         prepare: DuckDB SQL over the rows that were picked; they are the table ``source`` in it.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file, one to four characters; found out when left out.
         like: Columns whose types a text format shall be read with, where the names are the same (an append).
         memory: DuckDB's memory limit.
         threads: DuckDB's threads.
@@ -50,6 +51,7 @@ class SourceOptions:
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     like: tuple[ColumnInfo, ...] = ()
     memory: str = "1GB"
     threads: int = 1
@@ -189,7 +191,7 @@ def _scan_sql(
             how = "sample_size = -1, union_by_name = true, hive_partitioning = false"
             sql = f"SELECT * FROM read_json({sql_list(links)}, {how})"
         case _:
-            sql, paths, notes = csv_sql(connection, files, links, like=options.like)
+            sql, paths, notes = csv_sql(connection, files, links, like=options.like, delimiter=options.delimiter)
     return _Scan(sql=sql, paths=paths, originals=tuple(file.path for file in files)), notes
 
 

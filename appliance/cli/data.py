@@ -26,6 +26,7 @@ def add(  # noqa: PLR0913  (a verb's options)
     query: str | None = None,
     prepare: str | None = None,
     sheet: str | None = None,
+    delimiter: str | None = None,
     append: Flag = False,
     replace: Flag = False,
     evolve: Flag = False,
@@ -42,6 +43,7 @@ def add(  # noqa: PLR0913  (a verb's options)
         prepare: DuckDB SQL over the rows that were picked, as the table 'source'; it is stored, and a refresh does it
             again.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file; found out when left out.
         append: Add to the rows that are there.
         replace: Replace the rows that are there; what happens without --append.
         evolve: With --append: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
@@ -52,8 +54,9 @@ def add(  # noqa: PLR0913  (a verb's options)
     if evolve and not append:
         raise BadInput("--evolve goes with --append; rows that are replaced may have any columns")
     intake = Intake(
-        source=source, query=query, prepare=prepare, sheet=sheet, append=append, evolve=evolve, target=target
-    )
+        source=source, query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, append=append, evolve=evolve,
+        target=target,
+    )  # fmt: skip
     _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
 
 
@@ -88,6 +91,7 @@ def watch(  # noqa: PLR0913  (a verb's options)
     query: str | None = None,
     prepare: str | None = None,
     sheet: str | None = None,
+    delimiter: str | None = None,
     evolve: Flag = False,
     target: str | None = None,
     json: Json = False,
@@ -101,10 +105,13 @@ def watch(  # noqa: PLR0913  (a verb's options)
         query: SQL that picks each file's rows, the table 'source'.
         prepare: DuckDB SQL over the rows that were picked, the table 'source'.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file; found out when left out.
         evolve: Take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there.
     """
-    intake = Intake(source=str(folder), query=query, prepare=prepare, sheet=sheet, evolve=evolve, target=target)
+    intake = Intake(
+        source=str(folder), query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, evolve=evolve, target=target
+    )
     _say_fed(open_house().feeds.watch(name, intake, who="cli"), json=json)
 
 

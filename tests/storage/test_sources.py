@@ -130,6 +130,25 @@ def test_a_file_without_a_header_gets_names_and_a_note(desk: Desk) -> None:
     assert desk.notes == ("No header line was found: the columns are named column0, column1 and so on.",)
 
 
+@pytest.mark.parametrize("mark", ["^", "~", ":", "§", "#", " ", "/"])
+def test_another_delimiter_is_suggested_and_taken_when_it_is_told(desk: Desk, mark: str) -> None:
+    lines = [("a", "b", "c"), *((str(i), f"x{i}", str(i * 2)) for i in range(5))]
+    source = desk.put("x.csv", "".join(f"{mark.join(line)}\n" for line in lines))
+    assert desk.read(source).width == 1
+    assert desk.notes == (
+        f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it again with "
+        f"--delimiter {mark!r}.",
+    )
+    rows = desk.read(source, delimiter=mark)
+    assert (rows.columns, rows.row(1)) == (["a", "b", "c"], (1, "x1", 2))
+    assert not desk.notes
+
+
+def test_no_delimiter_is_suggested_where_words_differ(desk: Desk) -> None:
+    desk.read(desk.put("x.csv", "city\nNew York\nRome\nRio de Janeiro\n"))
+    assert desk.notes == ()
+
+
 def test_names_stay_as_they_are(desk: Desk) -> None:
     rows = desk.read(desk.put("x.csv", '"Air temperature [K]","a,b",{x},ü\n1,2,3,4\n'))
     assert rows.columns == ["Air temperature [K]", "a,b", "{x}", "ü"]

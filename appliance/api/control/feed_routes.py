@@ -19,7 +19,7 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Either a ``schedule`` (cron, UTC) or a ``folder`` of the appliance's host.
 
     Attributes:
-        query: SQL that picks the rows of each file of the folder; likewise the next three.
+        query: SQL that picks the rows of each file of the folder; likewise the next four.
         evolve: Take other columns than those that are there.
     """
 
@@ -28,6 +28,7 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     target: str | None = None
     evolve: bool = False
 
@@ -48,8 +49,8 @@ def declare_feed(
     if data.schedule is not None:
         return appliance.feeds.schedule(name, data.schedule, evolve=data.evolve, who=caller.name)
     intake = Intake(
-        source=data.folder or "", query=data.query, prepare=data.prepare, sheet=data.sheet, target=data.target,
-        evolve=data.evolve,
+        source=data.folder or "", query=data.query, prepare=data.prepare, sheet=data.sheet,
+        delimiter=data.delimiter, target=data.target, evolve=data.evolve,
     )  # fmt: skip
     return appliance.feeds.watch(name, intake, who=caller.name)
 
