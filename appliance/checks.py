@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.leak_suspects import Suspect
 from storage.columns import Dtype
 from storage.profile import ColumnProfile, TableProfile
 
@@ -15,6 +16,12 @@ ID_DISTINCT_SHARE = 0.95
 ID_MIN_ROWS = 50
 """Fewer rows than this have distinct values by chance."""
 NUMERIC_TEXT_SHARE = 0.9
+DATE_TEXT_SHARE = 0.9
+SENTINEL_SHARE = 0.01
+SENTINEL_GAP = 3
+"""Empty bins of the histogram between a lonely value at an end and all others."""
+SENTINEL_MIN_DISTINCT = 20
+"""A column of fewer values is a scale, whose ends are far apart by nature."""
 
 
 class Code(StrEnum):
@@ -26,6 +33,12 @@ class Code(StrEnum):
     CONSTANT = "constant"
     ID_LIKE = "id_like"
     NUMBERS_AS_TEXT = "numbers_as_text"
+    DATES_AS_TEXT = "dates_as_text"
+    MIXED_DATES = "mixed_dates"
+    SENTINEL = "sentinel"
+    UNSORTED_TIME = "unsorted_time"
+    LEAK = "leak"
+    LEAK_SUSPECT = "leak_suspect"
     INFINITE = "infinite"
     READER = "reader"
     REJECTED = "rejected"
@@ -99,8 +112,17 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
         yield Finding(
             column=name,
             code=Code.NUMBERS_AS_TEXT,
-            message=f"{column.numeric_text} of the {present} texts in {name!r} read as numbers; "
-            "mend the others or cast it with a query, else each number counts as a category",
+            message=f"{_of(column.numeric_text, present)} texts in {name!r} read as numbers; "
+            f"{_cast(column.numeric_text, present)}, else each number counts as a category",
+        )
+    yield from _check_dates(column, present)
+    if (lonely := _sentinel(column, present)) is not None:
+        value, count = lonely
+        yield Finding(
+            column=name,
+            code=Code.SENTINEL,
+            message=f"{count} values of {name!r} ({count / present:.1%}) are {value}, far from all others; if that "
+            "means missing, make it null with --prepare and nullif, else it bends what a model learns",
         )
     if column.infinite:
         yield Finding(
@@ -110,16 +132,84 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
         )
 
 
+def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
+    name = column.name
+    dates = _dates(column)
+    if dates and dates >= DATE_TEXT_SHARE * present:
+        if len(column.date_forms) > 1:
+            told = ", ".join(f"{count} like {form}" for form, count in column.date_forms)
+            yield Finding(
+                column=name, code=Code.MIXED_DATES,
+                message=f"{name!r} holds dates written in several ways ({told}), so it stays text; write them in one",
+            )  # fmt: skip
+        else:
+            yield Finding(
+                column=name, code=Code.DATES_AS_TEXT,
+                message=f"{_of(dates, present)} texts in {name!r} are dates like {column.date_forms[0][0]}; "
+                f"{_cast(dates, present)}, else each date counts as a category",
+            )  # fmt: skip
+    if column.descents:
+        yield Finding(
+            column=name, code=Code.UNSORTED_TIME,
+            message=f"{column.descents} rows lie before the row above them in {name!r}: the table is not in order "
+            "of time; a model with this time column sorts it, others split it as it lies",
+        )  # fmt: skip
+
+
+def _of(some: int, all_: int) -> str:
+    return f"{some} of the {all_}" if some < all_ else f"all {all_}"
+
+
+def _cast(some: int, all_: int) -> str:
+    return "mend the others or cast it with a query" if some < all_ else "cast it with a query"
+
+
+def _dates(column: ColumnProfile) -> int:
+    """How many texts are written like a date."""
+    return sum(count for _, count in column.date_forms)
+
+
+def _sentinel(column: ColumnProfile, present: int) -> tuple[str, int] | None:
+    """A frequent value at an end of the column that nothing is near, with its count: -999 among temperatures."""
+    if (
+        column.dtype not in {Dtype.INT, Dtype.FLOAT}
+        or column.distinct < SENTINEL_MIN_DISTINCT
+        or column.histogram is None
+    ):
+        return None
+    counts = column.histogram.counts
+    for value, count in column.top:
+        if count < max(2, SENTINEL_SHARE * present):
+            return None
+        for end, bins in ((column.minimum, counts), (column.maximum, counts[::-1])):
+            if float(value) == end and bins[0] == count and not any(bins[1 : 1 + SENTINEL_GAP]):
+                return value, count
+    return None
+
+
 def _is_id_like(column: ColumnProfile, present: int) -> bool:
     if column.dtype not in {Dtype.INT, Dtype.STRING} or present < ID_MIN_ROWS:
         return False
     if column.distinct < ID_DISTINCT_SHARE * present:
         return False
     if column.dtype is Dtype.STRING:
-        return True
+        return _dates(column) < DATE_TEXT_SHARE * present
     # Whole numbers that are all distinct are measurements as well, unless they are dense, as counted ids are.
     least, most = column.minimum, column.maximum
     return isinstance(least, float | int) and isinstance(most, float | int) and most - least < 2 * present
+
+
+def leak_findings(suspects: Sequence[Suspect], target: str) -> list[Finding]:
+    """What to ask about columns that alone predict the target."""
+    return [
+        Finding(
+            column=suspect.column,
+            code=Code.LEAK if suspect.is_strong else Code.LEAK_SUSPECT,
+            message=f"{suspect.column!r} alone predicts {target!r} with {suspect.measure} {suspect.score:.2f}: is it "
+            "really known when you predict? If not, exclude it",
+        )
+        for suspect in suspects
+    ]
 
 
 def _twins(columns: tuple[ColumnProfile, ...]) -> dict[str, str]:

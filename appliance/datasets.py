@@ -12,9 +12,10 @@ import polars as pl
 import pyarrow as pa
 
 from appliance.access import Access
-from appliance.checks import Code, Finding, check_table
+from appliance.checks import Code, Finding, check_table, leak_findings
 from appliance.errors import BadInput, Conflict, NotFound
 from appliance.intake import Intake, require_target
+from appliance.leak_suspects import find_suspects
 from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
 from storage.columns import ColumnInfo
@@ -86,13 +87,14 @@ class Datasets:
         """``take_in`` for the most frequent questions: a source, a query, a target."""
         return self.take_in(name, Intake(source=source, query=query, append=append, target=target), who=who)
 
-    def take_in(self, name: str, intake: Intake, *, who: str) -> Ingest:
+    def take_in(self, name: str, intake: Intake, *, who: str, look: bool = True) -> Ingest:
         """Read a source into a new snapshot; nothing changes when it cannot be read to its end.
 
         Args:
             name: The dataset; it is made when it is new.
             intake: What to read, and how.
             who: Who adds it.
+            look: Profile it at once, for its warnings; else that is left to the first who asks.
 
         Raises:
             BadInput: The name, the source, the SQL, or the columns of an append are wrong, or the rows break the
@@ -107,7 +109,7 @@ class Datasets:
             like = get_snapshot(self._layout, name).columns if intake.append and exists else ()
             with open_source(intake.source, self._options(intake, like)) as opened:
                 snapshot = self._ingest(name, intake, opened, who=who, values=1 if like else 2)
-        return self._added(snapshot)
+        return self._added(snapshot, look=look)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.
@@ -123,11 +125,11 @@ class Datasets:
             BadTable: As ``take_in``.
             StateUnwritable: The disk is full or read-only.
         """
-        newest = self.show(name)
-        self._require_refreshable(newest)
+        newest = self.require_refreshable(name)
         intake = Intake(
-            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet, target=newest.target
-        )
+            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet,
+            delimiter=newest.delimiter, target=newest.target,
+        )  # fmt: skip
         with _as_bad_input(), open_source(intake.source, self._options(intake, newest.columns)) as opened:
             rules = self.rules(name)
             if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
@@ -139,7 +141,8 @@ class Datasets:
     def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
         info = IngestInfo(
             who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
-            prepare=intake.prepare, sheet=intake.sheet, target=intake.target, notes=opened.notes, once=intake.once,
+            prepare=intake.prepare, sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target,
+            notes=opened.notes, once=intake.once,
         )  # fmt: skip
         rows = opened.batches
         if intake.target is not None:
@@ -150,12 +153,19 @@ class Datasets:
         settings = self._settings
         limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
         return SourceOptions(
-            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet, like=like,
+            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
+            delimiter=intake.delimiter, like=like,
             memory=settings.duckdb_memory, threads=_threads(), limits=limits,
         )  # fmt: skip
 
-    def _require_refreshable(self, newest: Snapshot) -> None:
-        name = newest.dataset
+    def require_refreshable(self, name: str) -> Snapshot:
+        """The newest snapshot, whose source can be read again.
+
+        Raises:
+            NotFound: No such dataset.
+            BadInput: It was appended or uploaded, or had no source that has bytes.
+        """
+        newest = self.show(name)
         if newest.mode is Mode.APPEND:
             raise BadInput(
                 f"the newest version of {name!r} was appended, and reading its source again would add the same rows "
@@ -169,6 +179,7 @@ class Datasets:
             )
         if newest.sha256 is None:
             raise BadInput(f"{name!r} came from {newest.source}, which cannot be read again")
+        return newest
 
     def add_frame(self, name: str, rows: ArrowStream, *, append: bool, info: IngestInfo) -> Ingest:
         """Add rows that are in memory or on a stream already, a Polars frame for example.
@@ -297,17 +308,21 @@ class Datasets:
                     f"{name} --version {snapshot.version}' shows them with the reasons",
                 )
             )  # fmt: skip
-        return (*told, *check_table(self._profile(name, version)))
+        found = check_table(self._profile(name, version))
+        if snapshot.target is not None:
+            rows = scan_snapshot(self._layout, name, snapshot.version)
+            found += leak_findings(find_suspects(rows, snapshot.target, snapshot.rows), snapshot.target)
+        return (*told, *found)
 
     def _profile(self, name: str, version: int | None) -> TableProfile:
         with _as_not_found():
-            return profile(self._layout, name, version, memory=self._settings.duckdb_memory)
+            return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
 
-    def _added(self, snapshot: Snapshot) -> Ingest:
+    def _added(self, snapshot: Snapshot, *, look: bool = True) -> Ingest:
         told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
         try:
             Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
-            warnings = self.findings(snapshot.dataset, snapshot.version)
+            warnings = self.findings(snapshot.dataset, snapshot.version) if look else ()
         except StateUnwritable as exc:
             raise StateUnwritable(f"version {snapshot.version} of {snapshot.dataset!r} was added, but {exc}") from exc
         return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)

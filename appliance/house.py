@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from appliance.access import Access
     from appliance.datasets import Datasets
     from appliance.deployments import Deployments
+    from appliance.feeds import Feeds
     from appliance.jobs import Jobs
     from appliance.models import Models
     from appliance.monitoring.monitoring import Monitoring
@@ -36,6 +37,13 @@ class Appliance:
         from appliance.datasets import Datasets  # noqa: PLC0415  (loads DuckDB, Polars and Delta)
 
         return Datasets(self.settings)
+
+    @cached_property
+    def feeds(self) -> Feeds:
+        """Datasets that get new rows by themselves."""
+        from appliance.feeds import Feeds  # noqa: PLC0415  (loads what datasets load)
+
+        return Feeds(self.settings, self.datasets)
 
     @cached_property
     def access(self) -> Access:

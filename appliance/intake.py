@@ -23,6 +23,7 @@ class Intake:
         query: SQL that picks the rows; a file is the table ``source`` in it.
         prepare: DuckDB SQL over the rows that were picked, as the table ``source``; a refresh does it again.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: Between the columns of a CSV file; found out when left out.
         append: Add to the newest snapshot's rows, else replace them.
         evolve: Let an append add columns and widen int64 to float64, date to datetime.
         target: A column that must be there and have at least two values; an append needs one.
@@ -33,6 +34,7 @@ class Intake:
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     append: bool = False
     evolve: bool = False
     target: str | None = None

@@ -32,6 +32,7 @@ from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.settings import Settings, load_settings
 from flows.children import Children
+from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
 from flows.register import register_flows
 from flows.schedules import PLANNED, Schedules
@@ -58,6 +59,7 @@ class Runner:
         self._children = Children()
         self._schedules = Schedules(settings)
         self._housekeeping = Housekeeping(settings)
+        self._feeding = Feeding(settings)
         self._unsettled: dict[str, tuple[str, str]] = {}
         self._rung = 0
         self._looked = 0.0
@@ -88,6 +90,7 @@ class Runner:
             outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
             self._unsettled.setdefault(run_id, outcome)
         self._housekeeping.tick()
+        self._feeding.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
@@ -106,6 +109,7 @@ class Runner:
     def stop(self) -> None:
         """Stop every job's process and say so at the orchestrator, if it still answers."""
         self._housekeeping.stop()
+        self._feeding.stop()
         for run_id in self._children.stop_all():
             self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
         try:

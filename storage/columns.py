@@ -22,6 +22,13 @@ class Dtype(StrEnum):
     DATETIME = "datetime"
 
 
+SQL_TYPE = {
+    Dtype.BOOL: "BOOLEAN", Dtype.INT: "BIGINT", Dtype.FLOAT: "DOUBLE", Dtype.STRING: "VARCHAR", Dtype.DATE: "DATE",
+    Dtype.DATETIME: "TIMESTAMPTZ",
+}  # fmt: skip
+"""How DuckDB calls each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnInfo:
     """A column of a dataset, under the name it had in its source."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,10 @@ from storage.errors import SourceUnreadable
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
 DELIMITERS = (",", ";", "\t", "|")
+NO_DELIMITERS = frozenset("\"'.-_+()[]{}$%€£@")
+"""Marks that stand inside values."""
+GLIMPSE, MIN_GLIMPSE = 50, 3
+"""Lines that are looked at, and that are needed, to say that a mark separates columns."""
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
 
@@ -72,6 +77,7 @@ def csv_sql(
     links: Sequence[Path],
     *,
     like: Sequence[ColumnInfo],
+    delimiter: str | None = None,
 ) -> tuple[str, tuple[Path, ...], tuple[str, ...]]:
     """SQL that reads CSV files, the paths that it reads, and what was decided, one sentence each.
 
@@ -80,14 +86,20 @@ def csv_sql(
         files: All with the same columns.
         links: A path without special characters for each; a copy in UTF-8 is written beside it where one is needed.
         like: Columns that stay text although they read as numbers, where they are text here.
+        delimiter: Between columns; found out when left out.
 
     Raises:
         SourceUnreadable: A file is no CSV, names a column twice, or has other columns than the first.
     """
     notes: list[str] = []
     paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
-    dialects = [_sniff(connection, file, path) for file, path in zip(files, paths, strict=True)]
+    dialects = [_sniff(connection, file, path, delimiter) for file, path in zip(files, paths, strict=True)]
     dialect = _merge(files, dialects)
+    if len(dialect.types) == 1 and (mark := _likely_delimiter(files[0])) is not None:
+        notes.append(
+            f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it again "
+            f"with --delimiter {mark!r}."
+        )
     try:
         dialect = _refine(connection, dialect, paths, notes)
     except duckdb.Error as exc:
@@ -111,12 +123,13 @@ def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
     return copy
 
 
-def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) -> _Dialect:
+def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, delimiter: str | None) -> _Dialect:
     told = EXCEL_LINE.match(next(read_blocks(file), b""))
-    options = f", delim = {sql_text(told.group(1).decode())}, skip = 1" if told else ""
+    mark = delimiter or (told.group(1).decode() if told else None)
+    options = ("" if mark is None else f", delim = {sql_text(mark)}") + (", skip = 1" if told else "")
     try:
         dialect = _ask(connection, path, options)
-        if len(dialect.types) == 1 and (why := _why_not(file, None)):
+        if len(dialect.types) == 1 and delimiter is None and (why := _why_not(file, None)):
             raise SourceUnreadable(why)
         if any(type_ == "VARCHAR" for type_ in dialect.types.values()):
             with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}")
@@ -125,7 +138,8 @@ def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path) 
         if dialect.skip and not dialect.header and not told:
             # A title above a header is fine; rows left out to make the rest fit would be lost.
             raise SourceUnreadable(
-                f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
+                _why_not(file, None)
+                or f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
                 "rest; give every line the header's columns, and quote values that hold the delimiter"
             )
         if dialect.header:
@@ -244,6 +258,16 @@ def _why_not(file: SourceFile, delimiter: str | None) -> str | None:
     except csv.Error as exc:
         return f"{file.path} is no regular CSV: line {reader.line_num + 1}: {exc}"
     return None
+
+
+def _likely_delimiter(file: SourceFile) -> str | None:
+    """A mark that stands in each of the first lines equally often, and more than once where it is a blank."""
+    lines = [line.strip("\n") for line in itertools.islice(_lines(file), GLIMPSE) if line.strip()]
+    if len(lines) < MIN_GLIMPSE:
+        return None
+    marks = {mark for mark in lines[0] if not mark.isalnum() and mark not in NO_DELIMITERS}
+    same = [mark for mark in sorted(marks) if len({line.count(mark) for line in lines}) == 1]
+    return next((mark for mark in same if mark != " " or lines[0].count(mark) > 1), None)
 
 
 def _lines(file: SourceFile) -> Iterator[str]:

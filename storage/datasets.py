@@ -60,6 +60,7 @@ class IngestInfo:
         query: The SQL that picked the rows, where there was one.
         prepare: The DuckDB SQL that prepared them, where there was one.
         sheet: The sheet of a workbook that was asked for.
+        delimiter: The delimiter of a CSV file that was asked for.
         target: The column that had to be there and have two values.
         notes: What the reader decided, one sentence each.
         once: A name for what is ingested, which no other ingest into the dataset may carry; it is recorded by the very
@@ -72,6 +73,7 @@ class IngestInfo:
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     target: str | None = None
     notes: tuple[str, ...] = ()
     once: str | None = None
@@ -103,6 +105,7 @@ class Snapshot:
     query: str | None
     prepare: str | None
     sheet: str | None
+    delimiter: str | None
     target: str | None
     warnings: tuple[str, ...]
     rejected: int = 0
@@ -215,8 +218,16 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
 
 def is_ingested(layout: Layout, name: str, once: str) -> bool:
     """Whether an ingest of that name (``IngestInfo.once``) is in the dataset; False when there is no dataset."""
+    return not find_new(layout, name, [once])
+
+
+def find_new(layout: Layout, name: str, names: Sequence[str]) -> set[str]:
+    """Those of the names (``IngestInfo.once``) under which nothing is in the dataset; all where there is no dataset."""
     path = dataset_path(layout, name)
-    return _commit(path, 1).is_file() and DeltaTable(path).transaction_version(once) is not None
+    if not _commit(path, 1).is_file():
+        return set(names)
+    table = DeltaTable(path)
+    return {once for once in names if table.transaction_version(once) is None}
 
 
 def _commit(path: Path, version: int) -> Path:
@@ -266,6 +277,7 @@ def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
         query=facts.get("query"),
         prepare=facts.get("prepare"),
         sheet=facts.get("sheet"),
+        delimiter=facts.get("delimiter"),
         target=facts.get("target"),
         warnings=tuple(facts.get("notes", ())),
         rejected=facts.get("rejected", 0),

@@ -1,33 +1,26 @@
-"""What a snapshot's columns look like, computed by DuckDB in bounded memory and kept: a snapshot never changes."""
+"""What a snapshot's columns look like, computed by DuckDB in bounded memory and kept: a snapshot never changes.
+
+Two passes over the rows, whatever the number of columns; ``storage.profile_queries`` has them.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 import msgspec
+import polars as pl
 
+from storage import profile_queries as queries
 from storage.bundles import replace_durably
-from storage.columns import Dtype
-from storage.datasets import Snapshot, dataset_path, get_snapshot, snapshot_files
-from storage.duck import open_duckdb, sql_list, sql_name
+from storage.columns import ColumnInfo, Dtype
+from storage.datasets import Snapshot, dataset_path, get_snapshot, scan_snapshot, snapshot_files
+from storage.duck import open_duckdb
 from storage.errors import StateUnwritable
 from storage.layout import Layout
-
-BINS = 20
-TOP = 10
-
-_AS_NUMBER = {
-    Dtype.BOOL: "{column}::INTEGER::DOUBLE",
-    Dtype.INT: "{column}::DOUBLE",
-    Dtype.FLOAT: "{column}",
-    Dtype.DATE: "epoch({column})",
-    Dtype.DATETIME: "epoch({column})",
-}
-_HAS_MEAN = {Dtype.BOOL, Dtype.INT, Dtype.FLOAT}
-_HAS_HISTOGRAM = {Dtype.INT, Dtype.FLOAT, Dtype.DATE, Dtype.DATETIME}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +41,24 @@ class ColumnProfile:
     Attributes:
         rows: Rows of the snapshot.
         missing: Nulls and NaNs.
-        distinct: Distinct values that are not missing.
+        distinct: Distinct values that are not missing; an estimate (within some percent) unless ``distinct_exact``.
+        distinct_exact: They were counted: always up to 100,000 of them, in tables of up to 100,000 rows, and where
+            nearly every row has its own.
         minimum: Least finite value; numbers as numbers, all else as text; None without values.
         maximum: Greatest finite value, likewise.
         mean: Of the finite numbers (booleans as 0 and 1); None for other columns or without values.
-        top: The ten most frequent values as text, with their counts.
+        std: Standard deviation of the finite numbers (of the population); None like ``mean``.
+        quantiles: At 5, 25, 50, 75 and 95 %, of the finite numbers; None like ``mean``.
+        top: The ten most frequent values as text, with their counts. Where distinct values are an estimate: those
+            that stand out in the sample, counted in all rows.
         histogram: None for text and booleans, or without finite values.
         infinite: How many are +inf or -inf.
         numeric_text: How many text values read as a number.
+        date_forms: How many text values are written like a date, by way of writing, where there are any.
+        descents: How many values of a date or datetime column lie before the row above's; None for other columns.
+
+    ``std`` and ``quantiles`` of a table of more than 100,000 rows are those of as many, evenly spread; so are
+    ``numeric_text`` and ``date_forms``, scaled up, where distinct values are an estimate.
     """
 
     name: str
@@ -63,13 +66,18 @@ class ColumnProfile:
     rows: int
     missing: int
     distinct: int
+    distinct_exact: bool
     minimum: float | str | None
     maximum: float | str | None
     mean: float | None
+    std: float | None
+    quantiles: tuple[float, ...] | None
     top: tuple[tuple[str, int], ...]
     histogram: Histogram | None
     infinite: int = 0
     numeric_text: int = 0
+    date_forms: tuple[tuple[str, int], ...] = ()
+    descents: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +95,9 @@ class TableProfile:
     columns: tuple[ColumnProfile, ...]
 
 
-def profile(layout: Layout, name: str, version: int | None = None, *, memory: str = "1GB") -> TableProfile:
+def profile(
+    layout: Layout, name: str, version: int | None = None, *, memory: str = "1GB", threads: int = 1
+) -> TableProfile:
     """The figures of a snapshot, the newest without a version; computed once, then read back.
 
     Raises:
@@ -99,20 +109,32 @@ def profile(layout: Layout, name: str, version: int | None = None, *, memory: st
     kept = dataset_path(layout, name) / "_profiles" / f"{snapshot.version}.json"
     with contextlib.suppress(OSError, msgspec.DecodeError):
         return msgspec.json.decode(kept.read_bytes(), type=TableProfile)
-    computed = _compute(layout, snapshot, memory)
+    computed = _compute(layout, snapshot, memory, threads)
     with contextlib.suppress(OSError, StateUnwritable):  # it is computed again where it cannot be kept
         kept.parent.mkdir(mode=0o750, exist_ok=True)
         replace_durably(kept, msgspec.json.encode(computed))
     return computed
 
 
-def _compute(layout: Layout, snapshot: Snapshot, memory: str) -> TableProfile:
-    connection = open_duckdb(layout.tmp, memory=memory)
+def _compute(layout: Layout, snapshot: Snapshot, memory: str, threads: int) -> TableProfile:
+    connection = open_duckdb(layout.tmp, memory=memory, threads=threads)
     try:
         files = snapshot_files(layout, snapshot.dataset, snapshot.version)
-        connection.execute(f"CREATE VIEW t AS SELECT * FROM read_parquet({sql_list(files)}, hive_partitioning = false)")
-        columns = tuple(_column(connection, column.name, column.dtype) for column in snapshot.columns)
-        distinct_rows = _one(connection, "SELECT count(*) FROM (SELECT DISTINCT * FROM t)")[0]
+        table = queries.open_table(connection, files, snapshot.columns, snapshot.rows)
+        first = queries.first_pass(table)
+        sampled = queries.sampled(table)
+        counts = queries.value_counts(table, first)
+        candidates = {name: found["candidates"] for name, found in counts.items() if found.get("candidates")}
+        second = queries.second_pass(table, first, candidates)
+        descents = _descents(layout, snapshot)
+        columns = tuple(
+            _column(column, snapshot.rows, first[column.name] | counts[column.name], sampled.get(column.name, {}),
+                    second.get(column.name, {}))
+            for column in snapshot.columns
+        )  # fmt: skip
+        # Where one column has a value of its own in every row, no row equals another.
+        is_keyed = any(column.distinct_exact and column.distinct == snapshot.rows for column in columns)
+        distinct_rows = snapshot.rows if is_keyed else queries.count_distinct_rows(table)
     except duckdb.Error as exc:
         raise StateUnwritable(
             f"cannot profile the dataset {snapshot.dataset!r}: {exc}; free space below {layout.tmp}, or raise the "
@@ -124,69 +146,55 @@ def _compute(layout: Layout, snapshot: Snapshot, memory: str) -> TableProfile:
         dataset=snapshot.dataset,
         version=snapshot.version,
         rows=snapshot.rows,
-        duplicate_rows=snapshot.rows - int(distinct_rows),
-        columns=columns,
+        duplicate_rows=snapshot.rows - distinct_rows,
+        columns=tuple(replace(column, descents=descents.get(column.name)) for column in columns),
     )
 
 
-def _column(connection: duckdb.DuckDBPyConnection, name: str, dtype: Dtype) -> ColumnProfile:
-    column = sql_name(name)
-    number = _AS_NUMBER.get(dtype, "NULL::DOUBLE").format(column=column)
-    rows, present, distinct, infinite, numeric, least, most, mean = _one(
-        connection,
-        f"SELECT count(*), count({column}), count(DISTINCT {column}), count(*) FILTER (WHERE isinf(x)), "
-        f"count(*) FILTER (WHERE {_reads_as_number(column, dtype)}), "
-        f"min({_ordered(column, dtype)}), max({_ordered(column, dtype)}), avg(x) FILTER (WHERE isfinite(x)) "
-        f"FROM (SELECT *, {number} AS x FROM (SELECT {column} FROM t))",
+def _descents(layout: Layout, snapshot: Snapshot) -> dict[str, int]:
+    times = [column.name for column in snapshot.columns if column.dtype in {Dtype.DATE, Dtype.DATETIME}]
+    if not times:
+        return {}
+    rows = scan_snapshot(layout, snapshot.dataset, snapshot.version)
+    steps = rows.select((pl.col(name) < pl.col(name).shift()).sum() for name in times).collect()
+    return {name: int(steps[name].item()) for name in times}
+
+
+def _column(
+    column: ColumnInfo, rows: int, found: Mapping[str, Any], sampled: Mapping[str, Any], second: Mapping[str, Any]
+) -> ColumnProfile:
+    is_number = column.dtype in {Dtype.INT, Dtype.FLOAT}
+    quantiles = sampled.get("quantiles")
+    top = found["top"] or sorted(
+        zip(found.get("candidates", ()), second.get("top", ()), strict=False),
+        key=lambda pair: (-pair[1], pair[0]),
     )
-    top = connection.execute(
-        f"SELECT {column}::VARCHAR, count(*) AS n FROM t WHERE {column} IS NOT NULL "
-        f"GROUP BY ALL ORDER BY n DESC, 1 LIMIT {TOP}"
-    ).fetchall()
     return ColumnProfile(
-        name=name,
-        dtype=dtype,
+        name=column.name,
+        dtype=column.dtype,
         rows=rows,
-        missing=rows - present,
-        distinct=distinct,
-        minimum=least,
-        maximum=most,
-        mean=mean if dtype in _HAS_MEAN else None,
+        missing=rows - found["present"],
+        distinct=found["distinct"],
+        distinct_exact=found["exact"],
+        minimum=found["low"] if is_number else found["first"],
+        maximum=found["high"] if is_number else found["last"],
+        mean=found.get("mean"),
+        std=sampled.get("std"),
+        quantiles=None if quantiles is None else tuple(quantiles),
         top=tuple((str(value), int(count)) for value, count in top),
-        histogram=_histogram(connection, number) if dtype in _HAS_HISTOGRAM else None,
-        infinite=infinite,
-        numeric_text=numeric,
+        histogram=_histogram(found, second.get("bins")),
+        infinite=found["present"] - found["finite"] if column.dtype is Dtype.FLOAT else 0,
+        numeric_text=found.get("numeric", 0),
+        date_forms=tuple((form, count) for form, count in (found.get("forms") or {}).items() if count),
     )
 
 
-def _ordered(column: str, dtype: Dtype) -> str:
-    if dtype in _HAS_MEAN - {Dtype.BOOL}:
-        return f"CASE WHEN isfinite({column}::DOUBLE) THEN {column}::DOUBLE END"
-    return f"{column}::VARCHAR"
-
-
-def _reads_as_number(column: str, dtype: Dtype) -> str:
-    return f"TRY_CAST(replace(trim({column}), ',', '.') AS DOUBLE) IS NOT NULL" if dtype is Dtype.STRING else "false"
-
-
-def _histogram(connection: duckdb.DuckDBPyConnection, number: str) -> Histogram | None:
-    values = f"(SELECT {number} AS x FROM t)"
-    least, most = _one(connection, f"SELECT min(x), max(x) FROM {values} WHERE isfinite(x)")
-    if least is None:
+def _histogram(found: Mapping[str, Any], counts: Sequence[int] | None) -> Histogram | None:
+    if counts is None:
         return None
-    width = most / BINS - least / BINS  # divided first: the difference of two large numbers may be infinite
-    if least + width == least or most - width == most:  # equal, or so close that the bins would have no width
-        count = _one(connection, f"SELECT count(*) FROM {values} WHERE isfinite(x)")[0]
-        return Histogram(edges=(least, most), counts=(count,))
-    found = connection.execute(
-        f"SELECT greatest(0, least({BINS - 1}, floor(x / {width!r} - {least / width!r})))::INTEGER, count(*) "
-        f"FROM {values} WHERE isfinite(x) GROUP BY 1"
-    ).fetchall()
-    counts = dict(found)
-    edges = (*(least * (1 - i / BINS) + most * (i / BINS) for i in range(BINS)), most)
-    return Histogram(edges=edges, counts=tuple(int(counts.get(i, 0)) for i in range(BINS)))
-
-
-def _one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
-    row: tuple[Any, ...] | None = connection.execute(sql).fetchone()
-    return row or ()
+    low, high = found["low"], found["high"]
+    if queries.bin_width(low, high) is None:
+        return Histogram(edges=(low, high), counts=(counts[0],))
+    bins = queries.BINS
+    edges = (*(low * (1 - i / bins) + high * (i / bins) for i in range(bins)), high)
+    return Histogram(edges=edges, counts=tuple(counts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +15,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.columns import ColumnInfo, Dtype
+from storage.columns import SQL_TYPE, ColumnInfo, Dtype
 from storage.conform import arrow_schema
 from storage.duck import open_duckdb, sql_list, sql_name
 from storage.errors import RulesBroken, StateUnwritable
 from storage.rule_expressions import cast_of, reasons_of, repeat_name, rule_of, typed_name
 from storage.rules import ColumnRules, Rules, bound
+from storage.scratch import open_scratch
 
 Rows = npt.NDArray[np.int64]
 
@@ -117,7 +117,7 @@ def screened(
             yield _screen(batches, columns, ask, {})
             return
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unique-", dir=tmp)))
+            folder = open_scratch(tmp, stack)
             spool = folder / "rows.parquet"
             with pq.ParquetWriter(spool, arrow_schema(columns), compression="lz4") as writer:
                 for batch in batches:
@@ -177,7 +177,7 @@ class _Judge:
 def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnInfo, ask: Screening) -> Rows:
     """The rows (from 0, ascending) whose value stands in an earlier row or in the rows that are there."""
     name = sql_name(column.name)
-    kind = _SQL[rule_of(ask.rules, column.name).type or column.dtype]
+    kind = SQL_TYPE[rule_of(ask.rules, column.name).type or column.dtype]
     files = f"read_parquet({sql_list([spool])}, file_row_number = true)"
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW v AS SELECT file_row_number AS r, TRY_CAST({name} AS {kind}) AS v FROM {files}"
@@ -189,12 +189,6 @@ def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnI
         sql += f" UNION SELECT r FROM v WHERE v IN ({old})"
     found: Rows = connection.execute(f"{sql} ORDER BY r").fetchnumpy()["r"].astype(np.int64)
     return found
-
-
-_SQL = {
-    Dtype.BOOL: "BOOLEAN", Dtype.INT: "BIGINT", Dtype.FLOAT: "DOUBLE", Dtype.STRING: "VARCHAR", Dtype.DATE: "DATE",
-    Dtype.DATETIME: "TIMESTAMPTZ",
-}  # fmt: skip
 
 
 def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:

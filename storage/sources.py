@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -22,8 +21,9 @@ from storage.conform import columns_of, require_new_name
 from storage.csv_dialect import csv_sql
 from storage.download import DownloadLimits, download, is_address, redacted
 from storage.duck import confine, open_duckdb, sql_list, sql_text
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import SourceUnreadable
 from storage.postgres_source import SCHEMES, spool_postgres
+from storage.scratch import open_scratch
 from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
@@ -40,6 +40,7 @@ class SourceOptions:
             Postgres run it themselves.
         prepare: DuckDB SQL over the rows that were picked; they are the table ``source`` in it.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file, one to four characters; found out when left out.
         like: Columns whose types a text format shall be read with, where the names are the same (an append).
         memory: DuckDB's memory limit.
         threads: DuckDB's threads.
@@ -50,6 +51,7 @@ class SourceOptions:
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     like: tuple[ColumnInfo, ...] = ()
     memory: str = "1GB"
     threads: int = 1
@@ -86,7 +88,8 @@ def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
         StateUnwritable: There is no room for a work directory, or for a copy.
     """
     with contextlib.ExitStack() as stack:
-        work = _work_directory(options.tmp, stack)
+        work = open_scratch(options.tmp, stack)
+        options = replace(options, tmp=work)  # what spills goes with it
         opened = _open(source, options, work, stack)
         if options.prepare is not None:
             rows = _query_stream("the prepared rows", opened.batches, options.prepare, options, stack)
@@ -149,13 +152,6 @@ def _open_files(
     return Source(batches=batches, sha256=sha256, notes=tuple(notes))
 
 
-def _work_directory(tmp: Path, stack: contextlib.ExitStack) -> Path:
-    try:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="source-", dir=tmp)))
-    except OSError as exc:
-        raise StateUnwritable(f"cannot write below {tmp}: {exc.strerror}; run 'appliance doctor'") from exc
-
-
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
     connection = open_duckdb(options.tmp, memory=options.memory, threads=options.threads)
     stack.callback(connection.close)
@@ -195,7 +191,7 @@ def _scan_sql(
             how = "sample_size = -1, union_by_name = true, hive_partitioning = false"
             sql = f"SELECT * FROM read_json({sql_list(links)}, {how})"
         case _:
-            sql, paths, notes = csv_sql(connection, files, links, like=options.like)
+            sql, paths, notes = csv_sql(connection, files, links, like=options.like, delimiter=options.delimiter)
     return _Scan(sql=sql, paths=paths, originals=tuple(file.path for file in files)), notes
 
 

@@ -1,4 +1,4 @@
-"""data add, refresh, rules, rejected, list, show, versions, diff."""
+"""data add, refresh, watch, feeds, rules, rejected, list, show, versions, diff."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
 from appliance.datasets import Ingest
 from appliance.errors import BadInput
+from appliance.feeds import FeedInfo
 from appliance.intake import Intake
 from appliance.monitoring.spans import State
 
@@ -25,6 +26,7 @@ def add(  # noqa: PLR0913  (a verb's options)
     query: str | None = None,
     prepare: str | None = None,
     sheet: str | None = None,
+    delimiter: str | None = None,
     append: Flag = False,
     replace: Flag = False,
     evolve: Flag = False,
@@ -41,6 +43,7 @@ def add(  # noqa: PLR0913  (a verb's options)
         prepare: DuckDB SQL over the rows that were picked, as the table 'source'; it is stored, and a refresh does it
             again.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file; found out when left out.
         append: Add to the rows that are there.
         replace: Replace the rows that are there; what happens without --append.
         evolve: With --append: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
@@ -51,26 +54,92 @@ def add(  # noqa: PLR0913  (a verb's options)
     if evolve and not append:
         raise BadInput("--evolve goes with --append; rows that are replaced may have any columns")
     intake = Intake(
-        source=source, query=query, prepare=prepare, sheet=sheet, append=append, evolve=evolve, target=target
-    )
+        source=source, query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, append=append, evolve=evolve,
+        target=target,
+    )  # fmt: skip
     _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
 
 
 @app.command
-def refresh(name: str, *, evolve: Flag = False, json: Json = False) -> None:
+def refresh(name: str, *, evolve: Flag = False, schedule: str | None = None, json: Json = False) -> None:
     """Read a dataset's source again, with the same SQL, into a new version; nothing happens when it did not change.
 
     Args:
         name: The dataset.
         evolve: Take other columns than those that are there.
+        schedule: Not now, but whenever this cron expression (five fields, UTC) says, like '0 6 * * *'; the runner
+            does it. 'appliance data feeds --stop NAME' ends it.
     """
-    outcome = open_house().datasets.refresh(name, who="cli", evolve=evolve)
+    house = open_house()
+    if schedule is not None:
+        _say_fed(house.feeds.schedule(name, schedule, evolve=evolve, who="cli"), json=json)
+        return
+    outcome = house.datasets.refresh(name, who="cli", evolve=evolve)
     if isinstance(outcome, Ingest):
         _say_added(outcome, json=json)
     elif json:
         print_json({"dataset": name, "version": outcome.version, "unchanged": True})
     else:
         print(f"dataset {name} stays at version {outcome.version}: {outcome.source} did not change")
+
+
+@app.command
+def watch(  # noqa: PLR0913  (a verb's options)
+    name: str,
+    folder: Path,
+    *,
+    query: str | None = None,
+    prepare: str | None = None,
+    sheet: str | None = None,
+    delimiter: str | None = None,
+    evolve: Flag = False,
+    target: str | None = None,
+    json: Json = False,
+) -> None:
+    """Append each file that comes into a folder, exactly once; the runner looks every two seconds.
+
+    Args:
+        name: The dataset; made with the first file.
+        folder: Files below it count as well; names that begin with '.' or '_', or end in .part or .tmp, do not. Write
+            elsewhere on the same disk and move the file in, or let it be for two seconds.
+        query: SQL that picks each file's rows, the table 'source'.
+        prepare: DuckDB SQL over the rows that were picked, the table 'source'.
+        sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: What separates the columns of a CSV file; found out when left out.
+        evolve: Take columns that the dataset lacks, and widen int64 to float64, date to datetime.
+        target: A column that must be there.
+    """
+    intake = Intake(
+        source=str(folder), query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, evolve=evolve, target=target
+    )
+    _say_fed(open_house().feeds.watch(name, intake, who="cli"), json=json)
+
+
+@app.command
+def feeds(*, stop: str | None = None, json: Json = False) -> None:
+    """Datasets that are refreshed by a schedule or watch a folder, and how that went.
+
+    Args:
+        stop: A dataset whose feed to end; its rows stay.
+    """
+    house = open_house()
+    if stop is not None:
+        house.feeds.stop(stop, who="cli")
+    found = house.feeds.list()
+    if json:
+        print_json({"feeds": found})
+        return
+    print_table(
+        ("dataset", "feed", "last", "next", "what came of it"),
+        [
+            (
+                one.dataset, one.feed.folder or one.feed.schedule,
+                show_time(one.status.ran_at) if one.status.ran_at else "-",
+                show_time(one.next_at) if one.next_at else "-", one.status.message,
+            )
+            for one in found
+        ],
+    )  # fmt: skip
 
 
 @app.command
@@ -123,6 +192,15 @@ def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Jso
         print_table(("row", "reason", *frame.columns[2:]), frame.rows())
 
 
+def _say_fed(info: FeedInfo, *, json: bool) -> None:
+    if json:
+        print_json(info)
+    elif info.next_at is None:
+        print(f"dataset {info.dataset} watches {info.feed.folder}")
+    else:
+        print(f"dataset {info.dataset} is refreshed by {info.feed.schedule}, next at {show_time(info.next_at)}")
+
+
 def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
@@ -167,12 +245,17 @@ def show(name: str, *, version: int | None = None, json: Json = False) -> None:
         return
     print(f"dataset {snapshot.dataset}, version {snapshot.version}: {snapshot.rows} rows, from {snapshot.source}")
     print_table(
-        ("column", "type", "missing", "distinct", "minimum", "maximum", "mean"),
+        ("column", "type", "missing", "distinct", "minimum", "median", "maximum", "mean"),
         [
-            (c.name, c.dtype, c.missing, c.distinct, show_value(c.minimum), show_value(c.maximum), or_dash(c.mean))
+            (
+                c.name, c.dtype, c.missing, f"{'' if c.distinct_exact else '~'}{c.distinct}", show_value(c.minimum),
+                or_dash(c.quantiles[2] if c.quantiles else None), show_value(c.maximum), or_dash(c.mean),
+            )
             for c in columns
         ],
-    )
+    )  # fmt: skip
+    if snapshot.rejected:
+        print(f"{snapshot.rejected} rows were rejected: 'appliance data rejected {name} --version {snapshot.version}'")
 
 
 @app.command

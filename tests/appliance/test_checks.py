@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import polars as pl
 import pytest
 
@@ -42,6 +44,35 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
             "'c' has 1 infinite values; replace them upstream or with a query",
         ),
+        (
+            [-999.0] * 3 + [i / 7 for i in range(97)], Code.SENTINEL,
+            "3 values of 'c' (3.0%) are -999.0, far from all others; if that means missing, make it null with "
+            "--prepare and nullif, else it bends what a model learns",
+        ),
+        (
+            [9999] * 5 + [i % 40 for i in range(95)], Code.SENTINEL,
+            "5 values of 'c' (5.0%) are 9999, far from all others; if that means missing, make it null with --prepare "
+            "and nullif, else it bends what a model learns",
+        ),
+        (
+            ["2026-01-31", "31/01/2026"] * 20, Code.MIXED_DATES,
+            "'c' holds dates written in several ways (20 like 2026-01-31, 20 like 31/01/2026), so it stays text; write "
+            "them in one",
+        ),
+        (
+            [f"2026-01-{1 + i % 28:02}" for i in range(19)] + ["soon"], Code.DATES_AS_TEXT,
+            "19 of the 20 texts in 'c' are dates like 2026-01-31; mend the others or cast it with a query, else each "
+            "date counts as a category",
+        ),
+        (
+            [f"2026-01-31 {i // 60:02}:{i % 60:02}" for i in range(100)], Code.DATES_AS_TEXT,
+            "all 100 texts in 'c' are dates like 2026-01-31; cast it with a query, else each date counts as a category",
+        ),
+        (
+            [datetime(2026, 1, 1 + (i * 7) % 5, tzinfo=UTC) for i in range(10)], Code.UNSORTED_TIME,
+            "3 rows lie before the row above them in 'c': the table is not in order of time; a model with this time "
+            "column sorts it, others split it as it lies",
+        ),
     ],
 )  # fmt: skip
 def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[object], code: Code, message: str) -> None:
@@ -58,8 +89,26 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         [*range(49)],
         [str(i % 9) for i in range(89)] + ["?"] * 11,
         [True, False] * 50,
+        [0, 100] * 50,
+        [0] * 50 + [i * i for i in range(50)],
+        [-1] + [i * i for i in range(99)],
+        [datetime(2026, 1, 1 + i // 10, tzinfo=UTC) for i in range(100)],
+        ["2026-01-31"] + [f"word {i % 9}" for i in range(99)],
     ],
-    ids=["half missing", "98 % one value", "a measurement", "sparse whole numbers", "few rows", "codes", "flags"],
+    ids=[
+        "half missing",
+        "98 % one value",
+        "a measurement",
+        "sparse whole numbers",
+        "few rows",
+        "codes",
+        "flags",
+        "a scale",
+        "many zeros",
+        "one outlier",
+        "sorted times",
+        "one date",
+    ],
 )
 def test_what_is_not_suspicious_is_left_alone(layout: Layout, values: list[object]) -> None:
     assert check(layout, {"c": values}) == []

@@ -26,7 +26,7 @@ def test_a_refresh_repeats_the_query_the_preparation_and_the_target(
 ) -> None:
     order = Intake(
         source=str(source), query="SELECT * FROM source WHERE n < 9", prepare="SELECT *, n * 2 AS m FROM source",
-        target="y",
+        target="y", delimiter=",",
     )  # fmt: skip
     datasets.take_in("d", order, who="ann")
     assert datasets.refresh("d", who="ann") == Unchanged(dataset="d", version=1, source=str(source))

@@ -52,6 +52,8 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["data", "refresh", "nothing"], 1, "there is no dataset 'nothing'"),
         (["data", "rules", "p", "/nowhere.toml"], 1, "/nowhere.toml cannot be read"),
         (["data", "rejected", "nothing"], 1, "there is no dataset 'nothing'"),
+        (["data", "watch", "p", "/nowhere"], 1, "cannot watch /nowhere"),
+        (["data", "feeds", "--stop", "nothing"], 1, "'nothing' has no feed"),
         (["card", "nothing"], 1, "nothing"),
         (["drift", "nothing", "--window", "soon"], 1, "soon"),
         (["serve", "nothing"], 1, "choose one of api, ui, orchestrator, runner, mlflow"),
@@ -101,6 +103,20 @@ def test_rules_of_a_dataset_and_the_rows_that_they_rejected(shell: Shell, tmp_pa
     assert (apart["rejected"], apart["rows"][0]["_reason"]) == (1, "bill_length_mm: 32.1 is below 33")
     assert "32.1 is below 33" in shell.ok("data", "rejected", "penguins").out
     assert "has no rules" in shell.ok("data", "rules", "penguins", "--clear").out
+
+
+def test_a_schedule_and_a_watched_folder(shell: Shell, tmp_path: Path) -> None:
+    shell.ok("data", "add", "penguins", str(PENGUINS))
+    assert (
+        "is refreshed by 0 6 * * *, next at " in shell.ok("data", "refresh", "penguins", "--schedule", "0 6 * * *").out
+    )
+    (tmp_path / "drop").mkdir()
+    assert "dataset sales watches " in shell.ok("data", "watch", "sales", str(tmp_path / "drop")).out
+    found = shell.ok("data", "feeds", "--json").json()["feeds"]
+    assert [(one["dataset"], one["feed"].get("folder")) for one in found] == [
+        ("penguins", None), ("sales", str(tmp_path / "drop")),
+    ]  # fmt: skip
+    assert "penguins" not in shell.ok("data", "feeds", "--stop", "penguins").out
 
 
 def test_two_files_are_held_against_each_other(shell: Shell, tmp_path: Path) -> None:

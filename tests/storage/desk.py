@@ -38,7 +38,7 @@ class Desk:
             self.notes, self.sha256 = opened.notes, opened.sha256
             columns = columns_of(opened.batches.schema)
             frames = [pl.DataFrame(pa.table(batch)) for batch in conform(opened.batches, columns)]
-        assert list(self.layout.tmp.glob("source-*")) == []
+        assert list(self.layout.tmp.glob("scratch-*")) == []
         if not frames:
             return pl.DataFrame(schema=[column.name for column in columns])
         return pl.concat(frames)

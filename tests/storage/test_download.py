@@ -155,7 +155,7 @@ def test_no_room_for_a_download_is_said(desk: Desk, site: Site, small_disk: Smal
         open_source(url, SourceOptions(tmp=small_disk.path)),
     ):
         pass
-    assert list(Path(small_disk.path).glob("source-*")) == []
+    assert list(Path(small_disk.path).glob("scratch-*")) == []
 
 
 def test_a_password_is_neither_told_nor_recorded(desk: Desk, site: Site) -> None:

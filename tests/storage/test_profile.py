@@ -25,18 +25,28 @@ def one_column(layout: Layout, values: pl.Series) -> ColumnProfile:
 def test_numbers(layout: Layout) -> None:
     found = one_column(layout, pl.Series([0.0, 1.0, 1.0, 10.0, None, float("inf"), float("nan")]))
     assert found == ColumnProfile(
-        name='od"d [K]', dtype=Dtype.FLOAT, rows=7, missing=2, distinct=4, minimum=0.0, maximum=10.0, mean=3.0,
+        name='od"d [K]', dtype=Dtype.FLOAT, rows=7, missing=2, distinct=4, distinct_exact=True, minimum=0.0,
+        maximum=10.0, mean=3.0, std=float(np.std([0, 1, 1, 10])), quantiles=found.quantiles,
         top=(("1.0", 2), ("0.0", 1), ("10.0", 1), ("inf", 1)), infinite=1,
         histogram=Histogram(
             edges=tuple(i / 2 for i in range(21)), counts=(1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
         ),
     )  # fmt: skip
+    assert found.quantiles == pytest.approx((0.15, 0.75, 1.0, 3.25, 8.65))
 
 
 def test_text_counts_what_reads_as_a_number(layout: Layout) -> None:
     found = one_column(layout, pl.Series(["1", "2,5", " 3 ", "x", None, "x"]))
     assert (found.missing, found.distinct, found.numeric_text, found.minimum) == (1, 4, 3, " 3 ")
     assert (found.top[0], found.histogram, found.mean) == (("x", 2), None, None)
+
+
+def test_text_counts_the_ways_in_which_dates_are_written(layout: Layout) -> None:
+    found = one_column(
+        layout, pl.Series(["2026-01-31", "31/01/2026", "1/2/26", "31.1.2026", "3-Feb-2026 10:00", "soon"])
+    )
+    assert found.date_forms == (("2026-01-31", 1), ("31/01/2026", 2), ("31.01.2026", 1), ("31-Jan-2026", 1))
+    assert one_column(layout, pl.Series(["a", "b"])).date_forms == ()
 
 
 def test_times_and_dates_are_text_with_a_histogram_in_seconds(layout: Layout) -> None:
@@ -63,6 +73,7 @@ def test_a_column_without_values_does_not_stop_the_rest(layout: Layout) -> None:
         info=INFO,
     )
     none, infinite, numbers = profile(layout, "d").columns
+    assert (none.quantiles, none.std, infinite.quantiles, infinite.std) == (None, None, None, None)
     assert (none.missing, none.distinct, none.minimum, none.top) == (2, 0, None, ())
     assert (infinite.minimum, infinite.mean, infinite.histogram, infinite.infinite) == (None, None, None, 2)
     assert numbers.mean == 1.5
@@ -99,3 +110,78 @@ def test_a_profile_is_kept_a_torn_one_is_made_again_and_versions_are_apart(layou
     assert [profile(layout, "d", version).rows for version in (1, 2, None)] == [2, 3, 3]
     with pytest.raises(DatasetNotFound):
         profile(layout, "none")
+
+
+@pytest.fixture
+def small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of more than a thousand rows is a large one."""
+    monkeypatch.setattr("storage.profile_queries.SAMPLE_ROWS", 1000)
+    monkeypatch.setattr("storage.profile_queries.COUNTED_DISTINCT", 500)
+
+
+def large(rows: int = 60_000) -> pl.DataFrame:
+    noise = np.random.default_rng(1)
+    return pl.DataFrame(
+        {
+            "id": np.arange(rows),
+            "x": np.where(noise.random(rows) < 0.2, -999.0, noise.normal(size=rows)),
+            "code": [f"k{value}" for value in noise.integers(0, 40, rows)],
+            "name": [f"{value}" for value in noise.integers(0, 9_000, rows)],
+            "flag": noise.random(rows) < 0.3,
+        }
+    ).with_columns(at=pl.lit(EPOCH) + pl.duration(seconds=pl.col("id")))
+
+
+def test_a_large_table_is_counted_whole_where_that_is_told(layout: Layout, small_sample: None) -> None:
+    rows = large()
+    ingest(layout, "d", rows, append=False, info=INFO)
+    found = profile(layout, "d")
+    columns = {column.name: column for column in found.columns}
+    assert found.duplicate_rows == 0
+    assert (columns["id"].distinct, columns["id"].distinct_exact) == (60_000, True)
+    assert (columns["id"].minimum, columns["id"].maximum, columns["id"].mean) == (0, 59_999, 29_999.5)
+    code = columns["code"]
+    counts = rows["code"].value_counts(sort=True)
+    assert (code.distinct, code.distinct_exact) == (40, True)
+    assert [count for _, count in code.top] == counts["count"].head(10).to_list()
+    x = columns["x"]
+    assert x.top[0] == ("-999.0", rows["x"].eq(-999).sum()), "a value that stands out is counted in all rows"
+    assert x.histogram is not None
+    assert sum(x.histogram.counts) == 60_000
+    assert x.minimum == -999.0
+    assert x.mean == pytest.approx(rows["x"].mean())
+    assert columns["flag"].mean == pytest.approx(rows["flag"].mean())
+    assert columns["at"].minimum == "1970-01-01 00:00:00+00"
+
+
+def test_estimates_of_a_large_table_are_near_and_marked(layout: Layout, small_sample: None) -> None:
+    rows = large()
+    ingest(layout, "d", rows, append=False, info=INFO)
+    columns = {column.name: column for column in profile(layout, "d").columns}
+    name = columns["name"]
+    assert not name.distinct_exact
+    assert name.distinct == pytest.approx(rows["name"].n_unique(), rel=0.15)
+    assert name.numeric_text == pytest.approx(60_000, rel=0.02)
+    quantiles = columns["id"].quantiles
+    assert quantiles is not None
+    assert [value / 60_000 for value in quantiles] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95], abs=0.01)
+
+
+def test_repeated_rows_of_a_large_table_are_counted(layout: Layout, small_sample: None) -> None:
+    rows = large(5_000).drop("id", "at").with_columns(n=pl.int_range(5_000) // 2)
+    ingest(layout, "d", pl.concat([rows, rows.head(7)]), append=False, info=INFO)
+    assert profile(layout, "d").duplicate_rows == pl.concat([rows, rows.head(7)]).is_duplicated().sum() // 2
+
+
+def test_a_column_with_the_name_of_duckdbs_own_is_profiled(layout: Layout, small_sample: None) -> None:
+    ingest(layout, "d", large(5_000).rename({"id": "file_row_number"}), append=False, info=INFO)
+    assert profile(layout, "d").columns[0].distinct == 5_000
+
+
+def test_a_wide_table_has_a_shorter_sample(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("storage.profile_queries.SAMPLE_CELLS", 1)
+    rows = pl.DataFrame({f"c{i}": np.random.default_rng(i).normal(size=3_000) for i in range(120)})
+    ingest(layout, "d", rows, append=False, info=INFO)
+    found = profile(layout, "d")
+    assert [column.name for column in found.columns] == rows.columns
+    assert all(sum(column.histogram.counts) == 3_000 for column in found.columns if column.histogram)

@@ -153,7 +153,7 @@ def test_an_ingest_that_the_rules_refuse_changes_nothing(
     with pytest.raises(RulesBroken, match=message):
         add(layout, pl.DataFrame(rows))
     assert {path for path in layout.datasets.rglob("*") if path.name != REJECTED} == before
-    assert list(layout.tmp.glob("unique-*")) == []
+    assert list(layout.tmp.glob("scratch-*")) == []
 
 
 TOML = """

@@ -130,6 +130,25 @@ def test_a_file_without_a_header_gets_names_and_a_note(desk: Desk) -> None:
     assert desk.notes == ("No header line was found: the columns are named column0, column1 and so on.",)
 
 
+@pytest.mark.parametrize("mark", ["^", "~", ":", "§", "#", " ", "/"])
+def test_another_delimiter_is_suggested_and_taken_when_it_is_told(desk: Desk, mark: str) -> None:
+    lines = [("a", "b", "c"), *((str(i), f"x{i}", str(i * 2)) for i in range(5))]
+    source = desk.put("x.csv", "".join(f"{mark.join(line)}\n" for line in lines))
+    assert desk.read(source).width == 1
+    assert desk.notes == (
+        f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it again with "
+        f"--delimiter {mark!r}.",
+    )
+    rows = desk.read(source, delimiter=mark)
+    assert (rows.columns, rows.row(1)) == (["a", "b", "c"], (1, "x1", 2))
+    assert not desk.notes
+
+
+def test_no_delimiter_is_suggested_where_words_differ(desk: Desk) -> None:
+    desk.read(desk.put("x.csv", "city\nNew York\nRome\nRio de Janeiro\n"))
+    assert desk.notes == ()
+
+
 def test_names_stay_as_they_are(desk: Desk) -> None:
     rows = desk.read(desk.put("x.csv", '"Air temperature [K]","a,b",{x},ü\n1,2,3,4\n'))
     assert rows.columns == ["Air temperature [K]", "a,b", "{x}", "ü"]
@@ -163,8 +182,9 @@ def test_an_append_reads_text_columns_as_text_again(desk: Desk) -> None:
         ("quoted.csv", b'"a b";"a b"\n1;2\n', r"the column name 'a b' stands twice"),
         ("case.csv", b"a,A\n1,2\n", r"'a' and 'A' differ by case"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n4\n", r"the header has 2 fields, but line 3 has 3; mend that line"),
-        ("short.csv", b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n", r"short\.csv: its lines have different numbers of columns"),
-        ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", r"the first 1 do not fit the rest; give every line the header's columns"),
+        ("short.csv", b"a,b,c\n1,2,3\n4,5\n6,7,8,9\n", r"the header has 3 fields, but line 3 has 2; mend that line"),
+        ("wide.csv", b"a,b\n1,2,3\n4,5,6\n", r"the header has 2 fields, but line 2 has 3; mend that line"),
+        ("odd.txt", b"1|2\n1|2|3\n4|5|6\n", r"the header has 2 fields, but line 2 has 3"),
         ("late.csv", b"a,b\n" + b"1,2\n" * 30_000 + b"1,2,3\n", r"the header has 2 fields, but line 30002 has 3"),
         ("fake.parquet", b"a,b\n1,2\n", r"is named \.parquet but does not begin like such a file"),
         ("torn.parquet", b"PAR1" + bytes(50), r"torn\.parquet cannot be read as Parquet"),
@@ -181,7 +201,7 @@ def test_a_file_that_is_no_table_is_refused_with_the_reason(
     query = "SELECT * FROM t" if name.startswith("fake.") else None
     with pytest.raises(SourceUnreadable, match=message):
         desk.read(source, query)
-    assert list(desk.layout.tmp.glob("source-*")) == []
+    assert list(desk.layout.tmp.glob("scratch-*")) == []
 
 
 def test_a_parquet_file_with_a_name_twice_is_refused(desk: Desk) -> None:

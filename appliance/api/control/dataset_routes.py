@@ -55,6 +55,7 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         query: SQL that picks the rows; a file is the table ``source`` in it.
         prepare: DuckDB SQL over the rows that were picked, as the table ``source``; a refresh does it again.
         sheet: The sheet of a workbook; the first with rows when left out.
+        delimiter: Between the columns of a CSV file; found out when left out.
         append: Add to the rows that are there, else replace them.
         evolve: With ``append``: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there.
@@ -66,6 +67,7 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     query: str | None = None
     prepare: str | None = None
     sheet: str | None = None
+    delimiter: str | None = None
     append: bool = False
     evolve: bool = False
     target: str | None = None
@@ -73,8 +75,8 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def intake(self, source: str) -> Intake:
         """The order to read ``source``."""
         return Intake(
-            source=source, query=self.query, prepare=self.prepare, sheet=self.sheet, append=self.append,
-            evolve=self.evolve, target=self.target,
+            source=source, query=self.query, prepare=self.prepare, sheet=self.sheet,
+            delimiter=self.delimiter, append=self.append, evolve=self.evolve, target=self.target,
         )  # fmt: skip
 
 

@@ -142,3 +142,22 @@ def test_rules_are_declared_and_what_they_rejected_is_shown(control: Control) ->
     assert shown["rows"][0] == {
         "_row": 2, "_reason": "colour: blue is none of red", "size": 2, "colour": "blue", "price": 6,
     }  # fmt: skip
+
+
+def test_feeds_are_declared_by_admins_listed_and_ended(control: Control, tmp_path: Path) -> None:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    url = "/datasets/houses/feed"
+    assert control.client.put(url, headers=control.read, json={"folder": str(drop)}).status_code == 403
+    both = control.client.put(url, headers=control.admin, json={"folder": str(drop), "schedule": "0 6 * * *"})
+    assert (both.status_code, "either `schedule`" in both.json()["detail"]) == (422, True)
+    declared = control.client.put(url, headers=control.admin, json={"folder": str(drop), "query": "SELECT 1 AS a"})
+    assert declared.json()["feed"]["folder"] == str(drop)
+    assert control.client.put(url, headers=control.admin, json={"schedule": "0 6 * * *"}).status_code == 404
+    listed = control.client.get("/feeds", headers=control.read).json()
+    assert [(one["dataset"], one["next_at"], one["feed"]["query"]) for one in listed] == [
+        ("houses", None, "SELECT 1 AS a")
+    ]
+    assert control.client.delete(url, headers=control.admin).status_code == 204
+    assert control.client.get("/feeds", headers=control.read).json() == []
+    assert control.client.delete(url, headers=control.admin).status_code == 404

@@ -1,0 +1,249 @@
+"""Schedules and watched folders: what is due is done once, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.access import Access
+from appliance.datasets import Datasets
+from appliance.errors import BadInput, Conflict, NotFound
+from appliance.feed_signs import Signs, ready_files
+from appliance.feeds import Feeds
+from appliance.intake import Intake
+from appliance.settings import Settings
+from storage.errors import SourceUnreadable
+from storage.feeds import FeedStatus, find_feed, find_status, put_status
+
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+"""In the future: files written now have settled by then."""
+
+
+@pytest.fixture
+def feeds(settings: Settings, datasets: Datasets) -> Feeds:
+    return Feeds(settings, datasets)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "drop"
+    made.mkdir()
+    return made
+
+
+def drop(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def watch(feeds: Feeds, folder: Path, **more: object) -> None:
+    feeds.watch("d", Intake(source=str(folder), **more), who="ann")  # type: ignore[arg-type]
+
+
+def test_new_files_are_appended_once_each_in_the_order_of_their_names(
+    feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path
+) -> None:
+    watch(feeds, folder, prepare="SELECT *, a * 2 AS b FROM source")
+    drop(folder, "2.csv", "a\n2\n")
+    drop(folder, "1.csv", "a\n1\n")
+    drop(folder, "later/[3]*.csv", "a\n3\n")
+    assert feeds.run_due(NOW)
+    assert datasets.preview("d").rows() == [(1, 2), (2, 4), (3, 6)]
+    assert feeds.list()[0].status == FeedStatus(ran_at=NOW, message="3 new of 3 files were appended.")
+    for _ in range(2):
+        assert feeds.run_due(NOW)
+    drop(folder, "4.csv", "a\n4\n")
+    feeds.run_due(NOW)
+    assert [version.rows for version in datasets.versions("d")] == [4, 3, 2, 1]
+    assert {version.who for version in datasets.versions("d")} == {"watch"}
+    told = [(one.entry.action, one.entry.who) for one in Access(settings).audit()]
+    assert (told[0], told[-1]) == (("dataset.append", "watch"), ("dataset.feed", "ann"))
+
+
+def test_files_that_are_still_written_or_hidden_wait(folder: Path) -> None:
+    drop(folder, "now.csv", "a\n")
+    for name in (".hidden.csv", "_SUCCESS", "half.csv.part", "x.tmp"):
+        drop(folder, name, "a\n")
+    drop(folder, ".git/x.csv", "a\n")
+    assert ready_files(folder) == []
+    assert [file.name for file in ready_files(folder, now=time.time() + 5)] == ["now.csv"]
+
+
+def test_a_broken_file_hides_no_other_and_is_tried_again_when_it_changed(
+    feeds: Feeds, datasets: Datasets, folder: Path
+) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a,b\n1,2\n1,2,3\n")
+    drop(folder, "2.csv", "a,b\n1,2\n")
+    drop(folder, "3.csv", "z\n1\n")
+    assert feeds.run_due(NOW)
+    status = feeds.list()[0].status
+    assert (status.failed, set(status.troubles)) == (True, {"1.csv", "3.csv"})
+    assert "1 new of 3 files were appended. 2 could not be: 1.csv: " in status.message
+    assert "line 3 has 3" in status.troubles["1.csv"].message
+    assert "cannot append to the dataset 'd'" in status.troubles["3.csv"].message
+    feeds.run_due(NOW + timedelta(hours=1))
+    assert feeds.list()[0].status.ran_at == NOW, "an unchanged broken file is left alone"
+    drop(folder, "1.csv", "a,b\n1,2\n")
+    feeds.run_due(NOW + timedelta(hours=2))
+    assert set(feeds.list()[0].status.troubles) == {"3.csv"}
+    assert datasets.show("d").rows == 2
+
+
+def test_a_file_that_changes_after_it_was_read_is_no_new_file(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a\n1\n")
+    feeds.run_due(NOW)
+    drop(folder, "1.csv", "a\n1\n2\n")
+    feeds.run_due(NOW)
+    assert datasets.show("d").version == 1
+
+
+def test_what_was_read_is_known_when_it_is_watched_again(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a\n1\n")
+    feeds.run_due(NOW)
+    feeds.stop("d", who="ann")
+    assert feeds.list() == ()
+    watch(feeds, folder)
+    feeds.run_due(NOW)
+    assert datasets.show("d").version == 1
+    with pytest.raises(NotFound, match=r"'e' has no feed; feeds: d"):
+        feeds.stop("e", who="ann")
+
+
+def test_a_folder_that_goes_is_said_and_taken_up_again(feeds: Feeds, folder: Path, datasets: Datasets) -> None:
+    watch(feeds, folder)
+    folder.rmdir()
+    assert feeds.run_due(NOW)
+    assert feeds.list()[0].status.message == f"cannot read the watched folder {folder}: No such file or directory"
+    folder.mkdir()
+    drop(folder, "1.csv", "a\n1\n")
+    feeds.run_due(NOW)
+    assert feeds.list()[0].status.failed is False
+    assert datasets.show("d").rows == 1
+
+
+def test_wrong_feeds_are_refused(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
+    with pytest.raises(BadInput, match=r"cannot watch /nowhere: No such file or directory; name a folder"):
+        feeds.watch("d", Intake(source="/nowhere"), who="ann")
+    with pytest.raises(BadInput, match=r"cannot name a dataset"):
+        feeds.watch("No Name", Intake(source=str(folder)), who="ann")
+    with pytest.raises(NotFound):
+        feeds.schedule("d", "0 6 * * *", who="ann")
+    datasets.add("d", str(drop(folder, "1.csv", "a\n1\n")), who="ann")
+    with pytest.raises(BadInput, match=r"the schedule is wrong: .*five"):
+        feeds.schedule("d", "daily", who="ann")
+    feeds.schedule("d", "0 6 * * *", who="ann")
+    with pytest.raises(Conflict, match=r"'d' is refreshed by 0 6 \* \* \*; end that first with 'appliance data feeds"):
+        watch(feeds, folder)
+
+
+def test_a_schedule_reads_the_source_again_when_it_is_due_and_once(
+    feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path
+) -> None:
+    source = drop(folder, "rows.csv", "a\n1\n")
+    datasets.add("d", str(source), who="ann")
+    declared = feeds.schedule("d", "0 6 * * *", who="ann")
+    assert declared.next_at is not None
+    assert (declared.next_at.hour, declared.next_at - declared.feed.declared_at <= timedelta(days=1)) == (6, True)
+    feeds.run_due(declared.next_at - timedelta(minutes=1))
+    assert find_status(settings.layout, "d") == FeedStatus()
+    source.write_text("a\n1\n2\n")
+    late = declared.next_at + timedelta(days=3)  # the host was off for three days
+    feeds.run_due(late)
+    feeds.run_due(late)
+    assert [version.who for version in datasets.versions("d")] == ["schedule", "ann"]
+    after = feeds.list()[0]
+    assert after.status.message == "The source brought 2 rows; the newest version is 2."
+    assert after.next_at == declared.next_at + timedelta(days=4)
+    feeds.run_due(after.next_at)
+    assert "did not change" in feeds.list()[0].status.message
+    source.unlink()
+    feeds.run_due(after.next_at + timedelta(days=1))
+    status = feeds.list()[0].status
+    assert (status.failed, "no file" in status.message) == (True, True)
+    assert len(datasets.versions("d")) == 2
+
+
+def test_a_damaged_feed_hides_no_other(feeds: Feeds, settings: Settings, datasets: Datasets, folder: Path) -> None:
+    watch(feeds, folder)
+    damaged = settings.layout.datasets / "c"
+    damaged.mkdir()
+    (damaged / "_feed.json").write_text("{")
+    assert [info.dataset for info in feeds.list()] == ["d"]
+    with pytest.raises(SourceUnreadable, match=r"_feed\.json cannot be read: .*; declare it again"):
+        find_feed(settings.layout, "c")
+    (settings.layout.datasets / "d" / "_feed_status.json").write_text("{")
+    drop(folder, "1.csv", "a\n1\n")
+    assert feeds.run_due(NOW)
+    assert datasets.show("d").rows == 1
+    assert Signs().look(settings.layout)
+
+
+def test_the_signs_are_new_once(feeds: Feeds, settings: Settings, folder: Path, datasets: Datasets) -> None:
+    signs = Signs()
+    assert not signs.look(settings.layout)
+    watch(feeds, folder)
+    assert signs.look(settings.layout)
+    assert not signs.look(settings.layout)
+    os.utime(drop(folder, "1.csv", "a\n1\n"), (1, 1))
+    assert not signs.look(settings.layout), "changed a moment ago"
+    time.sleep(2.1)
+    assert signs.look(settings.layout)
+    assert not signs.look(settings.layout)
+    signs.forget()
+    assert signs.look(settings.layout)
+    datasets.add("e", str(folder / "1.csv"), who="ann")
+    feeds.schedule("e", "* * * * *", who="ann")
+    assert not signs.look(settings.layout)
+    put_status(settings.layout, "e", FeedStatus(ran_at=datetime.now(UTC) - timedelta(minutes=5)))
+    assert signs.look(settings.layout)
+    assert not signs.look(settings.layout), "asked for, though not done yet"
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+import storage.ingest
+from appliance.house import open_appliance
+from appliance.settings import Settings
+
+step = sys.argv[2]
+real = getattr(storage.ingest, step)
+
+def die(*arguments):
+    done = real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+setattr(storage.ingest, step, die)
+open_appliance(Settings(state=Path(sys.argv[1]))).feeds.run_due(datetime(2030, 1, 1, tzinfo=UTC))
+"""
+
+
+@pytest.mark.parametrize(("step", "there"), [("_write_files", False), ("_commit", True)])
+def test_a_file_is_taken_in_once_though_the_pass_is_killed_before_or_after_the_commit(
+    feeds: Feeds, settings: Settings, datasets: Datasets, folder: Path, step: str, *, there: bool
+) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a\n1\n")
+    drop(folder, "2.csv", "a\n2\n")
+    for round_ in (1, 2):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(settings.state), step], check=False)
+        assert done.returncode == -signal.SIGKILL
+        assert len(datasets.list()) == int(there)
+        if there:
+            assert datasets.show("d").rows == round_
+    feeds.run_due(NOW)
+    assert datasets.preview("d").rows() == [(1,), (2,)]
