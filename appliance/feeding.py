@@ -9,17 +9,16 @@ import sys
 from datetime import UTC, datetime
 
 from appliance.house import open_appliance
+from appliance.processes.priority import step_back
 from appliance.settings import load_settings
 
 log = logging.getLogger("appliance.feeds")
-
-NICENESS = 19
 
 
 def main() -> int:
     """Do what is due; one process at a time, another that is started meanwhile ends at once."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    os.nice(NICENESS)
+    step_back()
     settings = load_settings()
     try:
         with (settings.layout.run / "feeding.lock").open("w") as lock:
