@@ -14,7 +14,7 @@ import duckdb
 
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
-from storage.duck import sql_list, sql_name, sql_text
+from storage.duck import OUT_OF_MEMORY, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
@@ -282,6 +282,8 @@ def _lines(file: SourceFile) -> Iterator[str]:
 
 
 def _reason(exc: Exception) -> str:
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return OUT_OF_MEMORY
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("Possible ", "The search space", "LINE ", "^", "*"))]
     return "; ".join(told[:3])[:300]

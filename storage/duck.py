@@ -54,6 +54,13 @@ def confine(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> Non
     connection.execute("SET lock_configuration = true")
 
 
+OUT_OF_MEMORY = (
+    "it needs more memory than DuckDB may use; raise the setting duckdb_memory (APPLIANCE_DUCKDB_MEMORY), or bring "
+    "fewer columns, or Parquet"
+)
+"""What to do when a source does not fit though DuckDB spills: a CSV file of ten thousand columns, for example."""
+
+
 def sql_text(value: object) -> str:
     """A value as a SQL text literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from storage.columns import SQL_TYPE, ColumnInfo, Dtype
 from storage.duck import sql_list, sql_name, sql_text
-
-T = TypeVar("T")
 
 SAMPLE_ROWS = 100_000
 """Rows of the sample, evenly spread; 0.16 percentage points is the standard error of a quantile's rank in it."""
@@ -55,7 +53,9 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """The rows as DuckDB sees them: all of them as ``t``, the sample as ``s`` (both are one where it is whole).
+    """The rows as DuckDB sees them: all as ``t``, and the sample in tables ``s0``, ``s1`` … of ``CHUNK`` columns each.
+
+    A query on a table of ten thousand columns spends its time on their names; on fifty it does not.
 
     Attributes:
         step: Each so many-th row is in the sample.
@@ -71,6 +71,11 @@ class Table:
         """Whether the sample is all rows."""
         return self.step == 1
 
+    def chunks(self, *, whole: bool) -> Iterator[tuple[str, Sequence[ColumnInfo]]]:
+        """The columns by chunk, each with the name of what holds them: of all rows, or of the sample."""
+        for number, start in enumerate(range(0, len(self.columns), CHUNK)):
+            yield ("t" if whole and not self.is_whole else f"s{number}"), self.columns[start : start + CHUNK]
+
     def one(self, sql: str) -> tuple[Any, ...]:
         """The only row of a query."""
         (row,) = self.connection.execute(sql).fetchall()  # all: an unfinished result would block the next query
@@ -83,26 +88,24 @@ def open_table(
 ) -> Table:
     """Take the sample; the connection holds it from now on."""
     most = max(MIN_SAMPLE_ROWS, min(SAMPLE_ROWS, SAMPLE_CELLS // len(columns)))
-    step = -(-rows // most)
+    table = Table(connection=connection, columns=columns, rows=rows, step=-(-rows // most))
     read = f"read_parquet({sql_list(files)}, hive_partitioning = false"
-    if step == 1:
-        connection.execute(f"CREATE TEMP TABLE s AS SELECT * FROM {read})")
-        connection.execute("CREATE TEMP VIEW t AS SELECT * FROM s")
-    else:
-        taken = {column.name.lower() for column in columns}
-        if "file_row_number" in taken:
-            picked = f"FROM {read}) USING SAMPLE reservoir({most} ROWS) REPEATABLE (1)"
+    connection.execute(f"CREATE TEMP VIEW t AS SELECT * FROM {read})")
+    picked = f"FROM {read})"
+    if not table.is_whole:
+        if "file_row_number" in {column.name.lower() for column in columns}:
+            picked += f" USING SAMPLE reservoir({most} ROWS) REPEATABLE (1)"
         else:
-            picked = f"FROM {read}, file_row_number = true) WHERE file_row_number % {step} = 0"
-        names = ", ".join(sql_name(column.name) for column in columns)
-        connection.execute(f"CREATE TEMP TABLE s AS SELECT {names} {picked}")
-        connection.execute(f"CREATE TEMP VIEW t AS SELECT * FROM {read})")
-    return Table(connection=connection, columns=columns, rows=rows, step=step)
+            picked = f"FROM {read}, file_row_number = true) WHERE file_row_number % {table.step} = 0"
+    for name, chunk in table.chunks(whole=False):
+        names = ", ".join(sql_name(column.name) for column in chunk)
+        connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {names} {picked}")
+    return table
 
 
 def first_pass(table: Table) -> dict[str, Figures]:
     """Counts, extremes, means and an estimate of the distinct values, in one pass a chunk of columns."""
-    return _by_chunk(table, "t", {column.name: _first(column) for column in table.columns})
+    return _by_chunk(table, {column.name: _first(column) for column in table.columns}, whole=True)
 
 
 def sampled(table: Table) -> dict[str, Figures]:
@@ -115,12 +118,16 @@ def sampled(table: Table) -> dict[str, Figures]:
         for column in table.columns
         if column.dtype in HAS_MEAN
     }  # fmt: skip
-    return _by_chunk(table, "s", wanted)
+    return _by_chunk(table, wanted, whole=False)
 
 
 def value_counts(table: Table, first: Mapping[str, Figures]) -> dict[str, Figures]:
     """Distinct and most frequent values of each column: counted where they are few, else candidates of the sample."""
-    return {column.name: _counts(table, column, first[column.name]["estimate"]) for column in table.columns}
+    return {
+        column.name: _counts(table, name, column, first[column.name]["estimate"])
+        for name, chunk in table.chunks(whole=False)
+        for column in chunk
+    }
 
 
 def second_pass(
@@ -136,20 +143,24 @@ def second_pass(
             cases = (f"WHEN {sql_text(value)}::{SQL_TYPE[column.dtype]} THEN {i}" for i, value in enumerate(some))
             wanted[column.name, "top"] = f"CASE {sql_name(column.name)} {' '.join(cases)} END"
     counts: dict[str, dict[str, list[int]]] = {}
-    for chunk in _chunks(list(wanted)):
-        for (name, what), found_counts in zip(chunk, _count(table, [wanted[key] for key in chunk]), strict=True):
+    for source, chunk in table.chunks(whole=True):
+        names = {column.name for column in chunk}
+        asked = {key: place for key, place in wanted.items() if key[0] in names}
+        if not asked:
+            continue
+        for (name, what), found_counts in zip(asked, _count(table, source, list(asked.values())), strict=True):
             counts.setdefault(name, {})[what] = found_counts[:-1].tolist()
     return counts
 
 
-def _count(table: Table, places: Sequence[str]) -> npt.NDArray[np.int64]:
-    """How often each of the places 0 to 19 stands in all rows, and last the nulls; shape ``(len(places), BINS + 1)``.
+def _count(table: Table, source: str, places: Sequence[str]) -> npt.NDArray[np.int64]:
+    """How often each of the places 0 to 19 stands in the rows, and last the nulls; shape ``(len(places), BINS + 1)``.
 
-    DuckDB finds the places and numpy counts them: DuckDB's own ``histogram`` takes five times as long.
+    DuckDB finds the places and numpy counts them: DuckDB's own ``histogram`` takes longer.
     """
     counts = np.zeros((len(places), BINS + 1), np.int64)
     asked = ", ".join(f"coalesce({place}, {BINS})::UTINYINT AS p{i}" for i, place in enumerate(places))
-    for batch in table.connection.sql(f"SELECT {asked} FROM t").to_arrow_reader(BATCH_ROWS):
+    for batch in table.connection.sql(f"SELECT {asked} FROM {source}").to_arrow_reader(BATCH_ROWS):
         for i, column in enumerate(batch.columns):
             counts[i] += np.bincount(column.to_numpy(), minlength=BINS + 1)
     return counts
@@ -161,20 +172,17 @@ def count_distinct_rows(table: Table) -> int:
     return int(table.one(f"SELECT count(DISTINCT h) FROM (SELECT hash({names}) AS h FROM t)")[0])
 
 
-def _by_chunk(table: Table, source: str, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, Figures]:
+def _by_chunk(table: Table, wanted: Mapping[str, Mapping[str, str]], *, whole: bool) -> dict[str, Figures]:
     """Evaluate named expressions for each column, ``CHUNK`` columns a query."""
     found: dict[str, Figures] = {}
-    for names in _chunks(list(wanted)):
+    for source, chunk in table.chunks(whole=whole):
+        names = [column.name for column in chunk if column.name in wanted]
         structs = ", ".join(
             "{" + ", ".join(f"{sql_text(key)}: {sql}" for key, sql in wanted[name].items()) + "}" for name in names
         )
-        found.update(zip(names, table.one(f"SELECT {structs} FROM {source}"), strict=True))
+        if names:
+            found.update(zip(names, table.one(f"SELECT {structs} FROM {source}"), strict=True))
     return found
-
-
-def _chunks(names: list[T]) -> Iterator[list[T]]:
-    for start in range(0, len(names), CHUNK):
-        yield names[start : start + CHUNK]
 
 
 def _first(column: ColumnInfo) -> dict[str, str]:
@@ -212,12 +220,12 @@ def bin_width(low: float, high: float) -> float | None:
     return None if low + width == low or high - width == high else width
 
 
-def _counts(table: Table, column: ColumnInfo, estimate: int) -> Figures:
+def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Figures:
     name = sql_name(column.name)
     text = column.dtype is Dtype.STRING
     extra = f", {_numeric('v')} AS numeric, {_forms('v')} AS forms" if text else ""
     few = table.is_whole or estimate <= COUNTED_DISTINCT
-    source = "s" if table.is_whole or not few else "t"
+    source = sample if table.is_whole or not few else "t"
     grouped = f"SELECT {name} AS v, count(*) AS n FROM {source} WHERE {name} IS NOT NULL GROUP BY 1"
     best = f"(SELECT list([v::VARCHAR, n::VARCHAR]) FROM (SELECT v, n FROM g ORDER BY n DESC, v::VARCHAR LIMIT {TOP}))"
     keys = ("distinct", "top", *(("numeric", "forms") if text else ()))

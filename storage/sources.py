@@ -20,7 +20,7 @@ from storage.columns import ColumnInfo
 from storage.conform import columns_of, require_new_name
 from storage.csv_dialect import csv_sql
 from storage.download import DownloadLimits, download, is_address, redacted
-from storage.duck import confine, open_duckdb, sql_list, sql_text
+from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
 from storage.errors import SourceUnreadable
 from storage.postgres_source import SCHEMES, spool_postgres
 from storage.scratch import open_scratch
@@ -231,6 +231,8 @@ def _query_database(source: str, connection: duckdb.DuckDBPyConnection, path: Pa
 
 def short_message(exc: Exception) -> str:
     """A library's message without its list of options: the lines that say what is wrong, at most 300 characters."""
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return OUT_OF_MEMORY
     lines = [line.strip() for line in str(exc).splitlines()]
     stop = next((i for i, line in enumerate(lines) if line.startswith(("Possible ", "The search space"))), len(lines))
     told = [line for line in lines[:stop] if line and not line.startswith("LINE ") and not set(line) <= set("^ ")]
