@@ -13,7 +13,8 @@ import appliance
 from appliance.model_card import ModelCard
 from appliance.model_spec import ModelSpec
 from appliance.schema import FeatureSchema
-from appliance.training.train import Incumbent, TrainedModel, with_version
+from appliance.training.contest import Incumbent
+from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
 from storage.layout import Layout
 

@@ -9,10 +9,10 @@ import pytest
 from appliance.encoder import RowEncoder
 from appliance.errors import BadTable
 from appliance.schema import Kind, Task
+from appliance.training.contest import Incumbent
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
 from appliance.training.gate import judge
-from appliance.training.train import Incumbent
 from tests.training.rows import BIKE, Remembered, adults, bikes, fit, made_up, penguins, spec
 
 
