@@ -118,8 +118,8 @@ def _calendar(seconds: NDArray[np.int64], part: Part) -> NDArray[np.int64]:
         return weekdays
     dates = days.astype("datetime64[D]")
     if part is Part.DAY_OF_YEAR:
-        return (dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1
+        return np.asarray((dates - dates.astype("datetime64[Y]")).astype(np.int64) + 1)
     months = dates.astype("datetime64[M]")
     if part is Part.DAY:
-        return (dates - months).astype(np.int64) + 1
-    return months.astype(np.int64) % 12 + 1
+        return np.asarray((dates - months).astype(np.int64) + 1)
+    return np.asarray(months.astype(np.int64) % 12 + 1)

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from appliance.model_card import Gate, Importance, Warn
+from appliance.errors import BadTable
+from appliance.features import calibrate
+from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_spec import ModelSpec
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import Calibration, FeatureSchema, Task
+from appliance.training.calibration import choose_threshold, find_calibration
 from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
+from appliance.training.cross_validation import cross_validate
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.features import make_frame, value_features
-from appliance.training.fit import Fitted, Sample, Scorer, fit, refit
-from appliance.training.folds import Indices
+from appliance.training.fit import FirstFit, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
 from appliance.training.golden import Golden, golden_rows
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.split import Split
-from appliance.training.target import Target, class_names
+from appliance.training.target import class_names
+
+if TYPE_CHECKING:
+    from appliance.training.tune import Search
 
 Floats = NDArray[np.float64]
 
@@ -75,6 +81,8 @@ class TrainedModel:
     reference: pl.DataFrame
     outputs: Floats
     labels: pl.Series
+    trials: tuple[Trial, ...] = ()
+    cross_validation: CrossValidation | None = None
 
 
 def train(
@@ -97,31 +105,88 @@ def train(
     prepared = prepare(spec, frame, threads=threads())
     target, split = prepared.target, prepared.split
 
+    found = _search(prepared, threads, progress) if spec.budget != "quick" else None
+    params = {**(found.params if found else {}), **spec.params}
+    plan = plan_fit(prepared, params, threads)
     inputs = f"{len(split.fit)} rows, {len(prepared.plan.columns)} columns"
-    progress.step("fit", 0.15, f"fitting {inputs}: {target.sentence}")
-    plan = plan_fit(prepared, spec.params, threads)
+    progress.step("fit", 0.5 if found else 0.15, f"fitting {inputs}: {target.sentence}")
     first = fit(
         prepared.training_sample(split.fit), _stop_sample(prepared), plan, progress.round,
         categories=prepared.categories,
     )  # fmt: skip
+    served = _decide_outputs(prepared, first, threads)
     trained_on = split.trained_on
     progress.step("refit", 0.7, f"fitting all {len(trained_on)} training rows with {first.rounds} rounds")
     fitted = refit(prepared.training_sample(trained_on), plan, first.rounds, categories=prepared.categories)
-    schema = prepared.schema(trained_on)
+    schema = prepared.schema(trained_on, served.calibration, served.threshold)
+    folds = None
+    if spec.cv:
+        progress.step("cross-validate", 0.78, f"fitting and measuring {spec.cv} folds of the training rows")
+        folds = cross_validate(prepared, plan, first.rounds, schema)
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
     scorer = Scorer(fitted.text, schema, threads=threads())
     held_raw, truth = prepared.frame[split.holdout], target.values[split.holdout]
     outputs = scorer.predict(prepared.rows[split.holdout])
-    judgement = _judge(
-        target, trained_on, truth, outputs, hold_contest(incumbent, target, held_raw, threads=threads())
-    )  # fmt: skip
+    contest = hold_contest(incumbent, target, held_raw, threads=threads())
     return TrainedModel(
         schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.frame), split=split,
-        judgement=judgement, golden=golden_rows(held_raw, schema, scorer), importance=_importance(schema, fitted),
-        decisions=prepared.decisions, warnings=prepared.warnings, reference=prepared.frame[trained_on],
-        outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
+        judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
+        golden=golden_rows(held_raw, schema, scorer), importance=_importance(schema, fitted),
+        decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
+        warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
+        labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
+        cross_validation=folds,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """How a binary model's scores become answers, and why."""
+
+    calibration: Calibration | None = None
+    threshold: float = 0.5
+    sentences: tuple[str, ...] = ()
+
+
+def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
+    from appliance.training.tune import search  # noqa: PLC0415  (loads Optuna; a quick training does without)
+
+    best: list[float] = []
+
+    def tell(trial: Trial, most: int) -> None:
+        best[:] = [min([*best, *([] if trial.value is None else [trial.value])])]
+        reached = "pruned" if trial.value is None else f"{trial.value:.5g}"
+        progress.step(
+            "search", 0.15 + 0.35 * (trial.number + 1) / most,
+            f"trial {trial.number + 1} of at most {most}: {reached}, best {best[0]:.5g}",
+        )  # fmt: skip
+
+    return search(prepared, threads, tell)
+
+
+def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _Served:
+    """Calibration and threshold, by the model that was not fitted on the early-stopping rows."""
+    spec, split = prepared.spec, prepared.split
+    if prepared.target.task is not Task.BINARY:
+        if spec.threshold is not None:
+            raise BadTable(f"a threshold is for two classes, but {spec.target!r} makes a {prepared.target.task} task")
+        return _Served()
+    scores, truth = np.empty(0), np.empty(0)
+    if first.text is not None:
+        schema = prepared.schema(split.fit)
+        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows[split.stop])[:, 0]
+        truth = prepared.target.values[split.stop]
+    calibration, sentences = None, []
+    if spec.calibrate:
+        calibration, said = find_calibration(scores, truth, in_time=split.way == "time")
+        sentences.append(said)
+    threshold = 0.5
+    if spec.threshold is not None:
+        answers = np.array(calibrate(scores.tolist(), calibration)) if calibration else scores
+        threshold, said = choose_threshold(answers, truth, spec.threshold)
+        sentences.append(said)
+    return _Served(calibration=calibration, threshold=threshold, sentences=tuple(sentences))
 
 
 def _stop_sample(prepared: Prepared) -> Sample | None:
@@ -133,9 +198,11 @@ def _stop_sample(prepared: Prepared) -> Sample | None:
     return Sample(rows=rows, target=prepared.target.values[stop], weight=prepared.weight_of(stop))
 
 
-def _judge(target: Target, trained_on: Indices, truth: Floats, outputs: Floats, contest: Contest) -> Judgement:
-    metrics = evaluate(target.task, truth, outputs)
-    baseline = evaluate_dummy(target.task, truth, target.values[trained_on], classes=len(target.classes))
+def _judge(prepared: Prepared, truth: Floats, outputs: Floats, contest: Contest, *, threshold: float) -> Judgement:
+    target = prepared.target
+    metrics = evaluate(target.task, truth, outputs, threshold=threshold)
+    known = target.values[prepared.split.trained_on]
+    baseline = evaluate_dummy(target.task, truth, known, classes=len(target.classes))
     primary = primary_metric(target.task, metrics)
     gate = judge(
         primary, metrics, baseline, champion=contest.metrics, champion_version=contest.version,
