@@ -32,6 +32,43 @@ class Warn(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of the search over LightGBM's parameters.
+
+    Attributes:
+        number: From 0, the defaults.
+        value: What is minimised, on rows beside the fit; None: pruned.
+        rounds: Boosting rounds at most, over its fits.
+    """
+
+    number: int
+    params: dict[str, bool | int | float | str]
+    value: float | None
+    rounds: int
+    seconds: float
+
+
+class FoldResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One fold: rows fitted on, rows measured on, and the metrics there."""
+
+    rows_fit: int
+    rows_test: int
+    metrics: dict[str, float]
+
+
+class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics over the folds of the training rows.
+
+    Attributes:
+        mean: Over the folds, of each metric that all of them have.
+        spread: The same metrics' standard deviation over the folds.
+    """
+
+    folds: tuple[FoldResult, ...]
+    mean: dict[str, float]
+    spread: dict[str, float]
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """``card.json`` of a bundle.
 
@@ -51,6 +88,12 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         iterations: Boosting rounds kept.
         params: LightGBM's parameters, whole.
         lock_hash: sha256 of the installed distributions and their versions.
+        purpose: What it is for, as declared.
+        owner: Who answers for it, as declared.
+        threshold: Binary: the positive class is given from this probability on.
+        calibrated: Binary: the answers are not LightGBM's own probabilities, but calibrated ones.
+        trials: Of the search over parameters; none with the budget quick.
+        cross_validation: Where it was asked for.
     """
 
     model: str
@@ -84,6 +127,12 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str
     lock_hash: str
     format: int = 1
+    purpose: str = ""
+    owner: str = ""
+    threshold: float = 0.5
+    calibrated: bool = False
+    trials: tuple[Trial, ...] = ()
+    cross_validation: CrossValidation | None = None
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):

@@ -20,16 +20,44 @@ NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 WINDOW = r"^[1-9][0-9]{0,4}[mhd]$"
 """A length of time: a number and m, h or d."""
 
+Encoding = Literal["calendar", "seconds", "levels", "target"]
+"""How a column becomes what LightGBM sees."""
+
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 OWN_PARAMS = frozenset(
     {
-        "categorical_feature", "data", "deterministic", "device", "device_type", "force_col_wise", "force_row_wise",
-        "input_model", "metric", "n_jobs", "nthread", "num_class", "num_threads", "num_thread",
-        "objective", "output_model", "random_state", "seed", "task", "valid",
+        "categorical_feature", "class_weight", "data", "deterministic", "device", "device_type", "force_col_wise",
+        "force_row_wise", "input_model", "is_unbalance", "metric", "monotone_constraints", "n_jobs", "nthread",
+        "num_class", "num_threads", "num_thread", "objective", "output_model", "random_state", "seed", "task", "valid",
     }
 )  # fmt: skip
 """LightGBM parameters that follow from the rest of the declaration, so that it may not set them."""
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the probability from which the positive class is given is chosen, on rows not used to fit.
+
+    Attributes:
+        goal: ``f1``: the highest F1; ``recall``: the most recall at ``precision`` or more; ``cost``: the least cost by
+            ``false_positive`` and ``false_negative``; ``fixed``: ``at``.
+        precision: For ``recall``, in (0, 1].
+        false_positive: For ``cost``: of one wrong alarm, in any unit.
+        false_negative: For ``cost``: of one miss, in the same unit.
+        at: For ``fixed``, in [0, 1].
+    """
+
+    goal: Literal["f1", "recall", "cost", "fixed"]
+    precision: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)] | None = None
+    false_positive: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    false_negative: Annotated[float, msgspec.Meta(ge=0.0)] | None = None
+    at: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] | None = None
+
+
+GOAL_NEEDS = {
+    "f1": (), "recall": ("precision",), "cost": ("false_positive", "false_negative"), "fixed": ("at",),
+}  # fmt: skip
+"""Goal of a threshold to the keys it needs, all of them and no others."""
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,10 +65,31 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         task: None: from the target's values.
-        time: The column that orders the rows; None: the only date column, if there is exactly one.
+        time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
+            if ``columns`` declares it a datetime.
+        group: The column that says which entity a row is about; no entity is on both sides of the split.
+        split: A column of the user's own that says train, valid or test.
+        split_by: Overrides what decides the split; None: ``split``, ``group``, time, an inferred group, else at random.
+        cv: Folds of a cross-validation of the training rows beside the holdout; 0: none.
         exclude: Columns that are not known when we predict, or must not be used.
         columns: Kinds that override the ones read off the column types.
+        encode: How a column becomes what LightGBM sees, beside what is decided by itself: ``calendar`` or ``seconds``
+            for a datetime, ``levels`` or ``target`` for a category.
         params: LightGBM parameters beside the defaults.
+        budget: ``quick``: good defaults; ``better``: 25 trials; ``best``: 100 trials of a search over the parameters.
+        trials: Most trials of the search; None: as the budget says.
+        time_limit: The search starts no trial after so long, such as ``30m``; a search that it ended depends on the
+            host's speed.
+        monotone: Column to 1 (the output never falls when it rises) or -1.
+        weight: A column of each row's weight, at least 0; no input.
+        class_weights: Class to the weight of its rows.
+        is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong.
+        intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.
+        calibrate: Binary: calibrate the probabilities where that lowers the log loss on rows not used to fit.
+        threshold: Binary: how the served threshold is chosen; None: 0.5.
+        protected: Columns by whose groups fairness is reported, inputs or not.
+        purpose: What the model is for; for its card.
+        owner: Who answers for it; for its card.
         rounds: Most boosting rounds; early stopping usually ends sooner.
         early_stopping: Rounds without an improvement on the early-stopping rows before the fit ends.
         holdout: Share of the rows held out for the metrics, in (0, 0.5].
@@ -55,9 +104,27 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     target: Annotated[str, msgspec.Meta(min_length=1)]
     task: Task | None = None
     time: str | None = None
+    group: str | None = None
+    split: str | None = None
+    split_by: Literal["time", "group", "column", "random"] | None = None
+    cv: Annotated[int, msgspec.Meta(ge=0, le=20)] = 0
     exclude: tuple[str, ...] = ()
     columns: Mapping[str, Kind] = msgspec.field(default_factory=dict)
+    encode: Mapping[str, Encoding] = msgspec.field(default_factory=dict)
     params: Mapping[str, bool | int | float | str] = msgspec.field(default_factory=dict)
+    budget: Literal["quick", "better", "best"] = "quick"
+    trials: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    time_limit: Annotated[str, msgspec.Meta(pattern=WINDOW)] | None = None
+    monotone: Mapping[str, Literal[-1, 1]] = msgspec.field(default_factory=dict)
+    weight: str | None = None
+    class_weights: Mapping[str, Annotated[float, msgspec.Meta(gt=0.0)]] = msgspec.field(default_factory=dict)
+    is_unbalance: bool = False
+    intervals: tuple[float, ...] = ()
+    calibrate: bool = True
+    threshold: Threshold | None = None
+    protected: tuple[str, ...] = ()
+    purpose: str = ""
+    owner: str = ""
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
     early_stopping: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
     holdout: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.2
@@ -69,7 +136,30 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def window_s(self) -> int:
         """The default monitoring window, seconds."""
-        return int(self.window[:-1]) * _SECONDS[self.window[-1]]
+        return seconds_of(self.window)
+
+    @property
+    def named_columns(self) -> tuple[tuple[str, str], ...]:
+        """``(key, column)`` of every column the declaration names, but the target."""
+        single = {"time": self.time, "group": self.group, "split": self.split, "weight": self.weight}
+        several = {
+            "exclude": self.exclude, "columns": self.columns, "encode": self.encode, "monotone": self.monotone,
+            "protected": self.protected,
+        }  # fmt: skip
+        return (
+            *((key, name) for key, name in single.items() if name is not None),
+            *((key, name) for key, names in several.items() for name in names),
+        )
+
+    @property
+    def no_inputs(self) -> frozenset[str]:
+        """Columns that have another part: the target, the excluded, split and weight."""
+        return frozenset({self.target, *self.exclude, *filter(None, (self.split, self.weight))})
+
+
+def seconds_of(window: str) -> int:
+    """Seconds of a length of time such as ``24h``."""
+    return int(window[:-1]) * _SECONDS[window[-1]]
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -113,6 +203,22 @@ def require_sound(spec: ModelSpec, *, origin: str = "model") -> None:
                 f"{origin}: key '{key}': {value!r} is not a name; "
                 "use 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit"
             )
+    _require_columns(spec, origin)
+    _require_split(spec, origin)
+    _require_outputs(spec, origin)
+    if wrong := sorted(OWN_PARAMS & set(spec.params)):
+        raise BadModelSpec(
+            f"{origin}: key 'params': {', '.join(wrong)} follow(s) from the task, the seed, this host or a key of "
+            "the declaration's own (is_unbalance, class_weights, monotone); leave out"
+        )
+    if spec.schedule is not None:
+        try:
+            require_cron(spec.schedule)
+        except ValueError as exc:
+            raise BadModelSpec(f"{origin}: key 'schedule': {exc}; '0 3 * * 1' is Mondays at three, UTC") from exc
+
+
+def _require_columns(spec: ModelSpec, origin: str) -> None:
     if spec.target in spec.exclude:
         raise BadModelSpec(f"{origin}: key 'exclude' holds the target {spec.target!r}; take it out there")
     if spec.time == spec.target:
@@ -120,15 +226,38 @@ def require_sound(spec: ModelSpec, *, origin: str = "model") -> None:
     for column in spec.columns:
         if column == spec.target or column in spec.exclude:
             raise BadModelSpec(f"{origin}: key 'columns': {column!r} is no input (the target, or excluded)")
-    if wrong := sorted(OWN_PARAMS & set(spec.params)):
+    for key, column in spec.named_columns:
+        if key != "exclude" and column == spec.target:
+            raise BadModelSpec(f"{origin}: key '{key}': {column!r} is the target; name another column")
+
+
+def _require_split(spec: ModelSpec, origin: str) -> None:
+    needs = {"group": spec.group, "column": spec.split}
+    if spec.split is not None and spec.group is not None and spec.split_by is None:
+        raise BadModelSpec(f"{origin}: keys 'split' and 'group' exclude each other; leave one out, or set split_by")
+    if spec.split_by == "column" and needs["column"] is None:
+        raise BadModelSpec(f"{origin}: key 'split_by': 'column' needs the key 'split', the column's name")
+    if spec.cv == 1:
+        raise BadModelSpec(f"{origin}: key 'cv': one fold is none; use 2 to 20, or 0 for no cross-validation")
+
+
+def _require_outputs(spec: ModelSpec, origin: str) -> None:
+    if spec.is_unbalance and spec.class_weights:
+        raise BadModelSpec(f"{origin}: keys 'is_unbalance' and 'class_weights' exclude each other; leave one out")
+    if spec.intervals and not (len(spec.intervals) == 2 and 0.0 < spec.intervals[0] < spec.intervals[1] < 1.0):
+        raise BadModelSpec(f"{origin}: key 'intervals': two rising quantiles between 0 and 1, such as [0.1, 0.9]")
+    if spec.threshold is None:
+        return
+    needed = GOAL_NEEDS[spec.threshold.goal]
+    given = tuple(
+        field for field in ("precision", "false_positive", "false_negative", "at")
+        if getattr(spec.threshold, field) is not None
+    )  # fmt: skip
+    if set(needed) != set(given):
         raise BadModelSpec(
-            f"{origin}: key 'params': {', '.join(wrong)} follow(s) from the task, the seed or this host; leave out"
+            f"{origin}: key 'threshold': goal {spec.threshold.goal!r} takes {' and '.join(needed) or 'no further key'}"
+            f", but {', '.join(given) or 'none'} is given"
         )
-    if spec.schedule is not None:
-        try:
-            require_cron(spec.schedule)
-        except ValueError as exc:
-            raise BadModelSpec(f"{origin}: key 'schedule': {exc}; '0 3 * * 1' is Mondays at three, UTC") from exc
 
 
 def dump_spec(spec: ModelSpec) -> str:
@@ -140,6 +269,8 @@ def dump_spec(spec: ModelSpec) -> str:
         default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
         if value is None or value == default:
             continue
+        if isinstance(value, Threshold):
+            value = {key: item for key, item in msgspec.structs.asdict(value).items() if item is not None}
         if isinstance(value, Mapping):
             tables += ["", f"[{field.name}]", *(f"{_text(key)} = {_text(item)}" for key, item in value.items())]
         else:
@@ -148,8 +279,8 @@ def dump_spec(spec: ModelSpec) -> str:
 
 
 def _text(value: object) -> str:
-    """A TOML value; JSON's strings, numbers, booleans and arrays of strings are TOML's too, but for the delete key."""
-    plain = [str(item) for item in value] if isinstance(value, tuple) else value
+    """A TOML value; JSON's strings, numbers, booleans and arrays of them are TOML's too, but for the delete key."""
+    plain = list(value) if isinstance(value, tuple) else value
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 

@@ -191,9 +191,7 @@ class Models:
         from appliance.training.target import read_target  # noqa: PLC0415  (loads Polars)
 
         known = [column.name for column in self._snapshot(spec.dataset).columns]
-        named = [("exclude", column) for column in spec.exclude] + [("columns", column) for column in spec.columns]
-        named += [("time", spec.time)] if spec.time else []
-        for key, column in named:
+        for key, column in spec.named_columns:
             if column not in known:
                 raise BadModelSpec(
                     f"key '{key}': dataset {spec.dataset!r} has no column {column!r}; it has {', '.join(known)}"

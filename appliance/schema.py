@@ -51,14 +51,67 @@ class Column(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     had_nulls: bool = False
 
 
+class Part(StrEnum):
+    """What of a column a feature is.
+
+    value: the encoded column itself. hour, weekday (0 is Monday), day, day_of_year, month: of a datetime, in UTC.
+    target: a category's mean target in the training rows, shrunk to that of all rows.
+    """
+
+    VALUE = "value"
+    HOUR = "hour"
+    WEEKDAY = "weekday"
+    DAY = "day"
+    DAY_OF_YEAR = "day_of_year"
+    MONTH = "month"
+    TARGET = "target"
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One number that LightGBM sees, made from one column.
+
+    Attributes:
+        column: Index in ``FeatureSchema.columns``.
+        part: What of it.
+        values: Of ``target``: one number a level, in code order.
+        prior: Of ``target``: the number of a level that training never saw.
+        output: Of ``target``: the class it is about; 0 for regression and the positive class.
+    """
+
+    column: int
+    part: Part = Part.VALUE
+    values: tuple[float, ...] = ()
+    prior: float = 0.0
+    output: int = 0
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """A rising, piecewise linear function from a probability to the share of positives; constant beyond its ends.
+
+    Attributes:
+        x: Rising, at least two.
+        y: In [0, 1], never falling, as many.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+NEWEST_FORMAT = 2
+"""Of ``schema.json`` that this release reads: 2 may have features or a calibration, 1 has neither."""
+
+
 class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
     """The rows a model takes and the outputs it gives.
 
     Attributes:
-        columns: In model order; LightGBM knows column i as ``f{i}``, since it refuses many names.
+        columns: In the order of an encoded row.
+        features: What LightGBM sees, made from the columns, feature i known to it as ``f{i}``, since it refuses many
+            names; empty: the columns themselves, in their order.
         classes: Labels in LightGBM's class order; for binary ``(negative, positive)``; empty for regression.
         threshold: Binary: the positive label is given from this probability on.
-        time_column: The dataset's time column, not an input; None without one.
+        time_column: The dataset's time column, an input only if it is one of ``columns``; None without one.
+        calibration: Binary: from LightGBM's probability to the answer; None: the answer is LightGBM's.
     """
 
     model: str
@@ -70,8 +123,15 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = 0.5
     time_column: str | None = None
     format: int = 1
+    features: tuple[Feature, ...] = ()
+    calibration: Calibration | None = None
 
     @property
     def outputs(self) -> int:
         """Numbers a prediction has: 1, or the number of classes when multiclass."""
         return len(self.classes) if self.task is Task.MULTICLASS else 1
+
+    @property
+    def width(self) -> int:
+        """Numbers that LightGBM sees of a row."""
+        return len(self.features) or len(self.columns)

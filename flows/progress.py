@@ -52,7 +52,8 @@ class DatabaseProgress:
         share = min(iteration / self._rounds, 1.0)
         with self._lock:
             self._curve.append((iteration, train, valid))
-            self._fraction = FIT_STARTS + (FIT_ENDS - FIT_STARTS) * share
+            # A search over parameters came before, or it did not.
+            self._fraction = max(self._fraction, FIT_STARTS + (FIT_ENDS - FIT_STARTS) * share)
             self._changed = True
 
     def close(self) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BundleRefused
-from appliance.schema import FeatureSchema
+from appliance.features import FeatureMaker, calibrate
+from appliance.schema import NEWEST_FORMAT, FeatureSchema
 from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
 from appliance.serving.link import Link, find_link
 from storage.bundles import Manifest, read_bundle
@@ -49,6 +50,7 @@ class LoadedModel:
     example: dict[str, object]
     bytes_of_text: int
     _link: Link | None
+    _features: FeatureMaker | None
     _pack: struct.Struct
     _rows: threading.local
 
@@ -61,9 +63,11 @@ class LoadedModel:
 
         Returns:
             Outputs, then raw scores, each flat and row-major ``rows * outputs``. An output is the value, the positive
-            class's probability, or one probability a class; a raw score the sum of its trees. A model without a link
-            has its outputs as raw scores.
+            class's probability, calibrated where the version is, or one probability a class; a raw score the sum of its
+            trees. A model without a link has its outputs as raw scores.
         """
+        if self._features is not None:
+            matrix = self._features.matrix(matrix)
         pays = len(matrix) * self.booster.iterations * self.booster.outputs >= PARALLEL_CELLS
         found = self.booster.predict(matrix, threads=threads if pays else 1, raw=self._link is not None)
         raw: list[float] = found.ravel().tolist()
@@ -72,13 +76,17 @@ class LoadedModel:
     def score_one(self, row: Sequence[float]) -> tuple[list[float], list[float]]:
         """Outputs and raw scores of one encoded row, through this thread's own prepared call."""
         single = getattr(self._rows, "single", None) or self._prepare()
+        if self._features is not None:
+            row = self._features.row(row)
         self._pack.pack_into(single.buffer, 0, *row)
         raw = single.predict()
         return (raw if self._link is None else self._link(raw)), raw
 
     def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
-        return self.booster.contributions(matrix)
+        if self._features is None:
+            return self.booster.contributions(matrix)
+        return self._features.by_column(self.booster.contributions(self._features.matrix(matrix)))
 
     def _prepare(self) -> SingleRow:
         self._rows.single = self.booster.single_row(raw=self._link is not None)
@@ -112,17 +120,36 @@ def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
     model = LoadedModel(
         name=name, version=version, manifest=manifest, schema=schema, encoder=RowEncoder(schema), booster=booster,
         example=golden.rows[0] if golden.rows else {column.name: None for column in schema.columns},
-        bytes_of_text=len(text), _link=find_link(text),
+        bytes_of_text=len(text), _link=_link_of(text, schema),
+        _features=FeatureMaker(schema) if schema.features else None,
         _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
     )  # fmt: skip
     _require_golden(model, golden)
     return model
 
 
+def _link_of(text: bytes, schema: FeatureSchema) -> Link | None:
+    """LightGBM's link, and after it the version's calibration."""
+    link, calibration = find_link(text), schema.calibration
+    if calibration is None:
+        return link
+    if link is None:
+        raise BundleRefused(
+            f"model {schema.model!r} version {schema.version}: it is calibrated, but its objective gives no "
+            "probabilities; train it again"
+        )
+    return lambda raw: calibrate(link(raw), calibration)
+
+
 def _require_shape(schema: FeatureSchema, booster: Booster) -> None:
     where = f"model {schema.model!r} version {schema.version}"
-    if booster.columns != len(schema.columns):
-        raise BundleRefused(f"{where}: model.txt has {booster.columns} columns, schema.json {len(schema.columns)}")
+    if schema.format > NEWEST_FORMAT:
+        raise BundleRefused(
+            f"{where}: schema.json has format {schema.format}, this release reads up to {NEWEST_FORMAT}; "
+            "upgrade the appliance, or train it again"
+        )
+    if booster.columns != schema.width:
+        raise BundleRefused(f"{where}: model.txt has {booster.columns} columns, schema.json {schema.width}")
     if booster.outputs != schema.outputs:
         raise BundleRefused(f"{where}: model.txt gives {booster.outputs} outputs, schema.json {schema.outputs}")
 

@@ -13,7 +13,8 @@ import appliance
 from appliance.model_card import ModelCard
 from appliance.model_spec import ModelSpec
 from appliance.schema import FeatureSchema
-from appliance.training.train import Incumbent, TrainedModel, with_version
+from appliance.training.contest import Incumbent
+from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
 from storage.layout import Layout
 
@@ -66,7 +67,9 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
         baseline=judgement.baseline, primary=judgement.primary, champion=judgement.champion,
         champion_version=judgement.champion_version, gate=judgement.gate, importance=trained.importance,
         warnings=trained.warnings, iterations=trained.fitted.iterations, params=dict(trained.params), seed=spec.seed,
-        code_version=appliance.__version__, lock_hash=installed_hash(),
+        code_version=appliance.__version__, lock_hash=installed_hash(), purpose=spec.purpose, owner=spec.owner,
+        threshold=trained.schema.threshold, calibrated=trained.schema.calibration is not None,
+        trials=trained.trials, cross_validation=trained.cross_validation,
     )  # fmt: skip
 
 

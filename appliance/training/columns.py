@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import polars as pl
 
 from appliance.errors import BadTable
 from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
+from appliance.training.split import Way, choose_way
 
 ID_LIKE_SHARE = 0.9
 """A text column with at least this share of distinct values names rows, it does not describe them."""
 
-MANY_LEVELS = 1000
-"""More categories than this are worth a warning."""
+MOST_LEVELS = 50_000
+"""A category keeps this many of its most frequent levels; rarer ones count as never seen."""
 
 _DATES = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
@@ -27,11 +29,15 @@ class Columns:
     Attributes:
         features: In the dataset's order.
         time: The column that orders the rows, or None.
+        way: What decides the split.
+        by: The column that it is decided by, or None.
         decisions: Sentences about what was found out.
     """
 
     features: tuple[Column, ...]
     time: str | None
+    way: Way
+    by: str | None
     decisions: tuple[str, ...]
     warnings: tuple[Warn, ...]
 
@@ -48,20 +54,30 @@ def plan_columns(frame: pl.DataFrame, spec: ModelSpec) -> Columns:
     """
     _require_declared(frame, spec)
     time, decisions = find_time(frame, spec)
+    way, by = choose_way(frame, spec, time)
+    if way == "group" and spec.group is None:
+        decisions = (*decisions, f"rows of the same {by!r} stay together: its name ends in id and its values come back")
+    if time is not None and time not in spec.columns:
+        decisions = (
+            *decisions,
+            f"{time!r} is no input; to give the model its hour, weekday and month, set time = {time!r} and declare it "
+            "a datetime under [columns]",
+        )
     features: list[Column] = []
     warnings: list[Warn] = []
+    no_inputs = {*spec.no_inputs, spec.group, by if way == "group" else None, time} - set(spec.columns)
     for series in frame.iter_columns():
-        if series.name in {spec.target, time, *spec.exclude}:
+        if series.name in no_inputs:
             continue
         kind = spec.columns.get(series.name)
         if (reason := _unusable(series, kind)) is not None:
             warnings.append(reason)
             continue
         column = read_column(series, kind)
+        if len(column.levels) > MOST_LEVELS:
+            warnings.append(_many_levels(column))
+            column = with_frequent_levels(column, series)
         features.append(column)
-        if len(column.levels) > MANY_LEVELS:
-            message = f"{column.name!r} has {len(column.levels)} categories; most will be too rare to learn from"
-            warnings.append(Warn(column=column.name, code="many_levels", message=message))
     if not features:
         raise BadTable(
             f"no usable feature is left in dataset {spec.dataset!r} beside the target {spec.target!r}: "
@@ -70,7 +86,25 @@ def plan_columns(frame: pl.DataFrame, spec: ModelSpec) -> Columns:
     left_out = [name for name in spec.exclude if name in frame.columns]
     if left_out:
         decisions = (*decisions, f"excluded as declared: {', '.join(left_out)}")
-    return Columns(features=tuple(features), time=time, decisions=decisions, warnings=tuple(warnings))
+    return Columns(
+        features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=tuple(warnings)
+    )  # fmt: skip
+
+
+def with_frequent_levels(column: Column, series: pl.Series) -> Column:
+    """The column with its most frequent levels alone, still sorted."""
+    names = series.drop_nulls().cast(pl.Int64 if column.integer else pl.String)
+    counted = names.value_counts().sort("count", names.name, descending=[True, False])
+    kept = counted[names.name].head(MOST_LEVELS).sort().cast(pl.String)
+    return msgspec.structs.replace(column, levels=tuple(kept.to_list()))
+
+
+def _many_levels(column: Column) -> Warn:
+    message = (
+        f"{column.name!r} has {len(column.levels)} categories; the {MOST_LEVELS} most frequent are kept, the others "
+        "count as never seen. Exclude it if it names rows, or group its values before"
+    )
+    return Warn(column=column.name, code="many_levels", message=message)
 
 
 def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[str, ...]]:
@@ -150,9 +184,8 @@ def natural_kind(dtype: pl.DataType) -> Kind | None:
 
 
 def _require_declared(frame: pl.DataFrame, spec: ModelSpec) -> None:
-    named = [(name, "columns") for name in spec.columns] + ([(spec.time, "time")] if spec.time else [])
-    for name, key in named:
-        if name not in frame.columns:
+    for key, name in spec.named_columns:
+        if key != "exclude" and name not in frame.columns:
             raise BadTable(
                 f"the declaration's '{key}' names {name!r}, but dataset {spec.dataset!r} has no such column; "
                 f"its columns are {', '.join(frame.columns[:20])}"

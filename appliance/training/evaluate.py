@@ -12,9 +12,10 @@ Floats = NDArray[np.float64]
 PRIMARY = {Task.REGRESSION: "rmse", Task.BINARY: "auc", Task.MULTICLASS: "log_loss"}
 """The metric the gate compares; where it is undefined, ``log_loss``."""
 
-HIGHER_IS_BETTER = frozenset({"r2", "auc", "average_precision", "accuracy", "f1", "macro_f1"})
+HIGHER_IS_BETTER = frozenset({"r2", "auc", "average_precision", "accuracy", "f1", "macro_f1", "precision", "recall"})
 
 _TINY = 1e-15
+_CALIBRATION_BINS = 10
 
 
 def evaluate(task: Task, truth: Floats, outputs: Floats, *, threshold: float = 0.5) -> dict[str, float]:
@@ -27,7 +28,8 @@ def evaluate(task: Task, truth: Floats, outputs: Floats, *, threshold: float = 0
         threshold: Binary: class 1 from this probability on.
 
     Returns:
-        rmse, mae, r2; auc, average_precision, log_loss, brier, accuracy, f1; accuracy, macro_f1, log_loss.
+        rmse, mae, bias, r2; auc, average_precision, log_loss, brier, ece, accuracy, precision, recall, f1; accuracy,
+        macro_f1, log_loss. bias is the mean of prediction - truth.
     """
     if task is Task.REGRESSION:
         return _regression(truth, outputs[:, 0])
@@ -81,9 +83,25 @@ def average_precision(truth: Floats, score: Floats) -> float | None:
     return float(np.sum(np.diff(np.concatenate([[0.0], recall])) * precision))
 
 
+def log_loss(truth: Floats, probability: Floats) -> float:
+    """Mean of -ln of the probability that the truth, 0 or 1, was given; probabilities are at least 1e-15."""
+    clipped = np.clip(probability, _TINY, 1.0 - _TINY)
+    return float(-np.mean(truth * np.log(clipped) + (1.0 - truth) * np.log1p(-clipped)))
+
+
+def calibration_error(truth: Floats, probability: Floats) -> float:
+    """Expected calibration error: |mean probability - share of positives| over ten equal-count bins, by their rows."""
+    order = np.argsort(probability, kind="stable")
+    bins = [part for part in np.array_split(order, _CALIBRATION_BINS) if len(part)]
+    gaps = [abs(float(probability[part].mean() - truth[part].mean())) * len(part) for part in bins]
+    return sum(gaps) / len(truth)
+
+
 def _regression(truth: Floats, value: Floats) -> dict[str, float]:
     error = value - truth
-    metrics = {"rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error)))}
+    metrics = {
+        "rmse": float(np.sqrt(np.mean(error**2))), "mae": float(np.mean(np.abs(error))), "bias": float(np.mean(error)),
+    }  # fmt: skip
     spread = float(np.sum((truth - truth.mean()) ** 2))
     if spread > 0:
         metrics["r2"] = 1.0 - float(np.sum(error**2)) / spread
@@ -92,13 +110,17 @@ def _regression(truth: Floats, value: Floats) -> dict[str, float]:
 
 def _binary(truth: Floats, probability: Floats, threshold: float) -> dict[str, float]:
     guess = (probability >= threshold).astype(np.float64)
-    clipped = np.clip(probability, _TINY, 1.0 - _TINY)
     metrics = {
-        "log_loss": float(-np.mean(truth * np.log(clipped) + (1.0 - truth) * np.log1p(-clipped))),
+        "log_loss": log_loss(truth, probability),
         "brier": float(np.mean((probability - truth) ** 2)),
+        "ece": calibration_error(truth, probability),
         "accuracy": float(np.mean(guess == truth)),
         "f1": _f1(truth == 1, guess == 1),
     }
+    if guess.any():
+        metrics["precision"] = float(truth[guess == 1].mean())
+    if truth.any():
+        metrics["recall"] = float(guess[truth == 1].mean())
     if (area := area_under_roc(truth, probability)) is not None:
         metrics = {"auc": area, **metrics}
     if (precision := average_precision(truth, probability)) is not None:

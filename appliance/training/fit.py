@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import lightgbm
 import numpy as np
@@ -12,10 +13,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
-from appliance.schema import FeatureSchema, Kind, Task
+from appliance.features import FeatureMaker, calibrate
+from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.cores import Threads
+from appliance.training.features import make_frame, value_features
 
 Floats = NDArray[np.float64]
+Param = bool | int | float | str
 OnRound = Callable[[int, float, float], None]
 """Called after a boosting round with its number, from 1, and the metric on the training and early-stopping rows."""
 
@@ -44,6 +48,8 @@ class FitPlan:
         early_stopping: Rounds without an improvement before the fit ends.
         threads: The model does not depend on them.
         params: Declared LightGBM parameters, over the defaults.
+        own: LightGBM parameters that follow from the declaration's other keys.
+        quantile: Regression: fit this quantile instead of the mean.
     """
 
     task: Task
@@ -52,26 +58,31 @@ class FitPlan:
     early_stopping: int
     seed: int
     threads: Threads
-    params: Mapping[str, bool | int | float | str]
+    params: Mapping[str, Param]
+    own: Mapping[str, Param] = field(default_factory=dict)
+    quantile: float | None = None
 
-    def lightgbm_params(self) -> dict[str, bool | int | float | str]:
+    def lightgbm_params(self) -> dict[str, Param]:
         """All parameters that decide what the model becomes, as LightGBM gets them."""
-        params: dict[str, bool | int | float | str] = {"learning_rate": 0.05, "num_leaves": 31, **self.params}
+        params: dict[str, Param] = {"learning_rate": 0.05, "num_leaves": 31, **self.params, **self.own}
         params |= {
             "objective": _OBJECTIVES[self.task], "metric": METRICS[self.task], "seed": self.seed,
             "deterministic": True, "force_row_wise": True, "verbosity": -1,
         }  # fmt: skip
         if self.task is Task.MULTICLASS:
             params["num_class"] = self.classes
+        if self.quantile is not None:
+            params |= {"objective": "quantile", "metric": "quantile", "alpha": self.quantile}
         return params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Encoded rows (``f0 … fN``, float64) and their targets, in the same order."""
+    """Rows as LightGBM sees them (``f0 … fM``, float64), their targets, and what each weighs; in the same order."""
 
     rows: pl.DataFrame
     target: Floats
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +92,7 @@ class Fitted:
     Attributes:
         text: LightGBM's own text format.
         iterations: Boosting rounds.
-        gains: Total gain a column, in model order.
+        gains: Total gain a feature, in model order.
     """
 
     text: str
@@ -89,39 +100,63 @@ class Fitted:
     gains: Floats
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstFit:
+    """What the fit that stops early found.
+
+    Attributes:
+        rounds: The best number of rounds, at least 1.
+        text: The model with so many; None without rows to stop on.
+        reached: Its metric on those rows.
+    """
+
+    rounds: int
+    text: str | None = None
+    reached: float = math.nan
+
+
 class Scorer:
     """A model read back from its text; outputs have shape ``(rows, outputs)``."""
 
     def __init__(self, text: str, schema: FeatureSchema, *, threads: int) -> None:
         self._booster = lightgbm.Booster(model_str=text)
-        self._outputs = schema.outputs
+        self._schema = schema
+        self._maker = FeatureMaker(schema)
         self._threads = threads
 
     def predict(self, rows: pl.DataFrame) -> Floats:
-        """Score encoded rows."""
-        raw = self._booster.predict(rows.to_numpy(order="c"), num_threads=self._threads)
-        return np.asarray(raw, dtype=np.float64).reshape(len(rows), self._outputs)
+        """The answers for encoded rows: through the schema's features, and calibrated where it is."""
+        matrix = make_frame(rows, self._schema.features).to_numpy(order="c")
+        raw = self._booster.predict(matrix, num_threads=self._threads)
+        outputs = np.asarray(raw, dtype=np.float64).reshape(len(rows), self._schema.outputs)
+        if self._schema.calibration is None:
+            return outputs
+        return np.array(calibrate(outputs[:, 0].tolist(), self._schema.calibration)).reshape(-1, 1)
+
+    def contributions(self, rows: pl.DataFrame) -> Floats:
+        """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
+        matrix = make_frame(rows, self._schema.features).to_numpy(order="c")
+        found = np.asarray(self._booster.predict(matrix, pred_contrib=True, num_threads=self._threads), np.float64)
+        found = found.reshape(len(rows), self._schema.outputs, -1)
+        return self._maker.by_column(found) if self._schema.features else found
 
 
-def fit(train: Sample, stop: Sample | None, schema: FeatureSchema, plan: FitPlan, on_round: OnRound) -> int:
+def fit(train: Sample, stop: Sample | None, plan: FitPlan, on_round: OnRound, *, categories: Sequence[str]) -> FirstFit:
     """Find out how many rounds to boost: fit, and stop early.
 
     Args:
         train: Rows to fit on.
         stop: Rows that decide when to stop; None: too few rows to decide on, a fixed number of rounds.
-        schema: Names and kinds of the columns.
         plan: How.
-        on_round: Told after each round.
-
-    Returns:
-        The best number of rounds on the early-stopping rows, at least 1.
+        on_round: Told after each round; what it raises ends the fit.
+        categories: Which of the rows' columns hold category codes.
 
     Raises:
         BadTable: LightGBM refuses the parameters or the rows; its own words follow.
     """
     if stop is None:
-        return min(plan.rounds, ROUNDS_WITHOUT_STOPPING)
-    gear, categories = _Gear(plan.threads), _categories(schema)
+        return FirstFit(rounds=min(plan.rounds, ROUNDS_WITHOUT_STOPPING))
+    gear = _Gear(plan.threads)
     params = plan.lightgbm_params() | {"num_threads": gear.threads}
 
     def note(env: lightgbm.callback.CallbackEnv) -> None:
@@ -141,10 +176,12 @@ def fit(train: Sample, stop: Sample | None, schema: FeatureSchema, plan: FitPlan
                 ),
             ],
         )  # fmt: skip
-    return booster.best_iteration if booster.best_iteration > 0 else int(booster.current_iteration())
+    best = booster.best_iteration if booster.best_iteration > 0 else int(booster.current_iteration())
+    reached = float(booster.best_score["stop"][str(params["metric"])])
+    return FirstFit(rounds=best, text=booster.model_to_string(num_iteration=best), reached=reached)
 
 
-def refit(train: Sample, schema: FeatureSchema, plan: FitPlan, rounds: int) -> Fitted:
+def refit(train: Sample, plan: FitPlan, rounds: int, *, categories: Sequence[str]) -> Fitted:
     """Fit all training rows, those that decided when to stop too, with a known number of rounds.
 
     The newest rows are worth most where time goes by: on the bike-sharing data this takes the error on the holdout
@@ -157,7 +194,7 @@ def refit(train: Sample, schema: FeatureSchema, plan: FitPlan, rounds: int) -> F
     params = plan.lightgbm_params() | {"num_threads": gear.threads}
     with _refusals():
         booster = lightgbm.train(
-            params, _dataset(train, params, _categories(schema)), num_boost_round=rounds,
+            params, _dataset(train, params, categories), num_boost_round=rounds,
             callbacks=[gear], keep_training_booster=True,
         )  # fmt: skip
         booster.reset_parameter({"num_threads": _THREADS_IN_TEXT})
@@ -213,13 +250,17 @@ def _dataset(
     sample: Sample, params: Mapping[str, object], categories: Sequence[str], reference: object = None
 ) -> lightgbm.Dataset:
     return lightgbm.Dataset(
-        sample.rows.to_arrow(), label=sample.target, reference=reference, params=dict(params),
+        sample.rows.to_arrow(), label=sample.target, weight=sample.weight, reference=reference, params=dict(params),
         feature_name=sample.rows.columns, categorical_feature=list(categories), free_raw_data=True,
     )  # fmt: skip
 
 
-def _categories(schema: FeatureSchema) -> list[str]:
-    return [f"f{i}" for i, column in enumerate(schema.columns) if column.kind is Kind.CATEGORY]
+def category_names(columns: Sequence[Column], features: Sequence[Feature]) -> list[str]:
+    """Which of the columns that LightGBM sees hold category codes."""
+    return [
+        f"f{at}" for at, feature in enumerate(features or value_features(columns))
+        if feature.part is Part.VALUE and columns[feature.column].kind is Kind.CATEGORY
+    ]  # fmt: skip
 
 
 @contextmanager

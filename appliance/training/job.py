@@ -24,8 +24,9 @@ from appliance.training.bundle import (
     read_incumbent,
     reference_file,
 )  # fmt: skip
+from appliance.training.contest import Incumbent
 from appliance.training.cores import Cores
-from appliance.training.train import Incumbent, Progress, TrainedModel, train
+from appliance.training.train import Progress, TrainedModel, train
 from storage.bundles import publish_bundle
 from storage.datasets import Snapshot, get_snapshot, read_snapshot
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from appliance.errors import BadInput
-from appliance.model_card import Gate, Importance, Warn
+from appliance.errors import BadTable
+from appliance.features import calibrate
+from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_spec import ModelSpec
-from appliance.schema import FeatureSchema, Kind, Task
-from appliance.training.columns import Columns, as_kind, plan_columns
+from appliance.schema import Calibration, FeatureSchema, Task
+from appliance.training.calibration import choose_threshold, find_calibration
+from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
-from appliance.training.encode import encode_frame
+from appliance.training.cross_validation import cross_validate
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
-from appliance.training.fit import FitPlan, Fitted, Sample, Scorer, fit, refit
+from appliance.training.features import make_frame, value_features
+from appliance.training.fit import FirstFit, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
 from appliance.training.golden import Golden, golden_rows
-from appliance.training.leaks import leak_suspects, require_no_twin
-from appliance.training.split import Split, split_at_random, split_by_time
-from appliance.training.target import Target, class_names, read_target
+from appliance.training.prepare import Prepared, plan_fit, prepare
+from appliance.training.split import Split
+from appliance.training.target import class_names
+
+if TYPE_CHECKING:
+    from appliance.training.tune import Search
 
 Floats = NDArray[np.float64]
 
@@ -37,15 +43,6 @@ class Progress(Protocol):
 
     def round(self, iteration: int, train: float, valid: float) -> None:
         """A boosting round ended with these metrics on the training and the early-stopping rows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incumbent:
-    """The champion to beat, as its bundle holds it."""
-
-    version: int
-    text: str
-    schema: FeatureSchema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +81,8 @@ class TrainedModel:
     reference: pl.DataFrame
     outputs: Floats
     labels: pl.Series
+    trials: tuple[Trial, ...] = ()
+    cross_validation: CrossValidation | None = None
 
 
 def train(
@@ -103,123 +102,107 @@ def train(
         BadTable: The rows cannot train this model; names the column and the way out.
     """
     progress.step("check", 0.05, f"checking {len(frame)} rows and {len(frame.columns)} columns")
-    target = read_target(frame, spec.target, spec.task)
-    frame = frame.filter(pl.Series(target.labelled))
-    columns = plan_columns(frame, spec)
-    require_no_twin(frame, spec.target, tuple(column.name for column in columns.features))
-    schema = _schema(spec, target, columns)
-    rows = encode_frame(frame, schema)
-    warnings = (*_missing_labels(target), *columns.warnings, *leak_suspects(rows, schema, target, threads=threads()))
-    split = _split(frame, spec, target, columns)
+    prepared = prepare(spec, frame, threads=threads())
+    target, split = prepared.target, prepared.split
 
-    progress.step("fit", 0.15, f"fitting {len(split.fit)} rows, {len(schema.columns)} columns: {target.sentence}")
-    plan = FitPlan(
-        task=target.task, classes=len(target.classes), rounds=spec.rounds, early_stopping=spec.early_stopping,
-        seed=spec.seed, threads=threads, params=spec.params,
+    found = _search(prepared, threads, progress) if spec.budget != "quick" else None
+    params = {**(found.params if found else {}), **spec.params}
+    plan = plan_fit(prepared, params, threads)
+    inputs = f"{len(split.fit)} rows, {len(prepared.plan.columns)} columns"
+    progress.step("fit", 0.5 if found else 0.15, f"fitting {inputs}: {target.sentence}")
+    first = fit(
+        prepared.training_sample(split.fit), _stop_sample(prepared), plan, progress.round,
+        categories=prepared.categories,
     )  # fmt: skip
-    best = fit(_take(rows, target, split.fit), _stop_sample(rows, target, split), schema, plan, progress.round)
-    trained_on = np.sort(np.concatenate([split.fit, split.stop]))
-    progress.step("refit", 0.7, f"fitting all {len(trained_on)} training rows with {best} rounds")
-    fitted = refit(_take(rows, target, trained_on), schema, plan, best)
+    served = _decide_outputs(prepared, first, threads)
+    trained_on = split.trained_on
+    progress.step("refit", 0.7, f"fitting all {len(trained_on)} training rows with {first.rounds} rounds")
+    fitted = refit(prepared.training_sample(trained_on), plan, first.rounds, categories=prepared.categories)
+    schema = prepared.schema(trained_on, served.calibration, served.threshold)
+    folds = None
+    if spec.cv:
+        progress.step("cross-validate", 0.78, f"fitting and measuring {spec.cv} folds of the training rows")
+        folds = cross_validate(prepared, plan, first.rounds, schema)
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
     scorer = Scorer(fitted.text, schema, threads=threads())
-    held, held_raw = _take(rows, target, split.holdout), frame[split.holdout]
-    outputs = scorer.predict(held.rows)
-    judgement = _judge(target, trained_on, held, outputs, _score(incumbent, target, held_raw, threads=threads()))
+    held_raw, truth = prepared.frame[split.holdout], target.values[split.holdout]
+    outputs = scorer.predict(prepared.rows[split.holdout])
+    contest = hold_contest(incumbent, target, held_raw, threads=threads())
     return TrainedModel(
-        schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(frame), split=split, judgement=judgement,
+        schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.frame), split=split,
+        judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
         golden=golden_rows(held_raw, schema, scorer), importance=_importance(schema, fitted),
-        decisions=(target.sentence, *columns.decisions), warnings=warnings, reference=frame[trained_on],
-        outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
+        decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
+        warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
+        labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
+        cross_validation=folds,
     )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Contest:
-    """The champion on the challenger's holdout; ``metrics`` is None with an obstacle."""
+class _Served:
+    """How a binary model's scores become answers, and why."""
 
-    version: int | None = None
-    metrics: dict[str, float] | None = None
-    obstacle: str | None = None
-
-
-def _schema(spec: ModelSpec, target: Target, columns: Columns) -> FeatureSchema:
-    return FeatureSchema(
-        model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
-        classes=target.classes, time_column=columns.time,
-    )  # fmt: skip
+    calibration: Calibration | None = None
+    threshold: float = 0.5
+    sentences: tuple[str, ...] = ()
 
 
-def _missing_labels(target: Target) -> tuple[Warn, ...]:
-    missing = int((~target.labelled).sum())
-    if not missing:
-        return ()
-    message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
-    return (Warn(column=target.name, code="unlabelled", message=message),)
+def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
+    from appliance.training.tune import search  # noqa: PLC0415  (loads Optuna; a quick training does without)
+
+    best: list[float] = []
+
+    def tell(trial: Trial, most: int) -> None:
+        best[:] = [min([*best, *([] if trial.value is None else [trial.value])])]
+        reached = "pruned" if trial.value is None else f"{trial.value:.5g}"
+        progress.step(
+            "search", 0.15 + 0.35 * (trial.number + 1) / most,
+            f"trial {trial.number + 1} of at most {most}: {reached}, best {best[0]:.5g}",
+        )  # fmt: skip
+
+    return search(prepared, threads, tell)
 
 
-def _split(frame: pl.DataFrame, spec: ModelSpec, target: Target, columns: Columns) -> Split:
-    if columns.time is not None:
-        split = split_by_time(as_kind(frame[columns.time], Kind.DATETIME), holdout=spec.holdout)
-        if split is not None:
-            return split
-    strata = None if target.task is Task.REGRESSION else target.values
-    return split_at_random(strata, len(frame), holdout=spec.holdout, seed=spec.seed)
+def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _Served:
+    """Calibration and threshold, by the model that was not fitted on the early-stopping rows."""
+    spec, split = prepared.spec, prepared.split
+    if prepared.target.task is not Task.BINARY:
+        if spec.threshold is not None:
+            raise BadTable(f"a threshold is for two classes, but {spec.target!r} makes a {prepared.target.task} task")
+        return _Served()
+    scores, truth = np.empty(0), np.empty(0)
+    if first.text is not None:
+        schema = prepared.schema(split.fit)
+        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows[split.stop])[:, 0]
+        truth = prepared.target.values[split.stop]
+    calibration, sentences = None, []
+    if spec.calibrate:
+        calibration, said = find_calibration(scores, truth, in_time=split.way == "time")
+        sentences.append(said)
+    threshold = 0.5
+    if spec.threshold is not None:
+        answers = np.array(calibrate(scores.tolist(), calibration)) if calibration else scores
+        threshold, said = choose_threshold(answers, truth, spec.threshold)
+        sentences.append(said)
+    return _Served(calibration=calibration, threshold=threshold, sentences=tuple(sentences))
 
 
-def _take(rows: pl.DataFrame, target: Target, indices: NDArray[np.int64]) -> Sample:
-    return Sample(rows=rows[indices], target=target.values[indices])
+def _stop_sample(prepared: Prepared) -> Sample | None:
+    """The early-stopping rows as a model fitted on the ``fit`` rows sees them."""
+    stop = prepared.split.stop
+    if not len(stop):
+        return None
+    rows = make_frame(prepared.rows[stop], prepared.learn(prepared.split.fit))
+    return Sample(rows=rows, target=prepared.target.values[stop], weight=prepared.weight_of(stop))
 
 
-def _stop_sample(rows: pl.DataFrame, target: Target, split: Split) -> Sample | None:
-    return _take(rows, target, split.stop) if len(split.stop) else None
-
-
-def _score(incumbent: Incumbent | None, target: Target, held: pl.DataFrame, *, threads: int) -> _Contest:
-    if incumbent is None:
-        return _Contest()
-    schema = incumbent.schema
-    if (schema.task, schema.target) != (target.task, target.name):
-        obstacle = (
-            f"it predicts {schema.target!r} as {schema.task.value}, this one {target.name!r} as {target.task.value}"
-        )
-        return _Contest(version=incumbent.version, obstacle=obstacle)
-    if target.task is Task.BINARY and schema.classes != target.classes:
-        return _Contest(version=incumbent.version, obstacle=f"its classes are {', '.join(schema.classes)}")
-    try:
-        outputs = Scorer(incumbent.text, schema, threads=threads).predict(encode_frame(held, schema))
-    except BadInput as exc:
-        return _Contest(version=incumbent.version, obstacle=str(exc))
-    if target.task is Task.MULTICLASS:
-        outputs = _as_classes(outputs, schema.classes, target.classes)
-    truth = target_values(held[target.name], target)
-    metrics = evaluate(target.task, truth, outputs, threshold=schema.threshold)
-    return _Contest(version=incumbent.version, metrics=metrics)
-
-
-def target_values(labels: pl.Series, target: Target) -> Floats:
-    """Raw labels as numbers, or as indices of the target's classes."""
-    if target.task is Task.REGRESSION:
-        return labels.cast(pl.Float64).to_numpy().astype(np.float64)
-    codes = {name: float(code) for code, name in enumerate(target.classes)}
-    return class_names(labels).replace_strict(codes, return_dtype=pl.Float64).to_numpy().astype(np.float64)
-
-
-def _as_classes(outputs: Floats, have: tuple[str, ...], want: tuple[str, ...]) -> Floats:
-    """Probabilities a class of another model in this target's order; a class it does not know gets 0."""
-    found = np.zeros((len(outputs), len(want)))
-    for index, name in enumerate(want):
-        if name in have:
-            found[:, index] = outputs[:, have.index(name)]
-    return found
-
-
-def _judge(
-    target: Target, trained_on: NDArray[np.int64], held: Sample, outputs: Floats, contest: _Contest
-) -> Judgement:
-    metrics = evaluate(target.task, held.target, outputs)
-    baseline = evaluate_dummy(target.task, held.target, target.values[trained_on], classes=len(target.classes))
+def _judge(prepared: Prepared, truth: Floats, outputs: Floats, contest: Contest, *, threshold: float) -> Judgement:
+    target = prepared.target
+    metrics = evaluate(target.task, truth, outputs, threshold=threshold)
+    known = target.values[prepared.split.trained_on]
+    baseline = evaluate_dummy(target.task, truth, known, classes=len(target.classes))
     primary = primary_metric(target.task, metrics)
     gate = judge(
         primary, metrics, baseline, champion=contest.metrics, champion_version=contest.version,
@@ -232,8 +215,10 @@ def _judge(
 
 
 def _importance(schema: FeatureSchema, fitted: Fitted) -> tuple[Importance, ...]:
-    total = float(fitted.gains.sum())
-    shares = fitted.gains / total if total > 0 else fitted.gains
+    places = [feature.column for feature in schema.features or value_features(schema.columns)]
+    gains = np.bincount(places, weights=fitted.gains, minlength=len(schema.columns))
+    total = float(gains.sum())
+    shares = gains / total if total > 0 else gains
     ranked = sorted(zip(schema.columns, shares.tolist(), strict=True), key=lambda pair: -pair[1])
     return tuple(Importance(column=column.name, share=share) for column, share in ranked)
 

@@ -9,8 +9,9 @@ import numpy as np
 import polars as pl
 
 from appliance.model_spec import ModelSpec
+from appliance.training.contest import Incumbent
 from appliance.training.cores import Threads
-from appliance.training.train import Incumbent, TrainedModel, train
+from appliance.training.train import TrainedModel, train
 
 DATA = Path(__file__).parents[1] / "data"
 BIKES = Path(__file__).parents[2] / "appliance" / "demo" / "data" / "bike_sharing_hourly.parquet"

@@ -32,7 +32,7 @@ def test_average_precision() -> None:
 
 def test_regression() -> None:
     metrics = evaluate(Task.REGRESSION, np.array([1.0, 2.0, 3.0]), np.array([[1.0], [2.0], [5.0]]))
-    assert metrics == pytest.approx({"rmse": np.sqrt(4 / 3), "mae": 2 / 3, "r2": 1 - 4 / 2})
+    assert metrics == pytest.approx({"rmse": np.sqrt(4 / 3), "mae": 2 / 3, "bias": 2 / 3, "r2": 1 - 4 / 2})
 
 
 def test_binary() -> None:

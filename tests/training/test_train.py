@@ -9,10 +9,10 @@ import pytest
 from appliance.encoder import RowEncoder
 from appliance.errors import BadTable
 from appliance.schema import Kind, Task
+from appliance.training.contest import Incumbent
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
 from appliance.training.gate import judge
-from appliance.training.train import Incumbent
 from tests.training.rows import BIKE, Remembered, adults, bikes, fit, made_up, penguins, spec
 
 
@@ -39,7 +39,9 @@ def test_adults_are_binary() -> None:
     assert model.schema.classes == ("<=50K", ">50K")
     assert model.judgement.metrics["auc"] == pytest.approx(0.93, abs=0.01)
     assert model.judgement.baseline["auc"] == 0.5
-    assert set(model.judgement.metrics) == {"auc", "average_precision", "log_loss", "brier", "accuracy", "f1"}
+    assert set(model.judgement.metrics) == {
+        "auc", "average_precision", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1",
+    }  # fmt: skip
 
 
 def test_penguins_are_multiclass() -> None:

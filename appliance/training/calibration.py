@@ -1,0 +1,117 @@
+"""Probabilities that mean what they say, and the threshold that serves a stated goal; both on rows not used to fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from appliance.features import calibrate
+from appliance.model_spec import Threshold
+from appliance.schema import Calibration
+from appliance.training.evaluate import log_loss
+
+Floats = NDArray[np.float64]
+
+FEWEST_OF_A_CLASS = 20
+"""Rows of each class that either half needs: one to fit the calibration, one to judge it."""
+
+
+def find_calibration(scores: Floats, truth: Floats, *, in_time: bool) -> tuple[Calibration | None, str]:
+    """Fit an isotonic calibration on one half of the rows; keep it if it lowers the log loss on the other.
+
+    Args:
+        scores: Probabilities of a model that was not fitted on these rows, shape ``(n,)``.
+        truth: 0 or 1.
+        in_time: The rows are in time's order, so the older half is fitted on; else every other row.
+
+    Returns:
+        The calibration, or None; and a sentence why.
+    """
+    first = np.arange(len(scores)) < len(scores) // 2 if in_time else np.arange(len(scores)) % 2 == 0
+    for half in (first, ~first):
+        positives = int(truth[half].sum())
+        if min(positives, int(half.sum()) - positives) < FEWEST_OF_A_CLASS:
+            return None, (
+                f"not calibrated: {len(scores)} rows beside the fit are too few to fit a calibration and judge it "
+                f"({FEWEST_OF_A_CLASS} of each class in either half)"
+            )
+    found = isotonic(scores[first], truth[first])
+    before = log_loss(truth[~first], scores[~first])
+    after = log_loss(truth[~first], np.array(calibrate(scores[~first].tolist(), found)))
+    numbers = f"the log loss on {int((~first).sum())} further rows from {before:.4g} to {after:.4g}"
+    if after < before:
+        return found, f"calibrated (isotonic, on {int(first.sum())} rows): it lowers {numbers}"
+    return None, f"not calibrated: an isotonic calibration changes {numbers}, no gain"
+
+
+def isotonic(scores: Floats, truth: Floats) -> Calibration:
+    """The rising function with the least squared error, through the middle of each of its steps.
+
+    Between the middles it is linear, so that two scores that differ seldom become one. No answer is surer than half a
+    row in ``n``.
+
+    Args:
+        scores: Probabilities, shape ``(n,)``, at least one.
+        truth: 0 or 1.
+    """
+    order = np.argsort(scores, kind="stable")
+    x, y = scores[order], isotonic_regression(truth[order]).x
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(y) > 0]))
+    counts = np.diff(np.append(starts, len(y)))
+    middles = np.add.reduceat(x, starts) / counts
+    sure = 0.5 / len(y)
+    levels = np.clip(y[starts], sure, 1.0 - sure)
+    ends_x, ends_y = np.array([0.0, 1.0]), np.array([min(sure, levels[0]), max(1.0 - sure, levels[-1])])
+    inside = (middles > 0.0) & (middles < 1.0)
+    return Calibration(
+        x=tuple(np.concatenate([ends_x[:1], middles[inside], ends_x[1:]]).tolist()),
+        y=tuple(np.concatenate([ends_y[:1], levels[inside], ends_y[1:]]).tolist()),
+    )
+
+
+def choose_threshold(scores: Floats, truth: Floats, wanted: Threshold) -> tuple[float, str]:
+    """The threshold that serves the goal best on these rows, and a sentence what it brings there.
+
+    Args:
+        scores: Served probabilities of rows that were not fitted on, shape ``(n,)``; none: 0.5 but for ``fixed``.
+        truth: 0 or 1.
+        wanted: The goal.
+    """
+    if wanted.goal == "fixed" and wanted.at is not None:
+        return wanted.at, f"the threshold is {wanted.at}, as declared"
+    if len(scores) == 0 or not 0 < truth.sum() < len(truth):
+        return 0.5, "the threshold is 0.5: too few rows beside the fit to choose another"
+    order = np.argsort(-scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    hits = np.cumsum(truth[order])[ends]
+    given = ends + 1.0
+    precision, recall = hits / given, hits / truth.sum()
+    at, what = _best(wanted, precision, recall, given - hits, truth.sum() - hits)
+    threshold = _between(scores[order], int(ends[at]))
+    return threshold, (
+        f"the threshold is {threshold:.4g}, for {what}: precision {precision[at]:.3f} and recall {recall[at]:.3f} on "
+        f"{len(scores)} rows beside the fit"
+    )
+
+
+def _best(
+    wanted: Threshold, precision: Floats, recall: Floats, false_positives: Floats, false_negatives: Floats
+) -> tuple[int, str]:
+    if wanted.goal == "cost":
+        alarm, miss = wanted.false_positive or 0.0, wanted.false_negative or 0.0
+        costs = alarm * false_positives + miss * false_negatives
+        return int(np.argmin(costs)), f"the least cost ({alarm:g} a false alarm, {miss:g} a miss)"
+    if wanted.goal == "recall" and wanted.precision is not None:
+        reached = precision >= wanted.precision
+        if reached.any():
+            return int(np.argmax(np.where(reached, recall, -1.0))), f"the most recall at precision {wanted.precision:g}"
+        return int(np.argmax(precision)), f"the highest precision, since {wanted.precision:g} is nowhere reached"
+    f1 = 2.0 * precision * recall / np.maximum(precision + recall, 1e-300)
+    return int(np.argmax(f1)), "the highest F1"
+
+
+def _between(falling: Floats, last: int) -> float:
+    """Half way to the next score below, so that a score at either side stays there."""
+    below = falling[last + 1] if last + 1 < len(falling) else 0.0
+    return float((falling[last] + below) / 2.0)

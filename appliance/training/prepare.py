@@ -1,0 +1,242 @@
+"""From a snapshot's rows to rows that can be fitted: target, columns, features, weights and the split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from appliance.errors import BadTable
+from appliance.model_card import Warn
+from appliance.model_spec import ModelSpec
+from appliance.schema import Calibration, Feature, FeatureSchema, Kind, Part, Task
+from appliance.training.columns import Columns, as_kind, plan_columns
+from appliance.training.cores import Threads
+from appliance.training.encode import encode_frame
+from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
+from appliance.training.fit import FitPlan, Param, Sample, category_names
+from appliance.training.folds import Indices
+from appliance.training.leaks import leak_suspects, require_no_twin
+from appliance.training.split import (
+    Split,
+    split_at_random,
+    split_by_column,
+    split_by_group,
+    split_by_time,
+    with_stop_rows,
+)  # fmt: skip
+from appliance.training.target import Target, read_target
+
+Floats = NDArray[np.float64]
+
+RARE = 0.05
+"""A binary target whose rarer class has a smaller share is imbalanced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Rows ready to be fitted.
+
+    Attributes:
+        frame: The labelled rows, raw.
+        rows: The same, encoded, ``f0 … fN``.
+        times: Microseconds since 1970 a row; None without a time column.
+        groups: The entity of each row as a number; None without a group split.
+        weight: What each row weighs; None: all the same.
+        own: LightGBM parameters that follow from the declaration.
+    """
+
+    spec: ModelSpec
+    frame: pl.DataFrame
+    target: Target
+    columns: Columns
+    plan: FeaturePlan
+    rows: pl.DataFrame
+    split: Split
+    times: NDArray[np.int64] | None
+    groups: Indices | None
+    weight: Floats | None
+    own: dict[str, Param]
+    decisions: tuple[str, ...]
+    warnings: tuple[Warn, ...]
+
+    def training_sample(self, indices: Indices) -> Sample:
+        """Rows to fit on."""
+        rows, target = self.rows[indices], self.target.values[indices]
+        groups = None if self.groups is None else self.groups[indices]
+        return Sample(
+            rows=self.plan.training_frame(rows, target, groups), target=target, weight=self.weight_of(indices)
+        )  # fmt: skip
+
+    def schema(
+        self, fitted_on: Indices, calibration: Calibration | None = None, threshold: float = 0.5
+    ) -> FeatureSchema:
+        """What a model fitted on those rows takes and gives."""
+        features = self.learn(fitted_on)
+        return FeatureSchema(
+            model=self.spec.name, version=0, task=self.target.task, target=self.spec.target,
+            columns=self.plan.columns, classes=self.target.classes, threshold=threshold,
+            time_column=self.columns.time, features=features, calibration=calibration,
+            format=2 if features or calibration else 1,
+        )  # fmt: skip
+
+    def learn(self, indices: Indices) -> tuple[Feature, ...]:
+        """The features with target means of those rows."""
+        if not any(feature.part is Part.TARGET for feature in self.plan.features):
+            return self.plan.features
+        return self.plan.learn(self.rows[indices], self.target.values[indices])
+
+    @property
+    def categories(self) -> list[str]:
+        """The columns that LightGBM takes as categories."""
+        return category_names(self.plan.columns, self.plan.features)
+
+    def weight_of(self, indices: Indices) -> Floats | None:
+        """What those rows weigh."""
+        return None if self.weight is None else self.weight[indices]
+
+
+def prepare(spec: ModelSpec, frame: pl.DataFrame, *, threads: int) -> Prepared:
+    """Check a snapshot's rows and decide what no key of the declaration says.
+
+    Args:
+        spec: What to learn.
+        frame: All rows of the snapshot, in its order.
+        threads: For the search for leaks.
+
+    Raises:
+        BadTable: The rows cannot train this model; names the column and the way out.
+    """
+    target = read_target(frame, spec.target, spec.task)
+    if not target.labelled.all():
+        frame = frame.filter(pl.Series(target.labelled))
+    columns = plan_columns(frame, spec)
+    require_no_twin(frame, spec.target, tuple(column.name for column in columns.features))
+    bare = FeatureSchema(
+        model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
+        classes=target.classes,
+    )  # fmt: skip
+    rows = encode_frame(frame, bare)
+    features, said = plan_features(columns.features, rows, spec, target, time=columns.time)
+    plan = FeaturePlan(
+        columns=columns.features, features=features, multiclass=target.task is Task.MULTICLASS, seed=spec.seed
+    )
+    split = split_rows(frame, spec, target, columns)
+    weight, weighed = _weights(frame, spec, target)
+    return Prepared(
+        spec=spec, frame=frame, target=target, columns=columns, plan=plan, rows=rows, split=split,
+        times=None if columns.time is None else _stamps(frame[columns.time]),
+        groups=_groups(frame, columns), weight=weight, own=_own_params(spec, target, columns, features),
+        decisions=(target.sentence, *columns.decisions, *said, *weighed),
+        warnings=(
+            *_missing_labels(target), *_imbalanced(spec, target), *columns.warnings,
+            *leak_suspects(rows, bare, target, threads=threads),
+        ),
+    )  # fmt: skip
+
+
+def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) -> FitPlan:
+    """How to fit, with those parameters over the defaults."""
+    spec, target = prepared.spec, prepared.target
+    return FitPlan(
+        task=target.task, classes=len(target.classes), rounds=spec.rounds, early_stopping=spec.early_stopping,
+        seed=spec.seed, threads=threads, params=params, own=prepared.own,
+    )  # fmt: skip
+
+
+def split_rows(frame: pl.DataFrame, spec: ModelSpec, target: Target, columns: Columns) -> Split:
+    """The split that was decided on.
+
+    Raises:
+        BadTable: The column it is decided by does not allow it.
+    """
+    if columns.way == "column":
+        return with_stop_rows(split_by_column(frame[columns.by or ""]), seed=spec.seed)
+    if columns.way == "group":
+        return split_by_group(frame[columns.by or ""], holdout=spec.holdout, seed=spec.seed)
+    if columns.way == "time":
+        split = split_by_time(as_kind(frame[columns.by or ""], Kind.DATETIME), holdout=spec.holdout)
+        if split is not None:
+            return split
+    strata = None if target.task is Task.REGRESSION else target.values
+    return split_at_random(strata, len(frame), holdout=spec.holdout, seed=spec.seed)
+
+
+def _stamps(times: pl.Series) -> NDArray[np.int64]:
+    stamps = as_kind(times, Kind.DATETIME).cast(pl.Datetime("us")).dt.epoch("us")
+    return stamps.fill_null(np.iinfo(np.int64).min).to_numpy()
+
+
+def _groups(frame: pl.DataFrame, columns: Columns) -> Indices | None:
+    if columns.way != "group" or columns.by is None:
+        return None
+    # A row without an entity is one of its own.
+    numbers = frame[columns.by].rank("dense").cast(pl.Int64).to_frame("n").with_row_index("i")
+    return numbers.select(pl.col("n").fill_null(-1 - pl.col("i").cast(pl.Int64)))["n"].to_numpy()
+
+
+def _weights(frame: pl.DataFrame, spec: ModelSpec, target: Target) -> tuple[Floats | None, tuple[str, ...]]:
+    weight, said = None, []
+    if spec.weight is not None:
+        weight = _read_weight(frame[spec.weight])
+        said.append(f"each row weighs what {spec.weight!r} says, as declared")
+    if spec.class_weights:
+        if wrong := sorted(set(spec.class_weights) ^ set(target.classes)):
+            raise BadTable(
+                f"the declaration's 'class_weights' must name every class of {spec.target!r} "
+                f"({', '.join(target.classes) or 'it has none: a regression'}); it differs in {', '.join(wrong)}"
+            )
+        by_class = np.array([spec.class_weights[name] for name in target.classes])[target.values.astype(np.int64)]
+        weight = by_class if weight is None else weight * by_class
+        said.append("rows weigh by their class, as declared")
+    return weight, tuple(said)
+
+
+def _read_weight(column: pl.Series) -> Floats:
+    if not column.dtype.is_numeric():
+        raise BadTable(f"weight column {column.name!r} is {column.dtype}, not a number; store it as one")
+    weight = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    wrong = ~(np.isfinite(weight) & (weight >= 0))
+    if wrong.any() or not (weight > 0).any():
+        what = (
+            f"has {int(wrong.sum())} rows that are missing, infinite or below 0" if wrong.any() else "is 0 everywhere"
+        )
+        raise BadTable(f"weight column {column.name!r} {what}; every row needs a weight of at least 0, and some more")
+    return weight
+
+
+def _own_params(spec: ModelSpec, target: Target, columns: Columns, features: tuple[Feature, ...]) -> dict[str, Param]:
+    own: dict[str, Param] = {}
+    if constraints := monotone_constraints(columns.features, features, spec):
+        own["monotone_constraints"] = constraints
+    if spec.is_unbalance:
+        if target.task is not Task.BINARY:
+            raise BadTable(f"is_unbalance is for two classes, but {spec.target!r} makes a {target.task.value} task")
+        own["is_unbalance"] = True
+    return own
+
+
+def _missing_labels(target: Target) -> tuple[Warn, ...]:
+    missing = int((~target.labelled).sum())
+    if not missing:
+        return ()
+    message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
+    return (Warn(column=target.name, code="unlabelled", message=message),)
+
+
+def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:
+    if target.task is not Task.BINARY or spec.is_unbalance or spec.class_weights:
+        return ()
+    share = float(target.values.mean())
+    rarer = min(share, 1.0 - share)
+    if rarer >= RARE:
+        return ()
+    name = target.classes[1] if share <= 0.5 else target.classes[0]
+    message = (
+        f"only {rarer:.1%} of the rows are {name!r}; accuracy says little then, and a threshold of 0.5 may never give "
+        "it: declare a [threshold] goal, or is_unbalance = true"
+    )
+    return (Warn(column=target.name, code="imbalanced", message=message),)

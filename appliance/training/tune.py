@@ -1,0 +1,151 @@
+"""The door to Optuna: searches LightGBM's parameters on the training rows; the holdout has no part in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+
+from appliance.model_card import Trial
+from appliance.model_spec import seconds_of
+from appliance.training.cores import Threads
+from appliance.training.cross_validation import make_folds
+from appliance.training.features import make_frame
+from appliance.training.fit import Param, Sample, fit
+from appliance.training.folds import Fold
+from appliance.training.prepare import Prepared, plan_fit
+
+TRIALS = {"better": 25, "best": 100}
+TIME_LIMIT = {"better": "30m", "best": "4h"}
+"""What a budget allows where the declaration says nothing."""
+
+FOLDED_ROWS = 20_000
+"""Up to so many training rows a trial is measured on folds: one small set to stop on would be learned by heart."""
+
+FOLDS = 4
+
+_DIGITS = 8
+"""Significant digits of a trial's metric that count; the last ones depend on the number of threads."""
+
+OnTrial = Callable[[Trial, int], None]
+"""Called after each trial with it and how many there will be at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What a search found.
+
+    Attributes:
+        params: The best trial's, for LightGBM.
+        sentence: What was searched, and how it ended.
+    """
+
+    params: dict[str, Param]
+    trials: tuple[Trial, ...]
+    sentence: str
+
+
+def search(
+    prepared: Prepared, threads: Threads, on_trial: OnTrial, *, clock: Callable[[], float] = time.monotonic
+) -> Search:
+    """Try parameters, the defaults first, and keep the best; the same seed and trials find the same.
+
+    Raises:
+        BadTable: LightGBM refuses the rows or a declared parameter.
+    """
+    spec = prepared.spec
+    most = spec.trials or TRIALS[spec.budget]
+    limit = spec.time_limit or TIME_LIMIT[spec.budget]
+    folds = _folds(prepared)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        direction="minimize", sampler=optuna.samplers.TPESampler(seed=spec.seed, n_startup_trials=10),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=0 if len(folds) > 1 else 100,
+                                           interval_steps=1 if len(folds) > 1 else 10),
+    )  # fmt: skip
+    study.enqueue_trial({})
+    trials: list[Trial] = []
+    deadline = clock() + seconds_of(limit)
+    while len(trials) < most and (not trials or clock() < deadline):
+        trials.append(_try(study, prepared, folds, threads))
+        on_trial(trials[-1], most)
+    finished = [trial for trial in trials if trial.value is not None]
+    best = min(finished, key=lambda trial: (trial.value, trial.number))
+    ended = "" if len(trials) == most else f", ended by the time limit of {limit}: another host may find another model"
+    measured = f"{len(folds)} folds of the training rows" if len(folds) > 1 else "the early-stopping rows"
+    return Search(
+        params=dict(best.params), trials=tuple(trials),
+        sentence=f"{len(trials)} of {most} trials on {measured}, {len(trials) - len(finished)} of them pruned{ended}; "
+        f"trial {best.number} is best: {best.value:.6g}, the defaults {finished[0].value:.6g}",
+    )  # fmt: skip
+
+
+def _folds(prepared: Prepared) -> tuple[Fold, ...]:
+    split = prepared.split
+    if len(split.stop) and len(split.trained_on) > FOLDED_ROWS:
+        return (Fold(fit=split.fit, test=split.stop),)
+    return make_folds(prepared, split.trained_on, FOLDS)
+
+
+def _try(study: optuna.Study, prepared: Prepared, folds: tuple[Fold, ...], threads: Threads) -> Trial:
+    started = time.monotonic()
+    asked = study.ask()
+    params = {} if asked.number == 0 else _suggest(asked, prepared)
+    values: list[float] = []
+    rounds = 0
+    try:
+        for step, fold in enumerate(folds):
+            found, used = _measure(prepared, fold, params, threads, asked if len(folds) == 1 else None)
+            values.append(found)
+            rounds = max(rounds, used)
+            if len(folds) > 1:
+                asked.report(float(np.mean(values)), step)
+                if asked.number > 0 and step + 1 < len(folds) and asked.should_prune():
+                    raise optuna.TrialPruned
+    except optuna.TrialPruned:
+        study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+        return Trial(
+            number=asked.number, params=params, value=None, rounds=rounds, seconds=time.monotonic() - started
+        )  # fmt: skip
+    value = float(f"{np.mean(values):.{_DIGITS}g}")
+    study.tell(asked, value)
+    return Trial(number=asked.number, params=params, value=value, rounds=rounds, seconds=time.monotonic() - started)
+
+
+def _measure(
+    prepared: Prepared, fold: Fold, params: dict[str, Param], threads: Threads, asked: optuna.Trial | None
+) -> tuple[float, int]:
+    """The metric on the fold's other rows, and the rounds it took; with a trial, that may be pruned between rounds."""
+    plan = plan_fit(prepared, {**params, **prepared.spec.params}, threads)
+    rows = make_frame(prepared.rows[fold.test], prepared.learn(fold.fit))
+    stop = Sample(rows=rows, target=prepared.target.values[fold.test], weight=prepared.weight_of(fold.test))
+
+    def note(iteration: int, train: float, valid: float) -> None:  # noqa: ARG001  (OnRound's signature)
+        if asked is not None and asked.number > 0 and iteration % 10 == 0:
+            asked.report(float(f"{valid:.{_DIGITS}g}"), iteration)
+            if asked.should_prune():
+                raise optuna.TrialPruned
+
+    first = fit(prepared.training_sample(fold.fit), stop, plan, note, categories=prepared.categories)
+    return first.reached, first.rounds
+
+
+def _suggest(trial: optuna.Trial, prepared: Prepared) -> dict[str, Param]:
+    rows = len(prepared.split.fit)
+    params: dict[str, Param] = {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 4, max(8, min(256, rows // 20)), log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 3, max(10, min(200, rows // 10)), log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.4, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
+        "bagging_freq": 1,
+        "lambda_l1": trial.suggest_float("lambda_l1", 1e-6, 10.0, log=True),
+        "lambda_l2": trial.suggest_float("lambda_l2", 1e-6, 30.0, log=True),
+    }
+    if prepared.categories:
+        params["cat_smooth"] = trial.suggest_float("cat_smooth", 1.0, 100.0, log=True)
+        params["cat_l2"] = trial.suggest_float("cat_l2", 1.0, 50.0, log=True)
+    return params
