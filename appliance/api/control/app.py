@@ -9,6 +9,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from appliance.api.control.access_routes import ACCESS_ROUTES
+from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.identity import Guard, provide_caller
@@ -34,7 +35,9 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
         return appliance
 
     return Litestar(
-        route_handlers=[health, *DATASET_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *JOB_ROUTES, *ACCESS_ROUTES],
+        route_handlers=[
+            health, *DATASET_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES, *JOB_ROUTES, *ACCESS_ROUTES,
+        ],
         guards=[Guard(doorkeeper, session_key=session_key)],
         dependencies={
             "caller": Provide(provide_caller, use_cache=False),
