@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from appliance.feeds import Feeds
     from appliance.jobs import Jobs
     from appliance.models import Models
+    from appliance.monitoring.channels import Channels
     from appliance.monitoring.monitoring import Monitoring
     from appliance.trial import Trial
 
@@ -79,6 +80,13 @@ class Appliance:
         from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads SciPy)
 
         return Monitoring(self.settings)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """Where alerts go."""
+        from appliance.monitoring.channels import Channels  # noqa: PLC0415  (loads httpx and cryptography)
+
+        return Channels(self.settings)
 
     @cached_property
     def trial(self) -> Trial:

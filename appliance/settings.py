@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     compaction_interval_s: float = Field(
         default=300.0, gt=0, description="Seconds between looks for closed segments of the event log to compact."
     )
+    alert_cool_down_s: float = Field(
+        default=3600.0, ge=0,
+        description="Seconds before a channel hears of the same subject again, unless it got worse.",
+    )  # fmt: skip
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property

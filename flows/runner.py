@@ -46,6 +46,12 @@ TICK_S = 0.1
 LOOK_S = 2.0
 """How often the orchestrator is asked when nobody rang."""
 
+HUNG_S = 240.0
+"""A watch loop that was silent for so long hangs: the watchdog is fed no more, and systemd starts the runner again."""
+
+STOP_S = 20.0
+"""How long the end waits for the watch loop; the unit's TimeoutStopSec= is longer."""
+
 MISSED_AFTER_S = 3600.0
 """A scheduled run that is overdue by more was missed while the appliance was down; the next one will do."""
 
@@ -212,20 +218,36 @@ def _run(settings: Settings) -> int:
     _clean_tmp(settings)
     Deployments(settings).publish()
     stop = threading.Event()
-    watch = threading.Thread(target=_watch, args=(settings, stop), name="watch")
+    pulse = _Pulse()
+    watch = threading.Thread(target=_watch, args=(settings, stop, pulse), name="watch", daemon=True)
     watch.start()
     runner = Runner(settings)
     try:
-        _serve(runner, watch, signals.came)
+        _serve(runner, pulse, signals.came)
     finally:
         notify("STOPPING=1")
         stop.set()
         runner.stop()
-        watch.join()
+        watch.join(timeout=STOP_S)
     return 0
 
 
-def _serve(runner: Runner, watch: threading.Thread, is_stopping: Callable[[], bool]) -> None:
+class _Pulse:
+    """When the watch loop last said that it does not hang."""
+
+    def __init__(self) -> None:
+        self._at = time.monotonic()
+
+    def beat(self) -> None:
+        """It lives."""
+        self._at = time.monotonic()
+
+    def is_felt(self) -> bool:
+        """It said so lately."""
+        return time.monotonic() - self._at < HUNG_S
+
+
+def _serve(runner: Runner, pulse: _Pulse, is_stopping: Callable[[], bool]) -> None:
     beat_s, beaten = watchdog_interval_s(), 0.0
     notify("STATUS=waiting for the orchestrator")
     if runner.start(is_stopping):
@@ -233,19 +255,19 @@ def _serve(runner: Runner, watch: threading.Thread, is_stopping: Callable[[], bo
         log.info("the runner is ready")
     while not is_stopping():
         runner.tick()
-        if beat_s is not None and time.monotonic() - beaten >= beat_s and watch.is_alive():
+        if beat_s is not None and time.monotonic() - beaten >= beat_s and pulse.is_felt():
             notify("WATCHDOG=1")
             beaten = time.monotonic()
         time.sleep(TICK_S)
 
 
-def _watch(settings: Settings, stop: threading.Event) -> None:
+def _watch(settings: Settings, stop: threading.Event, pulse: _Pulse) -> None:
     """The watch loop; after an error that nobody foresaw it starts anew, since jobs must not suffer from it."""
     from appliance.monitoring.watch import watch_until  # noqa: PLC0415  (loads Polars and SciPy)
 
     while not stop.is_set():
         try:
-            watch_until(settings, stop)
+            watch_until(settings, stop, alive=pulse.beat)
         except Exception:
             log.exception("the watch loop failed; it starts again in 10 s")
             stop.wait(10.0)

@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.delivery_rows import queue_closed, queue_opened
 from storage.statedb import from_text, to_text, transaction
 
 
@@ -44,20 +45,24 @@ class StandingRow:
 
 
 def open_alert(connection: sqlite3.Connection, new: NewAlert) -> None:
-    """Write an alert; a subject has at most one open one, so close the earlier first."""
-    connection.execute(
-        "INSERT INTO alerts (model, subject, state, message, opened_at) VALUES (?, ?, ?, ?, ?)",
+    """Write an alert and what its channels are to be told; a subject has one open alert, so close the earlier first."""
+    written = connection.execute(
+        "INSERT INTO alerts (model, subject, state, message, opened_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
         (new.model, new.subject, new.state, new.message, to_text(new.opened_at)),
     )
+    queue_opened(connection, int(written.fetchone()["id"]), alarm=new.state == "alarm")
 
 
 def close_alert(connection: sqlite3.Connection, model: str, subject: str, at: datetime) -> bool:
-    """End a subject's open alert; False when there is none."""
+    """End a subject's open alert and tell the channels that were told of it; False when there is none."""
     closed = connection.execute(
-        "UPDATE alerts SET closed_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL",
+        "UPDATE alerts SET closed_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL RETURNING id",
         (to_text(at), model, subject),
-    )
-    return closed.rowcount == 1
+    ).fetchone()
+    if closed is None:
+        return False
+    queue_closed(connection, int(closed["id"]))
+    return True
 
 
 def list_alerts(connection: sqlite3.Connection, *, open_only: bool = False, limit: int = 100) -> list[AlertRow]:
@@ -73,6 +78,14 @@ def find_alert(connection: sqlite3.Connection, alert_id: int) -> AlertRow | None
     """One alert, or None."""
     row = connection.execute("SELECT * FROM alerts WHERE id = ?", (alert_id,)).fetchone()
     return None if row is None else _alert(row)
+
+
+def has_open_alert(connection: sqlite3.Connection, model: str, subject: str) -> bool:
+    """Whether a subject's alert is open."""
+    found = connection.execute(
+        "SELECT 1 FROM alerts WHERE model = ? AND subject = ? AND closed_at IS NULL", (model, subject)
+    )
+    return found.fetchone() is not None
 
 
 def acknowledge_alert(connection: sqlite3.Connection, alert_id: int, who: str) -> bool:

@@ -133,6 +133,34 @@ def m002_shadows(db: Database) -> None:
             db.execute(statement)
 
 
+_DELIVERIES = """
+CREATE TABLE channels (
+    name TEXT PRIMARY KEY, kind TEXT NOT NULL, hint TEXT NOT NULL, least TEXT NOT NULL, sealed BLOB NOT NULL,
+    created_at TEXT NOT NULL, created_by TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY, channel TEXT NOT NULL, alert INTEGER REFERENCES alerts(id), event TEXT NOT NULL,
+    state TEXT NOT NULL, due_at TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, claim TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '', created_at TEXT NOT NULL, ended_at TEXT
+);
+CREATE UNIQUE INDEX one_delivery_an_event ON deliveries (channel, alert, event);
+CREATE INDEX deliveries_by_alert ON deliveries (alert);
+CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('waiting', 'sending');
+CREATE TABLE snoozes (
+    model TEXT NOT NULL, subject TEXT NOT NULL, until TEXT NOT NULL, who TEXT NOT NULL, PRIMARY KEY (model, subject)
+) WITHOUT ROWID;
+CREATE INDEX alerts_by_subject ON alerts (model, subject);
+"""
+
+
+@migrations()
+def m003_deliveries(db: Database) -> None:
+    """Channels that alerts go out through, and what is on its way."""
+    for statement in _DELIVERIES.split(";"):
+        if statement.strip():
+            db.execute(statement)
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

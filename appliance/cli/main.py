@@ -53,7 +53,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("drift", "monitoring:drift", "Monitoring", "How far a model's traffic moved from its training."),
     ("quality", "monitoring:quality", "Monitoring", "How right the predictions were."),
     ("latency", "monitoring:latency", "Monitoring", "How long answers took."),
-    ("alerts", "monitoring:alerts", "Monitoring", "What changed for the worse."),
+    ("alerts", "alerts:app", "Monitoring", "What changed for the worse; seen, snooze, and the channels it goes to."),
     ("drift-compare", "monitoring:drift_compare", "Monitoring", "Hold one file against another, without any model."),
     ("label", "labels:label", "Monitoring", "Send labels by prediction id, from a file."),
     ("key", "access:key", "Access", "API keys: create, list, revoke."),

@@ -1,11 +1,11 @@
-"""drift, quality, latency, drift-compare, alerts."""
+"""drift, quality, latency, drift-compare."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.monitoring.drift_report import ColumnDrift
 from appliance.monitoring.spans import Window, parse_span
 
@@ -98,28 +98,6 @@ def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
             for label, part in parts
         ],
     )
-
-
-def alerts(*, open_only: Flag = False, json: Json = False) -> None:
-    """What changed for the worse, open alerts first.
-
-    Args:
-        open_only: Leave out what is over.
-    """
-    found = open_house().monitoring.alerts(open_only=open_only)
-    if json:
-        print_json({"alerts": [alert.to_json() for alert in found]})
-        return
-    print_table(
-        ("alert", "model", "about", "state", "since", "until", "message"),
-        [
-            (
-                a.id, a.model, a.subject, a.state, show_time(a.opened_at),
-                show_time(a.closed_at) if a.closed_at else "", a.message,
-            )
-            for a in found
-        ],
-    )  # fmt: skip
 
 
 def _print_columns(columns: Sequence[ColumnDrift]) -> None:

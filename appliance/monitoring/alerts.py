@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.monitoring.spans import Json, State, utc_text
+from storage.alert_rows import AlertRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +63,14 @@ class Standing:
         elif SEVERITY.index(harsher) < SEVERITY.index(settled):
             settled = harsher
         return Standing(settled=settled, last=found)
+
+
+def alert_of(row: AlertRow) -> Alert:
+    """The alert that a row of the database holds."""
+    return Alert(
+        id=row.id, model=row.model, subject=row.subject, state=State(row.state), message=row.message,
+        opened_at=row.opened_at, closed_at=row.closed_at, acknowledged_by=row.acknowledged_by,
+    )  # fmt: skip
 
 
 SEVERITY = (State.OK, State.WARN, State.ALARM)

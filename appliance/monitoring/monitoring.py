@@ -13,7 +13,7 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
-from appliance.monitoring.alerts import Alert
+from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
@@ -23,7 +23,7 @@ from appliance.monitoring.quality_report import QualityReport, QualitySeries
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
-from appliance.monitoring.spans import State, Window
+from appliance.monitoring.spans import Window
 from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
 from storage import alert_rows, deployment_rows, model_rows, statedb, window_rows
@@ -172,7 +172,7 @@ class Monitoring:
     def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """The newest alerts of all models, open ones first."""
         with self._database() as connection:
-            return [_alert(row) for row in alert_rows.list_alerts(connection, open_only=open_only, limit=limit)]
+            return [alert_of(row) for row in alert_rows.list_alerts(connection, open_only=open_only, limit=limit)]
 
     def acknowledge(self, alert_id: int, *, who: str) -> Alert:
         """Note who has seen an alert; it stays open while its state holds.
@@ -185,7 +185,7 @@ class Monitoring:
             row = alert_rows.find_alert(connection, alert_id)
         if row is None:
             raise NotFound(f"there is no alert {alert_id}; list them to see their numbers")
-        return _alert(row)
+        return alert_of(row)
 
     def lag(self) -> Lag:
         """How far the watch loop is behind the event log."""
@@ -298,16 +298,3 @@ def _shares(counts: Ints) -> list[float]:
 
 def _minute_window(first: int, last: int) -> Window:
     return Window(start=datetime.fromtimestamp(first * 60, UTC), end=datetime.fromtimestamp(last * 60, UTC))
-
-
-def _alert(row: alert_rows.AlertRow) -> Alert:
-    return Alert(
-        id=row.id,
-        model=row.model,
-        subject=row.subject,
-        state=State(row.state),
-        message=row.message,
-        opened_at=row.opened_at,
-        closed_at=row.closed_at,
-        acknowledged_by=row.acknowledged_by,
-    )

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from appliance.events import SHADOW_SUFFIX
+from appliance.monitoring.delivery import deliver_until
 from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.outcomes import join_labels, join_shadow
@@ -47,6 +48,10 @@ from storage.window_rows import (
 )
 
 HEARTBEAT = "watch"
+BEAT_S = 10.0
+"""A look that takes longer, at a long log, says in between that it lives."""
+COURIER_S = 5.0
+"""How long the end of the loop waits for a message under way."""
 TORN_AFTER_S = 60.0
 """A last line without its end that nobody touched for so long never gets one."""
 
@@ -84,11 +89,21 @@ class Progress:
 class Watch:
     """The watch loop's state between looks: the database and the versions seen."""
 
-    def __init__(self, layout: Layout, *, chunk_bytes: int = 4 << 20) -> None:
+    def __init__(
+        self, layout: Layout, *, chunk_bytes: int = 4 << 20, alive: Callable[[], None] = lambda: None
+    ) -> None:  # fmt: skip
         self.layout = layout
         self.chunk_bytes = chunk_bytes
         self.connection = statedb.connect(layout.database)
         self.versions = KnownVersions(layout)
+        self.alive = alive
+        self.beaten = time.monotonic()
+
+    def beat(self, detail: str, *, every_s: float = 0.0) -> None:
+        """Say that the loop lives, unless it did so less than ``every_s`` seconds ago."""
+        if time.monotonic() - self.beaten >= every_s:
+            put_heartbeat(self.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
+            self.beaten = time.monotonic()
 
     def close(self) -> None:
         """Close the database."""
@@ -110,20 +125,31 @@ def watch_once(watch: Watch) -> Progress:
         totals["alerts"] += watch_refusals(watch.connection, watch.layout)
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
         detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
-        put_heartbeat(watch.connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
+        watch.beat(detail)
     except sqlite3.Error as exc:
         raise StateUnwritable(f"the watch loop cannot write {watch.layout.database}: {exc}") from exc
     return progress
 
 
-def watch_until(settings: Settings, stop: threading.Event) -> None:
+def watch_until(
+    settings: Settings, stop: threading.Event, *, alive: Callable[[], None] = lambda: None
+) -> None:  # fmt: skip
     """Look every ``settings.watch_interval_s`` seconds until ``stop`` is set; also ``python -m`` of this module.
 
     A look that fails for lack of a writable database is logged and tried again.
+
+    Args:
+        settings: Where the state is, and how often to look.
+        stop: Ends the loop.
+        alive: Called before every look and after every chunk of the log, so that a watchdog sees that it does not hang.
     """
-    watch = Watch(settings.layout)
+    watch = Watch(settings.layout, alive=alive)
+    ended = threading.Event()
+    courier = threading.Thread(target=deliver_until, args=(settings, ended), name="deliveries", daemon=True)
+    courier.start()
     try:
         while not stop.is_set():
+            alive()
             try:
                 progress = watch_once(watch)
                 if not progress.idle:
@@ -132,7 +158,10 @@ def watch_until(settings: Settings, stop: threading.Event) -> None:
                 log.error("%s; trying again", exc)
             stop.wait(settings.watch_interval_s)
     finally:
+        ended.set()
         watch.close()
+        # A message under way that takes longer is sent again by the next loop.
+        courier.join(timeout=COURIER_S)
 
 
 def _read_kind(
@@ -147,6 +176,8 @@ def _read_kind(
             return
         into.update(found)
         cursors[chunk.segment] = chunk.end
+        watch.alive()
+        watch.beat(f"reading {kind}", every_s=BEAT_S)
     into["faults"] += _give_up_torn(watch, kind, cursors)
 
 

@@ -20,6 +20,8 @@ from appliance.processes.control import status
 from appliance.processes.ports import is_free
 from appliance.processes.roster import Service, roster
 from appliance.settings import Settings
+from storage.channel_rows import list_channels
+from storage.delivery_rows import DeliveryState, list_deliveries
 from storage.errors import StorageError
 from storage.statedb import connect
 from storage.window_rows import fault_totals
@@ -49,6 +51,7 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += [check for service in roster(settings) for check in _check_service(service)]
     checks += _guarded("event log", lambda: _check_recording(settings))
     checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
+    checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
     return checks
 
 
@@ -181,3 +184,23 @@ def _check_heartbeats(settings: Settings) -> list[Check]:
             )
         )  # fmt: skip
     return checks
+
+
+def _check_deliveries(settings: Settings) -> list[Check]:
+    connection = connect(settings.layout.database, read_only=True)
+    try:
+        channels = len(list_channels(connection))
+        dead = [one for one in list_deliveries(connection, state=DeliveryState.DEAD) if one.alert is not None]
+    finally:
+        connection.close()
+    if not channels:
+        return [
+            Check(
+                name="alert delivery", state="ok", message="alerts are shown on the dashboard alone; no channel is set",
+            )
+        ]  # fmt: skip
+    if dead:
+        message = f"{len(dead)} messages were given up; the newest, through {dead[0].channel}: {dead[0].reason}"
+        fix = "mend it ('appliance alerts channel test NAME'), then 'appliance alerts retry ID' or remove the channel"
+        return [Check(name="alert delivery", state="fail", message=message, fix=fix)]
+    return [Check(name="alert delivery", state="ok", message=f"{channels} channels, nothing was given up")]

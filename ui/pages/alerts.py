@@ -21,7 +21,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SUBJECTS = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment",
+    "bundle": "deployment", "watch": "watch loop",
 }  # fmt: skip
 
 

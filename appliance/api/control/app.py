@@ -9,6 +9,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from appliance.api.control.access_routes import ACCESS_ROUTES
+from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.feed_routes import FEED_ROUTES
@@ -36,7 +37,8 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
 
     return Litestar(
         route_handlers=[
-            health, *DATASET_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *JOB_ROUTES, *ACCESS_ROUTES,
+            health, *DATASET_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES, *JOB_ROUTES,
+            *ACCESS_ROUTES,
         ],
         guards=[Guard(doorkeeper, session_key=session_key)],
         dependencies={

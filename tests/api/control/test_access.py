@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from litestar import HttpMethod
 from litestar.handlers import HTTPRouteHandler
@@ -21,7 +23,7 @@ def routes(control: Control) -> list[tuple[str, str, HTTPRouteHandler]]:
         for handler in getattr(route, "route_handlers", ()):
             for method in handler.http_methods - {HttpMethod.OPTIONS}:
                 path = str(handler.paths and route.path).replace("{name:str}", "x").replace("{job_id:str}", "x")
-                found.append((str(method), path.replace("{alert_id:int}", "1").replace("{column:str}", "x"), handler))
+                found.append((str(method), re.sub(r"{[a-z]+_id:int}", "1", path).replace("{column:str}", "x"), handler))
     return found
 
 

@@ -1,0 +1,86 @@
+"""What a channel is told about an alert: a title, a text for people, and a document for programs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.monitoring.alerts import Alert
+from appliance.monitoring.spans import Json
+from storage.delivery_rows import Event
+
+WHAT_TO_DO = {
+    "drift": "Look at the page Drift of the model: is a source broken, or did the world change? Drift alone does not "
+    "say that the model got worse; labels do.",
+    "prediction": "The model answers differently than at training. Look at the drift of its inputs and, once labels "
+    "come, at its quality.",
+    "quality": "Retrain the model, or roll back if this began with a deployment ('appliance rollback NAME').",
+    "recording": "Free space on the host, or run 'appliance doctor'.",
+    "bundle": "Look at the page of the model; train again, or deploy another version.",
+    "watch": "Run 'appliance doctor' and look at 'appliance logs runner'.",
+}
+"""The subject of an alert to what its reader does next."""
+
+NAMES = {
+    "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
+    "bundle": "deployment", "watch": "watch loop",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to one channel.
+
+    Attributes:
+        id: The same for every attempt, so that a receiver can tell a repetition.
+        event: What happened.
+        state: ``warn``, ``alarm`` or ``ok``, for channels that show colours.
+        document: The body of a webhook.
+    """
+
+    id: str
+    event: Event
+    state: str
+    title: str
+    text: str
+    document: Json
+
+
+def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, address: str) -> Message:
+    """Put an event into words.
+
+    Args:
+        event: What happened.
+        alert: What it happened to; None for a test.
+        message_id: See ``Message.id``.
+        host: Which appliance says so.
+        address: Of the page that shows the alerts.
+    """
+    if alert is None:
+        title, state = f"Test message from the appliance on {host}", "ok"
+        text = f"If you read this, the channel works. Nothing has to be done.\n\n{address}"
+    else:
+        about = f"{alert.model or 'inference API'}, {NAMES.get(alert.subject, alert.subject)}"
+        title, state = _headline(event, alert, about, host)
+        text = f"{alert.message}\n\n{_follow_up(event, alert)}\n\n{address}"
+    document: Json = {
+        "type": "test" if event is Event.TEST else f"alert.{event.value}",
+        "host": host,
+        "title": title,
+        "text": text,
+        "address": address,
+        "alert": alert.to_json() if alert else None,
+    }
+    return Message(id=message_id, event=event, state=state, title=title, text=text, document=document)
+
+
+def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, str]:
+    if event is Event.CLOSED:
+        return f"[over] {about} ({host})", "ok"
+    again = "still " if event is Event.STILL_OPEN else ""
+    return f"[{again}{alert.state.value}] {about} ({host})", alert.state.value
+
+
+def _follow_up(event: Event, alert: Alert) -> str:
+    if event is Event.CLOSED and alert.closed_at is not None:
+        return f"This is over since {alert.closed_at:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
+    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {WHAT_TO_DO.get(alert.subject, '')}".rstrip()
