@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 from appliance.settings import Settings
 from storage.errors import StateUnwritable
 from storage.layout import Layout
+from storage.restore import finish_swap
 
 if TYPE_CHECKING:
     from appliance.access import Access
+    from appliance.backups import Backups
     from appliance.datasets import Datasets
     from appliance.deployments import Deployments
     from appliance.feeds import Feeds
@@ -52,6 +54,13 @@ class Appliance:
         from appliance.access import Access  # noqa: PLC0415
 
         return Access(self.settings)
+
+    @cached_property
+    def backups(self) -> Backups:
+        """Copies of the whole state."""
+        from appliance.backups import Backups  # noqa: PLC0415  (loads Delta)
+
+        return Backups(self.settings)
 
     @cached_property
     def models(self) -> Models:
@@ -115,6 +124,7 @@ def prepare_state(settings: Settings) -> None:
 
     layout = settings.layout
     layout.create()
+    finish_swap(layout)  # a restore that was killed between two renames
     migrate(layout.database)
     _make_secret(layout)
     Access(settings).create_first_admin()

@@ -75,12 +75,30 @@ class Settings(BaseSettings):
         default=3600.0, ge=0,
         description="Seconds before a channel hears of the same subject again, unless it got worse.",
     )  # fmt: skip
+    backup_dir: Path | None = Field(
+        default=None, description="Where backups lie; STATE/backups when left out. Another disk is better."
+    )
+    backup_nightly: bool = Field(default=True, description="Make and prove a backup every night.")
+    backup_keep: int = Field(default=7, ge=1, description="Newest backups that are kept.")
+    backup_keep_days: int = Field(
+        default=30,
+        ge=0,
+        description="Days after which a backup goes, whatever their number; 0: only their number counts.",
+    )
+    backup_passphrase_file: Path | None = Field(
+        default=None, description="A file whose first line seals every backup; keep a copy of it elsewhere."
+    )
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property
     def layout(self) -> Layout:
         """The paths below the state directory."""
         return Layout(root=self.state)
+
+    @property
+    def backups(self) -> Path:
+        """Where backups lie."""
+        return self.backup_dir or self.state / "backups"
 
     @property
     def api_url(self) -> str:

@@ -12,7 +12,9 @@
     ├── RulesBroken          rows break a dataset's rules so that none of them is taken
     ├── AlreadyIngested      what may be ingested once is in the dataset
     ├── BundleNotFound       no bundle of that model and version
-    └── BundleCorrupt        a bundle's file is missing or differs from its manifest
+    ├── BundleCorrupt        a bundle's file is missing or differs from its manifest
+    ├── BackupNotFound       no backup of that name
+    └── BackupDamaged        a backup is cut off, changed, or sealed with another passphrase
 
 Each message says what, where, and what to do about it.
 """
@@ -68,3 +70,11 @@ class BundleNotFound(StorageError):
 
 class BundleCorrupt(StorageError):
     """A bundle's file is missing or differs from its manifest."""
+
+
+class BackupNotFound(StorageError):
+    """No backup has that name."""
+
+
+class BackupDamaged(StorageError):
+    """A backup is cut off, changed, or sealed with another passphrase."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import msgspec
@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 def settings_environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, for the processes that read them from there."""
     values = settings.model_dump(mode="json") | {"state": str(settings.state.absolute())}
-    return {f"APPLIANCE_{name.upper()}": _as_text(value) for name, value in values.items()}
+    return {f"APPLIANCE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
 
 
 def up_in_foreground(settings: Settings) -> NoReturn:
@@ -101,6 +101,21 @@ def status(settings: Settings, *, weigh: bool = True) -> StatusReport:
     """
     services = read_units(roster(settings), weigh=weigh) if settings.systemd else _read_ledger(settings, weigh=weigh)
     return StatusReport(api_url=settings.api_url, ui_url=settings.ui_url, services=services)
+
+
+@contextlib.contextmanager
+def standing_still(settings: Settings) -> Iterator[None]:
+    """Nothing of the appliance runs, nor starts meanwhile without systemd.
+
+    Raises:
+        Conflict: Something runs.
+    """
+    busy = [one.name for one in status(settings, weigh=False).services if one.state not in {"stopped", "failed"}]
+    if busy:
+        raise Conflict(f"{', '.join(busy)} of the appliance run; stop them first with 'appliance down'")
+    settings.layout.create()
+    with exclusive(settings.layout):
+        yield
 
 
 def _read_ledger(settings: Settings, *, weigh: bool) -> tuple[ProcessReport, ...]:

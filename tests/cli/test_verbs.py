@@ -61,6 +61,8 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["user", "add", "ann", "--role", "viewer"], 1, "use --password-file FILE (or '-'), or --generate"),
         (["predict", "nothing", "/nowhere.csv"], 1, "there is no file /nowhere.csv"),
         (["key", "create", "k", "--scope", "everything"], 1, "everything"),
+        (["backup", "verify", "nothing"], 1, "there is no backup 'nothing' in"),
+        (["backup", "create", "--passphrase-file", "/nowhere"], 1, "the passphrase file /nowhere cannot be read"),
         (["status"], 3, ""),
         (["down"], 0, ""),
     ],
@@ -117,6 +119,21 @@ def test_a_schedule_and_a_watched_folder(shell: Shell, tmp_path: Path) -> None:
         ("penguins", None), ("sales", str(tmp_path / "drop")),
     ]  # fmt: skip
     assert "penguins" not in shell.ok("data", "feeds", "--stop", "penguins").out
+
+
+def test_a_state_goes_into_a_sealed_backup_and_comes_out_of_it(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "passphrase").write_text("of the test\n")
+    sealed = ("--passphrase-file", str(tmp_path / "passphrase"))
+    shell.ok("data", "add", "penguins", str(PENGUINS))
+    made = shell.ok("backup", "create", *sealed, "--json").json()
+    assert (made["sealed"], made["proof"]["problems"]) == (True, [])
+    assert shell.ok("backup", "list", "--json").json()["backups"][0]["name"] == made["backup"]
+    assert "give its passphrase" in shell.run("backup", "verify").err
+    assert "good: " in shell.ok("backup", "verify", *sealed).out
+    assert "--replace puts the backup in its place" in shell.run("backup", "restore", *sealed).err
+    shell.ok("data", "add", "penguins", str(PENGUINS))
+    assert "restored" in shell.ok("backup", "restore", "--replace", *sealed).out
+    assert [one["version"] for one in shell.ok("data", "versions", "penguins", "--json").json()["versions"]] == [1]
 
 
 def test_two_files_are_held_against_each_other(shell: Shell, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from appliance.history import find_predictions
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
-from flows.housekeeping import Housekeeping
+from flows.housekeeping import Housekeeping, is_backup_due
+from storage.backups import list_backups
 from storage.eventlog import list_segments
 from storage.window_rows import find_heartbeat
 from tests.monitoring.traffic import START_US, Traffic, encoded_rows, make_settings
@@ -54,3 +56,54 @@ def test_it_is_ended_with_the_runner(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert children
     housekeeping.stop()
     assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+NIGHT = datetime(2030, 5, 2, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("made_h_ago", "last_backup_h_ago", "tried_h_ago", "due"),
+    [
+        (72, None, None, True),
+        (72, 30, None, True),
+        (72, 0.2, None, False),
+        (72, 30, 0.2, False),
+        (72, 30, 2, True),
+        (0.1, None, None, False),
+    ],
+    ids=["never", "yesterday", "this night", "failed just now", "failed earlier", "a new appliance"],
+)
+def test_a_backup_is_due_once_a_night(
+    tmp_path: Path, made_h_ago: float, last_backup_h_ago: float | None, tried_h_ago: float | None, due: bool
+) -> None:
+    settings = make_settings(tmp_path)
+    now = NIGHT + timedelta(minutes=30)
+
+    def put(path: Path, hours_ago: float) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        at = (now - timedelta(hours=hours_ago)).timestamp()
+        os.utime(path, (at, at))
+
+    put(settings.layout.secret, made_h_ago)
+    if last_backup_h_ago is not None:
+        put(settings.backups / "20300501T000000Z.backup", last_backup_h_ago)
+    if tried_h_ago is not None:
+        put(settings.layout.run / "backup-tried", tried_h_ago)
+    assert is_backup_due(settings, now) is due
+
+
+def test_the_nightly_backup_is_made_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = make_settings(tmp_path)
+    settings.layout.secret.write_bytes(b"x" * 32)
+    os.utime(settings.layout.secret, (0, 0))
+    monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
+    monkeypatch.setattr("flows.housekeeping.BACKUP_LOOK_S", 0.0)
+    housekeeping = Housekeeping(settings)
+    deadline = time.monotonic() + 60
+    while not any(one.proved for one in list_backups(settings.backups)):
+        housekeeping.tick()
+        assert time.monotonic() < deadline, "no backup came"
+        time.sleep(0.05)
+    housekeeping.stop()
+    assert len(list_backups(settings.backups)) == 1

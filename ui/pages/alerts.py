@@ -21,8 +21,11 @@ _COLUMNS = (
 )  # fmt: skip
 _SUBJECTS = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop",
+    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk",
 }  # fmt: skip
+
+_HOSTS = {"backup": "this host", "disk": "this host"}
+"""What an alert without a model is about; the inference API when it is not here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +85,9 @@ def _row(one: Alert) -> Row:
         "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
         "state": Cell(status=status_of(one.state.value)),
         "model": Cell(
-            text=one.model or "inference API", note=_SUBJECTS.get(one.subject, one.subject), href=alert_address(one)
+            text=one.model or _HOSTS.get(one.subject, "inference API"),
+            note=_SUBJECTS.get(one.subject, one.subject),
+            href=alert_address(one),
         ),
         "message": Cell(
             text=plain(one.message), note=f"seen by {one.acknowledged_by}" if one.acknowledged_by else ""

@@ -1,0 +1,330 @@
+"""Backups of the whole appliance: made while it serves, proved by scoring, put back in the place of a lost state."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from appliance import __version__
+from appliance.deployments import Deployments
+from appliance.errors import ApplianceError, BadInput, BundleRefused, Conflict
+from appliance.monitoring.spans import State
+from appliance.processes.priority import step_back
+from appliance.settings import CONFIG_VARIABLE, Settings, load_settings
+from storage import backups as store
+from storage.alert_rows import NewAlert, close_alert, list_alerts, open_alert
+from storage.audit_rows import AuditEntry, append_audit
+from storage.backup_archive import BackupManifest, is_passphrase_needed, read_archive
+from storage.backup_proof import check_databases, check_tables, is_needed
+from storage.backups import Backup, Order
+from storage.bundles import list_bundles
+from storage.errors import BackupDamaged, StaleSchema, StateUnwritable, StorageError
+from storage.eventlog import free_bytes
+from storage.layout import Layout
+from storage.restore import ASIDE, begin_swap
+from storage.statedb import SCHEMA_VERSION, connect, transaction
+
+BACKUP = "backup"
+"""The subject of the alert that the nightly backup opens when it fails."""
+CREDENTIAL = "backup-passphrase"
+"""The name under which systemd hands the passphrase to the backup's unit."""
+log = logging.getLogger("appliance.backup")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a backup was found to hold.
+
+    Attributes:
+        versions: Versions whose golden rows scored as in training.
+        files: Whose sha256 is right.
+        problems: One sentence each; empty for a good backup.
+    """
+
+    backup: str
+    versions: int
+    files: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What a restore did.
+
+    Attributes:
+        aside: Where the state lies that was there before; None when there was none.
+        versions: Versions whose golden rows scored before anything was put in place.
+    """
+
+    backup: str
+    created_at: str
+    files: int
+    versions: int
+    aside: Path | None
+
+
+class Backups:
+    """The backups of one appliance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = settings.layout
+
+    def create(self, *, who: str, passphrase: str | None = None) -> Backup:
+        """Write a backup of the state as it is now; it counts as good only after ``verify``.
+
+        Raises:
+            StateUnwritable: There is no room, or a disk is read-only; nothing is left behind.
+        """
+        config = Path(os.environ.get(CONFIG_VARIABLE, ""))
+        order = Order(
+            release=__version__, schema=SCHEMA_VERSION, passphrase=passphrase,
+            config=config if config.is_file() and os.access(config, os.R_OK) else None,
+        )  # fmt: skip
+        made = store.create_backup(self._layout, self._settings.backups, order)
+        self._note(who, "backup.create", made.name, f"{made.notes.bytes} bytes" + (", sealed" * made.notes.sealed))
+        return made
+
+    def list(self) -> Sequence[Backup]:
+        """Every backup, newest first."""
+        return store.list_backups(self._settings.backups)
+
+    def verify(self, name: str, *, passphrase: str | None = None) -> Proof:
+        """Read a backup to its end, check every hash, its databases and tables, and score each bundle's golden rows.
+
+        Raises:
+            BackupNotFound: There is none of that name.
+            BackupDamaged: The passphrase is missing.
+        """
+        backup = store.get_backup(self._settings.backups, name)
+        _require_passphrase(backup, passphrase)
+        self._layout.tmp.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=self._layout.tmp, prefix="verify-") as folder:
+            proof = _prove(backup, passphrase, Path(folder))
+        notes = msgspec.structs.replace(
+            backup.notes, verified_at=datetime.now(UTC).isoformat(), problem="; ".join(proof.problems),
+            files=proof.files or backup.notes.files, sealed=is_passphrase_needed(backup.path),
+        )  # fmt: skip
+        store.write_notes(backup.path, notes)
+        return proof
+
+    def prune(self) -> Sequence[Backup]:
+        """Remove the backups that the settings do not keep; the newest good one stays whatever they say."""
+        spare = self.spare()
+        for backup in spare:
+            store.remove_backup(backup)
+        return spare
+
+    def spare(self) -> Sequence[Backup]:
+        """What ``prune`` would remove."""
+        return store.spare_backups(
+            list(self.list()), keep=self._settings.backup_keep, keep_days=self._settings.backup_keep_days,
+            now=datetime.now(UTC),
+        )  # fmt: skip
+
+    def restore(self, name: str, *, who: str, passphrase: str | None = None, replace_state: bool = False) -> Restored:
+        """Put a backup in the place of the state. It is unpacked and proved whole before anything is touched.
+
+        What was there goes to a folder beside it. Nothing may run meanwhile (the caller sees to that).
+
+        Args:
+            name: A backup, ``latest``, or a path to one.
+            who: For the audit.
+            passphrase: Of a sealed one.
+            replace_state: Also where there is a state already.
+
+        Raises:
+            BackupNotFound: There is none of that name.
+            BackupDamaged: It is not whole, or does not score as it did; the state is as it was.
+            Conflict: There is a state already.
+            StaleSchema: A newer release wrote it.
+            StateUnwritable: There is no room; the state is as it was.
+        """
+        backup = store.get_backup(self._settings.backups, name)
+        _require_passphrase(backup, passphrase)
+        if self._layout.database.exists() and not replace_state:
+            raise Conflict(f"there is a state in {self._layout.root} already; --replace puts the backup in its place")
+        self._layout.create()
+        staging = self._layout.tmp / f"restore-{os.getpid()}"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(mode=0o750)
+        try:
+            manifest, versions = _unpack(backup, passphrase, staging)
+            _move_paths(staging, manifest, self._layout)
+            aside = begin_swap(self._layout, staging, f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        self._finish(who, backup)
+        return Restored(
+            backup=backup.name, created_at=manifest.created_at, files=len(manifest.members), versions=versions,
+            aside=aside,
+        )  # fmt: skip
+
+    def nightly(self) -> None:
+        """Make a backup, prove it, remove what is spare; a failure opens an alert, the next success closes it.
+
+        Raises:
+            ApplianceError, StorageError: What went wrong.
+        """
+        try:
+            passphrase = find_passphrase(self._settings)
+            made = self.create(who="schedule", passphrase=passphrase)
+            proof = self.verify(made.name, passphrase=passphrase)
+            if proof.problems:
+                raise BackupDamaged(f"the backup {made.path} is not good: {'; '.join(proof.problems)}")
+        except (ApplianceError, StorageError) as exc:
+            self._alert(f"The nightly backup failed: {exc}.")
+            raise
+        self._alert("")
+        spare = self.prune()
+        log.info("backup %s: %d versions proved, %d files, %d removed", made.name, proof.versions, proof.files,
+                 len(spare))  # fmt: skip
+
+    def _finish(self, who: str, backup: Backup) -> None:
+        from appliance.house import prepare_state  # noqa: PLC0415  (the composition root imports this module)
+
+        prepare_state(self._settings)  # an older schema becomes this program's
+        Deployments(self._settings).publish()
+        self._note(who, "backup.restore", backup.name, f"made {backup.notes.created_at}")
+
+    def _note(self, who: str, action: str, subject: str, detail: str) -> None:
+        with closing(connect(self._layout.database)) as connection:
+            append_audit(
+                connection, AuditEntry(at=datetime.now(UTC), who=who, action=action, subject=subject, detail=detail)
+            )
+
+    def _alert(self, message: str) -> None:
+        now = datetime.now(UTC)
+        with closing(connect(self._layout.database)) as connection, transaction(connection):
+            standing = [row for row in list_alerts(connection, open_only=True, limit=1000) if row.subject == BACKUP]
+            if not message:
+                close_alert(connection, "", BACKUP, now)
+            elif not standing:
+                new = NewAlert(model="", subject=BACKUP, state=State.ALARM, message=message, opened_at=now)
+                open_alert(connection, new)
+
+
+def find_passphrase(settings: Settings, given: Path | None = None) -> str | None:
+    """The passphrase of a file that was named, of systemd's credential, or of the settings; None where there is none.
+
+    Raises:
+        BadInput: The file cannot be read, or is empty.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    credential = Path(folder) / CREDENTIAL if folder else None
+    path = given or (credential if credential and credential.is_file() else settings.backup_passphrase_file)
+    if path is None:
+        return None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise BadInput(f"the passphrase file {path} cannot be read: {exc}") from exc
+    if not lines or not lines[0]:
+        raise BadInput(f"the passphrase file {path} is empty; its first line is the passphrase")
+    return lines[0]
+
+
+def _require_passphrase(backup: Backup, passphrase: str | None) -> None:
+    if passphrase is None and is_passphrase_needed(backup.path):
+        raise BackupDamaged(f"the backup {backup.path} is sealed; give its passphrase with --passphrase-file")
+
+
+def _prove(backup: Backup, passphrase: str | None, folder: Path) -> Proof:
+    try:
+        manifest = read_archive(backup.path, passphrase, folder, wanted=is_needed)
+    except BackupDamaged as exc:
+        return Proof(backup=backup.name, versions=0, files=0, problems=(str(exc),))
+    versions, problems = _score(folder)
+    problems += check_databases(folder) + check_tables(folder, {member.name for member in manifest.members})
+    return Proof(backup=backup.name, versions=versions, files=len(manifest.members), problems=tuple(problems))
+
+
+def _unpack(backup: Backup, passphrase: str | None, staging: Path) -> tuple[BackupManifest, int]:
+    try:
+        manifest = read_archive(backup.path, passphrase, staging)
+    except OSError as exc:
+        raise StateUnwritable(
+            f"cannot unpack {backup.path} below {staging}: {exc.strerror}; {free_bytes(staging) >> 20} MB are free; "
+            "nothing was touched"
+        ) from exc
+    if manifest.schema > SCHEMA_VERSION:
+        raise StaleSchema(
+            f"the backup {backup.path} has schema {manifest.schema}, newer than this program's {SCHEMA_VERSION}; "
+            f"install the release {manifest.release} first"
+        )
+    versions, problems = _score(staging)
+    problems += check_databases(staging) + check_tables(staging, {member.name for member in manifest.members})
+    if problems:
+        raise BackupDamaged(f"the backup {backup.path} is not good, nothing was touched: {'; '.join(problems)}")
+    config = staging / "config.toml"
+    if config.exists():
+        config.rename(staging / "config.restored.toml")
+    return manifest, versions
+
+
+def _score(root: Path) -> tuple[int, list[str]]:
+    """Load every version, which scores its golden rows."""
+    from appliance.serving.loaded_model import load_model  # noqa: PLC0415  (loads NumPy and LightGBM's library)
+
+    layout = Layout(root=root)
+    versions, problems = 0, []
+    for folder in sorted(path for path in layout.models.glob("*") if path.is_dir()):
+        for version in list_bundles(layout, folder.name):
+            try:
+                load_model(layout, folder.name, version)
+                versions += 1
+            except BundleRefused as exc:
+                problems.append(str(exc))
+    return versions, problems
+
+
+def _move_paths(staging: Path, manifest: BackupManifest, layout: Layout) -> None:
+    """MLflow writes absolute paths into its store; they follow a state that moves to another directory."""
+    database = staging / "mlflow" / "mlflow.db"
+    old, new = Path(manifest.root).as_uri(), layout.root.absolute().as_uri()
+    if old == new or not database.exists():
+        return
+    columns = (
+        ("experiments", "artifact_location"), ("runs", "artifact_uri"),
+        ("model_versions", "source"), ("model_versions", "storage_location"),
+    )  # fmt: skip
+    with closing(sqlite3.connect(database)) as connection, connection:
+        there = {
+            (table, str(row[1]))
+            for table in {table for table, _ in columns}
+            for row in connection.execute(f"PRAGMA table_info({table})")
+        }
+        for table, column in columns:
+            if (table, column) in there:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608  (our own names)
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ? || '/'",
+                    (new, len(old) + 1, old, len(old) + 1, old),
+                )
+
+
+def main() -> int:
+    """The nightly backup, out of everybody's way: ``python -m appliance.backups``."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    step_back()
+    try:
+        Backups(load_settings()).nightly()
+    except (ApplianceError, StorageError, OSError) as exc:
+        log.error("%s", exc)
+        return os.EX_TEMPFAIL
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""What can be proved of a backup without a model: its databases are sound, its tables have every file they name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from storage.backups import DATABASES
+
+
+def is_needed(name: str) -> bool:
+    """Whether a file must be unpacked for the proof: databases, bundles, the tables' logs."""
+    return name in DATABASES or name.startswith("models/") or "/_delta_log/" in name
+
+
+def check_databases(unpacked: Path) -> list[str]:
+    """One sentence a database that is damaged."""
+    return [problem for name in DATABASES if (problem := _check_database(unpacked / name, name))]
+
+
+def check_tables(unpacked: Path, names: Collection[str]) -> list[str]:
+    """One sentence a table whose log names a file that is not among ``names``."""
+    problems = []
+    for log in sorted(unpacked.glob("*/*/_delta_log")):
+        table = str(log.parent.relative_to(unpacked))
+        try:
+            named = set(_named_by_any(log) if table.startswith("datasets/") else _named_by_newest(log.parent))
+        except (OSError, ValueError, KeyError, DeltaError) as exc:
+            problems.append(f"the log of {table} cannot be read: {exc}")
+            continue
+        missing = sorted(file for file in named if f"{table}/{file}" not in names)
+        if missing:
+            problems.append(f"{table} has lost {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)))
+    return problems
+
+
+def _check_database(path: Path, name: str) -> str:
+    if not path.is_file():
+        return ""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    except sqlite3.Error as exc:
+        found = str(exc)
+    return "" if found == "ok" else f"the database {name} is damaged: {found}"
+
+
+def _named_by_any(log: Path) -> Iterator[str]:
+    """Of every version: a dataset's old ones stay readable."""
+    for commit in sorted(log.glob("*.json")):
+        for line in commit.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if "add" in entry:
+                yield unquote(entry["add"]["path"])
+
+
+def _named_by_newest(table: Path) -> Iterator[str]:
+    """Of the version that is read: what was merged or dropped is gone."""
+    for uri in DeltaTable(table).file_uris():
+        yield str(Path(uri).relative_to(table))
