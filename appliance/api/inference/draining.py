@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 PATIENCE_S = 0.3
 """How long an idle connection may still bring a request once the process ends: longer than a caller's way to us."""
 
-LINGER_S = 0.3
+LINGER_S = 1.0
 """Between our end of a connection and its close, when the caller does not close first."""
 
 
