@@ -69,6 +69,42 @@ class CrossValidation(msgspec.Struct, frozen=True, kw_only=True):
     spread: dict[str, float]
 
 
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What a training ran on and with; with the declaration in the bundle it can be done again.
+
+    Attributes:
+        dataset_sha256: Of the snapshot's files.
+        commit: The code's git commit, ``-dirty`` behind it when files differed; None for an installed release.
+        libraries: Name to version.
+        cores: Processors it might use.
+        peak_memory_mb: The training process's largest resident size.
+    """
+
+    dataset_sha256: str
+    commit: str | None
+    python: str
+    platform: str
+    libraries: dict[str, str]
+    cores: int
+    peak_memory_mb: float
+
+
+class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
+    """A version trained again.
+
+    Attributes:
+        same: The model's text is equal, bit for bit.
+        differences: Sentences: what is not as it was when it was trained first.
+    """
+
+    model: str
+    version: int
+    same: bool
+    recorded_sha256: str
+    again_sha256: str
+    differences: tuple[str, ...]
+
+
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     """``card.json`` of a bundle.
 
@@ -94,6 +130,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         calibrated: Binary: the answers are not LightGBM's own probabilities, but calibrated ones.
         trials: Of the search over parameters; none with the budget quick.
         cross_validation: Where it was asked for.
+        record: None for versions of earlier releases.
     """
 
     model: str
@@ -133,6 +170,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     calibrated: bool = False
     trials: tuple[Trial, ...] = ()
     cross_validation: CrossValidation | None = None
+    record: Record | None = None
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):

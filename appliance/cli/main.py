@@ -1,7 +1,7 @@
 """``appliance``: the verbs and where each lives; nothing heavy is imported before a verb needs it.
 
 Exit codes: 0 done; 1 it cannot be done as asked (usage, bad input, no such thing, not allowed); 3 a part that it needs
-does not run; 4 a job was started and failed; 130 interrupted.
+does not run; 4 a job was started and failed, or a version could not be reproduced; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("models", "models:list_models", "Models", "Every model and what of it serves."),
     ("versions", "models:versions", "Models", "A model's versions."),
     ("card", "models:card", "Models", "What a version is: data, decisions, metrics, importance."),
+    ("reproduce", "models:reproduce", "Models", "Train a version again from its record; exit code 4 if it differs."),
     ("deploy", "models:deploy", "Models", "Let a version serve, to all, to a share, or in the shadow."),
     ("promote", "models:promote", "Models", "Make the canary or the shadow the champion."),
     ("rollback", "models:rollback", "Models", "End the canary; else the version before serves again."),

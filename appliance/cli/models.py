@@ -8,11 +8,15 @@ import msgspec
 from cyclopts import App
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
 from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
 from appliance.models import ModelInfo
 from appliance.schema import Task
+from appliance.settings import load_settings
+
+NOT_THE_SAME = 4
+"""Exit code of a version that could not be reproduced."""
 
 app = App(name="model", help="Declare a model without writing a file.")
 
@@ -121,6 +125,41 @@ def card(name: str, *, version: int | None = None, json: Json = False) -> None:
     for warning in found.warnings:
         print(f"  warning   {f'{warning.column}: ' if warning.column else ''}{warning.message}")
     print_table(("column", "share of the gain"), [(one.column, or_dash(one.share)) for one in found.importance])
+
+
+def reproduce(name: str, *, version: int, json: Json = False) -> int:
+    """Train a version again from its record and compare the model's text; nothing is registered.
+
+    Args:
+        name: The model.
+        version: The version to train again.
+    """
+    from appliance.processes.priority import step_back
+    from appliance.training.reproduce import reproduce as train_again
+
+    models = open_house().models
+    models.get(name)
+    step_back()
+    found = train_again(load_settings(), name, version, Told())
+    if json:
+        print_json(found)
+        return 0 if found.same else NOT_THE_SAME
+    verdict = "is the same, bit for bit" if found.same else "is not the same"
+    print(f"{name} version {version}, trained again, {verdict}: sha256 {found.again_sha256[:16]}")
+    for difference in found.differences:
+        print(f"  differs: {difference}")
+    return 0 if found.same else NOT_THE_SAME
+
+
+class Told:
+    """A training's progress on standard error, a line a step."""
+
+    def step(self, name: str, fraction: float, message: str) -> None:  # noqa: ARG002  (Progress' signature)
+        """A step begins."""
+        say(f"{name}: {message}")
+
+    def round(self, iteration: int, train: float, valid: float) -> None:
+        """A boosting round ended; there are too many to tell."""
 
 
 def deploy(

@@ -36,6 +36,17 @@ class RegistryFailed(ApplianceError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRun:
+    """One trial of a search, a run nested in the training's; ``value`` None: it was pruned."""
+
+    number: int
+    params: Mapping[str, str]
+    value: float | None
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """What MLflow remembers of a training.
 
@@ -43,6 +54,8 @@ class RunRecord:
         metrics: On the holdout; the dummy's and the champion's under prefixed names.
         curve: (iteration, metric on the training rows, metric on the early-stopping rows).
         files: Artifacts by name.
+        trials: Of the search, in order.
+        folds: Metrics of each fold of a cross-validation, in order; the fold is the metric's step.
     """
 
     model: str
@@ -52,6 +65,8 @@ class RunRecord:
     metrics: Mapping[str, float]
     curve: Sequence[tuple[int, float, float]]
     files: Mapping[str, bytes]
+    trials: Sequence[TrialRun] = ()
+    folds: Sequence[Mapping[str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +98,25 @@ class Registry:
             created = self._client.create_run(self._experiment(run.model), run_name=run.run_name, tags=dict(run.tags))
             run_id: str = created.info.run_id
             self._log(run_id, run)
+            for trial in run.trials:
+                self._log_trial(run, run_id, trial)
             self._client.set_terminated(run_id, status="FINISHED")
             self._ensure_model(run.model)
             version = self._client.create_model_version(
                 run.model, source=f"{created.info.artifact_uri}/bundle", run_id=run_id
             )
         return Registered(run_id=run_id, version=int(version.version))
+
+    def attach(self, run_id: str, files: Mapping[str, bytes], *, folder: str) -> None:
+        """Add artifacts to a run.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"add {folder} to run {run_id}"), TemporaryDirectory(dir=self._tmp) as directory:
+            for name, content in files.items():
+                (Path(directory) / name).write_bytes(content)
+            self._client.log_artifacts(run_id, directory, artifact_path=folder)
 
     def set_alias(self, model: str, alias: str, version: int) -> None:
         """Point an alias at a version; it leaves the version that had it.
@@ -131,6 +159,8 @@ class Registry:
         metrics = [Metric(name, value, now, 0) for name, value in run.metrics.items()]
         for iteration, train, valid in run.curve:
             metrics += [Metric("curve_train", train, now, iteration), Metric("curve_stop", valid, now, iteration)]
+        for fold, found in enumerate(run.folds):
+            metrics += [Metric(f"fold_{name}", value, now, fold) for name, value in found.items()]
         params = [Param(name, value[:_LONGEST_PARAM]) for name, value in run.params.items()]
         # MLflow takes at most 1000 metrics and 100 parameters at once.
         for start in range(0, max(len(metrics), 1), 900):
@@ -141,6 +171,20 @@ class Registry:
             for name, content in run.files.items():
                 (Path(directory) / name).write_bytes(content)
             self._client.log_artifacts(run_id, directory, artifact_path="bundle")
+
+    def _log_trial(self, run: RunRecord, parent: str, trial: TrialRun) -> None:
+        tags = {"mlflow.parentRunId": parent, "pruned": str(trial.value is None).lower()}
+        created = self._client.create_run(
+            self._experiment(run.model), run_name=f"{run.run_name}, trial {trial.number}", tags=tags
+        )
+        now = int(time.time() * 1000)
+        values = {"seconds": trial.seconds, "rounds": float(trial.rounds)}
+        values |= {} if trial.value is None else {"value": trial.value}
+        self._client.log_batch(
+            created.info.run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()],
+            params=[Param(name, value) for name, value in trial.params.items()],
+        )  # fmt: skip
+        self._client.set_terminated(created.info.run_id, status="KILLED" if trial.value is None else "FINISHED")
 
     def _ensure_model(self, model: str) -> None:
         try:

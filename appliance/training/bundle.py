@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import distributions
 
 import msgspec
 
 import appliance
-from appliance.model_card import ModelCard
-from appliance.model_spec import ModelSpec
+from appliance.model_card import ModelCard, Record
+from appliance.model_spec import ModelSpec, dump_spec
 from appliance.schema import FeatureSchema
 from appliance.training.contest import Incumbent
+from appliance.training.record import installed_hash
 from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
 from storage.layout import Layout
 
 MODEL, SCHEMA, REFERENCE, GOLDEN, CARD = "model.txt", "schema.json", "reference.json", "golden.json", "card.json"
+DECLARATION = "model.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a version came from; ``seconds`` is how long its training took."""
+    """Where a version came from; ``seconds`` is how long its training took, ``record`` what it ran on and with."""
 
     version: int
     run_id: str
     dataset_version: int
     created_at: datetime
     seconds: float
+    record: Record
 
 
 def reference_file(trained: TrainedModel) -> bytes:
@@ -43,7 +44,7 @@ def reference_file(trained: TrainedModel) -> bytes:
     return msgspec.json.encode(reference)
 
 
-def bundle_files(trained: TrainedModel, card: ModelCard, reference: bytes) -> dict[str, bytes]:
+def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, reference: bytes) -> dict[str, bytes]:
     """Name to content, without the manifest."""
     return {
         MODEL: trained.fitted.text.encode(),
@@ -51,6 +52,7 @@ def bundle_files(trained: TrainedModel, card: ModelCard, reference: bytes) -> di
         REFERENCE: reference,
         GOLDEN: msgspec.json.encode(trained.golden),
         CARD: _json(card),
+        DECLARATION: dump_spec(spec).encode(),
     }
 
 
@@ -69,7 +71,7 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
         warnings=trained.warnings, iterations=trained.fitted.iterations, params=dict(trained.params), seed=spec.seed,
         code_version=appliance.__version__, lock_hash=installed_hash(), purpose=spec.purpose, owner=spec.owner,
         threshold=trained.schema.threshold, calibrated=trained.schema.calibration is not None,
-        trials=trained.trials, cross_validation=trained.cross_validation,
+        record=origin.record, trials=trained.trials, cross_validation=trained.cross_validation,
     )  # fmt: skip
 
 
@@ -91,12 +93,6 @@ def read_incumbent(layout: Layout, model: str, version: int) -> Incumbent:
     _, files = read_bundle(layout, model, version)
     schema = msgspec.json.decode(files[SCHEMA], type=FeatureSchema)
     return Incumbent(version=version, text=files[MODEL].decode(), schema=schema)
-
-
-def installed_hash() -> str:
-    """sha256 over ``name==version`` of every installed distribution, sorted: two equal ones trained with equal code."""
-    names = sorted({f"{dist.name.lower()}=={dist.version}" for dist in distributions() if dist.name})
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def _json(value: object) -> bytes:

@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 import appliance
 from appliance.deployments import Deployments
 from appliance.errors import BundleRefused, NotFound
-from appliance.model_card import ModelCard, TrainingReport
+from appliance.model_card import ModelCard, Record, TrainingReport
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.models import Models
 from appliance.settings import Settings
 from appliance.training.bundle import (
     Origin,
     bundle_files,
-    installed_hash,
     manifest_of,
     model_card,
     read_incumbent,
     reference_file,
 )  # fmt: skip
 from appliance.training.contest import Incumbent
-from appliance.training.cores import Cores
+from appliance.training.cores import Cores, threads_for
+from appliance.training.record import installed_hash, make_record
 from appliance.training.train import Progress, TrainedModel, train
 from storage.bundles import publish_bundle
-from storage.datasets import Snapshot, get_snapshot, read_snapshot
+from storage.datasets import Snapshot, get_snapshot, read_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, put_version
 from storage.statedb import connect, transaction
@@ -72,7 +72,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
         recorder = _CurveRecorder(progress)
         trained = train(
-            spec, frame, incumbent=_find_incumbent(settings, spec), threads=Cores(settings),
+            spec, frame, incumbent=_find_incumbent(settings, spec), threads=threads_for(frame.height * frame.width, Cores(settings)),
             progress=recorder,
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
@@ -145,14 +145,15 @@ def _release(
 ) -> ModelCard:
     """Register, publish, and write the version's row; in this order, so that a row always has its bundle."""
     reference = reference_file(trained)  # all that can fail for the data's sake comes before a version is given
+    record = make_record(snapshot_files(settings.layout, spec.dataset, work.snapshot.version))
     registry = work.registry.result()
-    registered = registry.record(_run_record(spec, trained, work))
+    registered = registry.record(_run_record(spec, trained, work, record))
     origin = Origin(
         version=registered.version, run_id=registered.run_id, dataset_version=work.snapshot.version,
-        created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3),
+        created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3), record=record,
     )  # fmt: skip
     card = model_card(spec, trained, origin)
-    publish_bundle(settings.layout, manifest_of(card), bundle_files(trained, card, reference))
+    publish_bundle(settings.layout, manifest_of(card), bundle_files(spec, trained, card, reference))
     passed = card.gate.passed
     row = VersionRow(
         model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,
@@ -185,18 +186,25 @@ def sync_aliases(settings: Settings, registry: Registry, model: str) -> None:
         connection.close()
 
 
-def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work) -> RunRecord:
-    from appliance.registry.registry import RunRecord  # noqa: PLC0415  (loaded already, in the side thread)
+def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work, record: Record) -> RunRecord:
+    from appliance.registry.registry import RunRecord, TrialRun  # noqa: PLC0415  (loaded already, in the side thread)
 
     judgement = trained.judgement
     metrics = dict(judgement.metrics)
     metrics |= {f"baseline_{name}": value for name, value in judgement.baseline.items()}
     metrics |= {f"champion_{name}": value for name, value in (judgement.champion or {}).items()}
+    if trained.cross_validation is not None:
+        metrics |= {f"cv_mean_{name}": value for name, value in trained.cross_validation.mean.items()}
+        metrics |= {f"cv_spread_{name}": value for name, value in trained.cross_validation.spread.items()}
+    metrics |= {"seconds": time.monotonic() - work.started, "peak_memory_mb": record.peak_memory_mb}
     tags = {
-        "dataset": spec.dataset, "dataset_version": str(work.snapshot.version), "task": trained.schema.task.value,
-        "target": spec.target, "code_version": appliance.__version__, "lock_hash": installed_hash(),
+        "dataset": spec.dataset, "dataset_version": str(work.snapshot.version), "dataset_sha256": record.dataset_sha256,
+        "task": trained.schema.task.value, "target": spec.target, "budget": spec.budget, "seed": str(spec.seed),
+        "code_version": appliance.__version__, "commit": record.commit or "", "lock_hash": installed_hash(),
+        "python": record.python, "platform": record.platform, "cores": str(record.cores),
         "gate": "passed" if judgement.gate.passed else "failed", "gate_reasons": "; ".join(judgement.gate.reasons),
-        "split": trained.split.sentence, "seed": str(spec.seed),
+        "split": trained.split.sentence,
+        **{f"library_{name}": version for name, version in record.libraries.items()},
     }  # fmt: skip
     params = {**trained.params, "iterations": trained.fitted.iterations}
     return RunRecord(
@@ -204,6 +212,14 @@ def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work) -> RunRecor
         params={name: str(value) for name, value in params.items()},
         tags=tags, metrics=metrics, curve=work.curve,
         files={"model.txt": trained.fitted.text.encode(), "model.toml": dump_spec(spec).encode()},
+        trials=[
+            TrialRun(
+                number=trial.number, params={name: str(value) for name, value in trial.params.items()},
+                value=trial.value, rounds=trial.rounds, seconds=trial.seconds,
+            )
+            for trial in trained.trials
+        ],
+        folds=[fold.metrics for fold in trained.cross_validation.folds] if trained.cross_validation else [],
     )  # fmt: skip
 
 

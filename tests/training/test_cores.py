@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from appliance.settings import Settings
-from appliance.training.cores import LATELY_S, Cores, Threads, is_predicting
+from appliance.training.cores import LATELY_S, ONE_THREAD_CELLS, Cores, Threads, is_predicting, threads_for
 from storage.eventlog import EventWriter
 from storage.layout import Layout
 from tests.training.rows import Remembered, adults, bikes, fit, made_up, penguins, spec
@@ -78,6 +78,11 @@ def test_a_decision_is_not_taken_anew_for_each_round(settings: Settings) -> None
     assert cores() == 8
     predict(settings.layout, ago_s=0)
     assert cores() == 8
+
+
+def test_a_small_fit_takes_one_thread() -> None:
+    assert threads_for(ONE_THREAD_CELLS, lambda: 8)() == 1
+    assert threads_for(ONE_THREAD_CELLS + 1, lambda: 8)() == 8
 
 
 def steady(count: int) -> Threads:

@@ -1,0 +1,67 @@
+"""What a training needs to be done again: which rows, which code, which host; beside the declaration in the bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import distributions, version
+from pathlib import Path
+
+import appliance
+from appliance.model_card import Record
+
+LIBRARIES = ("lightgbm", "polars", "numpy", "optuna", "duckdb", "mlflow")
+"""Whose versions are named beside the hash of all of them."""
+
+
+def make_record(files: Sequence[str]) -> Record:
+    """The record of a training in this process, at its end.
+
+    Args:
+        files: The snapshot's Parquet files, in the order of its rows.
+    """
+    return Record(
+        dataset_sha256=hash_files(files), commit=find_commit(), python=platform.python_version(),
+        platform=platform.platform(), libraries={name: version(name) for name in LIBRARIES},
+        cores=len(os.sched_getaffinity(0)),
+        peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    )  # fmt: skip
+
+
+def hash_files(paths: Sequence[str]) -> str:
+    """sha256 over the bytes of the files, one behind the other."""
+    found = hashlib.sha256()
+    for path in paths:
+        with Path(path).open("rb") as file:
+            while block := file.read(1 << 20):
+                found.update(block)
+    return found.hexdigest()
+
+
+def find_commit() -> str | None:
+    """The git commit of the code that runs, ``-dirty`` behind it when files differ; None for an installed release."""
+    root = Path(appliance.__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return f"{head}-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else head
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def installed_hash() -> str:
+    """sha256 over ``name==version`` of every installed distribution, sorted: two equal ones trained with equal code."""
+    names = sorted({f"{dist.name.lower()}=={dist.version}" for dist in distributions() if dist.name})
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )  # fmt: skip
+    return done.stdout.strip()

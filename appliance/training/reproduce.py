@@ -1,0 +1,77 @@
+"""Train a version again from its own record, and say whether the model is the same, bit for bit."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+import appliance
+from appliance.errors import BundleRefused, NotFound
+from appliance.model_card import ModelCard, Reproduction
+from appliance.model_spec import parse_spec
+from appliance.settings import Settings
+from appliance.training.bundle import CARD, DECLARATION, MODEL
+from appliance.training.cores import Cores, threads_for
+from appliance.training.record import find_commit, hash_files, installed_hash
+from appliance.training.train import Progress, train
+from storage.bundles import read_bundle
+from storage.datasets import read_snapshot, snapshot_files
+from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
+
+
+def reproduce(settings: Settings, name: str, version: int, progress: Progress) -> Reproduction:
+    """Train on the recorded snapshot with the recorded declaration; nothing is registered or kept.
+
+    Raises:
+        NotFound: No such version, or its snapshot is gone.
+        BundleRefused: The bundle is damaged, or was made by a release that recorded no declaration.
+        BadTable: The rows cannot train it any more.
+    """
+    try:
+        _, files = read_bundle(settings.layout, name, version)
+    except BundleNotFound as exc:
+        raise NotFound(str(exc)) from exc
+    except BundleCorrupt as exc:
+        raise BundleRefused(str(exc)) from exc
+    if DECLARATION not in files:
+        raise BundleRefused(
+            f"model {name!r} version {version} was trained before declarations were kept in bundles; "
+            f"it cannot be trained again from its record, train it anew with 'appliance train {name}'"
+        )
+    card = msgspec.json.decode(files[CARD], type=ModelCard)
+    spec = parse_spec(files[DECLARATION].decode(), origin=f"{DECLARATION} of {name!r} version {version}")
+    progress.step("read", 0.01, f"reading dataset {card.dataset!r} version {card.dataset_version}")
+    try:
+        paths = snapshot_files(settings.layout, card.dataset, card.dataset_version)
+        frame = read_snapshot(settings.layout, card.dataset, card.dataset_version)
+    except (DatasetNotFound, SnapshotNotFound) as exc:
+        raise NotFound(f"model {name!r} version {version} was trained on what is gone: {exc}") from exc
+    trained = train(
+        spec, frame, incumbent=None, threads=threads_for(frame.height * frame.width, Cores(settings)), progress=progress
+    )
+    again = trained.fitted.text.encode()
+    return Reproduction(
+        model=name, version=version, same=again == files[MODEL], recorded_sha256=_sha256(files[MODEL]),
+        again_sha256=_sha256(again), differences=_differences(card, hash_files(paths)),
+    )  # fmt: skip
+
+
+def _differences(card: ModelCard, dataset_sha256: str) -> tuple[str, ...]:
+    """What is not as it was; none is a reason for another model by itself."""
+    record = card.record
+    pairs = [
+        ("the code's version", card.code_version, appliance.__version__),
+        ("the installed libraries", card.lock_hash, installed_hash()),
+    ]
+    if record is not None:
+        pairs += [
+            ("the code's commit", record.commit or "", find_commit() or ""),
+            ("the dataset's files", record.dataset_sha256, dataset_sha256),
+        ]
+    return tuple(f"{what}: {then[:16] or 'none'} then, {now[:16] or 'none'} now" for what, then, now in pairs
+                 if then != now)  # fmt: skip
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
