@@ -65,6 +65,10 @@ def quality(name: str, *, window: str = MONTH, version: int | None = None, json:
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
     print(f"  now       {show_metrics(report.metrics)}")
     print(f"  holdout   {show_metrics(report.reference)}")
+    if report.estimate is not None:
+        print(f"  estimate  {show_metrics(report.estimate.metrics)} (without labels)")
+        if report.estimate.past_error:
+            print(f"  was off   {show_metrics(report.estimate.past_error)} on {report.estimate.days} labelled days")
     beside = [(f"version {number}", one) for number, one in report.by_version.items() if number != report.version]
     beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
     for which, one in beside:

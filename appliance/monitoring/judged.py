@@ -5,39 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
+from appliance.monitoring.foresight import estimate_span
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
 from appliance.monitoring.quality_report import QualityReport, VersionQuality
-from appliance.monitoring.spans import Pair, Window
+from appliance.monitoring.spans import Pair, Span
 from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
 from storage.outcome_rows import Outcome, scan_outcomes
 from storage.window_rows import predictions_by_bucket, scan_feature_windows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Whole hours of event time since 1970, the last excluded, of one version."""
-
-    model: str
-    version: int
-    first_hour: int
-    last_hour: int
-
-    @property
-    def window(self) -> Window:
-        """The span as times."""
-        return Window(
-            start=datetime.fromtimestamp(self.first_hour * 3600, UTC),
-            end=datetime.fromtimestamp(self.last_hour * 3600, UTC),
-        )
 
 
 def judge_drift(connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True) -> DriftReport:
@@ -132,8 +113,13 @@ def judge_span_quality(
     span: Span,
     baseline: dict[str, float],
     labelled: Labelled | None = None,
+    *,
+    estimated: bool = False,
 ) -> QualityReport:
-    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given."""
+    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given.
+
+    With ``estimated``, also what was expected of all its predictions.
+    """
     if labelled is None:
         labelled = read_labelled(connection, known, span)
     predicted = predictions_by_bucket(
@@ -149,6 +135,7 @@ def judge_span_quality(
         holdout_rows=sum(known.reference.label.counts),
         mature=mature,
     )
+    estimate = estimate_span(connection, known, span, labelled) if estimated else None
     delays = np.quantile(labelled.delay_s, (0.5, 0.95)).tolist() if len(labelled) else (None, None)
     return QualityReport(
         model=span.model,
@@ -165,4 +152,5 @@ def judge_span_quality(
         delay_p95_s=delays[1],
         state=verdict.state,
         sentence=verdict.sentence,
+        estimate=estimate,
     )

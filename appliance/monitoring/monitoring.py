@@ -17,13 +17,12 @@ from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
-from appliance.monitoring.judged import Span
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
-from appliance.monitoring.spans import Window
+from appliance.monitoring.spans import Span, Window
 from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
 from storage import alert_rows, deployment_rows, model_rows, statedb, window_rows
@@ -141,7 +140,7 @@ class Monitoring:
             shadows = judged.quality_by_version(connection, self._versions, span, shadow=True)
             labelled = answered[span.version][1] if span.version in answered else None
             baseline = _baseline(connection, name, span.version)
-            report = judged.judge_span_quality(connection, known, span, baseline, labelled)
+            report = judged.judge_span_quality(connection, known, span, baseline, labelled, estimated=True)
         return replace(
             report,
             by_version={version: found for version, (found, _) in answered.items()},

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from appliance.monitoring.foresight import Estimate
 from appliance.monitoring.spans import Json, State, Window, utc_text
 
 
@@ -43,7 +44,8 @@ class QualityReport:
         baseline: The same of the dummy model (mean, or class shares) on the holdout.
         mature: Coverage reaches 0.9; before that the figures may still turn.
         delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
-        estimate: An estimate without labels; None: this release makes none.
+        estimate: Quality as expected from the predictions alone; None for a regression, or when the version's holdout
+            was too small to calibrate on.
         state: Whether the first metric is worse than the reference, beyond noise.
         by_version: Every version that answered in the window, this one too.
         shadow_by_version: Every version that scored in the window as a shadow, on the rows that others answered.
@@ -63,7 +65,7 @@ class QualityReport:
     delay_p95_s: float | None
     state: State
     sentence: str
-    estimate: Mapping[str, float] | None = None
+    estimate: Estimate | None = None
     by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
     shadow_by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
 
@@ -79,7 +81,7 @@ class QualityReport:
             "metrics": dict(self.metrics),
             "reference": dict(self.reference),
             "baseline": dict(self.baseline),
-            "estimate": dict(self.estimate) if self.estimate is not None else None,
+            "estimate": self.estimate.to_json() if self.estimate else None,
             "mature": self.mature,
             "delay_p50_s": self.delay_p50_s,
             "delay_p95_s": self.delay_p95_s,
@@ -92,7 +94,7 @@ class QualityReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityPoint:
-    """One bucket of event time, which begins ``at``."""
+    """One bucket of event time, which begins ``at``; ``estimate`` is what was expected of all its predictions."""
 
     at: datetime
     labelled: int
@@ -100,11 +102,15 @@ class QualityPoint:
     coverage: float
     mature: bool
     metrics: Mapping[str, float]
+    estimate: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualitySeries:
-    """Quality in time beside what the holdout and the baseline reached; buckets without labels are left out."""
+    """Quality in time beside what the holdout and the baseline reached.
+
+    Buckets that have neither labels nor an estimate are left out.
+    """
 
     model: str
     bucket_s: int
@@ -127,6 +133,7 @@ class QualitySeries:
                     "coverage": point.coverage,
                     "mature": point.mature,
                     "metrics": dict(point.metrics),
+                    "estimate": dict(point.estimate) or None,
                 }
                 for point in self.points
             ],
