@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.quality_report import SegmentReport
 from appliance.monitoring.spans import Window, parse_span
 
 MONTH = "30d"
@@ -48,14 +49,20 @@ def drift_compare(reference: str, current: str, *, json: Json = False) -> None:
     _print_columns(report.columns)
 
 
-def quality(name: str, *, window: str = MONTH, version: int | None = None, json: Json = False) -> None:
+def quality(
+    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, json: Json = False
+) -> None:
     """How right the predictions were, from the labels that came.
 
     Args:
         name: The model.
         window: Such as 7d or 30d, ending at the newest event.
         version: The version that serves when left out.
+        by: An input column: quality and treatment of each of its groups.
     """
+    if by is not None:
+        _quality_by(open_house().monitoring.segments(name, by, parse_span(window), version=version), json=json)
+        return
     report = open_house().monitoring.quality(name, parse_span(window), version=version)
     if json:
         print_json(report.to_json())
@@ -64,6 +71,11 @@ def quality(name: str, *, window: str = MONTH, version: int | None = None, json:
     print(f"  {report.sentence}")
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
     print(f"  now       {show_metrics(report.metrics)}")
+    if report.intervals:
+        spread = (f"{name} {or_dash(low)} to {or_dash(high)}" for name, (low, high) in report.intervals.items())
+        print(f"  95 %      {', '.join(spread)}")
+    if report.selection:
+        print(f"  the labelled are not like the others: {report.selection}")
     print(f"  holdout   {show_metrics(report.reference)}")
     if report.estimate is not None:
         print(f"  estimate  {show_metrics(report.estimate.metrics)} (without labels)")
@@ -73,6 +85,26 @@ def quality(name: str, *, window: str = MONTH, version: int | None = None, json:
     beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
     for which, one in beside:
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
+
+
+def _quality_by(report: SegmentReport, *, json: bool) -> None:
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model} version {report.version} by {report.column}, {_span(report.window)}")
+    print_table(
+        (report.column, "rows", "metrics", "positive answers", "95 %"),
+        [
+            (
+                one.name, one.rows if one.enough else f"{one.rows} (too few)", show_metrics(one.metrics),
+                or_dash(one.selection.value) if one.selection else "",
+                " to ".join(map(or_dash, one.selection.interval)) if one.selection else "",
+            )
+            for one in report.segments
+        ],
+    )  # fmt: skip
+    if report.fairness is not None:
+        print(f"  {'ALARM: ' if report.fairness.flagged else ''}{report.fairness.sentence}")
 
 
 def latency(name: str, *, window: str = DAY, json: Json = False) -> None:

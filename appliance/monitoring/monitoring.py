@@ -18,7 +18,7 @@ from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.quality_report import QualityReport, QualitySeries
+from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
@@ -146,6 +146,24 @@ class Monitoring:
             by_version={version: found for version, (found, _) in answered.items()},
             shadow_by_version={version: found for version, (found, _) in shadows.items()},
         )
+
+    def segments(
+        self,
+        name: str,
+        column: str,
+        window_s: int = 30 * DAY_S,
+        *,
+        version: int | None = None,
+        until: datetime | None = None,
+    ) -> SegmentReport:
+        """Quality by the bins of an input column, and how far binary answers differ between them.
+
+        Raises:
+            NotFound: No such model, version or input.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            return judged.judge_by_column(connection, known, span, column)
 
     def quality_series(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.monitoring.foresight import Estimate
+from appliance.monitoring.segments import Fairness, Segment
 from appliance.monitoring.spans import Json, State, Window, utc_text
 
 
@@ -46,6 +47,8 @@ class QualityReport:
         delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
         estimate: Quality as expected from the predictions alone; None for a regression, or when the version's holdout
             was too small to calibrate on.
+        intervals: Metric to its 95 % interval over the labelled predictions.
+        selection: How the labelled predictions differ from all of them; None when they do not, beyond chance.
         state: Whether the first metric is worse than the reference, beyond noise.
         by_version: Every version that answered in the window, this one too.
         shadow_by_version: Every version that scored in the window as a shadow, on the rows that others answered.
@@ -66,6 +69,8 @@ class QualityReport:
     state: State
     sentence: str
     estimate: Estimate | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    selection: str | None = None
     by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
     shadow_by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
 
@@ -82,6 +87,8 @@ class QualityReport:
             "reference": dict(self.reference),
             "baseline": dict(self.baseline),
             "estimate": self.estimate.to_json() if self.estimate else None,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "selection": self.selection,
             "mature": self.mature,
             "delay_p50_s": self.delay_p50_s,
             "delay_p95_s": self.delay_p95_s,
@@ -89,6 +96,36 @@ class QualityReport:
             "sentence": self.sentence,
             "by_version": {str(version): one.to_json() for version, one in self.by_version.items()},
             "shadow_by_version": {str(version): one.to_json() for version, one in self.shadow_by_version.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentReport:
+    """Quality of a window's labelled predictions by the bins of one input column.
+
+    Attributes:
+        unknown: Labelled predictions whose inputs are not known: labelled before there were segments.
+        fairness: Binary models with at least two groups of enough rows; else None.
+    """
+
+    model: str
+    version: int
+    window: Window
+    column: str
+    segments: tuple[Segment, ...]
+    unknown: int
+    fairness: Fairness | None
+
+    def to_json(self) -> Json:
+        """What ``quality NAME --by COLUMN --json`` prints."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "window": self.window.to_json(),
+            "column": self.column,
+            "segments": [segment.to_json() for segment in self.segments],
+            "unknown": self.unknown,
+            "fairness": self.fairness.to_json() if self.fairness else None,
         }
 
 

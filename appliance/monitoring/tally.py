@@ -94,6 +94,14 @@ def event_time_us(event: PredictionEvent) -> int:
     return event.at if event.t > event.at + DAY_US else event.t
 
 
+def read_inputs(event: PredictionEvent) -> Floats | None:
+    """The encoded rows of an event, shape ``(n, columns)``, NaN for null; None when they cannot be read."""
+    values = np.asarray(_values(event), np.float64)
+    if event.n == 0 or len(values) == 0 or len(values) % event.n:
+        return None
+    return values.reshape(event.n, -1)
+
+
 def decode(lines: Sequence[bytes], decoder: msgspec.json.Decoder[Event], faults: Counter[str]) -> list[Event]:
     """The records that can be decoded; the others are counted as faults."""
     events = []

@@ -65,7 +65,9 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
             text(plain(report.sentence), "grow")
         with box("figures"):
             for name, value in report.metrics.items():
-                parts = [f"training {number(report.reference[name])}"] if name in report.reference else []
+                low, high = report.intervals.get(name, (None, None))
+                parts = [] if low is None or high is None else [f"{number(low)} to {number(high)}"]
+                parts += [f"training {number(report.reference[name])}"] if name in report.reference else []
                 parts += [f"baseline {number(report.baseline[name])}"] if name in report.baseline else []
                 figure(metric(name), number(value), note=", ".join(parts))
             figure("Labelled", share(report.coverage), note=f"{number(report.labelled)} of {number(report.predicted)}")
@@ -76,6 +78,8 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
             f"{share(report.coverage)} of these predictions have a label; from 90 % on the figures count as settled.",
             tone="warn", title="Labels are still coming",
         )  # fmt: skip
+    if report.selection:
+        notice(plain(report.selection), tone="warn", title="The labelled predictions are not like the others")
     _estimate_panel(report)
     _series(found, chosen, address)
 
