@@ -14,17 +14,20 @@ MONTH = "30d"
 DAY = "24h"
 
 
-def drift(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+def drift(
+    name: str, *, window: str | None = None, version: int | None = None, against: str = "training", json: Json = False
+) -> None:
     """How far a model's traffic moved from what it was trained on.
 
     Args:
         name: The model.
         window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
         version: The version that serves when left out.
+        against: training, previous (the window before), FROM/TO in dates, or dataset:VERSION.
     """
     house = open_house()
     seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.drift(name, seconds, version=version)
+    report = house.monitoring.drift(name, seconds, version=version, against=against)
     if json:
         print_json(report.to_json())
         return

@@ -18,7 +18,7 @@ from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
 from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
-from appliance.monitoring.reference import predicted
+from appliance.monitoring.reference import Reference, predicted
 from appliance.monitoring.segments import judge_fairness, judge_segments
 from appliance.monitoring.spans import Pair, Span, State
 from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
@@ -26,18 +26,32 @@ from storage.outcome_rows import Outcome, scan_outcomes
 from storage.window_rows import predictions_by_bucket, scan_feature_windows
 
 
-def judge_drift(connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True) -> DriftReport:
-    """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for."""
+def judge_drift(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True,
+    reference: Reference | None = None,
+) -> DriftReport:  # fmt: skip
+    """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for.
+
+    Args:
+        connection: The state database.
+        known: The version.
+        span: The hours judged.
+        labels: Judge them too.
+        reference: Over the version's own bins; the training's when left out.
+    """
+    held = reference or known.reference
     counts = read_counts(connection, known, span)
+    cells = [(cells, total) for _, cells, total in known.counter.split(counts)]
     *columns, prediction = [
-        column_drift(reference, cells, total=total) for reference, cells, total in known.counter.split(counts)
+        column_drift(column, cells, total=total)
+        for column, (cells, total) in zip((*held.columns, held.prediction), cells, strict=True)
     ]
     label = judge_label(read_labelled(connection, known, span), known) if labels else None
     return DriftReport(
         model=span.model,
         version=span.version,
         window=span.window,
-        rows=Pair(reference=known.reference.rows, current=counts.rows),
+        rows=Pair(reference=held.rows, current=counts.rows),
         columns=tuple(columns),
         dataset=dataset_drift(columns, known.reference.importance or None),
         prediction=prediction,

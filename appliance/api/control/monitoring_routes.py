@@ -17,9 +17,10 @@ def drift(
     name: FromPath[str],
     window: FromQuery[str] = "24h",
     version: FromQuery[int | None] = None,
+    against: FromQuery[str] = "training",
 ) -> Json:
-    """Every column against the training reference."""
-    return appliance.monitoring.drift(name, parse_span(window), version=version).to_json()
+    """Every column against the training, or ``previous``, ``FROM/TO``, ``dataset:VERSION``."""
+    return appliance.monitoring.drift(name, parse_span(window), version=version, against=against).to_json()
 
 
 @get("/models/{name:str}/drift/{column:str}", sync_to_thread=True)
