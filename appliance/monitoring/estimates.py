@@ -1,8 +1,10 @@
-"""Estimates of quality before labels come (CBPE): from calibrated probabilities alone, as sums that add up. Pure.
+"""Estimates of quality before labels come (CBPE, DLE): from the predictions alone, as sums that add up. Pure.
 
 When a probability is calibrated, a row with p = 0.8 is of that class 8 times in 10: expected hits and misses of every
 row add up to an expected confusion matrix, and every hour's add up to a week's. An estimate sees that rows became
 harder; it cannot see that the truth changed (concept drift), so it is shown as an estimate, beside its own past error.
+
+A regression has no probabilities: its error is estimated from where its predictions lie (direct loss estimation).
 
 Method: Confidence-based performance estimation, Kivimäki et al., "Confidence-based Estimators for Predictive
 Performance in Model Monitoring", JAIR 2025.
@@ -22,6 +24,8 @@ MIN_ROWS = 100
 FOLDS = 5
 """Whether calibration helps is measured on rows that it was not fitted on."""
 ECE_BINS = 10
+ERROR_BINS, MIN_ROWS_A_BIN = 20, 25
+"""Bins of the predicted value that a regression's errors are averaged in, and rows each holds at least."""
 MOST_EDGES = 128
 """Score bins of the expected ROC curve; exact when the score has no more distinct values, else the area is within
 about 0.001."""
@@ -49,11 +53,15 @@ class Estimation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         calibration: One a class (binary: of the positive class alone); None where the raw score is as good.
-        edges: Binary: inner edges of the score bins, ascending; the threshold is one of them.
+        edges: Inner edges of the bins of the score or the predicted value, ascending; binary: the threshold is one.
+        absolute: Regression: mean of ``|truth - prediction|`` of each bin's rows.
+        squared: Regression: mean of its square.
     """
 
-    calibration: tuple[Isotonic | None, ...]
+    calibration: tuple[Isotonic | None, ...] = ()
     edges: tuple[float, ...] = ()
+    absolute: tuple[float, ...] = ()
+    squared: tuple[float, ...] = ()
 
 
 def fit_isotonic(score: Floats, positive: Floats) -> Isotonic:
@@ -81,15 +89,17 @@ def expected_calibration_error(probability: Floats, positive: Floats, *, bins: i
 
 
 def fit_estimation(schema: FeatureSchema, outputs: Floats, truth: Floats) -> Estimation | None:
-    """Calibrate on rows that the model did not learn from; None when they are too few, or for a regression.
+    """Learn, from rows that the model did not learn from, how right it is where; None when they are too few.
 
     Args:
         schema: The task and the threshold.
         outputs: The holdout's, shape ``(n, schema.outputs)``.
-        truth: Class indices, shape ``(n,)``; NaN or negative where the label is missing or unknown.
+        truth: Numbers, or class indices, negative where unknown; NaN where the label is missing; shape ``(n,)``.
     """
-    if schema.task is Task.REGRESSION or len(outputs) != len(truth):
+    if len(outputs) != len(truth):
         return None
+    if schema.task is Task.REGRESSION:
+        return _fit_errors(outputs.reshape(-1), truth)
     labelled = truth >= 0
     truth, outputs = truth[labelled], outputs.reshape(-1, schema.outputs)[labelled]
     if len(truth) < MIN_ROWS or len(np.unique(truth)) < 2:
@@ -101,6 +111,25 @@ def fit_estimation(schema: FeatureSchema, outputs: Floats, truth: Floats) -> Est
         return Estimation(calibration=calibration)
     score = outputs[:, 0]
     return Estimation(calibration=(_calibrate(score, truth),), edges=_edges(score, schema.threshold))
+
+
+def _fit_errors(value: Floats, truth: Floats) -> Estimation | None:
+    """Mean errors where the predictions lie: direct loss estimation with the prediction as its only feature."""
+    known = np.isfinite(truth) & np.isfinite(value)
+    value, error = value[known], (truth - value)[known]
+    if len(value) < MIN_ROWS:
+        return None
+    bins = min(ERROR_BINS, len(value) // MIN_ROWS_A_BIN)
+    edges = np.unique(np.quantile(value, np.linspace(0, 1, bins + 1)[1:-1]))
+    cell = np.searchsorted(edges, value, side="left")
+    rows = np.bincount(cell, minlength=len(edges) + 1)
+    means = [
+        np.where(rows > 0, np.bincount(cell, weights=loss, minlength=len(edges) + 1) / np.maximum(rows, 1), loss.mean())
+        for loss in (np.abs(error), error**2)
+    ]
+    return Estimation(
+        edges=tuple(edges.tolist()), absolute=tuple(means[0].tolist()), squared=tuple(means[1].tolist())
+    )  # fmt: skip
 
 
 def _calibrate(score: Floats, positive: Floats) -> Isotonic | None:
@@ -126,18 +155,22 @@ def _edges(score: Floats, threshold: float) -> tuple[float, ...]:
 class Estimator:
     """Adds up expected hits and misses of the rows of one version; holds no sums itself.
 
-    Binary sums: rows a score bin, expected positives a score bin, expected log loss, expected Brier score. Multiclass
-    sums: answers a class, expected hits a class, expected rows a class, expected log loss.
+    Regression sums: rows a bin of the predicted value. Binary sums: rows a score bin, expected positives a score bin,
+    expected log loss, expected Brier score. Multiclass sums: answers a class, expected hits a class, expected rows a
+    class, expected log loss.
     """
 
     def __init__(self, schema: FeatureSchema, estimation: Estimation) -> None:
         self._schema = schema
         self._estimation = estimation
         self._binary = schema.task is Task.BINARY
+        self._regression = schema.task is Task.REGRESSION
 
     @property
     def width(self) -> int:
         """Numbers of one window."""
+        if self._regression:
+            return len(self._estimation.absolute)
         if self._binary:
             return 2 * (len(self._estimation.edges) + 1) + 2
         return 3 * self._schema.outputs + 1
@@ -151,17 +184,27 @@ class Estimator:
             groups: How many there are.
         """
         outputs = outputs.reshape(-1, self._schema.outputs)
+        if self._regression:
+            bins = self.width
+            cell = group * bins + np.searchsorted(self._estimation.edges, outputs[:, 0], side="left")
+            return np.bincount(cell, minlength=groups * bins).reshape(groups, bins).astype(np.float64)
         return self._count_binary(outputs[:, 0], group, groups) if self._binary else self._count(outputs, group, groups)
 
     def estimate(self, sums: Floats) -> dict[str, float]:
         """The task's metrics as expected from sums; empty without rows, a metric that is undefined is left out."""
-        if sums.size != self.width or sums[0 : (self.width - 1) // 2].sum() <= 0:
+        if sums.size != self.width or self.rows(sums) == 0:
             return {}
+        if self._regression:
+            shares = sums / sums.sum()
+            return {
+                "rmse": float(np.sqrt(shares @ np.asarray(self._estimation.squared))),
+                "mae": float(shares @ np.asarray(self._estimation.absolute)),
+            }
         return self._estimate_binary(sums) if self._binary else self._estimate(sums)
 
     def rows(self, sums: Floats) -> int:
         """How many rows the sums are of."""
-        cells = len(self._estimation.edges) + 1 if self._binary else self._schema.outputs
+        cells = self._schema.outputs if self._schema.task is Task.MULTICLASS else len(self._estimation.edges) + 1
         return round(float(sums[:cells].sum()))
 
     def _count_binary(self, score: Floats, group: Ints, groups: int) -> Floats:

@@ -45,8 +45,8 @@ class QualityReport:
         baseline: The same of the dummy model (mean, or class shares) on the holdout.
         mature: Coverage reaches 0.9; before that the figures may still turn.
         delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
-        estimate: Quality as expected from the predictions alone; None for a regression, or when the version's holdout
-            was too small to calibrate on.
+        estimate: Quality as expected from the predictions alone; None when the version's holdout was too small to
+            learn from.
         intervals: Metric to its 95 % interval over the labelled predictions.
         selection: How the labelled predictions differ from all of them; None when they do not, beyond chance.
         state: Whether the first metric is worse than the reference, beyond noise.

@@ -64,7 +64,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         label: The truth of the same rows.
         quality: Metrics on the holdout.
         importance: Column name to its share of the gain; empty when unknown.
-        estimation: What estimates before labels need; None for regressions, small holdouts and older versions.
+        estimation: What estimates before labels need; None for small holdouts and older versions.
     """
 
     rows: int

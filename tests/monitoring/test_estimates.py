@@ -295,3 +295,38 @@ def test_hours_from_before_there_were_estimates_are_left_out(tmp_path: Path) -> 
     again = Monitoring(settings).quality("m").estimate
     assert again is not None
     assert again.rows == 2_000
+
+
+REGRESSION = schema_of(Task.REGRESSION, ())
+
+
+def fanned(rng: np.random.Generator, rows: int, *, low: float, high: float) -> tuple[Floats, Floats]:
+    """Predictions between two values, and truths whose error grows with them, as counts' do."""
+    value = rng.uniform(low, high, rows)
+    return value[:, None], value + rng.normal(0, 1, rows) * value / 10
+
+
+def test_a_regressions_error_is_estimated_from_where_its_predictions_lie() -> None:
+    rng = np.random.default_rng(6)
+    estimation = fit_estimation(REGRESSION, *fanned(rng, 4_000, low=0, high=100))
+    assert estimation is not None
+    estimator = Estimator(REGRESSION, estimation)
+    for low, high in ((0, 100), (0, 20), (70, 100)):
+        outputs, truth = fanned(rng, 20_000, low=low, high=high)
+        sums = estimator.count(outputs, np.zeros(20_000, np.int64), 1)[0]
+        measured = evaluate(Task.REGRESSION, truth, outputs)
+        estimated = estimator.estimate(sums)
+        assert estimator.rows(sums) == 20_000
+        assert estimated["mae"] == pytest.approx(measured["mae"], rel=0.06)
+        assert estimated["rmse"] == pytest.approx(measured["rmse"], rel=0.06)
+
+
+def test_a_small_or_odd_holdout_of_a_regression() -> None:
+    assert fit_estimation(REGRESSION, np.ones((99, 1)), np.ones(99)) is None
+    assert fit_estimation(REGRESSION, np.ones((200, 1)), np.full(200, np.nan)) is None
+    constant = fit_estimation(REGRESSION, np.ones((200, 1)), np.full(200, 3.0))
+    assert constant is not None
+    estimator = Estimator(REGRESSION, constant)
+    sums = estimator.count(np.array([[-5.0], [1.0], [9.0]]), np.zeros(3, np.int64), 1)[0]
+    assert estimator.estimate(sums) == {"rmse": 2.0, "mae": 2.0}
+    assert estimator.estimate(np.zeros(estimator.width)) == {}
