@@ -161,6 +161,12 @@ def m003_deliveries(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def m004_cells(db: Database) -> None:
+    """Outcomes say which bins their inputs lay in, so that quality can be told by segment."""
+    db.execute("ALTER TABLE outcomes ADD COLUMN cells BLOB NOT NULL DEFAULT x''")
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

@@ -19,6 +19,7 @@ class Outcome:
         label: The number or the class.
         label_us: When the truth was known.
         arrived_us: When it was told.
+        cells: The bin of each input column of the version's reference, a byte each; empty where it is not known.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Outcome:
     label: str
     label_us: int
     arrived_us: int
+    cells: bytes = b""
 
 
 class Put(StrEnum):
@@ -122,11 +124,11 @@ def _outcome(row: sqlite3.Row) -> Outcome:
 
 def _insert(connection: sqlite3.Connection, outcome: Outcome) -> None:
     connection.execute(
-        "INSERT INTO outcomes (id, model, version, variant, event_us, output, label, label_us, arrived_us) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outcomes (id, model, version, variant, event_us, output, label, label_us, arrived_us, "
+        "cells) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             outcome.id, outcome.model, outcome.version, outcome.variant, outcome.event_us, outcome.output,
-            outcome.label, outcome.label_us, outcome.arrived_us,
+            outcome.label, outcome.label_us, outcome.arrived_us, outcome.cells,
         ),
     )  # fmt: skip
     connection.execute(

@@ -98,6 +98,18 @@ def scan_feature_windows(
     return (bytes(row["counts"]) for row in rows)
 
 
+def scan_hours(
+    connection: sqlite3.Connection, model: str, version: int, *, first_hour: int, last_hour: int
+) -> Iterator[tuple[int, bytes]]:
+    """``(hour, counts)`` of a version's own traffic, as ``scan_feature_windows``."""
+    rows = connection.execute(
+        "SELECT hour, counts FROM feature_windows WHERE model = ? AND version = ? AND variant <> 'shadow' "
+        "AND hour >= ? AND hour < ?",
+        (model, version, first_hour, last_hour),
+    )
+    return ((int(row["hour"]), bytes(row["counts"])) for row in rows)
+
+
 def newest_hours(connection: sqlite3.Connection, model: str) -> dict[int, int]:
     """Version to the newest event hour of its own traffic; versions without any are left out."""
     found = {}

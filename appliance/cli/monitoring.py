@@ -7,23 +7,27 @@ from collections.abc import Sequence
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.quality_report import SegmentReport
 from appliance.monitoring.spans import Window, parse_span
 
 MONTH = "30d"
 DAY = "24h"
 
 
-def drift(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+def drift(
+    name: str, *, window: str | None = None, version: int | None = None, against: str = "training", json: Json = False
+) -> None:
     """How far a model's traffic moved from what it was trained on.
 
     Args:
         name: The model.
         window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
         version: The version that serves when left out.
+        against: training, previous (the window before), FROM/TO in dates, or dataset:VERSION.
     """
     house = open_house()
     seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.drift(name, seconds, version=version)
+    report = house.monitoring.drift(name, seconds, version=version, against=against)
     if json:
         print_json(report.to_json())
         return
@@ -48,14 +52,20 @@ def drift_compare(reference: str, current: str, *, json: Json = False) -> None:
     _print_columns(report.columns)
 
 
-def quality(name: str, *, window: str = MONTH, version: int | None = None, json: Json = False) -> None:
+def quality(
+    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, json: Json = False
+) -> None:
     """How right the predictions were, from the labels that came.
 
     Args:
         name: The model.
         window: Such as 7d or 30d, ending at the newest event.
         version: The version that serves when left out.
+        by: An input column: quality and treatment of each of its groups.
     """
+    if by is not None:
+        _quality_by(open_house().monitoring.segments(name, by, parse_span(window), version=version), json=json)
+        return
     report = open_house().monitoring.quality(name, parse_span(window), version=version)
     if json:
         print_json(report.to_json())
@@ -64,11 +74,40 @@ def quality(name: str, *, window: str = MONTH, version: int | None = None, json:
     print(f"  {report.sentence}")
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
     print(f"  now       {show_metrics(report.metrics)}")
+    if report.intervals:
+        spread = (f"{name} {or_dash(low)} to {or_dash(high)}" for name, (low, high) in report.intervals.items())
+        print(f"  95 %      {', '.join(spread)}")
+    if report.selection:
+        print(f"  the labelled are not like the others: {report.selection}")
     print(f"  holdout   {show_metrics(report.reference)}")
+    if report.estimate is not None:
+        print(f"  estimate  {show_metrics(report.estimate.metrics)} (without labels)")
+        if report.estimate.past_error:
+            print(f"  was off   {show_metrics(report.estimate.past_error)} on {report.estimate.days} labelled days")
     beside = [(f"version {number}", one) for number, one in report.by_version.items() if number != report.version]
     beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
     for which, one in beside:
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
+
+
+def _quality_by(report: SegmentReport, *, json: bool) -> None:
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model} version {report.version} by {report.column}, {_span(report.window)}")
+    print_table(
+        (report.column, "rows", "metrics", "positive answers", "95 %"),
+        [
+            (
+                one.name, one.rows if one.enough else f"{one.rows} (too few)", show_metrics(one.metrics),
+                or_dash(one.selection.value) if one.selection else "",
+                " to ".join(map(or_dash, one.selection.interval)) if one.selection else "",
+            )
+            for one in report.segments
+        ],
+    )  # fmt: skip
+    if report.fairness is not None:
+        print(f"  {'ALARM: ' if report.fairness.flagged else ''}{report.fairness.sentence}")
 
 
 def latency(name: str, *, window: str = DAY, json: Json = False) -> None:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 
 from appliance.monitoring.alerts import Standing
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
-from appliance.monitoring.judged import Span, judge_drift, judge_span_quality
+from appliance.monitoring.judged import judge_drift, judge_span_quality
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Verdict
-from appliance.monitoring.spans import State
+from appliance.monitoring.spans import Span, State
 from storage.alert_rows import NewAlert, StandingRow, close_alert, find_standing, open_alert, put_standing
 from storage.outcome_rows import labelled_by_day
 from storage.statedb import transaction

@@ -5,53 +5,53 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
+from msgspec.structs import replace
 
+from appliance.errors import NotFound
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
+from appliance.monitoring.foresight import estimate_span
+from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
-from appliance.monitoring.quality_report import QualityReport, VersionQuality
-from appliance.monitoring.spans import Pair, Window
+from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
+from appliance.monitoring.reference import Reference, predicted
+from appliance.monitoring.segments import judge_fairness, judge_segments
+from appliance.monitoring.spans import Pair, Span, State
 from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
 from storage.outcome_rows import Outcome, scan_outcomes
 from storage.window_rows import predictions_by_bucket, scan_feature_windows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Whole hours of event time since 1970, the last excluded, of one version."""
+def judge_drift(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True,
+    reference: Reference | None = None,
+) -> DriftReport:  # fmt: skip
+    """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for.
 
-    model: str
-    version: int
-    first_hour: int
-    last_hour: int
-
-    @property
-    def window(self) -> Window:
-        """The span as times."""
-        return Window(
-            start=datetime.fromtimestamp(self.first_hour * 3600, UTC),
-            end=datetime.fromtimestamp(self.last_hour * 3600, UTC),
-        )
-
-
-def judge_drift(connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True) -> DriftReport:
-    """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for."""
+    Args:
+        connection: The state database.
+        known: The version.
+        span: The hours judged.
+        labels: Judge them too.
+        reference: Over the version's own bins; the training's when left out.
+    """
+    held = reference or known.reference
     counts = read_counts(connection, known, span)
+    cells = [(cells, total) for _, cells, total in known.counter.split(counts)]
     *columns, prediction = [
-        column_drift(reference, cells, total=total) for reference, cells, total in known.counter.split(counts)
+        column_drift(column, cells, total=total)
+        for column, (cells, total) in zip((*held.columns, held.prediction), cells, strict=True)
     ]
     label = judge_label(read_labelled(connection, known, span), known) if labels else None
     return DriftReport(
         model=span.model,
         version=span.version,
         window=span.window,
-        rows=Pair(reference=known.reference.rows, current=counts.rows),
+        rows=Pair(reference=held.rows, current=counts.rows),
         columns=tuple(columns),
         dataset=dataset_drift(columns, known.reference.importance or None),
         prediction=prediction,
@@ -117,6 +117,47 @@ def quality_by_version(
     return found
 
 
+def judge_by_column(connection: sqlite3.Connection, known: KnownVersion, span: Span, column: str) -> SegmentReport:
+    """The span's labelled predictions by the bins of an input column.
+
+    Raises:
+        NotFound: The version has no such input.
+    """
+    names = [one.name for one in known.reference.columns]
+    if column not in names:
+        raise NotFound(f"model {span.model!r} has no input {column!r}; its inputs are {', '.join(names)}")
+    position, bins = names.index(column), known.reference.columns[names.index(column)].bins
+    by_cell: dict[int, list[Outcome]] = defaultdict(list)
+    unknown = 0
+    for outcome in _scan(connection, span, version=span.version):
+        if position < len(outcome.cells):
+            by_cell[outcome.cells[position]].append(outcome)
+        else:
+            unknown += 1
+    groups = [(label, labelled_of(by_cell[cell], known.schema)) for cell, label in enumerate(bins.labels())]
+    segments = judge_segments(known.schema, groups)
+    return SegmentReport(
+        model=span.model, version=span.version, window=span.window, column=column, segments=segments,
+        unknown=unknown, fairness=judge_fairness(column, segments),
+    )  # fmt: skip
+
+
+def judge_selection(known: KnownVersion, labelled: Labelled, counts: WindowCounts) -> str | None:
+    """Whether the labelled predictions are like all of them, by the drift rule on the prediction; None when they are.
+
+    Metrics of the labelled rows say little about the others when only some kinds of rows get a label.
+    """
+    prediction = known.reference.prediction
+    cells = known.counter.split(counts)[-1][1]
+    given = predicted(labelled.outputs, known.schema)
+    part = np.bincount(prediction.bins.index(given), minlength=prediction.bins.size)
+    rest = cells - part
+    if (rest < 0).any() or rest.sum() == 0 or len(labelled) == 0:
+        return None
+    found = column_drift(replace(prediction, counts=tuple(rest.tolist())), part, total=float(given.sum()))
+    return found.sentence if found.state in (State.WARN, State.ALARM) else None
+
+
 def _scan(
     connection: sqlite3.Connection, span: Span, *, version: int | None = None, shadow: bool = False
 ) -> Iterator[Outcome]:
@@ -132,8 +173,13 @@ def judge_span_quality(
     span: Span,
     baseline: dict[str, float],
     labelled: Labelled | None = None,
+    *,
+    estimated: bool = False,
 ) -> QualityReport:
-    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given."""
+    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given.
+
+    With ``estimated``, also what was expected of all its predictions.
+    """
     if labelled is None:
         labelled = read_labelled(connection, known, span)
     predicted = predictions_by_bucket(
@@ -149,6 +195,7 @@ def judge_span_quality(
         holdout_rows=sum(known.reference.label.counts),
         mature=mature,
     )
+    estimate = estimate_span(connection, known, span, labelled) if estimated else None
     delays = np.quantile(labelled.delay_s, (0.5, 0.95)).tolist() if len(labelled) else (None, None)
     return QualityReport(
         model=span.model,
@@ -165,4 +212,12 @@ def judge_span_quality(
         delay_p95_s=delays[1],
         state=verdict.state,
         sentence=verdict.sentence,
+        estimate=estimate,
+        intervals=_intervals(known, labelled),
+        selection=judge_selection(known, labelled, read_counts(connection, known, span)) if estimated else None,
     )
+
+
+def _intervals(known: KnownVersion, labelled: Labelled) -> dict[str, Interval]:
+    schema = known.schema
+    return find_intervals(schema.task, labelled.truth, labelled.outputs, threshold=schema.threshold)

@@ -8,6 +8,7 @@ import msgspec
 
 from appliance.errors import BadInput
 from appliance.model_spec import load_spec
+from appliance.monitoring.estimates import Estimator, open_estimator
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
@@ -24,6 +25,7 @@ class KnownVersion:
     schema: FeatureSchema
     reference: Reference
     counter: Counter
+    estimator: Estimator | None
 
 
 class KnownVersions:
@@ -60,4 +62,7 @@ class KnownVersions:
             reference = parse_reference((directory / "reference.json").read_bytes())
         except (OSError, msgspec.DecodeError, BadInput):
             return None
-        return KnownVersion(schema=schema, reference=reference, counter=Counter(reference))
+        return KnownVersion(
+            schema=schema, reference=reference, counter=Counter(reference),
+            estimator=open_estimator(schema, reference.estimation),
+        )  # fmt: skip

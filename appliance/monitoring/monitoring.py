@@ -13,21 +13,30 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
+from appliance.monitoring.against import (
+    TRAINING,
+    Against,
+    DatasetVersion,
+    Previous,
+    parse_against,
+    with_rows,
+    with_window,
+)
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
-from appliance.monitoring.judged import Span
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.quality_report import QualityReport, QualitySeries
+from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
-from appliance.monitoring.reference import LABEL, ColumnReference
+from appliance.monitoring.reference import LABEL, ColumnReference, Reference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
-from appliance.monitoring.spans import Window
+from appliance.monitoring.spans import Span, Window
 from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
 from storage import alert_rows, deployment_rows, model_rows, statedb, window_rows
 from storage.bundles import list_bundles
+from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.eventlog import list_segments
 
 DAY_S = 86_400
@@ -50,16 +59,51 @@ class Monitoring:
         self._versions = KnownVersions(settings.layout)
 
     def drift(
-        self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
+        self,
+        name: str,
+        window_s: int = DAY_S,
+        *,
+        version: int | None = None,
+        until: datetime | None = None,
+        against: str = TRAINING,
     ) -> DriftReport:
-        """A window of event time against the version's training reference.
+        """A window of event time against the version's training reference, or one of choice (``parse_against``).
 
         Raises:
-            NotFound: No such model, or no version of it is published.
+            NotFound: No such model, no version of it is published, or no such dataset version.
+            BadInput: ``against`` is no reference.
         """
+        wanted = parse_against(against)
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            return judged.judge_drift(connection, known, span)
+            reference = self._reference(connection, known, span, wanted)
+            return judged.judge_drift(connection, known, span, reference=reference)
+
+    def _reference(
+        self, connection: sqlite3.Connection, known: KnownVersion, span: Span, wanted: Against
+    ) -> Reference | None:
+        if wanted is None:
+            return None
+        if isinstance(wanted, DatasetVersion):
+            row = model_rows.find_version(connection, span.model, span.version)
+            if row is None:
+                raise NotFound(f"version {span.version} of {span.model!r} is not registered, so its dataset is unknown")
+            from storage.datasets import scan_snapshot  # noqa: PLC0415  (deltalake is heavy)
+
+            try:
+                rows = scan_snapshot(self._settings.layout, row.dataset, wanted.version)
+            except (DatasetNotFound, SnapshotNotFound) as exc:
+                raise NotFound(str(exc)) from exc
+            there = set(rows.collect_schema().names())
+            wanted_columns = [column.name for column in known.schema.columns if column.name in there]
+            return with_rows(known, rows.select(wanted_columns).collect())
+        first, last = (
+            (2 * span.first_hour - span.last_hour, span.first_hour)
+            if isinstance(wanted, Previous)
+            else (wanted.first_hour, wanted.last_hour)
+        )
+        before = replace(span, first_hour=first, last_hour=last)
+        return with_window(known, judged.read_counts(connection, known, before))
 
     def drift_detail(
         self,
@@ -141,12 +185,30 @@ class Monitoring:
             shadows = judged.quality_by_version(connection, self._versions, span, shadow=True)
             labelled = answered[span.version][1] if span.version in answered else None
             baseline = _baseline(connection, name, span.version)
-            report = judged.judge_span_quality(connection, known, span, baseline, labelled)
+            report = judged.judge_span_quality(connection, known, span, baseline, labelled, estimated=True)
         return replace(
             report,
             by_version={version: found for version, (found, _) in answered.items()},
             shadow_by_version={version: found for version, (found, _) in shadows.items()},
         )
+
+    def segments(
+        self,
+        name: str,
+        column: str,
+        window_s: int = 30 * DAY_S,
+        *,
+        version: int | None = None,
+        until: datetime | None = None,
+    ) -> SegmentReport:
+        """Quality by the bins of an input column, and how far binary answers differ between them.
+
+        Raises:
+            NotFound: No such model, version or input.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            return judged.judge_by_column(connection, known, span, column)
 
     def quality_series(
         self,

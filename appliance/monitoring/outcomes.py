@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+import numpy as np
 
 from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
 from appliance.history import find_predictions
+from appliance.monitoring.bins import Floats
 from appliance.monitoring.known import KnownVersions
-from appliance.monitoring.tally import Fault, decode, event_time_us
+from appliance.monitoring.tally import Fault, decode, event_time_us, read_inputs
 from appliance.schema import FeatureSchema, Task
 from storage.layout import Layout
 from storage.outcome_rows import Outcome
@@ -46,11 +48,13 @@ def join_labels(lines: Sequence[bytes], layout: Layout, versions: KnownVersions)
     models = {label.m for label in events}
     found = find_predictions(layout, models, labels.keys(), shadows=True)
     outcomes = []
+    cells = _cells(events, found, versions)
     for label in events:
         token = label.id.rpartition(".")[0]
         outcome = _outcome(label, found.get(token), versions, faults)
         if outcome is None:
             continue
+        outcome = replace(outcome, cells=cells.get(label.id, b""))
         outcomes.append(outcome)
         if shadow := found.get(token + SHADOW_SUFFIX):
             outcomes += join_shadow(shadow, [outcome], versions)
@@ -78,9 +82,46 @@ def join_shadow(shadow: PredictionEvent, answered: Iterable[Outcome], versions: 
         if text is not None and int(row) < shadow.n:
             output = _output(shadow, int(row), known.schema.outputs)
             found.append(
-                replace(outcome, id=f"{shadow.id}.{row}", version=shadow.v, variant=shadow.r, output=output, label=text)
+                replace(
+                    outcome,
+                    id=f"{shadow.id}.{row}",
+                    version=shadow.v,
+                    variant=shadow.r,
+                    output=output,
+                    label=text,
+                    cells=b"",
+                )
             )
     return found
+
+
+def _cells(
+    labels: Iterable[LabelEvent], found: Mapping[str, PredictionEvent], versions: KnownVersions
+) -> dict[str, bytes]:
+    """Prediction id to the bins its inputs lie in, worked out a column at a time; what cannot be read is left out."""
+    wanted: dict[tuple[str, int], dict[str, Floats]] = defaultdict(dict)
+    read: dict[str, Floats | None] = {}
+    for label in labels:
+        token, _, row = label.id.rpartition(".")
+        prediction = found.get(token)
+        if prediction is None or not row.isdecimal() or int(row) >= prediction.n:
+            continue
+        if token not in read:
+            read[token] = read_inputs(prediction)
+        matrix = read[token]
+        if matrix is not None:
+            wanted[prediction.m, prediction.v][label.id] = matrix[int(row)]
+    cells: dict[str, bytes] = {}
+    for (model, version), rows in wanted.items():
+        known = versions.find(model, version)
+        alike = {id_: row for id_, row in rows.items() if known is not None and len(row) == len(known.schema.columns)}
+        if known is None or not alike:
+            continue
+        matrix = np.stack(list(alike.values()))
+        columns = [one.bins.index(matrix[:, i]) for i, one in enumerate(known.reference.columns)]
+        index = np.stack(columns, axis=1).astype(np.uint8)
+        cells |= {id_: index[i].tobytes() for i, id_ in enumerate(alike)}
+    return cells
 
 
 def label_text(label: float | str, schema: FeatureSchema) -> str | None:

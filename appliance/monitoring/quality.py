@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.spans import State
 from appliance.schema import FeatureSchema, Task
 from appliance.training.evaluate import PRIMARY, evaluate
-from storage.outcome_rows import Outcome
+from storage.outcome_rows import DAY_US, Outcome
 
 MATURE_COVERAGE = 0.9
 """A window is judged once so large a share of its predictions has a label."""
@@ -32,14 +33,22 @@ class Labelled:
         truth: Numbers or class indices, shape ``(n,)``.
         outputs: Shape ``(n, schema.outputs)``.
         delay_s: Seconds from each prediction's event time to its label's.
+        day: Of each prediction's event time, since 1970, UTC.
     """
 
     truth: Floats
     outputs: Floats
     delay_s: Floats
+    day: Ints
 
     def __len__(self) -> int:
         return len(self.truth)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Labelled:
+        """Some of them, by a mask of shape ``(n,)``."""
+        return Labelled(
+            truth=self.truth[chosen], outputs=self.outputs[chosen], delay_s=self.delay_s[chosen], day=self.day[chosen]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +66,17 @@ def labelled_of(outcomes: Iterable[Outcome], schema: FeatureSchema) -> Labelled:
     truth: list[float] = []
     outputs: list[list[float]] = []
     delays: list[float] = []
+    days: list[int] = []
     for outcome in outcomes:
         truth.append(float(outcome.label) if schema.task is Task.REGRESSION else codes[outcome.label])
         outputs.append(decoder.decode(outcome.output))
         delays.append((outcome.label_us - outcome.event_us) / 1e6)
+        days.append(outcome.event_us // DAY_US)
     return Labelled(
         truth=np.array(truth, np.float64),
         outputs=np.array(outputs, np.float64).reshape(-1, schema.outputs),
         delay_s=np.array(delays, np.float64),
+        day=np.array(days, np.int64),
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from appliance.monitoring.foresight import Estimate
+from appliance.monitoring.segments import Fairness, Segment
 from appliance.monitoring.spans import Json, State, Window, utc_text
 
 
@@ -43,7 +45,10 @@ class QualityReport:
         baseline: The same of the dummy model (mean, or class shares) on the holdout.
         mature: Coverage reaches 0.9; before that the figures may still turn.
         delay_p50_s: Seconds from a prediction's event time to its label's, half of them; None without labels.
-        estimate: An estimate without labels; None: this release makes none.
+        estimate: Quality as expected from the predictions alone; None when the version's holdout was too small to
+            learn from.
+        intervals: Metric to its 95 % interval over the labelled predictions.
+        selection: How the labelled predictions differ from all of them; None when they do not, beyond chance.
         state: Whether the first metric is worse than the reference, beyond noise.
         by_version: Every version that answered in the window, this one too.
         shadow_by_version: Every version that scored in the window as a shadow, on the rows that others answered.
@@ -63,7 +68,9 @@ class QualityReport:
     delay_p95_s: float | None
     state: State
     sentence: str
-    estimate: Mapping[str, float] | None = None
+    estimate: Estimate | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    selection: str | None = None
     by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
     shadow_by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
 
@@ -79,7 +86,9 @@ class QualityReport:
             "metrics": dict(self.metrics),
             "reference": dict(self.reference),
             "baseline": dict(self.baseline),
-            "estimate": dict(self.estimate) if self.estimate is not None else None,
+            "estimate": self.estimate.to_json() if self.estimate else None,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "selection": self.selection,
             "mature": self.mature,
             "delay_p50_s": self.delay_p50_s,
             "delay_p95_s": self.delay_p95_s,
@@ -91,8 +100,38 @@ class QualityReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentReport:
+    """Quality of a window's labelled predictions by the bins of one input column.
+
+    Attributes:
+        unknown: Labelled predictions whose inputs are not known: labelled before there were segments.
+        fairness: Binary models with at least two groups of enough rows; else None.
+    """
+
+    model: str
+    version: int
+    window: Window
+    column: str
+    segments: tuple[Segment, ...]
+    unknown: int
+    fairness: Fairness | None
+
+    def to_json(self) -> Json:
+        """What ``quality NAME --by COLUMN --json`` prints."""
+        return {
+            "model": self.model,
+            "version": self.version,
+            "window": self.window.to_json(),
+            "column": self.column,
+            "segments": [segment.to_json() for segment in self.segments],
+            "unknown": self.unknown,
+            "fairness": self.fairness.to_json() if self.fairness else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QualityPoint:
-    """One bucket of event time, which begins ``at``."""
+    """One bucket of event time, which begins ``at``; ``estimate`` is what was expected of all its predictions."""
 
     at: datetime
     labelled: int
@@ -100,11 +139,15 @@ class QualityPoint:
     coverage: float
     mature: bool
     metrics: Mapping[str, float]
+    estimate: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualitySeries:
-    """Quality in time beside what the holdout and the baseline reached; buckets without labels are left out."""
+    """Quality in time beside what the holdout and the baseline reached.
+
+    Buckets that have neither labels nor an estimate are left out.
+    """
 
     model: str
     bucket_s: int
@@ -127,6 +170,7 @@ class QualitySeries:
                     "coverage": point.coverage,
                     "mature": point.mature,
                     "metrics": dict(point.metrics),
+                    "estimate": dict(point.estimate) or None,
                 }
                 for point in self.points
             ],

@@ -9,10 +9,11 @@ from itertools import groupby
 
 import numpy as np
 
-from appliance.monitoring.judged import Span
+from appliance.monitoring.foresight import estimates_by_bucket
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, labelled_of, measure
 from appliance.monitoring.quality_report import QualityPoint
+from appliance.monitoring.spans import Span
 from appliance.monitoring.windows import HOUR_US
 from appliance.schema import FeatureSchema
 from storage.outcome_rows import Outcome, scan_outcomes
@@ -22,7 +23,7 @@ from storage.window_rows import predictions_by_bucket
 def quality_points(
     connection: sqlite3.Connection, versions: KnownVersions, span: Span, *, bucket_s: int, version: int | None
 ) -> tuple[QualityPoint, ...]:
-    """One point a bucket that has labels, in time.
+    """One point a bucket that has labels or an estimate, in time.
 
     Args:
         connection: The state database.
@@ -42,7 +43,8 @@ def quality_points(
         last_us=span.last_hour * HOUR_US,
         version=version,
     )
-    points = []
+    estimates = estimates_by_bucket(connection, versions, span, bucket_hours=hours, only=version)
+    points = {}
     for bucket, members in groupby(outcomes, key=lambda outcome: outcome.event_us // (hours * HOUR_US)):
         found = _together(list(members), versions)
         if found is None:
@@ -50,17 +52,21 @@ def quality_points(
         schema, labelled, counted = found
         rows = sum(predicted.get((bucket, one), 0) for one in counted)
         coverage = min(1.0, len(labelled) / rows) if rows else 0.0
-        points.append(
-            QualityPoint(
-                at=datetime.fromtimestamp(bucket * hours * 3600, UTC),
-                labelled=len(labelled),
-                predicted=rows,
-                coverage=coverage,
-                mature=coverage >= MATURE_COVERAGE,
-                metrics=measure(schema, labelled),
-            )
-        )
-    return tuple(points)
+        points[bucket] = QualityPoint(
+            at=_moment(bucket * hours), labelled=len(labelled), predicted=rows, coverage=coverage,
+            mature=coverage >= MATURE_COVERAGE, metrics=measure(schema, labelled), estimate=estimates.pop(bucket, {}),
+        )  # fmt: skip
+    for bucket, estimate in estimates.items():
+        rows = sum(count for (one, by), count in predicted.items() if one == bucket and version in (None, by))
+        points[bucket] = QualityPoint(
+            at=_moment(bucket * hours), labelled=0, predicted=rows, coverage=0.0, mature=False, metrics={},
+            estimate=estimate,
+        )  # fmt: skip
+    return tuple(points[bucket] for bucket in sorted(points))
+
+
+def _moment(hour: int) -> datetime:
+    return datetime.fromtimestamp(hour * 3600, UTC)
 
 
 def _together(
@@ -86,5 +92,6 @@ def _together(
         truth=np.concatenate([part.truth for part in parts]),
         outputs=np.concatenate([part.outputs for part in parts]),
         delay_s=np.concatenate([part.delay_s for part in parts]),
+        day=np.concatenate([part.day for part in parts]),
     )
     return main, labelled, alike

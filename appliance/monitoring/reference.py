@@ -18,6 +18,7 @@ from appliance.monitoring.bins import (
     fit_number,
     reference_counts,
 )
+from appliance.monitoring.estimates import Estimation, fit_estimation
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.encode import encode_frame
 from appliance.training.target import class_names
@@ -63,6 +64,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         label: The truth of the same rows.
         quality: Metrics on the holdout.
         importance: Column name to its share of the gain; empty when unknown.
+        estimation: What estimates before labels need; None for small holdouts and older versions.
     """
 
     rows: int
@@ -71,6 +73,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     label: ColumnReference
     quality: dict[str, float]
     importance: dict[str, float] = {}
+    estimation: Estimation | None = None
     format: int = 1
 
 
@@ -103,13 +106,16 @@ def fit_reference(
     encoded = encode_frame(frame, schema)
     columns = tuple(fit_column(column, encoded[f"f{index}"].to_numpy()) for index, column in enumerate(schema.columns))
     gain = sum((importance or {}).values())
+    given = np.asarray(outputs, np.float64)
+    truth = _label_values(labels, schema)
     return Reference(
         rows=frame.height,
         columns=columns,
-        prediction=fit_column(prediction_column(schema), predicted(np.asarray(outputs, np.float64), schema)),
-        label=fit_column(label_column(schema), _label_values(labels, schema)),
+        prediction=fit_column(prediction_column(schema), predicted(given, schema)),
+        label=fit_column(label_column(schema), truth),
         quality={name: float(value) for name, value in quality.items()},
         importance={name: value / gain for name, value in (importance or {}).items()} if gain > 0 else {},
+        estimation=fit_estimation(schema, given.reshape(-1, schema.outputs), truth),
     )
 
 

@@ -40,6 +40,24 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Whole hours of event time since 1970, the last excluded, of one version."""
+
+    model: str
+    version: int
+    first_hour: int
+    last_hour: int
+
+    @property
+    def window(self) -> Window:
+        """The span as times."""
+        return Window(
+            start=datetime.fromtimestamp(self.first_hour * 3600, UTC),
+            end=datetime.fromtimestamp(self.last_hour * 3600, UTC),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """The same figure in the reference and now."""
 

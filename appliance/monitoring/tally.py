@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
 from typing import TypeVar
@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from appliance.events import PredictionEvent, StatsEvent
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.reference import predicted
 from appliance.monitoring.service import MINUTE_US, ServiceCounts, bucket_of
@@ -94,6 +94,14 @@ def event_time_us(event: PredictionEvent) -> int:
     return event.at if event.t > event.at + DAY_US else event.t
 
 
+def read_inputs(event: PredictionEvent) -> Floats | None:
+    """The encoded rows of an event, shape ``(n, columns)``, NaN for null; None when they cannot be read."""
+    values = np.asarray(_values(event), np.float64)
+    if event.n == 0 or len(values) == 0 or len(values) % event.n:
+        return None
+    return values.reshape(event.n, -1)
+
+
 def decode(lines: Sequence[bytes], decoder: msgspec.json.Decoder[Event], faults: Counter[str]) -> list[Event]:
     """The records that can be decoded; the others are counted as faults."""
     events = []
@@ -145,9 +153,20 @@ def _count(events: list[PredictionEvent], known: KnownVersion, faults: Counter[s
     if not rows:
         return {}
     given = np.array(list(chain.from_iterable(answers)), np.float64)
-    return known.counter.count(
-        _matrix(rows, inputs), predicted(given, known.schema), np.repeat(np.array(hours, np.int64), sizes)
-    )
+    hour = np.repeat(np.array(hours, np.int64), sizes)
+    counted = known.counter.count(_matrix(rows, inputs), predicted(given, known.schema), hour)
+    return _with_expected(counted, given, hour, known)
+
+
+def _with_expected(
+    counted: dict[int, WindowCounts], given: Floats, hour: Ints, known: KnownVersion
+) -> dict[int, WindowCounts]:
+    """The hours with what is expected of their rows' labels."""
+    if known.estimator is None:
+        return counted
+    distinct, group = np.unique(hour, return_inverse=True)
+    sums = known.estimator.count(given, group, len(distinct))
+    return {one: replace(counted[one], expected=sums[i]) for i, one in enumerate(distinct.tolist())}
 
 
 def _matrix(rows: list[list[float | None] | Floats], inputs: int) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import msgspec
@@ -19,11 +19,12 @@ BLOCK_ROWS = 8_192
 
 
 class _Stored(msgspec.Struct, frozen=True):
-    """The bytes of a window: rows, counts of all bins one column after the other, sums of the columns."""
+    """The bytes of a window: rows, counts of all bins one column after the other, sums of the columns, estimates."""
 
     rows: int
     cells: list[int]
     sums: list[float]
+    expected: list[float] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,28 +35,39 @@ class WindowCounts:
         rows: Predictions.
         cells: The bins of every column in model order, then those of the prediction.
         sums: Sum of the non-null values of every column, then of the prediction; 0 for categories.
+        expected: What ``estimates.Estimator`` sums up; empty where there is nothing to estimate from.
     """
 
     rows: int
     cells: Ints
     sums: Floats
+    expected: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         return WindowCounts(
-            rows=self.rows + other.rows, cells=self.cells + other.cells, sums=self.sums + other.sums
+            rows=self.rows + other.rows, cells=self.cells + other.cells, sums=self.sums + other.sums,
+            expected=_sum_expected(self.expected, other.expected),
         )  # fmt: skip
 
     def dump(self) -> bytes:
         """As the database keeps it."""
-        return msgspec.json.encode(_Stored(self.rows, self.cells.tolist(), self.sums.tolist()))
+        return msgspec.json.encode(_Stored(self.rows, self.cells.tolist(), self.sums.tolist(), self.expected.tolist()))
 
 
 def parse_counts(content: bytes) -> WindowCounts:
     """What ``dump`` wrote."""
     stored = msgspec.json.decode(content, type=_Stored)
     return WindowCounts(
-        rows=stored.rows, cells=np.asarray(stored.cells, np.int64), sums=np.asarray(stored.sums, np.float64)
-    )
+        rows=stored.rows, cells=np.asarray(stored.cells, np.int64), sums=np.asarray(stored.sums, np.float64),
+        expected=np.asarray(stored.expected, np.float64),
+    )  # fmt: skip
+
+
+def _sum_expected(one: Floats, other: Floats) -> Floats:
+    """A window from before there were estimates has none: the sum is of those that do."""
+    if one.size == other.size:
+        return one + other
+    return one if other.size == 0 else other
 
 
 class Counter:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from appliance.monitoring.quality_report import QualityReport, QualitySeries
+from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
 from ui.components.form import figure, segmented
@@ -56,6 +56,7 @@ def bucket_for(window_s: int) -> int:
 def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     report = found.report
     if not report.labelled:
+        _estimate_panel(report)
         _no_labels(view, report)
         return
     with panel(), box("stack"):
@@ -64,7 +65,9 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
             text(plain(report.sentence), "grow")
         with box("figures"):
             for name, value in report.metrics.items():
-                parts = [f"training {number(report.reference[name])}"] if name in report.reference else []
+                low, high = report.intervals.get(name, (None, None))
+                parts = [] if low is None or high is None else [f"{number(low)} to {number(high)}"]
+                parts += [f"training {number(report.reference[name])}"] if name in report.reference else []
                 parts += [f"baseline {number(report.baseline[name])}"] if name in report.baseline else []
                 figure(metric(name), number(value), note=", ".join(parts))
             figure("Labelled", share(report.coverage), note=f"{number(report.labelled)} of {number(report.predicted)}")
@@ -75,6 +78,9 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
             f"{share(report.coverage)} of these predictions have a label; from 90 % on the figures count as settled.",
             tone="warn", title="Labels are still coming",
         )  # fmt: skip
+    if report.selection:
+        notice(plain(report.selection), tone="warn", title="The labelled predictions are not like the others")
+    _estimate_panel(report)
     _series(found, chosen, address)
 
 
@@ -85,6 +91,7 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     with panel(f"{metric(shown)} over time", f"by {_width(series.bucket_s)} of event time"):
         segmented([(name, metric(name)) for name in names], shown, address, label="Metric")
         curves = [Line(name="labelled predictions", points=[(p.at, p.metrics.get(shown)) for p in points])]
+        curves += _estimated(points, shown)
         ends = (points[0].at, points[-1].at) if points else ()
         for label, level, colour in (
             ("training holdout", series.reference.get(shown), "var(--series-5)"),
@@ -102,6 +109,28 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
         options = lines(coverage, y_unit="% of predictions")
         options["yAxis"] |= {"min": 0, "max": 100, "scale": False}
         Chart(options, size="s", label="Share of predictions with a label over time")
+
+
+def _estimated(points: Sequence[QualityPoint], shown: str) -> list[Line]:
+    """What was expected before the labels; nothing where the metric cannot be expected."""
+    expected = [(p.at, p.estimate.get(shown)) for p in points]
+    if all(value is None for _, value in expected):
+        return []
+    return [Line(name="estimate, without labels", points=expected, colour="var(--series-3)", dashed=True)]
+
+
+def _estimate_panel(report: QualityReport) -> None:
+    estimate = report.estimate
+    if estimate is None or not estimate.metrics:
+        return
+    with (
+        panel("Estimated without labels", "from how sure the answers are; blind to a change of the truth itself"),
+        box("figures"),
+    ):
+        for name, value in estimate.metrics.items():
+            off = estimate.past_error.get(name)
+            note = "its error is not known yet" if off is None else f"was off by {number(off)} where labels came"
+            figure(metric(name), number(value), note=note)
 
 
 def _width(bucket_s: int) -> str:

@@ -17,9 +17,10 @@ def drift(
     name: FromPath[str],
     window: FromQuery[str] = "24h",
     version: FromQuery[int | None] = None,
+    against: FromQuery[str] = "training",
 ) -> Json:
-    """Every column against the training reference."""
-    return appliance.monitoring.drift(name, parse_span(window), version=version).to_json()
+    """Every column against the training, or ``previous``, ``FROM/TO``, ``dataset:VERSION``."""
+    return appliance.monitoring.drift(name, parse_span(window), version=version, against=against).to_json()
 
 
 @get("/models/{name:str}/drift/{column:str}", sync_to_thread=True)
@@ -57,6 +58,18 @@ def quality(
     return appliance.monitoring.quality(name, parse_span(window), version=version).to_json()
 
 
+@get("/models/{name:str}/quality/by/{column:str}", sync_to_thread=True)
+def quality_by(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    column: FromPath[str],
+    window: FromQuery[str] = "30d",
+    version: FromQuery[int | None] = None,
+) -> Json:
+    """The same by the values or bins of an input column, and how alike binary answers treat them."""
+    return appliance.monitoring.segments(name, column, parse_span(window), version=version).to_json()
+
+
 @get("/models/{name:str}/quality/series", sync_to_thread=True)
 def quality_series(
     appliance: NamedDependency[Appliance],
@@ -88,4 +101,6 @@ def lag(appliance: NamedDependency[Appliance]) -> Json:
     return appliance.monitoring.lag().to_json()
 
 
-MONITORING_ROUTES = (drift, drift_detail, latency, traffic, quality, quality_series, alerts, acknowledge, lag)
+MONITORING_ROUTES = (
+    drift, drift_detail, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
+)  # fmt: skip
