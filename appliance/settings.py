@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=400, ge=0, description="Days of predictions and labels that are kept; 0: all. Counts are kept for good."
     )
+    runs_days: int = Field(
+        default=400, ge=0,
+        description="Days that MLflow keeps a run whose version neither serves nor stands by; 0: for good.",
+    )  # fmt: skip
     compaction_interval_s: float = Field(
         default=300.0, gt=0, description="Seconds between looks for closed segments of the event log to compact."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -21,7 +22,7 @@ def main() -> int:
     # It reads its settings now, and wants to be called from a thread beside an event loop.
     from prefect.server.database.alembic_commands import alembic_upgrade  # noqa: PLC0415
 
-    anyio.run(anyio.to_thread.run_sync, alembic_upgrade)
+    anyio.run(partial(anyio.to_thread.run_sync, alembic_upgrade))
     return 0
 
 
