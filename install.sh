@@ -557,11 +557,12 @@ make_environment() {
   "$PYTHON" -m venv "$RELEASE/venv"
 }
 
+pip_of_release() { "$RELEASE/venv/bin/python" -m pip "$@"; }
+
 # uv installs the lock in seconds where pip takes minutes; where uv cannot (a mirror it does not understand), pip does.
 install_packages() {
   export TMPDIR="$BUILD/tmp" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$BASE/cache/pip}" UV_CACHE_DIR="${UV_CACHE_DIR:-$BASE/cache/uv}"
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-  pip="$RELEASE/venv/bin/python -m pip"
   from=
   if [ -n "$OFFLINE" ]; then
     # Without a cache: what is unpacked is linked into its place, and gone with the wheels.
@@ -569,18 +570,18 @@ install_packages() {
     from="--no-index --find-links wheels"
     cd "$RELEASE"
   else
-    index=$($pip config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
+    index=$(pip_of_release config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
     export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
   fi
   # shellcheck disable=SC2086  # options
-  if $pip install -q $from --require-hashes --target "$BUILD/uv" -r "$SOURCE/requirements.uv.lock" &&
+  if pip_of_release install -q $from --require-hashes --target "$BUILD/uv" -r "$SOURCE/requirements.uv.lock" &&
     "$BUILD/uv/bin/uv" pip install $from --python "$RELEASE/venv/bin/python" \
       --compile-bytecode --require-hashes -r "$SOURCE/requirements.lock"; then
     return
   fi
   echo "uv could not install the packages; trying pip"
   # shellcheck disable=SC2086  # options
-  $pip install -q $from --require-hashes -r "$SOURCE/requirements.lock"
+  pip_of_release install -q $from --require-hashes -r "$SOURCE/requirements.lock"
 }
 
 # From a copy, so that nothing is written into the checkout, with the locked hatchling, so that nothing is downloaded.

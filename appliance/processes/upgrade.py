@@ -117,6 +117,7 @@ class Upgrade:
                     self._step("started")
                     self._require_well(journal.after, ready=ready)
                 self._files.finish(journal)
+                self._own()
             self._step("done")
         except (ApplianceError, StorageError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as exc:
             print(f"upgrade: {exc or type(exc).__name__}; going back to {journal.before}", file=sys.stderr, flush=True)
