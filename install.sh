@@ -23,13 +23,42 @@ Otherwise, or with --local: installs below one directory and writes nothing outs
   --orchestrator-port PORT  Prefect, loopback only                               (APPLIANCE_ORCHESTRATOR_PORT; 4200)
   --mlflow-port PORT        MLflow, loopback only                                (APPLIANCE_MLFLOW_PORT; 5000)
   --python PROGRAM          the Python to use, 3.11 or newer                     (APPLIANCE_PYTHON)
+  --offline BUNDLE          install from a bundle, without any network           (APPLIANCE_OFFLINE)
   --demo                    then run the bike-sharing demo                       (APPLIANCE_DEMO=1)
   --no-start                install only                                         (APPLIANCE_NO_START=1)
+  --no-backup               upgrade without a backup before it                   (APPLIANCE_NO_BACKUP=1)
   --dry-run                 check the host and say what would be done            (APPLIANCE_DRY_RUN=1)
+
+Instead of installing:
+  --upgrade                 the same as without, but refuse where nothing is installed  (APPLIANCE_UPGRADE=1)
+  --rollback [--yes]        back to the release before the last upgrade                 (APPLIANCE_ROLLBACK=1)
+  --uninstall               remove all but the state and the settings                   (APPLIANCE_UNINSTALL=1)
+  --uninstall --purge --yes remove these too                                            (APPLIANCE_PURGE=1, APPLIANCE_YES=1)
+  --make-bundle FILE        one file with which --offline installs this release         (APPLIANCE_MAKE_BUNDLE)
+  --codes                   list the codes of what the pre-flight finds
 
 Exit codes: 0 done, or nothing to do; 1 usage; 2 this host is not ready (everything that is missing is listed);
 3 a step failed (what was installed before goes on); 4 installed, but not healthy after the start.
 HELP
+}
+
+# What the pre-flight may find; systemd/README.md has this list, and a test holds the two against each other.
+codes() {
+  cat <<'CODES'
+E001 not Linux, no packages for this architecture, or a glibc before 2.28
+E002 less than 1.5 GB of memory
+E003 no Python 3.11 to 3.13 with venv (for units: outside of home directories)
+E004 `libgomp.so.1` is missing
+E005 the installation directory cannot be written, or has too little room
+E006 the same for the state directory, 500 MB
+E007 a port is no port, is given twice, or needs root
+E008 the address to listen on is not this host's
+E009 a port is taken by something else
+E010 a release of the distribution that is too old
+E011 a systemd before 249
+E012 the bundle is missing, damaged, or for another Python or architecture
+E013 the installation directory holds something else
+CODES
 }
 
 # --- arguments and settings ---------------------------------------------------------------------------------------
@@ -37,6 +66,9 @@ HELP
 parse_arguments() {
   LOCAL=${APPLIANCE_LOCAL:-} PYTHON=${APPLIANCE_PYTHON:-}
   DEMO=${APPLIANCE_DEMO:-} NO_START=${APPLIANCE_NO_START:-} DRY_RUN=${APPLIANCE_DRY_RUN:-}
+  UPGRADE=${APPLIANCE_UPGRADE:-} ROLLBACK=${APPLIANCE_ROLLBACK:-} UNINSTALL=${APPLIANCE_UNINSTALL:-}
+  PURGE=${APPLIANCE_PURGE:-} YES=${APPLIANCE_YES:-} NO_BACKUP=${APPLIANCE_NO_BACKUP:-}
+  OFFLINE=${APPLIANCE_OFFLINE:-} MAKE_BUNDLE=${APPLIANCE_MAKE_BUNDLE:-}
   while [ $# -gt 0 ]; do
     case $1 in
       --*=*)
@@ -47,14 +79,26 @@ parse_arguments() {
       --demo) DEMO=1 ;;
       --no-start) NO_START=1 ;;
       --dry-run) DRY_RUN=1 ;;
+      --no-backup) NO_BACKUP=1 ;;
+      --upgrade) UPGRADE=1 ;;
+      --rollback) ROLLBACK=1 ;;
+      --uninstall) UNINSTALL=1 ;;
+      --purge) PURGE=1 ;;
+      --yes) YES=1 ;;
+      --codes)
+        codes
+        exit 0 ;;
       -h | --help)
         usage
         exit 0 ;;
-      --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port)
+      --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port | \
+        --offline | --make-bundle)
         [ $# -ge 2 ] || refuse "$1 needs a value"
         case $1 in
           --local) LOCAL=$2 ;;
           --python) PYTHON=$2 ;;
+          --offline) OFFLINE=$2 ;;
+          --make-bundle) MAKE_BUNDLE=$2 ;;
           --state) APPLIANCE_STATE=$2 ;;
           --listen) APPLIANCE_LISTEN=$2 ;;
           --api-port) APPLIANCE_API_PORT=$2 ;;
@@ -67,6 +111,15 @@ parse_arguments() {
     esac
     shift
   done
+  [ -z "$PURGE" ] || [ -n "$UNINSTALL" ] || refuse "--purge goes with --uninstall"
+  [ -z "$PURGE" ] || [ -n "$YES" ] || refuse "--purge removes the data for good: add --yes"
+  chosen=
+  for one in "$UPGRADE" "$ROLLBACK" "$UNINSTALL" "$MAKE_BUNDLE"; do
+    [ -z "$one" ] || [ -z "$chosen" ] || refuse "--upgrade, --rollback, --uninstall and --make-bundle exclude each other"
+    chosen=$chosen$one
+  done
+  [ -z "$OFFLINE" ] || OFFLINE=$(absolute "$OFFLINE")
+  [ -z "$MAKE_BUNDLE" ] || MAKE_BUNDLE=$(absolute "$MAKE_BUNDLE")
 }
 
 refuse() {
@@ -106,6 +159,7 @@ choose_layout() {
   # What pip, uv and the appliance read is said here alone: flags win over the file that an earlier run wrote.
   unset APPLIANCE_STATE APPLIANCE_LISTEN APPLIANCE_API_PORT APPLIANCE_UI_PORT APPLIANCE_ORCHESTRATOR_PORT \
     APPLIANCE_MLFLOW_PORT APPLIANCE_CONFIG
+  PROXY_FILE=$(dirname "$CONFIG")/proxy.env
 }
 
 # setting NAME GIVEN DEFAULT: what was given now, else what the config file of an earlier run says, else the default.
@@ -130,7 +184,11 @@ problem() { # CODE, what is wrong, what to do
 preflight() {
   PROBLEMS=
   check_platform
+  check_distribution
+  [ -z "$OFFLINE" ] || check_bundle
   check_python
+  [ -z "$OFFLINE" ] || [ -z "$PYTHON" ] || [ -z "$WANTED_PYTHON" ] || check_bundle_content
+  check_existing
   check_libgomp
   check_directory E005 "$BASE" 3000
   check_directory E006 "$STATE" 500
@@ -159,11 +217,45 @@ check_platform() {
   [ "$memory_mb" -ge 1500 ] || problem E002 "this host has $memory_mb MB of memory" "give it 2 GB or more"
 }
 
+check_distribution() {
+  id=$(sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
+  release=$(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
+  case $id in
+    debian) oldest=12 ;;
+    ubuntu) oldest=22.04 ;;
+    rhel | rocky | almalinux | centos | ol) oldest=9 ;;
+    *) oldest= ;;
+  esac
+  if [ -n "$oldest" ] && [ -n "$release" ] && is_below "$release" "$oldest"; then
+    problem E010 "this is $id $release" "use $id $oldest or newer"
+  fi
+  [ "$MODE" = system ] || return 0
+  systemd=$(systemctl --version | awk 'NR == 1 { print $2 + 0 }')
+  [ "$systemd" -ge 249 ] || problem E011 "systemd is $systemd" "use a host with systemd 249 or newer, or --local DIR"
+}
+
+is_below() { # VERSION VERSION: the first is older
+  [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
+}
+
+check_existing() {
+  [ -d "$BASE" ] && [ ! -d "$BASE/releases" ] && [ -n "$(ls -A "$BASE" 2>/dev/null)" ] || return 0
+  # What an uninstallation left is welcome.
+  for entry in "$BASE"/* "$BASE"/.[!.]*; do
+    case ${entry##*/} in state | appliance.toml | install.log | cache | proxy.env | .work-* | '*' | '.[!.]*') ;;
+      *)
+        problem E013 "$BASE is not empty and holds no appliance (${entry##*/})" "choose another directory with --local"
+        return ;;
+    esac
+  done
+}
+
 check_python() {
   found=
   for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
     path=$(command -v "$candidate" 2>/dev/null) || continue
     "$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue
+    if [ -n "$WANTED_PYTHON" ] && [ "$(python_minor "$path")" != "$WANTED_PYTHON" ]; then continue; fi
     if [ "$MODE" = system ] && "$path" -c 'import sys; sys.exit(not sys.base_prefix.startswith(("/root", "/home")))'; then
       found="$path lies in a home directory, which the units cannot see"
       continue
@@ -179,10 +271,12 @@ check_python() {
   case $found in
     *venv*) problem E003 "$found" "install it: apt-get install python3-venv" ;;
     ?*) problem E003 "$found" "install the distribution's own: apt-get install python3 python3-venv" ;;
-    *) problem E003 "there is no Python 3.11, 3.12 or 3.13" \
+    *) problem E003 "there is no Python ${WANTED_PYTHON:-3.11, 3.12 or 3.13}" \
       "install one (apt-get install python3 python3-venv; dnf install python3.11), or name it with --python" ;;
   esac
 }
+
+python_minor() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
 # LightGBM's package needs the system's OpenMP library, which minimal hosts do not have.
 check_libgomp() {
@@ -194,16 +288,20 @@ check_libgomp() {
   problem E004 "libgomp.so.1 is missing, which LightGBM needs" "apt-get install libgomp1, or dnf install libgomp"
 }
 
-check_directory() { # CODE DIRECTORY MEGABYTES
-  existing=$2
+check_directory() { # CODE DIRECTORY MEGABYTES (of an upgrade: half)
+  existing=$2 wanted_mb=$3
   while [ ! -e "$existing" ]; do existing=$(dirname "$existing"); done
   if [ ! -d "$existing" ] || [ ! -w "$existing" ]; then
     problem "$1" "$2 cannot be written ($existing)" "choose another directory, or make it writable for this user"
     return
   fi
-  [ "$(current_release)" = none ] || return 0 # there is room for what is there already
+  if [ "$(current_release)" != none ]; then # there is room for what is there already
+    [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ] && return 0
+    wanted_mb=$((wanted_mb / 2))
+  fi
   free_mb=$(df -Pm "$existing" | awk 'NR == 2 { print $4 }')
-  [ "$free_mb" -ge "$3" ] || problem "$1" "$existing has $free_mb MB free" "free $3 MB there, or choose another directory"
+  [ "$free_mb" -ge "$wanted_mb" ] ||
+    problem "$1" "$existing has $free_mb MB free" "free $wanted_mb MB there, or choose another directory"
 }
 
 # A port may be ours already: then it is the running installation's, and nothing is wrong.
@@ -302,8 +400,9 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
       tail -n 15 "$LOG" | sed 's/^/  | /'
       advise
     } >&2
-    [ -z "$WORK" ] || rm -rf "$WORK"
     [ -z "$STARTING" ] || go_back
+    # The upgrade says itself whether the release before runs again (3) or neither does (4).
+    [ -z "$UPGRADING" ] || [ "$code" != 4 ] || exit "$EXIT_UNHEALTHY"
     exit "$EXIT_FAILED"
   fi
 }
@@ -325,6 +424,98 @@ open_log() {
   mkdir -p "$(dirname "$LOG")"
   (umask 077 && : >"$LOG")
   LOG_OPEN=1
+}
+
+# --- bundles: one file that installs without a network ---------------------------------------------------------------
+
+# In this order: install.sh, bundle.conf, SHA256SUMS, then source/ and wheels/.
+make_bundle() {
+  check_python
+  [ -n "$PYTHON" ] || {
+    printf '%s' "$PROBLEMS" >&2
+    exit "$EXIT_PREFLIGHT"
+  }
+  [ -d "$(dirname "$MAKE_BUNDLE")" ] || refuse "there is no directory $(dirname "$MAKE_BUNDLE")"
+  WORK=$(mktemp -d "$MAKE_BUNDLE.XXXXXX")
+  LOG=$WORK/log
+  step "Fetching the locked packages for $(python_minor "$PYTHON") on $(uname -m)" fetch_wheels
+  step "Writing the bundle $MAKE_BUNDLE" write_bundle
+  [ -z "$DRY_RUN" ] || return 0
+  file=${MAKE_BUNDLE##*/}
+  echo "$(du -m "$MAKE_BUNDLE" | cut -f 1) MB. On the other host: tar -xf $file install.sh && ./install.sh --offline $file"
+}
+
+fetch_wheels() {
+  "$PYTHON" -m venv "$WORK/venv"
+  for lock in requirements.lock requirements.uv.lock; do
+    TMPDIR=$WORK "$WORK/venv/bin/python" -m pip download -q --disable-pip-version-check --no-input --no-deps \
+      --require-hashes --only-binary :all: -d "$WORK/bundle/wheels" -r "$SOURCE/$lock"
+  done
+}
+
+write_bundle() {
+  mkdir -p "$WORK/bundle/source"
+  (cd "$SOURCE" && { source_files; echo requirements.uv.lock; } | tar -cf - -T -) | tar -xf - -C "$WORK/bundle/source"
+  cp "$SOURCE/install.sh" "$WORK/bundle/install.sh"
+  printf 'python=%s\nmachine=%s\nversion=%s\n' "$(python_minor "$PYTHON")" "$(uname -m)" "$(version)" \
+    >"$WORK/bundle/bundle.conf"
+  cd "$WORK/bundle"
+  find install.sh bundle.conf source wheels -type f | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
+  tar -cf "$WORK/whole" --owner=0 --group=0 install.sh bundle.conf SHA256SUMS source wheels
+  mv "$WORK/whole" "$MAKE_BUNDLE"
+}
+
+check_bundle() {
+  WANTED_PYTHON=
+  if [ ! -r "$OFFLINE" ] || ! conf=$(tar -xOf "$OFFLINE" bundle.conf 2>/dev/null); then
+    problem E012 "$OFFLINE is not there, or no bundle" "name a file that --make-bundle wrote"
+    return
+  fi
+  machine=$(printf '%s\n' "$conf" | sed -n 's/^machine=//p')
+  [ "$machine" = "$(uname -m)" ] ||
+    problem E012 "the bundle is for $machine, this host is $(uname -m)" "make the bundle on a host like this one"
+  WANTED_PYTHON=$(printf '%s\n' "$conf" | sed -n 's/^python=//p')
+}
+
+# Every byte against its checksum, nothing more and nothing less, before anything is unpacked.
+check_bundle_content() {
+  said=$("$PYTHON" - "$OFFLINE" <<'PYTHON' 2>&1
+import hashlib, sys, tarfile
+
+sums, seen = {}, set()
+try:
+    with tarfile.open(sys.argv[1], "r|") as bundle:
+        pending = {}
+        for member in bundle:
+            if member.isdir():
+                continue
+            if not member.isreg() or member.name.startswith("/") or ".." in member.name.split("/"):
+                sys.exit(f"it holds {member.name}")
+            content, digest = bundle.extractfile(member), hashlib.sha256()
+            if member.name == "SHA256SUMS":
+                lines = content.read().decode().splitlines()
+                sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+                continue
+            while block := content.read(1 << 20):
+                digest.update(block)
+            pending[member.name] = digest.hexdigest()
+    if wrong := sorted(name for name in sums.keys() | pending.keys() if sums.get(name) != pending.get(name)):
+        sys.exit(f"{wrong[0]} is not what was bundled" + (f", nor are {len(wrong) - 1} more files" if wrong[1:] else ""))
+except (tarfile.TarError, ValueError, OSError) as exc:
+    sys.exit(f"it cannot be read: {exc}")
+PYTHON
+  ) || problem E012 "the bundle $OFFLINE is damaged: $said" "copy it again, or make it again"
+}
+
+open_bundle() {
+  WORK=$(mktemp -d)
+  tar -xf "$OFFLINE" -C "$WORK" source
+  SOURCE=$WORK/source
+}
+
+unpack_wheels() {
+  mkdir -p "$RELEASE"
+  tar -xf "$OFFLINE" -C "$RELEASE" wheels
 }
 
 # --- the release ----------------------------------------------------------------------------------------------------
@@ -350,45 +541,68 @@ current_release() { if [ -L "$BASE/current" ]; then basename "$(readlink "$BASE/
 install_release() {
   RELEASE=$BASE/releases/$NAME
   if [ ! -f "$RELEASE/.complete" ]; then
-    WORK=$BASE/.work-$$
+    BUILD=$BASE/.work-$$
     step "Making the Python environment ($("$PYTHON" -V))" make_environment
+    [ -z "$OFFLINE" ] || step "Unpacking the packages of the bundle" unpack_wheels
     step "Installing the locked packages ($(grep -c '==' "$SOURCE/requirements.lock"), hashes checked)" install_packages
     step "Building and installing the appliance $(version)" install_appliance
     step "Looking whether it starts" "$RELEASE/venv/bin/python" -P -m appliance.cli.main --version
-    [ -n "$DRY_RUN" ] || { touch "$RELEASE/.complete" && rm -rf "$WORK"; }
+    [ -n "$DRY_RUN" ] || { touch "$RELEASE/.complete" && rm -rf "$BUILD" "$RELEASE/wheels"; }
   fi
 }
 
 make_environment() {
-  rm -rf "$RELEASE" "$WORK"
-  mkdir -p "$RELEASE" "$WORK/tmp"
+  rm -rf "$RELEASE" "$BUILD"
+  mkdir -p "$RELEASE" "$BUILD/tmp"
   "$PYTHON" -m venv "$RELEASE/venv"
 }
 
+pip_of_release() { "$RELEASE/venv/bin/python" -m pip "$@"; }
+
 # uv installs the lock in seconds where pip takes minutes; where uv cannot (a mirror it does not understand), pip does.
 install_packages() {
-  export TMPDIR="$WORK/tmp" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$BASE/cache/pip}" UV_CACHE_DIR="${UV_CACHE_DIR:-$BASE/cache/uv}"
+  export TMPDIR="$BUILD/tmp" PIP_CACHE_DIR="${PIP_CACHE_DIR:-$BASE/cache/pip}" UV_CACHE_DIR="${UV_CACHE_DIR:-$BASE/cache/uv}"
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
-  pip="$RELEASE/venv/bin/python -m pip"
-  index=$($pip config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
-  if $pip install -q --require-hashes --target "$WORK/uv" -r "$SOURCE/requirements.uv.lock" &&
-    UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index} "$WORK/uv/bin/uv" pip install --python "$RELEASE/venv/bin/python" \
+  from=
+  if [ -n "$OFFLINE" ]; then
+    # Without a cache: what is unpacked is linked into its place, and gone with the wheels.
+    export UV_CACHE_DIR="$BUILD/uv-cache" UV_LINK_MODE=hardlink
+    from="--no-index --find-links wheels"
+    cd "$RELEASE"
+  else
+    index=$(pip_of_release config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
+    export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
+  fi
+  # shellcheck disable=SC2086  # options
+  if pip_of_release install -q $from --require-hashes --target "$BUILD/uv" -r "$SOURCE/requirements.uv.lock" &&
+    "$BUILD/uv/bin/uv" pip install $from --python "$RELEASE/venv/bin/python" \
       --compile-bytecode --require-hashes -r "$SOURCE/requirements.lock"; then
     return
   fi
   echo "uv could not install the packages; trying pip"
-  $pip install -q --require-hashes -r "$SOURCE/requirements.lock"
+  # shellcheck disable=SC2086  # options
+  pip_of_release install -q $from --require-hashes -r "$SOURCE/requirements.lock"
 }
 
 # From a copy, so that nothing is written into the checkout, with the locked hatchling, so that nothing is downloaded.
 install_appliance() {
-  export TMPDIR="$WORK/tmp"
-  mkdir -p "$WORK/source"
-  (cd "$SOURCE" && source_files | tar -cf - -T -) | tar -xf - -C "$WORK/source"
+  export TMPDIR="$BUILD/tmp"
+  mkdir -p "$BUILD/source"
+  (cd "$SOURCE" && source_files | tar -cf - -T -) | tar -xf - -C "$BUILD/source"
   "$RELEASE/venv/bin/python" -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps --no-index \
-    --no-cache-dir "$WORK/source"
-  cp -R "$WORK/source/systemd" "$RELEASE/systemd"
-  cp "$WORK/source/requirements.lock" "$WORK/source/LICENSE" "$RELEASE/"
+    --no-cache-dir "$BUILD/source"
+  cp -R "$BUILD/source/systemd" "$RELEASE/systemd"
+  cp "$BUILD/source/requirements.lock" "$BUILD/source/LICENSE" "$RELEASE/"
+  defaults_text >"$RELEASE/defaults.toml"
+}
+
+# What this release proposes for this host; the settings file, the environment and flags come before it.
+defaults_text() {
+  echo "# Made by the installer for this host. Change the settings file instead, which comes before this."
+  memory_mb=$(awk '/^MemTotal:/ { print int($2 / 4096) }' /proc/meminfo) # a quarter
+  [ "$memory_mb" -ge 256 ] || memory_mb=256
+  [ "$memory_mb" -le 4096 ] || memory_mb=4096
+  printf 'duckdb_memory = "%sMB"\n' "$memory_mb"
 }
 
 switch_release() {
@@ -425,15 +639,49 @@ write_config() {
   mv "$CONFIG.new" "$CONFIG"
 }
 
+# The proxies of whoever installs, for what is fetched later (datasets by address); never for our own processes.
+proxy_text() {
+  for name in http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY; do
+    eval "value=\${$name:-}"
+    case $value in '' | *\'*) ;; *) printf "%s='%s'\n" "$name" "$value" ;; esac
+  done
+  around=${no_proxy:-${NO_PROXY:-}}
+  around="${around:+$around,}localhost,127.0.0.1,::1,$LISTEN"
+  printf "no_proxy='%s'\nNO_PROXY='%s'\n" "$around" "$around"
+}
+
+has_proxy() { [ -n "${http_proxy:-}${https_proxy:-}${all_proxy:-}${HTTP_PROXY:-}${HTTPS_PROXY:-}${ALL_PROXY:-}" ]; }
+
+proxy_changed() { has_proxy && [ "$(proxy_text)" != "$(cat "$PROXY_FILE" 2>/dev/null)" ]; }
+
+write_proxy() {
+  mkdir -p "$(dirname "$PROXY_FILE")"
+  (umask 077 && proxy_text >"$PROXY_FILE")
+}
+
 config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
 
-# The command resolves `current` once, so that a process never mixes the modules of two releases.
+# The command resolves `current` once, so that a process never mixes the modules of two releases, and waits while an
+# upgrade changes it.
 command_text() {
   cat <<COMMAND
 #!/bin/sh
 base='$BASE'
 export APPLIANCE_CONFIG="\${APPLIANCE_CONFIG:-$CONFIG}"
-exec "\$(readlink -f "\$base/current")/venv/bin/python" -P -m appliance.cli.main "\$@"
+if [ -r "\$base/.switch" ]; then flock -s 9 9<"\$base/.switch" || true; fi
+COMMAND
+  if [ "$MODE" = local ]; then
+    cat <<COMMAND
+if [ -r '$PROXY_FILE' ]; then set -a && . '$PROXY_FILE' && set +a; fi
+if [ "\${1:-}" = up ] && [ -e '$STATE/upgrade/journal.json' ]; then
+  "\$base/current/venv/bin/python" -P -m appliance.processes.upgrade recover --base "\$base" || exit 3
+fi
+COMMAND
+  fi
+  cat <<COMMAND
+release=\$(readlink -f "\$base/current")
+export APPLIANCE_DEFAULTS="\$release/defaults.toml"
+exec "\$release/venv/bin/python" -P -m appliance.cli.main "\$@"
 COMMAND
 }
 
@@ -454,7 +702,8 @@ UNITS=/etc/systemd/system
 # Every file that belongs in /etc, made in $1 as it should be there.
 stage_system_files() {
   units=$1$UNITS
-  mkdir -p "$units/appliance-api.socket.d" "$units/appliance-mlflow.socket.d" "$1/etc/sysusers.d" "$1/etc/tmpfiles.d"
+  mkdir -p "$units/appliance-api.socket.d" "$units/appliance-mlflow.socket.d" "$units/appliance-recover.service.d" \
+    "$1/etc/sysusers.d" "$1/etc/tmpfiles.d"
   cp -R "$SOURCE"/systemd/units/. "$units/"
   sed "s|@STATE@|$STATE|g" "$SOURCE/systemd/sysusers.conf" >"$1/etc/sysusers.d/appliance.conf"
   sed "s|@STATE@|$STATE|g" "$SOURCE/systemd/tmpfiles.conf" >"$1/etc/tmpfiles.d/appliance.conf"
@@ -463,6 +712,13 @@ stage_system_files() {
   printf '[Socket]\nListenStream=\nListenStream=%s:%s\n' "$address" "$API_PORT" >"$units/appliance-api.socket.d/20-listen.conf"
   printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:%s\n' "$MLFLOW_PORT" \
     >"$units/appliance-mlflow.socket.d/20-listen.conf"
+  printf '[Unit]\nConditionPathExists=\nConditionPathExists=%s/upgrade/journal.json\n' "$STATE" \
+    >"$units/appliance-recover.service.d/40-state.conf"
+  if [ -e /etc/appliance/backup-passphrase ]; then
+    mkdir -p "$units/appliance-backup.service.d"
+    printf '[Service]\nLoadCredential=backup-passphrase:/etc/appliance/backup-passphrase\n' \
+      >"$units/appliance-backup.service.d/20-passphrase.conf"
+  fi
   if [ "$STATE" != /var/lib/appliance ]; then
     mkdir -p "$units/appliance-.service.d"
     printf '[Service]\nReadWritePaths=%s\n' "$STATE" >"$units/appliance-.service.d/20-state.conf"
@@ -479,11 +735,13 @@ stage_system_files() {
   esac
 }
 
-system_files_changed() {
+# 0 when a file differs whose name matches.
+system_files_changed() { # PATTERN
   staged=$(mktemp -d)
   stage_system_files "$staged"
   changed=1
-  (cd "$staged" && find . -type f) | while IFS= read -r file; do cmp -s "$staged/$file" "/$file" || exit 9; done || changed=0
+  (cd "$staged" && find . -type f -path "$1") |
+    while IFS= read -r file; do cmp -s "$staged/$file" "/$file" || exit 9; done || changed=0
   rm -rf "$staged"
   return "$changed"
 }
@@ -491,7 +749,8 @@ system_files_changed() {
 install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
-  rm -rf "$UNITS/appliance-.service.d/20-state.conf" "$UNITS"/appliance-*.d/30-listen.conf
+  rm -rf "$UNITS/appliance-.service.d/20-state.conf" "$UNITS"/appliance-*.d/30-listen.conf \
+    "$UNITS/appliance-backup.service.d/20-passphrase.conf"
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
   systemd-sysusers /etc/sysusers.d/appliance.conf
@@ -539,6 +798,10 @@ go_back() {
 }
 
 start() {
+  if [ -n "$DRY_RUN" ]; then
+    step "Starting the appliance, waiting until it is well"
+    return
+  fi
   STARTING=1
   if [ "$MODE" = system ]; then
     if [ -n "$NEW" ]; then step "Starting the units" restart_units; fi
@@ -575,48 +838,157 @@ closing_words() {
 
 install_local() {
   if command_changed; then step "Writing the command $BASE/bin/appliance" write_command; fi
+  if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
+  change_release
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
-  if [ "$NAME" != "$BEFORE" ]; then
-    NEW=1
-    step "Switching to the release $NAME" switch_release
-    step "Preparing the state in $STATE" "$BASE/bin/appliance" migrate
-    step "Removing older releases" remove_old_releases
-  fi
+  [ -z "$FRESH" ] || step "Preparing the state in $STATE" "$BASE/bin/appliance" migrate
 }
 
 install_system() {
   SOCKETS_CHANGED=
-  if system_files_changed; then
-    NEW=1 SOCKETS_CHANGED=1
+  if command_changed; then step "Writing the command appliance" write_command; fi
+  change_release
+  if system_files_changed '*'; then
+    NEW=1
+    if system_files_changed '*socket*'; then SOCKETS_CHANGED=1; fi
     step "Installing the units and the user appliance" install_system_files
   fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
-  if command_changed; then step "Writing the command appliance" write_command; fi
-  if [ "$NAME" != "$BEFORE" ]; then
-    NEW=1
+  if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
+  [ -z "$FRESH" ] || step "Preparing the state in $STATE" make_state
+}
+
+# The first release is switched to; a later one proves itself first, or the one before it goes on.
+change_release() {
+  [ "$NAME" != "$BEFORE" ] || return 0
+  if [ "$BEFORE" = none ]; then
+    NEW=1 FRESH=1
     step "Switching to the release $NAME" switch_release
-    step "Preparing the state in $STATE" make_state
+  else
+    UPGRADING=1
+    step "Upgrading from $BEFORE: backup, check, migration, switch, start, check" upgrade_release
+    UPGRADING=
     step "Removing older releases" remove_old_releases
+    BEFORE=$NAME
   fi
 }
+
+upgrade_release() {
+  : >>"$BASE/.switch"
+  APPLIANCE_CONFIG=$CONFIG APPLIANCE_DEFAULTS=$RELEASE/defaults.toml \
+    "$RELEASE/venv/bin/python" -P -m appliance.processes.upgrade to "$NAME" --base "$BASE" ${NO_BACKUP:+--no-backup}
+}
+
+# --- instead of installing --------------------------------------------------------------------------------------------
+
+require_installed() {
+  [ "$(current_release)" != none ] || refuse "nothing is installed below $BASE"
+}
+
+roll_back() {
+  require_installed
+  if [ -n "$DRY_RUN" ]; then
+    step "Going back to the release before $(current_release)"
+    return
+  fi
+  code=0
+  APPLIANCE_CONFIG=$CONFIG "$BASE/current/venv/bin/python" -P -m appliance.processes.upgrade back --base "$BASE" \
+    ${YES:+--yes} || code=$?
+  [ "$code" != 0 ] || echo "The release $(current_release) runs."
+  exit "$code"
+}
+
+uninstall() {
+  require_installed_or_left
+  LOG=/dev/null LOG_OPEN=1
+  if [ "$MODE" = system ]; then
+    step "Stopping the units" stop_units
+    step "Removing the units" remove_units
+  elif [ -x "$BASE/bin/appliance" ]; then
+    step "Stopping the processes" "$BASE/bin/appliance" down
+  fi
+  step "Removing the releases and the command" remove_program
+  if [ -n "$PURGE" ]; then
+    step "Removing the state $STATE, the settings, the logs and the user" remove_data
+  else
+    [ -n "$DRY_RUN" ] ||
+      echo "Kept: the state and its backups in $STATE, the settings in $CONFIG. --purge --yes removes them too."
+  fi
+}
+
+require_installed_or_left() {
+  [ "$(current_release)" = none ] && [ ! -e "$CONFIG" ] && refuse "nothing is installed below $BASE"
+  # What is removed for good must be an appliance's.
+  [ -z "$PURGE" ] || [ ! -e "$STATE" ] || [ -e "$STATE/appliance.db" ] || [ -e "$STATE/secret" ] ||
+    refuse "$STATE holds no appliance's state; remove it by hand"
+  return 0
+}
+
+stop_units() {
+  systemctl disable appliance.target || true
+  systemctl stop 'appliance-*.service' 'appliance-*.socket' 'appliance-*.timer' appliance.target || true
+  systemctl stop 'appliance-*.slice' appliance.slice || true
+}
+
+remove_units() {
+  rm -rf "$UNITS"/appliance-* "$UNITS/appliance.target" /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf
+  rm -f /var/lib/systemd/timers/stamp-appliance-backup.timer
+  systemctl daemon-reload
+  systemctl reset-failed 'appliance-*' || true
+}
+
+remove_program() {
+  if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
+  rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
+    "$BASE/.upgrade" "$BASE"/.work-*
+  if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
+}
+
+remove_data() {
+  rm -rf "$STATE"
+  if [ "$MODE" = system ]; then
+    rm -rf /etc/appliance /var/log/appliance-install.log
+    userdel appliance || true
+    groupdel appliance 2>/dev/null || true
+  else
+    rm -f "$CONFIG" "$PROXY_FILE" "$BASE/install.log"
+    rmdir "$BASE" 2>/dev/null || true
+  fi
+}
+
+clean_up() { [ -z "$WORK$BUILD" ] || rm -rf ${WORK:+"$WORK"} ${BUILD:+"$BUILD"}; }
 
 main() {
   parse_arguments "$@"
   choose_layout
-  CHANGED='' NEW='' WORK='' STARTING='' RUNS=''
+  CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
+  trap clean_up EXIT
+  trap 'exit 130' INT TERM
+  umask 022
+  if [ -n "$MAKE_BUNDLE" ]; then
+    MODE=local
+    make_bundle
+    exit 0
+  fi
+  [ -z "$ROLLBACK" ] || roll_back
+  if [ -n "$UNINSTALL" ]; then
+    uninstall
+    exit 0
+  fi
+  [ -z "$UPGRADE" ] || require_installed
   preflight
   [ -z "$why" ] || echo "Without systemd or root ($why): installing below $BASE and nowhere else."
-  umask 022
+  [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
   [ "$MODE" = local ] || mkdir -p "$BASE"
   install_release
   if [ "$MODE" = system ]; then install_system; else install_local; fi
+  if [ -z "$NO_START" ]; then start; fi
   if [ -n "$DRY_RUN" ]; then
     echo "Nothing was changed."
     exit 0
   fi
-  if [ -z "$NO_START" ]; then start; fi
   [ -n "$CHANGED" ] || echo "The appliance $NAME is installed; nothing was changed."
   if [ -n "$DEMO" ] && [ -z "$NO_START" ]; then
     echo

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from appliance import __version__
 from appliance.deployments import Deployments
 from appliance.errors import ApplianceError, BadInput, BundleRefused, Conflict
 from appliance.monitoring.spans import State
-from appliance.processes.priority import step_back
-from appliance.settings import CONFIG_VARIABLE, Settings, load_settings
+from appliance.settings import CONFIG_VARIABLE, Settings
 from storage import backups as store
 from storage.alert_rows import NewAlert, close_alert, list_alerts, open_alert
 from storage.audit_rows import AuditEntry, append_audit
@@ -312,19 +310,3 @@ def _move_paths(staging: Path, manifest: BackupManifest, layout: Layout) -> None
                     f"WHERE {column} = ? OR substr({column}, 1, ?) = ? || '/'",
                     (new, len(old) + 1, old, len(old) + 1, old),
                 )
-
-
-def main() -> int:
-    """The nightly backup, out of everybody's way: ``python -m appliance.backups``."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    step_back()
-    try:
-        Backups(load_settings()).nightly()
-    except (ApplianceError, StorageError, OSError) as exc:
-        log.error("%s", exc)
-        return os.EX_TEMPFAIL
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from appliance.disk import require_room_for_jobs
 from appliance.errors import BadInput, NotFound, NotReady
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import require_model
@@ -255,6 +256,7 @@ class Jobs:
 
     def _start(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
         now = datetime.now(UTC)
+        require_room_for_jobs(self._settings)
         with self._database() as connection:
             require_model(connection, model)
         given = {"model": model, "who": who, **{name: value for name, value in parameters.items() if value is not None}}

@@ -19,6 +19,8 @@ from appliance.errors import BadSetting
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
+DEFAULTS_VARIABLE = "APPLIANCE_DEFAULTS"
+"""Names the file in which a release proposes settings for its host; everything else comes before it."""
 VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
 
 
@@ -68,6 +70,10 @@ class Settings(BaseSettings):
     history_days: int = Field(
         default=400, ge=0, description="Days of predictions and labels that are kept; 0: all. Counts are kept for good."
     )
+    runs_days: int = Field(
+        default=400, ge=0,
+        description="Days that MLflow keeps a run whose version neither serves nor stands by; 0: for good.",
+    )  # fmt: skip
     compaction_interval_s: float = Field(
         default=300.0, gt=0, description="Seconds between looks for closed segments of the event log to compact."
     )
@@ -129,11 +135,13 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (the signature is pydantic's)
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags over environment over Vertex AI's port over the file that APPLIANCE_CONFIG names."""
+        """Flags over environment over Vertex AI's port over the settings file over what the release proposes."""
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if port := os.environ.get(VERTEX_PORT_VARIABLE):
             sources.append(InitSettingsSource(settings_cls, {"api_port": port}))
         if path := os.environ.get(CONFIG_VARIABLE):
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
+        if path := os.environ.get(DEFAULTS_VARIABLE):
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
         return tuple(sources)
 

@@ -1,25 +1,31 @@
-"""Starts what is done beside the jobs, in processes of their own: the compaction often, the backup nightly.
+"""What is done beside the jobs: the disk is watched; processes of their own compact, and back up every night.
 
-Under systemd ``appliance-backup.timer`` starts the backup.
+Under systemd ``appliance-backup.timer`` starts what is nightly.
 """
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
 
+from appliance.disk import watch_disk
 from appliance.settings import Settings
 from storage.backups import list_backups
+from storage.errors import StorageError
 from storage.eventlog import is_closed, list_segments
 
 STOP_GRACE_S = 5.0
+log = logging.getLogger("appliance.housekeeping")
 
 
 BACKUP_HOUR = 3
 """Local time; a host that was off then is backed up when it is on again."""
 BACKUP_LOOK_S = 60.0
+DISK_LOOK_S = 15.0
 RETRY_S = 3600.0
 
 
@@ -31,6 +37,7 @@ class Housekeeping:
         self._process: subprocess.Popen[bytes] | None = None
         self._backup: subprocess.Popen[bytes] | None = None
         self._looked_for_backup = 0.0
+        self._looked_at_disk = 0.0
         self._started = time.monotonic()
         self._day = -1
 
@@ -38,6 +45,7 @@ class Housekeeping:
         """Reap, and start when it is time and there is something to do."""
         self._compact()
         self._back_up()
+        self._watch_disk()
 
     def stop(self) -> None:
         """End what runs; the next runner goes on with it."""
@@ -54,7 +62,16 @@ class Housekeeping:
             return
         self._looked_for_backup = time.monotonic()
         if is_backup_due(self._settings, datetime.now().astimezone()):
-            self._backup = _start("appliance.backups")
+            self._backup = _start("appliance.nightly")
+
+    def _watch_disk(self) -> None:
+        if time.monotonic() - self._looked_at_disk < DISK_LOOK_S:
+            return
+        self._looked_at_disk = time.monotonic()
+        try:
+            watch_disk(self._settings)
+        except (StorageError, sqlite3.Error, OSError) as exc:
+            log.warning("the disk cannot be watched: %s", exc)
 
     def _compact(self) -> None:
         if self._process is not None and self._process.poll() is not None:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from types import FrameType
 
 from appliance.deployments import Deployments
-from appliance.errors import ApplianceError, BadInput, NotFound, NotReady
+from appliance.disk import require_room_for_jobs
+from appliance.errors import ApplianceError, BadInput, Conflict, NotFound, NotReady
 from appliance.jobs import bell
 from appliance.orchestrator import (
     CANCELLED,
@@ -70,6 +71,7 @@ class Runner:
         self._rung = 0
         self._looked = 0.0
         self._answers = False
+        self._has_room = True
 
     def start(self, is_stopping: Callable[[], bool]) -> bool:
         """Wait for the orchestrator, register the flows, and settle what a runner before this one left; False on stop.
@@ -151,11 +153,23 @@ class Runner:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
             return
         kind = run.name.partition(" ")[0]
-        if not self._children.has_room(kind):
+        if not self._children.has_room(kind) or not self._has_disk():
             return
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
             self._children.start(kind, run.id, str(run.parameters.get("model", "")))
             log.info("job %s (%s) starts", run.id, run.name)
+
+    def _has_disk(self) -> bool:
+        """A run that is due waits on a full disk; it says so once."""
+        try:
+            require_room_for_jobs(self._settings)
+        except Conflict as exc:
+            if self._has_room:
+                log.warning("%s", exc)
+            self._has_room = False
+            return False
+        self._has_room = True
+        return True
 
     def _settle(self) -> None:
         """Give runs whose process is gone a final state, unless they told their own."""

@@ -136,7 +136,8 @@ def create_backup(layout: Layout, folder: Path, order: Order, *, step: Step = la
 
 def list_backups(folder: Path) -> list[Backup]:
     """Every backup, newest first."""
-    return [_read(path) for path in sorted(folder.glob(f"[0-9]*{SUFFIX}"), reverse=True) if NAME.fullmatch(path.stem)]
+    found = [path for path in folder.glob(f"[0-9]*{SUFFIX}") if NAME.fullmatch(path.stem)]
+    return [_read(path) for path in sorted(found, key=_place_in_time, reverse=True)]
 
 
 def get_backup(folder: Path, name: str) -> Backup:
@@ -284,6 +285,11 @@ def _free_name(folder: Path, now: datetime) -> Path:
         serial += 1
         path = folder / f"{stem}-{serial}{SUFFIX}"
     return path
+
+
+def _place_in_time(path: Path) -> tuple[str, int]:
+    stamp, _, serial = path.stem.partition("-")
+    return stamp, int(serial or 1)
 
 
 def _read(path: Path) -> Backup:

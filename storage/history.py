@@ -165,6 +165,17 @@ def tidy(layout: Layout, kind: str, *, today: date, keep_days: int, grace_h: int
         ) from exc
 
 
+def list_old_days(layout: Layout, kind: str, *, before: str) -> list[tuple[str, str, int]]:
+    """Model, day and bytes of what is older than a day (``2026-01-31``), sorted; ``tidy`` drops it."""
+    table = _find_table(layout, kind)
+    sizes: dict[tuple[str, str], int] = {}
+    for row in [] if table is None else pa.table(table.get_add_actions(flatten=True)).to_pylist():
+        key = row[f"partition.{MODEL}"], row[f"partition.{DAY}"]
+        if key[1] < before:
+            sizes[key] = sizes.get(key, 0) + row["size_bytes"]
+    return [(*key, size) for key, size in sorted(sizes.items())]
+
+
 def _fragmented(table: DeltaTable, today: str) -> Iterator[tuple[str, str]]:
     files: dict[tuple[str, str], int] = {}
     for row in pa.table(table.get_add_actions(flatten=True)).to_pylist():

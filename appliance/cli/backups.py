@@ -1,4 +1,4 @@
-"""backup."""
+"""backup, retention."""
 
 from __future__ import annotations
 
@@ -114,6 +114,25 @@ def restore(
         say(f"the state that was there lies in {done.aside}; remove it once you are content")
     if (settings.state / "config.restored.toml").exists():
         say(f"its settings lie in {settings.state / 'config.restored.toml'}, and are not in force")
+
+
+def retention(*, dry_run: Flag = False, json: Json = False) -> None:
+    """Let go what the settings keep no longer: old history, runs, backups, scratch; done every night by itself.
+
+    Args:
+        dry_run: Only show what would go.
+    """
+    from appliance.retention import Retention
+
+    open_house()
+    rules = Retention(load_settings())
+    found = rules.plan() if dry_run else rules.apply()
+    if json:
+        print_json({"dry_run": dry_run, "spare": found, "bytes": sum(one.bytes for one in found)})
+        return
+    print_table(("kind", "what", "MB", "why"), [(o.kind, o.what, f"{o.bytes / 1e6:.1f}", o.why) for o in found])
+    said = "would be freed" if dry_run else "were freed"
+    print(f"{sum(one.bytes for one in found) / 1e6:.1f} MB {said}")
 
 
 def _print_proof(versions: int, files: int, problems: tuple[str, ...]) -> None:

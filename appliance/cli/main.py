@@ -37,6 +37,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("serve", "processes:serve", "Processes", "Become one process: api, ui, orchestrator, runner or mlflow."),
     ("migrate", "processes:migrate", "Processes", "Create the state, or bring it to this release's schema."),
     ("backup", "backups:app", "Processes", "Backups of everything: create, list, verify, restore."),
+    ("retention", "backups:retention", "Processes", "Let go what is kept no longer; --dry-run shows it first."),
     ("demo", "demo:demo", "Processes", "The bike-sharing demo, end to end, on the running appliance."),
     ("data", "data:app", "Models", "Datasets: add, list, show, versions, diff."),
     ("model", "models:app", "Models", "Declare a model without writing a file: model create."),

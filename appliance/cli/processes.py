@@ -86,7 +86,7 @@ def _prepare_state() -> None:
 
 
 def doctor(*, json: Json = False) -> int:
-    """Look for what is wrong: state, schema, disk, ports, processes, orchestrator, watch loop, permissions."""
+    """Look for what is wrong: permissions, disk, databases, schema, backups, clock, lag, address, ports, processes."""
     from appliance.processes.doctor import run_checks
 
     checks = run_checks(load_settings())

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
 import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import UTC, datetime
-from typing import Literal
+from functools import partial
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
+from appliance.processes.check import Check
 from appliance.processes.control import status
+from appliance.processes.doctor_state import (
+    check_backups,
+    check_clock,
+    check_databases,
+    check_disk,
+    check_interrupted,
+    check_lag,
+    check_permissions,
+)
 from appliance.processes.ports import is_free
 from appliance.processes.roster import Service, roster
 from appliance.settings import Settings
@@ -26,33 +34,36 @@ from storage.errors import StorageError
 from storage.statedb import connect
 from storage.window_rows import fault_totals
 
-DISK_WARN, DISK_FAIL = 0.80, 0.95
-"""Share of the file system in use."""
 HEARTBEAT_S = 120.0
 ON_DEMAND = frozenset({"compaction"})
 """These run when there is something to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """What one look found; ``fix`` is empty when nothing has to be done."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    message: str
-    fix: str = ""
-
-
 def run_checks(settings: Settings) -> list[Check]:
     """Every check, in the order in which one would fix things; none raises."""
-    checks = [_check_state(settings), _check_disk(settings), _check_libgomp()]
-    checks += _guarded("database", lambda: _check_database(settings))
+    now = datetime.now(UTC)
+    checks = _guarded("state", lambda: check_permissions(settings))
+    checks += _guarded("interrupted", lambda: check_interrupted(settings))
+    checks += _guarded("disk", lambda: check_disk(settings))
+    checks += [_check_libgomp()]
+    checks += _guarded("database", lambda: check_databases(settings))
+    checks += _guarded("backup", lambda: check_backups(settings, now))
+    if all(check.state != "fail" for check in checks if check.name == "database"):
+        checks += _guarded("clock", lambda: _with_database(settings, lambda db: check_clock(settings, db, now)))
+        checks += _guarded("lag", lambda: _with_database(settings, lambda db: check_lag(settings, db)))
+        checks += _guarded("event log", lambda: _check_recording(settings))
+        checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
+        checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
+    checks += _guarded("address", lambda: _check_address(settings))
     checks += _guarded("processes", lambda: _check_processes(settings))
-    checks += [check for service in roster(settings) for check in _check_service(service)]
-    checks += _guarded("event log", lambda: _check_recording(settings))
-    checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
-    checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
+    for service in roster(settings):
+        checks += _guarded(f"{service.name} answers", partial(_check_service, service))
     return checks
+
+
+def _with_database(settings: Settings, look: Callable[[sqlite3.Connection], list[Check]]) -> list[Check]:
+    with closing(connect(settings.layout.database, read_only=True)) as connection:
+        return look(connection)
 
 
 def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
@@ -62,34 +73,6 @@ def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
         return [
             Check(name=name, state="fail", message=str(exc), fix="do what it says, then run 'appliance doctor' again")
         ]
-
-
-def _check_state(settings: Settings) -> Check:
-    root = settings.state
-    if not root.is_dir():
-        return Check(name="state", state="fail", message=f"{root} does not exist", fix="run 'appliance migrate'")
-    if not os.access(root, os.W_OK | os.X_OK):
-        owner = root.stat().st_uid
-        return Check(
-            name="state", state="fail", message=f"{root} is not writable for this user",
-            fix=f"run as its owner (uid {owner}) or as root, or remount it writable",
-        )  # fmt: skip
-    secret = settings.layout.secret
-    if secret.exists() and secret.stat().st_mode & 0o077:
-        return Check(name="state", state="fail", message=f"others may read {secret}", fix=f"run 'chmod 600 {secret}'")
-    return Check(name="state", state="ok", message=f"{root} is writable, its secret is private")
-
-
-def _check_disk(settings: Settings) -> Check:
-    root = settings.state if settings.state.is_dir() else settings.state.anchor or "/"
-    usage = shutil.disk_usage(root)
-    used = 1 - usage.free / usage.total
-    message = f"{used:.0%} of the file system below {root} is used, {usage.free / 1e9:.1f} GB are free"
-    if used >= DISK_FAIL or usage.free < 200e6:
-        return Check(name="disk", state="fail", message=message, fix="free space: events cannot be logged without it")
-    if used >= DISK_WARN:
-        return Check(name="disk", state="warn", message=message, fix="free space or move the state (--state)")
-    return Check(name="disk", state="ok", message=message)
 
 
 def _check_libgomp() -> Check:
@@ -103,15 +86,14 @@ def _check_libgomp() -> Check:
     return Check(name="libgomp", state="ok", message="libgomp.so.1 is there")
 
 
-def _check_database(settings: Settings) -> list[Check]:
-    connection = connect(settings.layout.database, read_only=True)
+def _check_address(settings: Settings) -> list[Check]:
+    """The address to listen on is this host's now: its interface may be gone."""
     try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    finally:
-        connection.close()
-    if found != "ok":
-        return [Check(name="database", state="fail", message=f"it is damaged: {found}", fix="restore a backup")]
-    return [Check(name="database", state="ok", message="whole, and of this release's schema")]
+        is_free(settings.listen, 0)
+    except BadSetting as exc:
+        fix = "bring the interface up (ip address), or install with another --listen; what listens there waits for it"
+        return [Check(name="address", state="fail", message=str(exc), fix=fix)]
+    return [Check(name="address", state="ok", message=f"{settings.listen} is this host's")]
 
 
 def _check_processes(settings: Settings) -> list[Check]:

@@ -26,13 +26,13 @@ def is_systemd_running() -> bool:
 
 
 def start_units() -> None:
-    """Start the target and with it every unit.
+    """Start the target and with it every unit; returns before they are well, since one that fails is tried for ever.
 
     Raises:
         NotAllowed: This user may not.
         NotReady: systemd could not.
     """
-    _systemctl("start", TARGET)
+    _systemctl("start", "--no-block", TARGET)
 
 
 def stop_units(services: tuple[Service, ...]) -> None:

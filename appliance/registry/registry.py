@@ -24,6 +24,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -145,6 +146,17 @@ class Registry:
         with _failures(f"read {model!r}"):
             found = self._client.get_registered_model(model).aliases.get(alias)
         return None if found is None else int(found)
+
+    def forget(self, run_ids: Sequence[str]) -> None:
+        """Remove runs for good, with what was logged in them; their files are the caller's.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        store = SqlAlchemyStore(self._client.tracking_uri, str(self._artifacts))
+        with _failures("forget old runs"):
+            for run_id in run_ids:
+                store._hard_delete_run(run_id)
 
     def _experiment(self, model: str) -> str:
         found = self._client.get_experiment_by_name(model)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 from pathlib import Path
 
 import pytest
 
-from tests.install.place import Place
+from tests.install.place import ROOT, Place
 
 
 @pytest.fixture
@@ -71,3 +73,85 @@ def test_a_dry_run_touches_nothing(place: Place) -> None:
     assert "would: Installing the locked packages" in done.out
     assert "Nothing was changed." in done.out
     assert not place.base.exists()
+
+
+def test_the_codes_are_the_ones_that_the_document_lists_and_the_script_uses(place: Place) -> None:
+    listed = place.install("--codes").out.splitlines()
+    document = (ROOT / "systemd" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (E\d{3}) \| (.*) \|$", document, flags=re.MULTILINE)
+    assert [f"{code} {text}" for code, text in rows] == listed
+    script = (ROOT / "install.sh").read_text(encoding="utf-8")
+    used = set(re.findall(r"(?:problem |print\(f\"|check_directory )(E\d{3})", script))
+    assert used == {line.split()[0] for line in listed}
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--purge"], "--purge goes with --uninstall"),
+        (["--uninstall", "--purge"], "add --yes"),
+        (["--upgrade", "--rollback"], "exclude each other"),
+        (["--upgrade"], "nothing is installed below"),
+        (["--rollback"], "nothing is installed below"),
+        (["--uninstall"], "nothing is installed below"),
+        (["--make-bundle", "/nowhere/at/all"], "there is no directory /nowhere/at"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_done(place: Place, flags: list[str], message: str) -> None:
+    done = place.install(*flags)
+    assert (done.code, message in done.err) == (1, True), done.err
+    assert not place.base.exists()
+
+
+def test_every_flag_has_its_environment_twin(place: Place) -> None:
+    text = place.install("--help").out
+    flags = set(re.findall(r"^  (?:--uninstall )?(--[a-z-]+)", text, flags=re.MULTILINE)) - {"--codes"}
+    for flag in flags:
+        assert f"APPLIANCE_{flag[2:].upper().replace('-', '_')}" in text, flag
+    twin = Place.below(place.home / "twin", APPLIANCE_UNINSTALL="1", APPLIANCE_PURGE="1")
+    assert "add --yes" in twin.install().err
+
+
+def test_a_directory_of_something_else_is_left_alone(place: Place) -> None:
+    place.base.mkdir()
+    (place.base / "thesis.tex").touch()
+    done = place.install(*place.port_flags)
+    assert done.code == 2
+    assert f"E013  {place.base} is not empty and holds no appliance (thesis.tex)" in done.err
+    (place.base / "state").mkdir()
+    (place.base / "state" / "thesis.tex").touch()
+    done = place.install("--uninstall", "--purge", "--yes")
+    assert done.code == 1
+    assert (place.base / "state" / "thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('ID=debian\nVERSION_ID="11"\n', "E010  this is debian 11"),
+        ('ID=ubuntu\nVERSION_ID="20.04"\n', "E010  this is ubuntu 20.04"),
+        ('ID="rocky"\nVERSION_ID="8.9"\n', "E010  this is rocky 8.9"),
+        ('ID=debian\nVERSION_ID="12"\n', ""),
+        ('ID=ubuntu\nVERSION_ID="24.04"\n', ""),
+        ('ID="rocky"\nVERSION_ID="9.4"\n', ""),
+        ("ID=gentoo\n", ""),
+    ],
+)
+def test_distributions_that_are_too_old_are_said(place: Place, tmp_path: Path, text: str, message: str) -> None:
+    """In a mount namespace of its own, where /etc/os-release is another file."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace needs root")
+    (tmp_path / "os-release").write_text(text)
+    ports = " ".join(place.port_flags)
+    done = place.sh(
+        f'unshare -m sh -c "mount --bind {tmp_path}/os-release $(readlink -f /etc/os-release)'
+        f' && sh {ROOT}/install.sh --local {place.base} {ports} --dry-run"'
+    )
+    assert (done.code, message in done.err) == (2 if message else 0, True), done.err
+
+
+def test_proxies_are_carried_over_but_never_for_our_own_addresses(place: Place) -> None:
+    asked = Place.below(place.home / "asked", https_proxy="http://user:p$a@proxy.invalid:3128", no_proxy="internal")
+    done = asked.install(*asked.port_flags, "--dry-run")
+    assert f"would: Writing the proxies to {asked.base}/proxy.env" in done.out
+    assert "would: Writing the proxies" not in place.install(*place.port_flags, "--dry-run").out

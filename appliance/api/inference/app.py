@@ -27,6 +27,7 @@ from appliance.serving.refusals import Refusals
 from appliance.serving.router import Router
 from appliance.serving.scoring import Scorer
 from appliance.serving.shadow import Shadows
+from storage.disk_budget import capture_reserve
 
 POLL_S = 0.2
 """Seconds between looks at deployments.json and the key table."""
@@ -68,7 +69,9 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     router = Router(layout)
     refusals = Refusals(layout, worker)
     capture = Capture(
-        layout, reserve_bytes=config.capture_reserve_mb << 20, durable=config.capture_durability == "sync"
+        layout,
+        reserve_bytes=capture_reserve(layout.root, config.capture_reserve_mb << 20),
+        durable=config.capture_durability == "sync",
     )
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(

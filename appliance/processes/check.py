@@ -1,0 +1,16 @@
+"""One line of ``appliance doctor``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What one look found; ``fix`` is empty when nothing has to be done."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    message: str
+    fix: str = ""

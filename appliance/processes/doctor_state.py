@@ -1,0 +1,186 @@
+"""What ``appliance doctor`` sees in the state: permissions, room, databases, clock, backups, uncounted events."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from appliance.processes.check import Check
+from appliance.processes.release_journal import Files
+from appliance.settings import Settings
+from storage.backups import DATABASES, Backup, list_backups
+from storage.disk_budget import ALERT_SHARE, AMPLE_BYTES, Pressure, judge_disk, read_disk
+from storage.eventlog import list_segments
+from storage.restore import is_swapping
+from storage.statedb import SCHEMA_VERSION, from_text
+from storage.window_rows import read_cursors
+
+AHEAD_S = 300.0
+"""So far in the future a record of ours may be before the clock is called wrong."""
+BACKUP_WARN_H, BACKUP_FAIL_H = 36, 96
+LAG_WARN_BYTES = 64 << 20
+KINDS = ("predictions", "labels", "stats")
+_RESTORE = "stop the appliance, then 'appliance backup restore --replace' puts the last backup in its place"
+
+
+def check_permissions(settings: Settings) -> list[Check]:
+    """The state can be written, belongs to one user, and its secrets to nobody else."""
+    root = settings.state
+    if not root.is_dir():
+        return [Check(name="state", state="fail", message=f"{root} does not exist", fix="run 'appliance migrate'")]
+    owner = root.stat().st_uid
+    if not os.access(root, os.W_OK | os.X_OK):
+        message, fix = (
+            f"{root} is not writable for this user",
+            f"run as its owner (uid {owner}) or as root, or remount it",
+        )
+        return [Check(name="state", state="fail", message=message, fix=fix)]
+    for secret in (settings.layout.secret, settings.layout.admin_password, settings.backups):
+        if secret.exists() and secret.stat().st_mode & 0o077:
+            mode = "700" if secret.is_dir() else "600"
+            fix = f"run 'chmod {mode} {secret}'"
+            return [Check(name="state", state="fail", message=f"others may read {secret}", fix=fix)]
+    if stranger := next((path for path in _shallow(root) if path.lstat().st_uid != owner), None):
+        message = f"{stranger} belongs to uid {stranger.lstat().st_uid}, the state to uid {owner}"
+        return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {owner} {root}'")]
+    return [Check(name="state", state="ok", message=f"{root} is writable, its secrets are private")]
+
+
+def check_interrupted(settings: Settings) -> list[Check]:
+    """No upgrade or restore was left half way."""
+    if is_swapping(settings.layout):
+        message = "a restore was interrupted between two renames"
+        return [
+            Check(name="interrupted", state="fail", message=message, fix="run 'appliance migrate', which finishes it")
+        ]
+    journal = Files(settings.layout, Path("/")).find_journal()
+    if journal is not None:
+        message = f"the change from release {journal.before} to {journal.after}, begun {journal.began_at}, is under way"
+        fix = "wait for it; if nothing is at work, reboot or run './install.sh' again, which takes it back"
+        return [Check(name="interrupted", state="warn", message=message, fix=fix)]
+    return []
+
+
+def check_disk(settings: Settings) -> list[Check]:
+    """There is room, as ``storage.disk_budget`` has it."""
+    root = settings.state if settings.state.is_dir() else Path(settings.state.anchor or "/")
+    use = read_disk(root)
+    pressure = judge_disk(use)
+    message = f"{use.used_share:.0%} of the file system below {root} is used, {use.free / 1e9:.1f} GB are free"
+    fix = "free space ('appliance retention --dry-run' shows what may go), or move the state (--state)"
+    if pressure >= Pressure.NO_CAPTURE or use.free < 200e6:
+        what = "jobs are refused" if pressure is Pressure.NO_JOBS else "predictions are not recorded"
+        return [Check(name="disk", state="fail", message=f"{message}: {what}", fix=fix)]
+    if pressure is Pressure.ALERT:
+        return [Check(name="disk", state="warn", message=message, fix=fix)]
+    if use.used_share >= ALERT_SHARE:
+        message += f", more than the {AMPLE_BYTES >> 30} GB from which on the shares do not count"
+    return [Check(name="disk", state="ok", message=message)]
+
+
+def check_databases(settings: Settings) -> list[Check]:
+    """Every page of the databases can be read, and ours has this release's schema."""
+    checks = []
+    for name in DATABASES:
+        path = settings.state / name
+        if not path.exists():
+            if name == "appliance.db":
+                fix = "run 'appliance migrate', or restore a backup"
+                checks.append(Check(name="database", state="fail", message=f"{path} does not exist", fix=fix))
+            continue
+        label = "database" if name == "appliance.db" else f"database of {name.partition('/')[0]}"
+        try:
+            problem, version = _read_database(path)
+        except sqlite3.Error as exc:
+            problem, version = str(exc), SCHEMA_VERSION
+        if problem:
+            checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=_RESTORE))
+        elif name == "appliance.db" and version != SCHEMA_VERSION:
+            message = f"{path} has schema {version}, this release needs {SCHEMA_VERSION}"
+            fix = "run 'appliance migrate' with the newest installed release"
+            checks.append(Check(name=label, state="fail", message=message, fix=fix))
+        else:
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
+            schema = f", schema {version}" if name == "appliance.db" else ""
+            checks.append(Check(name=label, state="ok", message=f"whole, {size}{schema}"))
+    return checks
+
+
+def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetime) -> list[Check]:
+    """Nothing of ours was written in the future: else the clock was set back, or was wrong before."""
+    texts = connection.execute("SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM heartbeats").fetchall()
+    written = [from_text(row["at"]) for row in texts if row["at"]]
+    written += [backup.created_at for backup in list_backups(settings.backups)[:1]]
+    ahead_s = max(((at - now).total_seconds() for at in written), default=0.0)
+    if ahead_s > AHEAD_S:
+        message = f"it says {now:%Y-%m-%d %H:%M:%S}Z, and {ahead_s:.0f} s later something was written: it was set back"
+        fix = "set it right (timedatectl); until then new events count into the wrong windows"
+        return [Check(name="clock", state="fail", message=message, fix=fix)]
+    return [Check(name="clock", state="ok", message=f"{now:%Y-%m-%d %H:%M:%S}Z, and nothing was written later")]
+
+
+def check_backups(settings: Settings, now: datetime) -> list[Check]:
+    """There is a backup that was proved not long ago."""
+    backups = list_backups(settings.backups)
+    good = next((backup for backup in backups if backup.proved), None)
+    newest = backups[0] if backups else None
+    if good is None:
+        age = now - datetime.fromtimestamp(settings.state.stat().st_ctime, UTC)
+        young = settings.layout.secret.exists() and _age_h(settings.layout.secret, now) < BACKUP_WARN_H
+        message = f"none was proved yet{_problem(newest)}"
+        if young and newest is None:
+            return [Check(name="backup", state="ok", message=f"{message}; the first night is still to come")]
+        fix = "run 'appliance backup create'"
+        return [
+            Check(
+                name="backup",
+                state="fail" if age > timedelta(hours=BACKUP_FAIL_H) else "warn",
+                message=message,
+                fix=fix,
+            )
+        ]
+    age_h = (now - good.created_at).total_seconds() / 3600
+    message = f"{good.name} was proved, {age_h:.0f} h ago{_problem(newest)}"
+    if age_h > BACKUP_FAIL_H:
+        return [
+            Check(name="backup", state="fail", message=message, fix="run 'appliance backup create', see what it says")
+        ]
+    if age_h > BACKUP_WARN_H or (newest is not None and newest.notes.problem):
+        return [Check(name="backup", state="warn", message=message, fix="run 'appliance backup create'")]
+    return [Check(name="backup", state="ok", message=message)]
+
+
+def check_lag(settings: Settings, connection: sqlite3.Connection) -> list[Check]:
+    """Events that the watch loop has not counted yet."""
+    behind = 0
+    for kind in KINDS:
+        cursors = read_cursors(connection, kind)
+        for path in list_segments(settings.layout.events / kind):
+            behind += max(0, path.stat().st_size - cursors.get(path.name, 0))
+    message = f"{behind / 1e6:.1f} MB of the event log wait to be counted"
+    if behind > LAG_WARN_BYTES:
+        return [Check(name="lag", state="warn", message=message, fix="look at 'appliance logs runner'")]
+    return [Check(name="lag", state="ok", message=message)]
+
+
+def _read_database(path: Path) -> tuple[str, int]:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)) as connection:
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    return ("" if found == "ok" else str(found)), version
+
+
+def _problem(newest: Backup | None) -> str:
+    return f"; {newest.name} is not good: {newest.notes.problem}" if newest and newest.notes.problem else ""
+
+
+def _age_h(path: Path, now: datetime) -> float:
+    return (now.timestamp() - path.stat().st_mtime) / 3600
+
+
+def _shallow(root: Path) -> list[Path]:
+    """Two levels: what root once made there would stop the processes."""
+    return [path for pattern in ("*", "*/*") for path in root.glob(pattern)]

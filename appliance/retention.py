@@ -1,0 +1,182 @@
+"""What is kept for how long, and what goes: shown first when asked for, done nightly."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from appliance.backups import Backups
+from appliance.compaction import KINDS, tidy_history
+from appliance.errors import ApplianceError
+from appliance.settings import Settings
+from storage.backups import remove_backup
+from storage.errors import StorageError
+from storage.history import list_old_days
+from storage.restore import is_swapping
+from storage.statedb import connect
+
+SCRATCH_S = 86_400.0
+"""What lies longer in ``tmp`` belongs to nobody who still runs."""
+log = logging.getLogger("appliance.retention")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spare:
+    """One thing that may go.
+
+    Attributes:
+        kind: ``history``, ``runs``, ``backups`` or ``scratch``.
+        what: Its name.
+        bytes: That are freed; 0 where that is not known before.
+        why: The rule, with its setting.
+    """
+
+    kind: str
+    what: str
+    bytes: int
+    why: str
+
+
+class Retention:
+    """The rules of one appliance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = settings.layout
+        self._backups = Backups(settings)
+
+    def plan(self) -> Sequence[Spare]:
+        """What would go now, by kind."""
+        return [*self._history(), *self._runs(), *self._old_backups(), *self._scratch()]
+
+    def apply(self) -> Sequence[Spare]:
+        """Let it go; what fails is logged, the rest goes on.
+
+        Returns:
+            What went.
+        """
+        found = self.plan()
+        steps: dict[str, Callable[[], object]] = {
+            "history": lambda: tidy_history(self._settings), "runs": self._remove_runs,
+            "backups": self._remove_backups, "scratch": self._remove_scratch,
+        }  # fmt: skip
+        gone = []
+        for kind, step in steps.items():
+            wanted = [one for one in found if one.kind == kind]
+            if not wanted:
+                continue
+            try:
+                step()
+                gone += wanted
+            except (ApplianceError, StorageError, sqlite3.Error, OSError) as exc:
+                log.error("%s were not removed: %s", kind, exc)
+        return gone
+
+    def _history(self) -> Iterator[Spare]:
+        days = self._settings.history_days
+        if not days:
+            return
+        oldest = (datetime.now(UTC).date() - timedelta(days=days)).isoformat()
+        for kind in KINDS:
+            for model, day, size in list_old_days(self._layout, kind, before=oldest):
+                why = f"older than history_days = {days}"
+                yield Spare(kind="history", what=f"{kind} of {model}, {day}", bytes=size, why=why)
+
+    def _runs(self) -> Iterator[Spare]:
+        for run in self._spare_runs():
+            folder = self._artifacts(run)
+            why = f"older than runs_days = {self._settings.runs_days}; its version neither serves nor stands by"
+            yield Spare(kind="runs", what=run.name, bytes=_size(folder) if folder else 0, why=why)
+
+    def _spare_runs(self) -> list[_Run]:
+        """Runs whose version is nobody's champion or challenger and is not deployed."""
+        database = self._layout.mlflow / "mlflow.db"
+        if not self._settings.runs_days or not database.exists():
+            return []
+        with closing(connect(self._layout.database, read_only=True)) as connection:
+            needed = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT run_id FROM versions WHERE alias IS NOT NULL UNION SELECT v.run_id FROM versions v "
+                    "JOIN deployments d ON d.model = v.model AND d.version = v.version AND d.ended_at IS NULL"
+                )
+            }
+        oldest_ms = (time.time() - self._settings.runs_days * 86_400) * 1000
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=20.0)) as store:
+            rows = store.execute(
+                "SELECT run_uuid, name, artifact_uri FROM runs WHERE end_time IS NOT NULL AND end_time < ? "
+                "ORDER BY end_time", (oldest_ms,)
+            ).fetchall()  # fmt: skip
+        return [_Run(id=row[0], name=row[1] or row[0], uri=row[2] or "") for row in rows if row[0] not in needed]
+
+    def _artifacts(self, run: _Run) -> Path | None:
+        """The run's folder; only below our own."""
+        path = Path(run.uri.removeprefix("file://"))
+        ours = (self._layout.mlflow / "artifacts").absolute()
+        return path.parent if path.name == "artifacts" and path.is_relative_to(ours) and path.parent != ours else None
+
+    def _remove_runs(self) -> None:
+        from appliance.registry.registry import Registry  # noqa: PLC0415  (loads MLflow)
+
+        runs = self._spare_runs()
+        Registry(self._layout, self._settings.mlflow_uri).forget([run.id for run in runs])
+        for run in runs:
+            if folder := self._artifacts(run):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _old_backups(self) -> Iterator[Spare]:
+        why = (
+            f"beyond backup_keep = {self._settings.backup_keep} or backup_keep_days = {self._settings.backup_keep_days}"
+        )
+        for backup in self._backups.spare():
+            yield Spare(kind="backups", what=backup.name, bytes=backup.notes.bytes, why=why)
+
+    def _remove_backups(self) -> None:
+        for backup in self._backups.spare():
+            remove_backup(backup)
+
+    def _scratch(self) -> Iterator[Spare]:
+        for path in self._old_scratch():
+            yield Spare(kind="scratch", what=path.name, bytes=_size(path), why="left in tmp for more than a day")
+
+    def _old_scratch(self) -> list[Path]:
+        if is_swapping(self._layout):
+            return []
+        oldest = time.time() - SCRATCH_S
+        return [path for path in sorted(self._layout.tmp.glob("*")) if _newest(path) < oldest]
+
+    def _remove_scratch(self) -> None:
+        for path in self._old_scratch():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    id: str
+    name: str
+    uri: str
+
+
+def _size(path: Path) -> int:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+
+
+def _newest(path: Path) -> float:
+    """When anything in it was last changed."""
+    changed = [path.lstat().st_mtime]
+    for folder, _, files in os.walk(path):
+        changed += [(Path(folder) / name).lstat().st_mtime for name in files]
+    return max(changed)

@@ -1,0 +1,118 @@
+"""What goes is shown first, exactly that goes, and what is needed stays."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.backups import Backups
+from appliance.registry.registry import Registry, RunRecord
+from appliance.retention import Retention
+from appliance.settings import Settings
+from storage.statedb import connect, transaction
+from tests.training.state import new_appliance
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return new_appliance(tmp_path / "state", runs_days=30, backup_keep=1, backup_keep_days=0).settings
+
+
+def record_runs(settings: Settings) -> list[str]:
+    """Four versions: an old one, an old one that serves, an old challenger, a new one; their runs."""
+    registry = Registry(settings.layout, settings.mlflow_uri)
+    runs = [
+        registry.record(
+            RunRecord(
+                model="m", run_name=f"m {number}", params={"a": "1"}, tags={}, metrics={"rmse": 1.0},
+                curve=[(1, 2.0, 3.0)], files={"model.txt": b"x" * 1000},
+            )
+        ).run_id
+        for number in range(1, 5)
+    ]  # fmt: skip
+    old = int((time.time() - 40 * 86_400) * 1000)
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store, store:
+        for run in runs[:3]:
+            store.execute("UPDATE runs SET end_time = ? WHERE run_uuid = ?", (old, run))
+    now = datetime.now(UTC).isoformat()
+    with closing(connect(settings.layout.database)) as connection, transaction(connection):
+        connection.execute("INSERT INTO models VALUES ('m', 'regression', 'd', 'y', ?, ?)", (now, now))
+        for number, run in enumerate(runs, 1):
+            alias = "challenger" if number == 3 else None
+            connection.execute(
+                "INSERT INTO versions VALUES ('m', ?, ?, 'd', 1, 1, 1.0, '{}', '{}', NULL, '{}', ?, ?, NULL)",
+                (number, run, alias, now),
+            )
+        connection.execute(
+            "INSERT INTO deployments (model, version, role, started_at, who, reason)"
+            " VALUES ('m', 2, 'champion', ?, 't', '')",
+            (now,),
+        )
+    return runs
+
+
+def left_runs(settings: Settings) -> set[str]:
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store:
+        return {row[0] for row in store.execute("SELECT run_uuid FROM runs")}
+
+
+def test_old_runs_go_but_never_one_that_serves_or_stands_by(settings: Settings) -> None:
+    runs = record_runs(settings)
+    folder = settings.layout.mlflow / "artifacts" / "m"
+    rules = Retention(settings)
+    (spare,) = [one for one in rules.plan() if one.kind == "runs"]
+    assert (spare.what, spare.bytes, spare.why[:24]) == ("m 1", 1000, "older than runs_days = 3")
+    assert left_runs(settings) == set(runs), "nothing went yet"
+    assert [one.what for one in rules.apply() if one.kind == "runs"] == ["m 1"]
+    assert left_runs(settings) == set(runs[1:])
+    assert sorted(path.name for path in folder.iterdir()) == sorted(runs[1:])
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store:
+        assert store.execute("SELECT count(*) FROM metrics WHERE run_uuid = ?", (runs[0],)).fetchone()[0] == 0
+    assert list(rules.plan()) == []
+
+
+def test_an_artifact_path_that_leads_elsewhere_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    runs = record_runs(settings)
+    precious = tmp_path / "precious"
+    (precious / "artifacts").mkdir(parents=True)
+    (precious / "thesis.tex").touch()
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store, store:
+        store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", (f"file://{precious}/artifacts", runs[0]))
+    Retention(settings).apply()
+    assert (precious / "thesis.tex").exists()
+    assert runs[0] not in left_runs(settings)
+
+
+def test_spare_backups_go(settings: Settings) -> None:
+    backups = Backups(settings)
+    first, second = backups.create(who="t"), backups.create(who="t")
+    backups.verify(second.name)
+    rules = Retention(settings)
+    assert [one.what for one in rules.plan()] == [first.name]
+    rules.apply()
+    assert [one.name for one in backups.list()] == [second.name]
+
+
+def test_scratch_goes_after_a_day_unless_something_in_it_is_new(settings: Settings) -> None:
+    tmp = settings.layout.tmp
+    old = (datetime.now(UTC) - timedelta(hours=30)).timestamp()
+    for name in ("upload-1", "spill"):
+        (tmp / name).mkdir()
+        (tmp / name / "file").write_bytes(b"x" * 10)
+    for path in (tmp / "upload-1" / "file", tmp / "upload-1", tmp / "spill"):
+        os.utime(path, (old, old))
+    rules = Retention(settings)
+    assert [(one.what, one.bytes) for one in rules.plan()] == [("upload-1", 10)]
+    rules.apply()
+    assert [path.name for path in tmp.iterdir()] == ["spill"]
+
+
+def test_an_empty_state_has_nothing_to_lose(settings: Settings) -> None:
+    assert list(Retention(settings).plan()) == []
+    assert list(Retention(settings).apply()) == []

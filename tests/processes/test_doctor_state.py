@@ -1,0 +1,154 @@
+"""Each thing that can go wrong with a state is a line of doctor with a way out, and doctor itself never fails."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from appliance.backups import Backups
+from appliance.processes.check import Check
+from appliance.processes.doctor import run_checks
+from appliance.processes.release_journal import Files, Journal
+from appliance.settings import Settings
+from storage.backups import list_backups, write_notes
+from storage.eventlog import EventWriter
+from storage.statedb import connect, transaction
+from storage.window_rows import Heartbeat, put_heartbeat
+from tests.training.state import new_appliance
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return new_appliance(tmp_path / "state").settings
+
+
+def look(settings: Settings, name: str) -> Check:
+    (found,) = [check for check in run_checks(settings) if check.name == name]
+    return found
+
+
+def test_a_fresh_state_is_well(settings: Settings) -> None:
+    for name in ("state", "disk", "libgomp", "database", "backup", "clock", "lag", "event log", "address"):
+        assert look(settings, name).state == "ok", name
+    assert "the first night is still to come" in look(settings, "backup").message
+    assert [check.name for check in run_checks(settings) if check.name == "interrupted"] == []
+
+
+def break_pages(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = bytearray(path.read_bytes())
+    content[4096:] = os.urandom(len(content) - 4096)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [break_pages, lambda path: path.write_bytes(b"no database at all" * 500), lambda path: path.write_bytes(b"")],
+    ids=["broken pages", "something else", "empty"],
+)
+def test_a_broken_database_is_named_with_the_way_out(settings: Settings, damage: Callable[[Path], object]) -> None:
+    damage(settings.layout.database)
+    found = look(settings, "database")
+    assert found.state == "fail"
+    assert "appliance.db" in found.message
+    assert "'appliance backup restore --replace'" in found.fix or "run 'appliance migrate'" in found.fix
+
+
+def test_a_broken_database_of_mlflow_or_prefect_is_named_too(settings: Settings) -> None:
+    for name in ("mlflow/mlflow.db", "prefect/prefect.db"):
+        (settings.state / name).write_bytes(b"x" * 8192)
+    assert look(settings, "database of mlflow").state == "fail"
+    assert look(settings, "database of prefect").state == "fail"
+    assert look(settings, "database").state == "ok"
+
+
+def test_a_missing_database_and_another_schema_are_told_apart(settings: Settings) -> None:
+    with closing(sqlite3.connect(settings.layout.database)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert "has schema 99, this release needs" in look(settings, "database").message
+    settings.layout.database.unlink()
+    assert "does not exist" in look(settings, "database").message
+
+
+def test_a_clock_that_was_set_back_shows(settings: Settings) -> None:
+    later = datetime.now(UTC) + timedelta(hours=2)
+    with closing(connect(settings.layout.database)) as connection, transaction(connection):
+        put_heartbeat(connection, "watch", Heartbeat(at=later, detail=""))
+    found = look(settings, "clock")
+    assert (found.state, "it was set back" in found.message, "timedatectl" in found.fix) == ("fail", True, True)
+
+
+def test_an_address_whose_interface_is_gone_shows(tmp_path: Path) -> None:
+    settings = new_appliance(tmp_path / "state", listen="192.0.2.1").settings
+    found = look(settings, "address")
+    assert found.state == "fail"
+    assert "192.0.2.1" in found.message
+    assert "bring the interface up" in found.fix
+
+
+def test_secrets_that_others_may_read_show(settings: Settings) -> None:
+    settings.layout.secret.chmod(0o644)
+    found = look(settings, "state")
+    assert (found.state, found.fix) == ("fail", f"run 'chmod 600 {settings.layout.secret}'")
+
+
+def test_a_strangers_file_shows(settings: Settings) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a file away needs root")
+    os.chown(settings.layout.specs, 12345, 12345)
+    found = look(settings, "state")
+    assert (found.state, "belongs to uid 12345" in found.message, "chown -R" in found.fix) == ("fail", True, True)
+
+
+def test_events_that_nobody_counts_show(settings: Settings) -> None:
+    writer = EventWriter(settings.layout.events / "predictions")
+    for _ in range(70):
+        writer.append(b'{"id":"' + b"x" * (1 << 20) + b'"}')
+    writer.close()
+    found = look(settings, "lag")
+    assert (found.state, "73.4 MB of the event log wait" in found.message) == ("warn", True)
+
+
+@pytest.mark.parametrize(("age_h", "state"), [(1, "ok"), (35, "ok"), (37, "warn"), (95, "warn"), (97, "fail")])
+def test_the_age_of_the_last_proved_backup_counts(settings: Settings, age_h: float, state: str) -> None:
+    backups = Backups(settings)
+    made = backups.create(who="t")
+    assert look(settings, "backup").state == "warn", "written is not proved"
+    backups.verify(made.name)
+    (backup,) = list_backups(settings.backups)
+    at = (datetime.now(UTC) - timedelta(hours=age_h)).isoformat()
+    write_notes(backup.path, msgspec.structs.replace(backup.notes, created_at=at))
+    assert look(settings, "backup").state == state
+
+
+def test_a_newest_backup_that_is_not_good_shows_beside_an_older_one_that_is(settings: Settings) -> None:
+    backups = Backups(settings)
+    for _ in range(2):
+        backups.verify(backups.create(who="t").name)
+    newest = list_backups(settings.backups)[0]
+    newest.path.write_bytes(newest.path.read_bytes()[:-50])
+    backups.verify(newest.name)
+    found = look(settings, "backup")
+    assert (found.state, f"{newest.name} is not good" in found.message) == ("warn", True)
+
+
+def test_an_upgrade_that_was_interrupted_shows(settings: Settings) -> None:
+    Files(settings.layout, settings.state).begin(
+        Journal(before="1", after="2", databases=[], ran=True, began_at="2030-01-01T00:00:00+00:00")
+    )
+    found = look(settings, "interrupted")
+    assert (found.state, "from release 1 to 2" in found.message) == ("warn", True)
+
+
+def test_no_state_at_all_is_said(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "nowhere")
+    assert "does not exist" in look(settings, "state").message
+    assert "does not exist" in look(settings, "database").message

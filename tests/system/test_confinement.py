@@ -1,0 +1,53 @@
+"""From inside each unit everything that its hardening forbids is tried, and a job that eats the host dies alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.system.machine import SOURCE, SYSTEM_PYTHON, Machine
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
+UNITS = ("api", "ui", "orchestrator", "runner", "backup")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_what_is_forbidden_is_refused_inside_the_unit(serving: Machine, name: str) -> None:
+    folder = f"/run/systemd/system/appliance-{name}.service.d"
+    out = f"/var/lib/appliance/tmp/probe-{name}.json"
+    line = f"ExecStartPre={SYSTEM_PYTHON} {SOURCE}/tests/system/probe.py {out}"
+    serving.ok(
+        f"mkdir -p {folder} && printf '[Service]\\n{line}\\n' > {folder}/90-probe.conf && systemctl daemon-reload"
+    )
+    try:
+        serving.ok(f"systemctl restart appliance-{name}.service", timeout_s=200)
+    finally:
+        serving.ok(f"rm {folder}/90-probe.conf && systemctl daemon-reload")
+    found = json.loads(serving.ok(f"cat {out} && rm {out}"))
+    assert len(found) > 20
+    assert {attempt for attempt, how in found.items() if how is None} == set()
+
+
+def test_a_job_that_eats_all_memory_dies_alone(serving: Machine) -> None:
+    """In the runner's control group, as its jobs are, with a limit that it meets within a second."""
+    before = serving.main_pids()
+    limits = "systemctl set-property --runtime appliance-batch.slice"
+    serving.ok(f"{limits} MemoryMax=700M")
+    try:
+        eater = "x = []\nwhile True: x.append(bytearray(16 << 20))"
+        done = serving.run(
+            "systemd-run --wait --pipe --quiet --slice=appliance-batch.slice -p OOMPolicy=continue"
+            f" {SYSTEM_PYTHON} -c '{eater}'",
+            timeout_s=120,
+        )
+        assert done.code != 0
+    finally:
+        serving.ok(f"{limits} MemoryMax=55%")
+    assert serving.main_pids() == before
+    answer = serving.ok(
+        'curl -s -o /dev/null -w "%{http_code}" -H "X-API-Key: $(cat /root/key)" -d @/root/body.json'
+        " http://127.0.0.1:8100/models/penguins/predict"
+    )
+    assert answer == "200"
