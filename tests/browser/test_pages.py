@@ -18,6 +18,8 @@ PAGES = {
     "dataset-columns": "/data/bikes",
     "dataset-rows": "/data/bikes?tab=rows",
     "dataset-versions": "/data/bikes?tab=versions",
+    "dataset-rules": "/data/bikes?tab=rules",
+    "dataset-new-rows": "/data/bikes?tab=feed",
     "models": "/models",
     "new-model-dataset": "/models/new",
     "new-model-target": "/models/new?dataset=bikes",
