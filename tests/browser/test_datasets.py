@@ -93,7 +93,7 @@ def test_a_schedule_is_declared_shown_and_stopped(tab: Page, world: World, order
     expect(tab.get_by_text("Refreshed by a schedule")).to_be_visible(timeout=PATIENCE_MS)
     assert [one.feed.schedule for one in world.appliance.feeds.list() if one.dataset == "orders"] == ["30 4 * * *"]
     tab.get_by_role("button", name="Refresh now").click()
-    expect(tab.locator(".q-notification").last).to_contain_text("version 3", timeout=PATIENCE_MS)
+    expect(tab.get_by_text("From version 2 to version 3")).to_be_visible(timeout=PATIENCE_MS)
     tab.goto(f"{world.url}/data/orders?tab=feed")
     settle(tab)
     tab.get_by_role("button", name="Stop it").click()
@@ -115,3 +115,19 @@ def test_a_watched_folder_tells_which_file_it_could_not_take(tab: Page, world: W
     expect(tab.get_by_role("row", name="b.csv")).to_contain_text("lacks the column 'y'")
     expect(tab.get_by_text("Last time it went wrong")).to_be_visible()
     world.appliance.feeds.stop("inbox", who="test")
+
+
+def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=sql")
+    settle(tab)
+    field = tab.get_by_role("textbox", name="One SELECT")
+    field.fill("SELECT country, count(*) AS n FROM source GROUP BY country ORDER BY country")
+    field.press("Control+Enter")
+    expect(tab.locator(".grid-html tbody tr").first).to_contain_text("DE", timeout=PATIENCE_MS)
+    assert tab.locator(".grid-html tbody tr").count() == 2
+    tab.reload()  # the address has it
+    expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value("SELECT country, count(*) AS n FROM source "
+                                                                       "GROUP BY country ORDER BY country")  # fmt: skip
+    tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
+    tab.get_by_role("button", name="Run").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)

@@ -20,6 +20,7 @@ PAGES = {
     "dataset-versions": "/data/bikes?tab=versions",
     "dataset-rules": "/data/bikes?tab=rules",
     "dataset-new-rows": "/data/bikes?tab=feed",
+    "dataset-sql": "/data/bikes?tab=sql",
     "models": "/models",
     "new-model-dataset": "/models/new",
     "new-model-target": "/models/new?dataset=bikes",

@@ -14,12 +14,13 @@ from ui.pages.dataset_columns import show_columns
 from ui.pages.dataset_feed import show_feed
 from ui.pages.dataset_rows import show_rows
 from ui.pages.dataset_rules import show_rules
+from ui.pages.dataset_sql import show_sql
 from ui.pages.dataset_versions import show_versions
 from ui.words import number, when
 
 _TABS = (
     ("columns", "Columns"), ("rows", "First rows"), ("versions", "Versions"), ("rules", "Rules"),
-    ("feed", "New rows"),
+    ("feed", "New rows"), ("sql", "SQL"),
 )  # fmt: skip
 
 _SAME = {
@@ -30,6 +31,7 @@ _SAME = {
               "PUT /api/datasets/{name}/rules; GET /api/datasets/{name}/rejected"),
     "feed": ("appliance data refresh {name}; appliance data watch {name} FOLDER; appliance data feeds",
              "POST /api/datasets/{name}/refresh; PUT /api/datasets/{name}/feed"),
+    "sql": ("", 'POST /api/query {"dataset": "{name}", "sql": "SELECT …"}'),
 }  # fmt: skip
 
 
@@ -58,6 +60,8 @@ async def build(view: View) -> None:
             await show_rules(view, shown)
         case "feed":
             await show_feed(view, shown)
+        case "sql":
+            await show_sql(view, shown)
         case _:
             show_columns(await view.ask(datasets.profile, name, shown.version), findings)
 
