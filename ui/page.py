@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
-from nicegui import run
+from nicegui import app, run
 from nicegui import ui as ng
 from nicegui.element import Element
 from starlette.requests import Request
@@ -42,10 +42,25 @@ class View:
         self.parts: dict[str, str] = {key: str(value) for key, value in request.path_params.items()}
         self.actions: Element | None = None
         self.query: dict[str, str] = dict(request.query_params)
+        self.same: tuple[str, str] | None = None
+        """Command and REST call of the part that is shown, where a page has several."""
 
     def may(self, action: Action) -> bool:
         """Whether to offer something; whether it is done is decided again by ``act``."""
         return is_allowed(self.caller, action)
+
+    def whole(self, name: str) -> int | None:
+        """A whole number of the address; None where it has none, or something else."""
+        value = self.query.get(name, "")
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else None
+
+    def remembered(self, name: str, usual: str) -> str:
+        """A choice of the address, which is kept for the pages that come; else what was kept; else the usual."""
+        chosen = self.query.get(name)
+        if chosen:
+            app.storage.user[name] = chosen
+            return chosen
+        return str(app.storage.user.get(name, usual))
 
     async def ask(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the appliance off the event loop; its errors come through."""
@@ -60,7 +75,7 @@ class View:
             require(caller, action)
             return await run.io_bound(fn, *args, **kwargs)
         except (ApplianceError, StorageError) as exc:
-            tell(str(exc), wrong=True)
+            tell(log_refused(exc), wrong=True)
         except Exception:  # noqa: BLE001  (the border: whatever happened, the page stays usable)
             tell(log_unexpected(f"{action} through {getattr(fn, '__qualname__', fn)}"), wrong=True)
         return None
@@ -77,7 +92,8 @@ class View:
                 value = str(exc)
                 if shown != [value]:
                     shown[:] = [value]
-                    _replace(place, lambda: notice(value, tone="alarm"))
+                    message = log_refused(exc)
+                    _replace(place, lambda: notice(message, tone="alarm", title="This cannot be shown"))
                 return
             if shown and shown[0] == value:
                 return
@@ -97,8 +113,8 @@ class View:
             try:
                 value = await run.io_bound(fetch)
             except (ApplianceError, StorageError) as exc:
-                message = str(exc)
-                _replace(place, lambda: notice(message, tone="alarm"))
+                message = log_refused(exc)
+                _replace(place, lambda: notice(message, tone="alarm", title="This cannot be shown"))
                 return
             _replace(place, lambda: render(cast("T", value)))
 
@@ -151,6 +167,13 @@ def tell(message: str, *, wrong: bool = False) -> None:
         close_button="Close",
         multi_line=True,
     )
+
+
+def log_refused(error: Exception) -> str:
+    """Log what the appliance would not do, and return what to tell: its sentence, and the id the log has it under."""
+    error_id = uuid.uuid4().hex[:8]
+    _LOG.warning("dashboard error %s: %s: %s", error_id, type(error).__name__, error)
+    return f"{error} (error {error_id})"
 
 
 def log_unexpected(what: str) -> str:

@@ -18,7 +18,7 @@ from appliance.permissions import require
 from storage.errors import StorageError
 from ui.components.markup import box, icon, icon_html, link, text
 from ui.components.status import notice
-from ui.page import SESSION_KEY, Page, View, log_unexpected
+from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
 
 MARK = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" '
@@ -128,7 +128,7 @@ async def _fill(page: Page, view: View) -> None:
         require(view.caller, page.action)
         await page.build(view)
     except (ApplianceError, StorageError) as exc:
-        notice(str(exc), tone="alarm", title="This cannot be shown")
+        notice(log_refused(exc), tone="alarm", title="This cannot be shown")
     except Exception:  # noqa: BLE001  (the border of a page: the frame stays, the log has the stack)
         notice(log_unexpected(page.path), tone="alarm", title="This cannot be shown")
 
@@ -158,14 +158,14 @@ def _crumbs(page: Page, parts: Mapping[str, str]) -> None:
 
 
 def _same(page: Page, view: View) -> None:
-    if not page.cli and not page.rest:
+    cli, rest = view.same or (page.cli, page.rest)
+    if not cli and not rest:
         return
     with box("same", "footer"):
         text("The same elsewhere:", tag="span")
-        if page.cli:
-            text(_filled(page.cli, view.parts), tag="code")
-        if page.rest:
-            text(_filled(page.rest, view.parts), tag="code")
+        for one in (cli, rest):
+            if one:
+                text(_filled(one, view.parts), tag="code")
 
 
 def _theme_choice() -> None:

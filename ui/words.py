@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from storage.columns import Dtype
+
 NONE = "\u2013"
 """Stands where there is no figure."""
 
@@ -40,7 +42,7 @@ def micros(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A duration given in seconds: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    """A duration given in seconds: 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 30 d."""
     if value is None:
         return NONE
     if value < 10:
@@ -51,6 +53,9 @@ def seconds(value: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        days, hours = divmod(hours, 24)
+        return f"{days} d {hours} h" if hours else f"{days} d"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
@@ -88,3 +93,13 @@ METRICS = {
 def metric(name: str) -> str:
     """A metric's name on the page."""
     return METRICS.get(name, name.replace("_", " "))
+
+
+DTYPES = {
+    Dtype.BOOL: "yes or no", Dtype.INT: "whole number", Dtype.FLOAT: "number", Dtype.STRING: "text", Dtype.DATE: "date",
+    Dtype.DATETIME: "date and time",
+}  # fmt: skip
+"""What a column holds, as people say it."""
+
+SEVERITY = {"alarm": 3.0, "warn": 2.0, "ok": 1.0, "not_enough_data": 0.0}
+"""States in the order in which tables show them, the worst highest."""

@@ -72,8 +72,8 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
         recorder = _CurveRecorder(progress)
         trained = train(
-            spec, frame, incumbent=_find_incumbent(settings, spec), threads=threads_for(frame.height * frame.width, Cores(settings)),
-            progress=recorder,
+            spec, frame, incumbent=_find_incumbent(settings, spec), progress=recorder,
+            threads=threads_for(frame.height * frame.width, Cores(settings)),
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
         card = _release(settings, order, spec, trained, _Work(

@@ -55,7 +55,7 @@ def test_an_answer_follows_the_row(tab: Page, world: World) -> None:
     answers = []
     for hour in ("3", "17"):
         tab.get_by_label("hour").fill(hour)
-        expect(tab.locator(".snippet pre")).to_contain_text(f'"hour":{hour}')
+        expect(tab.locator(".snippet pre")).to_contain_text(f'"hour": {hour}')
         tab.get_by_role("button", name="Predict").click()
         expect(tab.locator(".chart svg text", has_text=f"hour = {hour}")).to_be_visible(timeout=PATIENCE_MS)
         answers.append(float(tab.locator(".answer .value").inner_text().replace(",", "")))

@@ -1,5 +1,24 @@
-// Small things that need no round trip: the menu on a phone, copying, dropping a file.
+// Small things that need no round trip: times in the viewer's zone, the menu on a phone, copying, dropping a file.
 (() => {
+  const full = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
+  const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  const localise = (time) => {
+    const at = new Date(time.dateTime);
+    if (time.title || Number.isNaN(at.getTime())) return;
+    time.title = at.toISOString().replace("T", " ").replace(".000Z", " UTC");
+    time.textContent = new Intl.DateTimeFormat("en-GB", "clock" in time.dataset ? clock : full).format(at);
+  };
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) {
+      for (const node of addedNodes) {
+        if (node.nodeType !== Node.ELEMENT_NODE) continue;
+        if (node.matches("time[datetime]")) localise(node);
+        node.querySelectorAll("time[datetime]").forEach(localise);
+      }
+    }
+  }).observe(document.documentElement, { childList: true, subtree: true });
+  document.querySelectorAll("time[datetime]").forEach(localise);
+
   document.addEventListener("click", async (event) => {
     const target = event.target.closest("[data-menu], .backdrop, [data-copy]");
     if (!target) return;

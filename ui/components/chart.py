@@ -5,6 +5,7 @@ Colours are CSS variables: the charts are drawn as SVG, so the browser resolves 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,10 @@ from nicegui import ui as ng
 
 FONT = "Roboto, system-ui, sans-serif"
 _SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
+
+
+Span = tuple[datetime, datetime]
+"""From when to when a chart reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,14 @@ class Line:
     colour: str | None = None
     dashed: bool = False
     area: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Marker:
+    """Something that happened while the curves were drawn, a deployment for example."""
+
+    at: datetime
+    label: str
 
 
 class Chart:
@@ -50,30 +63,70 @@ class Chart:
         self._chart.style(f"height: {height_px}px")
 
 
-def lines(series: Sequence[Line], *, y_unit: str, x_name: str = "", time: bool = True) -> dict[str, Any]:
-    """Options of curves over time (UTC) or over a number."""
+def lines(
+    series: Sequence[Line], *, y_unit: str, x_name: str = "", span: Span | None = None, markers: Sequence[Marker] = ()
+) -> dict[str, Any]:
+    """Options of curves over a span of time, in the viewer's zone, or without one over a number."""
     options = _frame(legend=len(series) > 1)
-    options["xAxis"] = _axis(type="time" if time else "value", name=x_name, split=False)
-    options["grid"]["bottom"] = 28 if x_name else 8
-    if not time:
-        options["xAxis"]["min"] = "dataMin"
+    options["grid"]["bottom"] = 28
+    if span:
+        options["xAxis"] = _time_axis(span)
+    else:
+        options["xAxis"] = _axis(type="value", name=x_name, split=False) | {"min": "dataMin"}
     options["yAxis"] = _axis(type="value", name=y_unit, scale=True)
-    options["tooltip"]["trigger"] = "axis"
+    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(y_unit)}
     options["series"] = [_curve(line, _SERIES[i % len(_SERIES)]) for i, line in enumerate(series)]
+    if span:
+        _mark(options, markers, span)
     return options
 
 
-def bars_over_time(points: Sequence[tuple[datetime, float]], *, name: str, y_unit: str) -> dict[str, Any]:
-    """Options of counts over time."""
+def bars_over_time(
+    points: Sequence[tuple[datetime, float]], *, name: str, y_unit: str, span: Span, markers: Sequence[Marker] = ()
+) -> dict[str, Any]:
+    """Options of counts over a span of time, in the viewer's zone."""
     options = _frame(legend=False)
-    options["xAxis"] = _axis(type="time", split=False)
+    options["xAxis"] = _time_axis(span)
+    options["grid"]["bottom"] = 28
     options["yAxis"] = _axis(type="value", name=y_unit) | {"minInterval": 1}
-    options["tooltip"]["trigger"] = "axis"
+    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(y_unit)}
     options["series"] = [{
         "type": "bar", "name": name, "data": [[_x(x), y] for x, y in points], "itemStyle": {"color": "var(--series-1)"},
         "barMaxWidth": 14, "emphasis": {"disabled": True},
     }]  # fmt: skip
+    _mark(options, markers, span)
     return options
+
+
+def _time_axis(span: Span) -> dict[str, Any]:
+    """All of the span, so that charts side by side can be compared and an hour without traffic is seen."""
+    axis = _axis(type="time", name="local time", split=False) | {"min": _x(span[0]), "max": _x(span[1])}
+    axis["axisLabel"]["formatter"] = {
+        "year": "{yyyy}", "month": "{MMM} {yyyy}", "day": "{d} {MMM}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}",
+        "second": "{HH}:{mm}:{ss}",
+    }  # fmt: skip
+    return axis
+
+
+def _mark(options: dict[str, Any], markers: Sequence[Marker], span: Span) -> None:
+    """Draw the markers of the span as upright lines with their label."""
+    shown = [one for one in markers if span[0] <= one.at <= span[1]]
+    if shown:
+        options["series"][0]["markLine"] = {
+            "symbol": "none", "silent": True, "animation": False,
+            "lineStyle": {"color": "var(--text-3)", "type": "dotted", "width": 1.5},
+            "label": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 11.5, "position": "insideEndTop",
+                      "rotate": 0, "formatter": "{b}"},
+            "data": [{"xAxis": _x(one.at), "name": one.label} for one in shown],
+        }  # fmt: skip
+
+
+def _value_with(unit: str) -> str:
+    """JavaScript that writes a hovered value with its unit."""
+    return (
+        "value => value == null ? '\u2013' : "
+        f"Number(value).toLocaleString('en', {{maximumSignificantDigits: 5}}) + {json.dumps(' ' + unit)}"
+    )
 
 
 def compared_histogram(
@@ -85,7 +138,7 @@ def compared_histogram(
     options["xAxis"]["data"] = list(bins)
     options["xAxis"]["axisLabel"] |= {"interval": "auto", "hideOverlap": True, "rotate": 30 if len(bins) > 6 else 0}
     options["yAxis"] = _axis(type="value", name="% of rows")
-    options["tooltip"]["trigger"] = "axis"
+    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with("% of rows")}
     options["tooltip"]["axisPointer"] = {"type": "shadow", "shadowStyle": {"opacity": 0.08}}
     options["series"] = [
         {"type": "bar", "name": name, "data": list(values), "itemStyle": {"color": colour}, "barGap": "8%",
@@ -106,7 +159,7 @@ def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -
     options["grid"]["bottom"] = 40
     options["yAxis"] = _axis(type="category", split=False)
     options["yAxis"] |= {"data": list(names), "inverse": True, "axisLine": {"show": False}}
-    options["tooltip"]["trigger"] = "item"
+    options["tooltip"] |= {"trigger": "item", ":valueFormatter": _value_with(x_unit)}
     options["series"] = [{
         "type": "bar", "barMaxWidth": 16, "emphasis": {"disabled": True},
         "data": [
@@ -149,7 +202,7 @@ def _axis(*, type: str, name: str = "", split: bool = True, scale: bool = False)
 
 def _frame(*, legend: bool) -> dict[str, Any]:
     return {
-        "animation": False, "useUTC": True, "textStyle": {"fontFamily": FONT},
+        "animation": False, "useUTC": False, "textStyle": {"fontFamily": FONT},
         "grid": {"left": 8, "right": 16, "top": 58 if legend else 34, "bottom": 8, "containLabel": True},
         "legend": {"show": legend, "type": "scroll", "top": 0, "left": 0,
                    "itemWidth": 14, "itemHeight": 8, "icon": "roundRect",

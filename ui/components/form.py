@@ -45,6 +45,12 @@ def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
     )
 
 
+def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
+    """One of a few, side by side."""
+    made = ng.toggle(options, value=value).props(f'unelevated no-caps dense role=group aria-label="{escape(label)}"')
+    return made.classes("toggle")
+
+
 @contextmanager
 def dialog(title: str) -> Iterator[ng.dialog]:
     """A dialog; what is built inside goes into it."""

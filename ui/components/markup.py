@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from html import escape
 
 from nicegui import ui as ng
@@ -13,9 +15,29 @@ def box(classes: str = "", tag: str = "div") -> Element:
     return ng.element(tag).classes(classes)
 
 
+_MOMENT = re.compile(r"\b\d{1,2} [A-Z][a-z]{2} \d{4}, \d{2}:\d{2} UTC\b")
+"""As ``words.when`` writes it."""
+
+
 def text(content: object, classes: str = "", tag: str = "div") -> Element:
-    """A piece of text; whatever it holds is shown, never run."""
-    return ng.html(escape(str(content)), sanitize=False, tag=tag).classes(classes)
+    """A piece of text; whatever it holds is shown, never run. Moments turn into the viewer's time zone."""
+    return ng.html(text_html(str(content)), sanitize=False, tag=tag).classes(classes)
+
+
+def text_html(content: str) -> str:
+    """A text as markup, its moments as ``<time>``: the browser shows them in its zone, and UTC on hover."""
+    return _MOMENT.sub(_moment, escape(content))
+
+
+def clock_html(moment: datetime) -> str:
+    """A moment of a log line, to the second."""
+    iso = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f'<time datetime="{iso}" data-clock>{moment.astimezone(UTC):%H:%M:%S}</time>'
+
+
+def _moment(found: re.Match[str]) -> str:
+    at = datetime.strptime(found[0], "%d %b %Y, %H:%M UTC").replace(tzinfo=UTC)
+    return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{found[0]}</time>'
 
 
 def icon_html(name: str, classes: str = "") -> str:

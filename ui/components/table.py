@@ -1,7 +1,9 @@
-"""Tables: dense, sortable, searchable where they are long; a cell is text, a figure, a link, a badge or a button."""
+"""Tables: dense, sortable, searchable where they are long, and to be had as CSV; a cell is text, a link or a badge."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -10,7 +12,9 @@ from typing import Any
 from nicegui import ui as ng
 from nicegui.element import Element
 
+from ui.components.markup import box, icon_html, text_html
 from ui.components.status import Status
+from ui.words import NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,33 +62,52 @@ class Row:
 
 _BODY = """
 <q-td :props="props" :class="props.col.kind">
-  <template v-if="props.row[props.col.name + '__'].badge"><span v-html="props.row[props.col.name + '__'].badge"></span></template>
-  <a v-else-if="props.row[props.col.name + '__'].href" :href="props.row[props.col.name + '__'].href">{{ props.row[props.col.name + '__'].text }}</a>
+  <a v-if="props.row[props.col.name + '__'].href" :href="props.row[props.col.name + '__'].href" v-html="props.row[props.col.name + '__'].html"></a>
   <button v-else-if="props.row[props.col.name + '__'].action" type="button" class="act" :class="props.row[props.col.name + '__'].danger ? 'danger' : ''"
-    @click.stop="() => $parent.$emit('act', [props.row.id, props.row[props.col.name + '__'].action])">{{ props.row[props.col.name + '__'].text }}</button>
-  <template v-else>{{ props.row[props.col.name + '__'].text }}</template>
-  <span v-if="props.row[props.col.name + '__'].note" class="cell-note">{{ props.row[props.col.name + '__'].note }}</span>
+    @click.stop="() => $parent.$emit('act', [props.row.id, props.row[props.col.name + '__'].action])" v-html="props.row[props.col.name + '__'].html"></button>
+  <span v-else v-html="props.row[props.col.name + '__'].html"></span>
+  <span v-if="props.row[props.col.name + '__'].note" class="cell-note" v-html="props.row[props.col.name + '__'].note"></span>
 </q-td>
 """  # noqa: E501
 
+_SEARCHED_FROM = 9
+"""Rows; fewer are seen at once."""
+
 
 class Table:
-    """A table on the page; ``show`` replaces its rows and keeps the order and the search."""
+    """A table on the page; ``show`` replaces its rows and keeps the order and the search.
+
+    Args:
+        columns: From left to right.
+        rows: In the order in which they stand until somebody sorts them.
+        search: What the field above a long table says; empty: there is none.
+        per_page: Rows a page; 0: all on one.
+        name: Of the CSV file that the table can be had as; empty: it cannot.
+        on_action: Called with the row's id and the action's name when a button of a cell is pressed.
+    """
 
     def __init__(
-        self, columns: Sequence[Column], rows: Sequence[Row], *, search: str = "", per_page: int = 0,
+        self, columns: Sequence[Column], rows: Sequence[Row], *, search: str = "", per_page: int = 0, name: str = "",
         on_action: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
+        self._columns = tuple(columns)
+        self._rows = tuple(rows)
         described = [
             {"name": c.name, "label": c.label, "field": c.name, "sortable": c.sortable and bool(c.label),
              "align": "right" if c.numeric else "left", "kind": "prose" if c.prose else ""}
             for c in columns
         ]  # fmt: skip
-        self._columns = tuple(columns)
+        searched = bool(search) and len(rows) >= _SEARCHED_FROM
         field_input = None
-        if search:
-            field_input = ng.input(placeholder=search).props("outlined dense clearable debounce=200 type=search")
-            field_input.props(f'aria-label="{escape(search)}"').style("max-width: 320px; margin: 12px 20px 4px")
+        if searched or (name and rows):
+            with box("table-tools"):
+                if searched:
+                    field_input = ng.input(placeholder=search).props(
+                        "outlined dense clearable debounce=200 type=search"
+                    )
+                    field_input.props(f'aria-label="{escape(search)}"').classes("table-search")
+                if name and rows:
+                    self._offer_csv(name)
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
         self._table.classes("table").props("flat dense binary-state-sort")
         self._table.add_slot("body-cell", _BODY)
@@ -100,7 +123,13 @@ class Table:
 
     def show(self, rows: Sequence[Row]) -> None:
         """Other rows in the same table."""
+        self._rows = tuple(rows)
         self._table.rows = self._plain(rows)
+
+    def _offer_csv(self, name: str) -> None:
+        button = ng.html(f"{icon_html('download')}CSV", sanitize=False, tag="button").classes("act csv")
+        button.props(f'type=button title="Save this table as {escape(name)}.csv"')
+        button.on("click", lambda: ng.download.content(as_csv(self._columns, self._rows), f"{name}.csv", "text/csv"))
 
     def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [{"id": row.id} | self._cells(row) for row in rows]
@@ -111,11 +140,32 @@ class Table:
             cell = row.cells.get(column.name, Cell())
             label = cell.status.label if cell.status else cell.text
             plain[column.name] = label if cell.sort is None else cell.sort
+            shown = cell.status.html() if cell.status else cell.markup or text_html(cell.text)
             plain[column.name + "__"] = {
-                "text": label, "note": cell.note, "href": cell.href, "action": cell.action, "danger": cell.danger,
-                "badge": cell.status.html() if cell.status else cell.markup,
+                "html": shown, "note": text_html(cell.note), "href": cell.href, "action": cell.action,
+                "danger": cell.danger,
             }  # fmt: skip
         return plain
+
+
+def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    """The table as CSV: figures bare, so that a spreadsheet reckons with them; columns of buttons are left out."""
+    named = [column for column in columns if column.label]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([column.label for column in named])
+    for row in rows:
+        cells = [row.cells.get(column.name, Cell()) for column in named]
+        writer.writerow([_exported(cell, column) for cell, column in zip(cells, named, strict=True)])
+    return out.getvalue()
+
+
+def _exported(cell: Cell, column: Column) -> str | float:
+    if column.numeric and isinstance(cell.sort, int | float):
+        return cell.sort if cell.text != NONE else ""
+    plain = cell.status.label if cell.status else cell.text
+    # A spreadsheet takes a text that begins like this for a formula, and formulas can call out.
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "\t", "\r")) else plain
 
 
 def raw_table(

@@ -16,7 +16,7 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
 from ui.pages.window_line import window_line
-from ui.words import NONE, number, plain, share
+from ui.words import NONE, SEVERITY, number, plain, share
 
 _COLUMNS = (
     Column(name="name", label="Column"), Column(name="state", label="State"),
@@ -25,7 +25,6 @@ _COLUMNS = (
     Column(name="nulls", label="Missing, then and now", numeric=True),
     Column(name="unseen", label="Unseen categories", numeric=True),
 )  # fmt: skip
-_SEVERITY = {"alarm": 3.0, "warn": 2.0, "ok": 1.0, "not_enough_data": 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +80,7 @@ def _show(found: _Found, address: Callable[[str], str]) -> None:
     window_line(report.window, what="Events")
     _histograms(found.detail)
     everything = [*report.columns, report.prediction, *([report.label] if report.label else [])]
-    ordered = sorted(everything, key=lambda one: (-_SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
+    ordered = sorted(everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
     with panel("Columns", "click one to see its histograms", tight=True):
         rows = [_row(one, address(one.name)) for one in ordered]
         search = "Search columns" if len(ordered) > 12 else ""
@@ -106,7 +105,7 @@ def _row(one: ColumnDrift, address: str) -> Row:
     kind = {"prediction": "what the model answers", "label": "the truth that came"}.get(one.name, one.kind)
     cells = {
         "name": Cell(text=one.name, href=address, note=kind),
-        "state": Cell(status=status_of(one.state.value), sort=_SEVERITY.get(one.state.value, 0.0)),
+        "state": Cell(status=status_of(one.state.value), sort=SEVERITY.get(one.state.value, 0.0)),
         "psi": Cell(text=number(one.psi, digits=3), sort=one.psi if one.psi is not None else -1.0),
         "floor": Cell(text=number(one.noise_floor, digits=3), sort=one.noise_floor or 0.0),
         "what": Cell(text=plain(one.sentence), note="; ".join(one.faults)),

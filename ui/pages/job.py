@@ -15,7 +15,7 @@ from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
-from ui.components.markup import box, button_link, panel, text
+from ui.components.markup import box, button_link, clock_html, panel, text
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
@@ -104,7 +104,7 @@ class _JobPage:
         self._show_curve(progress, "RMSE" if state.task is Task.REGRESSION else "log loss")
         if len(state.log) != self._lines:
             self._lines = len(state.log)
-            self._replace(self._log, lambda: [text(_line(one), tag="div") for one in state.log])
+            self._replace(self._log, lambda: [ng.html(_line(one), sanitize=False) for one in state.log])
         if job.state.final:
             if hasattr(self, "_cancel"):
                 self._cancel.set_visibility(False)
@@ -119,7 +119,7 @@ class _JobPage:
                     Line(name="rows that decide when to stop", points=[(p.iteration, p.valid) for p in points]),
                     Line(name="fitted rows", points=[(p.iteration, p.train) for p in points], colour="var(--series-2)"),
                 ),
-                y_unit=unit, x_name="boosting round", time=False,
+                y_unit=unit, x_name="boosting round",
             ))  # fmt: skip
 
     async def _stop(self) -> None:
@@ -188,7 +188,7 @@ def _training(view: View, report: TrainingReport) -> None:
 
 def _line(one: LogLine) -> str:
     level = "" if one.level == "INFO" else f"{one.level}  "
-    return f"{one.at.astimezone(UTC):%H:%M:%S}  {level}{one.message}"
+    return f"{clock_html(one.at)}  {_escaped(level + one.message)}"
 
 
 def _escaped(content: str) -> str:

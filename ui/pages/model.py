@@ -12,6 +12,7 @@ from appliance.errors import NotReady
 from appliance.jobs import Job
 from appliance.model_card import ModelCard
 from appliance.models import ModelInfo, VersionInfo
+from appliance.monitoring.alerts import Alert
 from appliance.permissions import Action
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
@@ -21,8 +22,8 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.pages.models import TASKS
-from ui.pages.rollout import ask_deploy, ask_rollback, role_status, show_history, show_trials
-from ui.words import metric, number, seconds, share, when
+from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
+from ui.words import metric, number, plain, seconds, share, when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,8 @@ class _Facts:
     card: ModelCard | None
     history: tuple[Deployment, ...]
     running: tuple[Job, ...]
+    refused: tuple[Alert, ...]
+    trial: Trial | None
 
 
 async def build(view: View) -> None:
@@ -59,10 +62,15 @@ class _ModelPage:
             card=appliance.models.card(self._name, self._version) if versions else None,
             history=appliance.deployments.history(self._name),
             running=_running(self._view, self._name),
+            refused=tuple(one for one in appliance.monitoring.alerts(open_only=True)
+                          if one.model == self._name and one.subject == "bundle"),
+            trial=find_trial(appliance, self._name),
         )  # fmt: skip
 
     def show(self, found: _Facts) -> None:
         """Put it on the page."""
+        for alert in found.refused:
+            notice(plain(alert.message), tone="alarm", title=f"A version was refused, {when(alert.opened_at)}")
         for job in found.running:
             with panel(), box("line"):
                 badge(job.state.value)
@@ -75,7 +83,7 @@ class _ModelPage:
             )  # fmt: skip
             _declaration(found.model)
             return
-        show_trials(self._view, found.history)
+        show_trials(self._view, found.history, found.trial)
         self._headline(found, found.card)
         self._versions(found)
         with box("cols wide"):

@@ -14,6 +14,10 @@ from ui.pages.service_tab import show_service
 
 _TABS = (("service", "Service"), ("drift", "Drift"), ("quality", "Quality"))
 _WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d", "90 d"), ("365d", "1 y"))
+_SAME = {
+    "service": ("appliance latency {name}", "GET /api/models/{name}/latency; GET /api/models/{name}/traffic"),
+    "quality": ("appliance quality {name}", "GET /api/models/{name}/quality; GET /api/models/{name}/quality/series"),
+}
 _USUAL = {"service": "24h", "quality": "90d"}
 
 
@@ -22,7 +26,10 @@ async def build(view: View) -> None:
     name = view.parts["name"]
     model = await view.ask(view.appliance.models.get, name)
     tab = view.query.get("tab", "drift")
-    span = view.query.get("window") or _USUAL.get(tab, model.spec.window)
+    view.same = _SAME.get(tab)
+    if view.query.get("window"):
+        parse_span(view.query["window"])  # a wrong one is refused before it is kept
+    span = view.remembered("window", _USUAL.get(tab, model.spec.window))
     window_s = parse_span(span)
     column = view.query.get("column", "")
     chosen = f"&window={quote(view.query['window'])}" if view.query.get("window") else ""
@@ -34,7 +41,7 @@ async def build(view: View) -> None:
             tabs(_TABS, tab, lambda key: f"/monitoring/{name}?tab={key}{chosen}")
         windows = _WINDOWS if span in dict(_WINDOWS) else ((span, span), *_WINDOWS)
         kept = f"&column={quote(column)}" if column else ""
-        segmented(windows, span, lambda key: f"/monitoring/{name}?tab={tab}&window={key}{kept}", label="Window")
+        segmented(windows, span, lambda key: f"/monitoring/{name}?tab={tab}&window={key}{kept}", label="Time range")
     if tab == "service":
         await show_service(view, name, window_s)
     elif tab == "quality":
@@ -46,6 +53,5 @@ async def build(view: View) -> None:
 PAGE = Page(
     path="/monitoring/{name}", section="monitoring", title="{name}", build=build,
     parents=(("Monitoring", "/monitoring"),),
-    cli="appliance drift {name}; appliance quality {name}; appliance latency {name}",
-    rest="GET /api/models/{name}/drift|quality|latency|traffic",
+    cli="appliance drift {name}", rest="GET /api/models/{name}/drift",
 )  # fmt: skip

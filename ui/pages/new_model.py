@@ -11,7 +11,6 @@ from appliance.model_spec import ModelSpec
 from appliance.models import Proposal
 from appliance.permissions import Action
 from appliance.schema import Task
-from storage.columns import Dtype
 from storage.datasets import Snapshot
 from ui.components.empty import empty
 from ui.components.facts import sentences
@@ -19,7 +18,7 @@ from ui.components.form import button, choice, text_field
 from ui.components.markup import box, link, panel, text
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
-from ui.words import number
+from ui.words import DTYPES, number
 
 _FIND_OUT = "find out from the values"
 _RANDOM = "no column: rows are in no order"
@@ -63,14 +62,8 @@ def _choose_target(shown: Snapshot) -> None:
             for column in shown.columns:
                 with _pick(f"/models/new?dataset={shown.dataset}&target={quote(column.name)}"):
                     text(column.name, "strong wrap-any")
-                    text(_KINDS[column.dtype], "meta")
+                    text(DTYPES[column.dtype], "meta")
         link("Another dataset", "/models/new", "small")
-
-
-_KINDS = {
-    Dtype.BOOL: "yes or no", Dtype.INT: "whole number", Dtype.FLOAT: "number", Dtype.STRING: "text", Dtype.DATE: "date",
-    Dtype.DATETIME: "date and time",
-}  # fmt: skip
 
 
 class _Draft:
@@ -129,7 +122,7 @@ class _Draft:
                         column.name, value=column.name not in self._left_out,
                         on_change=lambda event, name=column.name: self._use(name, used=bool(event.value)),
                     ).props("dense")  # fmt: skip
-                    text(_KINDS[column.dtype], "muted small").style("padding-left: 28px; margin-top: -6px")
+                    text(DTYPES[column.dtype], "muted small").style("padding-left: 28px; margin-top: -6px")
 
     def _use(self, name: str, *, used: bool) -> None:
         (self._left_out.discard if used else self._left_out.add)(name)

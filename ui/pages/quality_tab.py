@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from appliance.deployments import Deployment
 from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
@@ -13,6 +14,8 @@ from ui.components.markup import box, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import View
+from ui.pages.deploy_markers import markers_of
+from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.words import metric, number, plain, seconds, share
 
@@ -25,6 +28,11 @@ _POINTS = 120
 class _Found:
     report: QualityReport
     series: QualitySeries
+    history: tuple[Deployment, ...]
+
+    @property
+    def current(self) -> tuple[Deployment, ...]:
+        return tuple(one for one in self.history if one.ended_at is None)
 
 
 async def show_quality(view: View, name: str, window_s: int) -> None:
@@ -36,6 +44,7 @@ async def show_quality(view: View, name: str, window_s: int) -> None:
         return _Found(
             report=monitoring.quality(name, window_s),
             series=monitoring.quality_series(name, window_s, bucket_s=bucket_s),
+            history=view.appliance.deployments.history(name),
         )
 
     span = view.query.get("window", "")
@@ -82,12 +91,14 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
         notice(plain(report.selection), tone="warn", title="The labelled predictions are not like the others")
     _estimate_panel(report)
     _series(found, chosen, address)
+    show_versions_beside(current=found.current, quality=report)
 
 
 def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     series, names = found.series, list(found.report.metrics)
     shown = chosen if chosen in names else names[0]
     points = series.points
+    marks, span = markers_of(found.history), (found.report.window.start, found.report.window.end)
     with panel(f"{metric(shown)} over time", f"by {_width(series.bucket_s)} of event time"):
         segmented([(name, metric(name)) for name in names], shown, address, label="Metric")
         curves = [Line(name="labelled predictions", points=[(p.at, p.metrics.get(shown)) for p in points])]
@@ -100,13 +111,13 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
             if level is not None and ends:
                 curves.append(Line(name=label, points=[(at, level) for at in ends], colour=colour, dashed=True))
         Chart(
-            lines(curves, y_unit=metric(shown)),
+            lines(curves, y_unit=metric(shown), span=span, markers=marks),
             size="l",
             label=f"{metric(shown)} over time beside training and baseline",
         )
     with panel("Share of predictions with a label", f"by {_width(series.bucket_s)} of event time"):
         coverage = [Line(name="labelled", points=[(p.at, round(p.coverage * 100, 1)) for p in points], area=True)]
-        options = lines(coverage, y_unit="% of predictions")
+        options = lines(coverage, y_unit="% of predictions", span=span, markers=marks)
         options["yAxis"] |= {"min": 0, "max": 100, "scale": False}
         Chart(options, size="s", label="Share of predictions with a label over time")
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from nicegui import ui as ng
 
 from appliance.deployments import Deployment
+from appliance.house import Appliance
 from appliance.models import ModelInfo
+from appliance.monitoring.quality_report import QualityReport
+from appliance.monitoring.service_report import LatencyReport
 from appliance.permissions import Action
 from ui.components.form import button, choice, dialog, text_field
 from ui.components.markup import box, panel, text
 from ui.components.status import Status, badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
-from ui.words import NONE, when
+from ui.pages.version_figures import show_versions_beside
+from ui.words import seconds, when
 
 _ROLES = {
     "champion": "Every request",
@@ -38,8 +43,30 @@ def role_status(one: Deployment) -> Status:
     return status_of("serving", "Serves now")
 
 
-def show_trials(view: View, history: Sequence[Deployment]) -> None:
-    """A canary or shadow that stands beside the champion, with the buttons that decide about it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How the versions of a model did side by side while one of them was on trial."""
+
+    current: tuple[Deployment, ...]
+    latency: LatencyReport
+    quality: QualityReport
+    window_s: int
+
+
+def find_trial(appliance: Appliance, name: str) -> Trial | None:
+    """The figures to decide a trial by, over the model's own window; None while nothing is on trial."""
+    current = tuple(one for one in appliance.deployments.current() if one.model == name)
+    if not any(one.role in _TRIAL for one in current):
+        return None
+    window_s = appliance.models.get(name).spec.window_s
+    return Trial(
+        current=current, latency=appliance.monitoring.latency(name, window_s),
+        quality=appliance.monitoring.quality(name, window_s), window_s=window_s,
+    )  # fmt: skip
+
+
+def show_trials(view: View, history: Sequence[Deployment], found: Trial | None) -> None:
+    """A canary or shadow beside the champion, in figures, with the buttons that decide about it."""
     trials = [one for one in history if one.ended_at is None and one.role in _TRIAL]
     for place, one in enumerate(trials):
         with panel(), box("line"):
@@ -52,6 +79,11 @@ def show_trials(view: View, history: Sequence[Deployment]) -> None:
                 button("End it", lambda one=one: _end(view, one), kind="plain", icon_name="stop_circle")  # type: ignore[misc]
                 if place == 0:  # promote takes the canary, or the shadow when there is none
                     button("Promote", lambda one=one: _promote(view, one), kind="primary", icon_name="upgrade")  # type: ignore[misc]
+    if found:
+        show_versions_beside(
+            current=found.current, latency=found.latency, quality=found.quality, title="Side by side",
+            note=f"the last {seconds(found.window_s)} of traffic; a shadow is held against the same labels",
+        )  # fmt: skip
 
 
 async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
@@ -114,21 +146,24 @@ def show_history(history: Sequence[Deployment]) -> None:
     """Which version stood in which role, when, and why."""
     columns = (
         Column(name="version", label="Version"), Column(name="role", label="As"), Column(name="from", label="From"),
-        Column(name="to", label="Until"), Column(name="who", label="By"), Column(name="why", label="Why", prose=True),
+        Column(name="why", label="By, and why", prose=True),
     )  # fmt: skip
     rows = [
         Row(id=str(i), cells={
             "version": Cell(text=str(one.version), sort=one.version),
-            "role": Cell(text=one.role if one.percent is None else f"{one.role}, {one.percent} %"),
-            "from": Cell(text=when(one.started_at), sort=one.started_at.timestamp()),
-            "to": Cell(text=when(one.ended_at)) if one.ended_at else Cell(status=role_status(one)),
-            "who": Cell(text=one.who), "why": Cell(text=one.reason or NONE),
+            "role": Cell(status=role_status(one)) if one.ended_at is None else
+            Cell(text=one.role if one.percent is None else f"{one.role}, {one.percent} %"),
+            "from": Cell(
+                text=when(one.started_at), sort=one.started_at.timestamp(),
+                note=f"until {when(one.ended_at)}" if one.ended_at else "until now",
+            ),
+            "why": Cell(text=one.who, note=one.reason),
         })
         for i, one in enumerate(history)
     ]  # fmt: skip
     with panel("What served when", tight=True):
         if rows:
-            Table(columns, rows, per_page=8 if len(rows) > 8 else 0)
+            Table(columns, rows, per_page=8 if len(rows) > 8 else 0, name="deployments")
         else:
             text("Nothing of this model has served yet.", "muted").style("padding: 16px 20px")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.deployments import Deployment
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from ui.components.chart import Chart, Line, bars_over_time, lines
 from ui.components.empty import empty
 from ui.components.form import figure
 from ui.components.markup import box, panel
-from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
+from ui.pages.deploy_markers import markers_of
+from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.words import micros, number, seconds
 
@@ -22,6 +24,11 @@ MS = 1_000.0
 class _Found:
     latency: LatencyReport
     traffic: TrafficSeries
+    history: tuple[Deployment, ...]
+
+    @property
+    def current(self) -> tuple[Deployment, ...]:
+        return tuple(one for one in self.history if one.ended_at is None)
 
 
 async def show_service(view: View, name: str, window_s: int) -> None:
@@ -29,7 +36,10 @@ async def show_service(view: View, name: str, window_s: int) -> None:
     monitoring = view.appliance.monitoring
 
     def fetch() -> _Found:
-        return _Found(latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s))
+        return _Found(
+            latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
+            history=view.appliance.deployments.history(name),
+        )  # fmt: skip
 
     await view.live(10.0, fetch, lambda found: _show(name, found))
 
@@ -52,6 +62,7 @@ def _show(name: str, found: _Found) -> None:
         figure("p99", micros(total.p99_us), note="99 of 100 are faster")
         figure("Slowest", micros(total.max_us))
     window_line(found.latency.window, what="Arrivals")
+    marks, span = markers_of(found.history), (traffic.window.start, traffic.window.end)
     with panel("Latency", f"of the answers in each {seconds(traffic.bucket_s)}; logarithmic scale"):
         options = lines(
             (
@@ -59,20 +70,21 @@ def _show(name: str, found: _Found) -> None:
                 Line(name="p95", points=[(p.at, _ms(p.latency.p95_us)) for p in traffic.points]),
                 Line(name="p99", points=[(p.at, _ms(p.latency.p99_us)) for p in traffic.points]),
             ),
-            y_unit="ms",
-        )
+            y_unit="ms", span=span, markers=marks,
+        )  # fmt: skip
         options["yAxis"]["type"] = "log"
         Chart(options, label=f"Latency of {name}: p50, p95 and p99 in milliseconds over time")
     with box("cols wide"):
         with panel("Traffic", f"requests in each {seconds(traffic.bucket_s)}"):
             points = [(p.at, float(p.latency.count)) for p in traffic.points]
-            Chart(bars_over_time(points, name="requests", y_unit="requests"), label=f"Requests to {name} over time")
+            chart = bars_over_time(points, name="requests", y_unit="requests", span=span, markers=marks)
+            Chart(chart, label=f"Requests to {name} over time")
         with panel("Errors", f"refused or failed in each {seconds(traffic.bucket_s)}"):
             points = [(p.at, float(p.latency.errors)) for p in traffic.points]
-            chart = bars_over_time(points, name="errors", y_unit="requests")
+            chart = bars_over_time(points, name="errors", y_unit="requests", span=span, markers=marks)
             chart["series"][0]["itemStyle"]["color"] = "var(--series-4)"
             Chart(chart, label=f"Errors of {name} over time")
-    _versions(found.latency)
+    show_versions_beside(current=found.current, latency=found.latency)
 
 
 def _ms(us: float | None) -> float | None:
@@ -81,25 +93,3 @@ def _ms(us: float | None) -> float | None:
 
 def _by_status(report: LatencyReport) -> str:
     return ", ".join(f"{number(count)} with HTTP {status}" for status, count in report.errors_by_status.items())
-
-
-def _versions(report: LatencyReport) -> None:
-    if len(report.by_version) < 2:
-        return
-    columns = (
-        Column(name="version", label="Version"), Column(name="count", label="Requests", numeric=True),
-        Column(name="errors", label="Errors", numeric=True), Column(name="p50", label="p50", numeric=True),
-        Column(name="p95", label="p95", numeric=True), Column(name="p99", label="p99", numeric=True),
-    )  # fmt: skip
-    rows = [
-        Row(id=str(version), cells={
-            "version": Cell(text=str(version), sort=version), "count": Cell(text=number(one.count), sort=one.count),
-            "errors": Cell(text=number(one.errors), sort=one.errors),
-            "p50": Cell(text=micros(one.p50_us), sort=one.p50_us or 0.0),
-            "p95": Cell(text=micros(one.p95_us), sort=one.p95_us or 0.0),
-            "p99": Cell(text=micros(one.p99_us), sort=one.p99_us or 0.0),
-        })
-        for version, one in sorted(report.by_version.items(), reverse=True)
-    ]  # fmt: skip
-    with panel("By version", tight=True):
-        Table(columns, rows)

@@ -30,6 +30,12 @@ _ROLES = {
     Role.ADMIN: "admin: users and keys too",
 }  # fmt: skip
 
+_SAME = {
+    "users": ("appliance user add NAME --role operator", "GET /api/users"),
+    "audit": ("appliance audit; appliance audit verify", "GET /api/audit"),
+    "about": ("appliance status; appliance doctor", "GET /api/health"),
+}
+
 
 async def build(view: View) -> None:
     """Fill the page."""
@@ -41,6 +47,7 @@ async def build(view: View) -> None:
         _about(view)
         return
     tab = view.query.get("tab", "keys")
+    view.same = _SAME.get(tab)
     tabs(_TABS, tab, lambda key: f"/settings?tab={key}")
     if tab == "users":
         await _Users(view).build()

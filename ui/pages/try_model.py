@@ -1,21 +1,23 @@
-"""Try a model: a form filled from a real row, the answer with its reasons, and the same as a curl line."""
+"""Try a model: a form filled from a real row, the answer with its reasons, and the same from a program."""
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
-import msgspec
 from nicegui import ui as ng
 
+from appliance.keys import Scope
 from appliance.permissions import Action
 from appliance.schema import Column, Kind
 from appliance.trial import Answer, Example, Value
 from ui.components.chart import Chart, signed_bars
-from ui.components.form import button, choice, text_field
+from ui.components.form import button, choice, text_field, toggle
 from ui.components.markup import box, button_link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
-from ui.page import Page, View
+from ui.page import Page, View, tell
+from ui.programs import DIALECTS, LANGUAGES, Question, program
 from ui.words import number, share
 
 _FLAGS = {
@@ -47,6 +49,8 @@ class _Form:
         self._model = model
         self._schema = example.schema
         self._row: dict[str, Value] = dict(example.row)
+        self._dialect, self._language = "native", "curl"
+        self._key: str | None = None
 
     def draw(self) -> None:
         """Put form, answer and snippet on the page."""
@@ -62,10 +66,35 @@ class _Form:
                 self._answer = panel("Answer")
                 with self._answer:
                     text("Press Predict.", "muted")
+        self._draw_programs()
+
+    def _draw_programs(self) -> None:
         with panel("The same from a program"):
-            self._curl = box()
-            self._show_curl()
-            text("A key with the scope predict opens it; Settings makes one, or `appliance key create`.", "muted small")
+            with box("line"):
+                dialect = toggle("Dialect", DIALECTS, self._dialect)
+                language = toggle("Language", LANGUAGES, self._language)
+            self._program = box()
+            self._show_program()
+            with box("line"):
+                if self._view.may(Action.ADMINISTER):
+                    button("Fill in a new key", self._make_key, icon_name="key")
+                text("A key with the scope predict opens it; appliance key create makes one too.", "muted small grow")
+        dialect.on_value_change(lambda event: self._choose(dialect=str(event.value)))
+        language.on_value_change(lambda event: self._choose(language=str(event.value)))
+
+    def _choose(self, *, dialect: str = "", language: str = "") -> None:
+        self._dialect, self._language = dialect or self._dialect, language or self._language
+        self._show_program()
+
+    async def _make_key(self) -> None:
+        name, view = f"{self._model[:40]}-{secrets.token_hex(3)}", self._view
+        made = await view.act(
+            Action.ADMINISTER, view.appliance.access.create_key, name, Scope.PREDICT.value, who=view.caller.name
+        )
+        if made:
+            self._key = made.key
+            self._show_program()
+            tell(f"The key {made.name} is filled in; copy it now, it cannot be shown again")
 
     def _field(self, column: Column) -> None:
         value = self._row[column.name]
@@ -97,17 +126,16 @@ class _Form:
             self._row[column.name] = int(value) if column.integer and float(value).is_integer() else value
         else:
             self._row[column.name] = str(value)
-        self._show_curl()
+        self._show_program()
 
-    def _show_curl(self) -> None:
-        body = msgspec.json.encode({"rows": [self._row]}).decode().replace("'", "'\\''")
-        self._curl.clear()
-        with self._curl:
-            snippet(
-                f"curl -s {self._view.appliance.settings.api_url}/models/{self._model}/predict \\\n"
-                '  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
-                f"  -d '{body}'"
-            )
+    def _show_program(self) -> None:
+        question = Question(
+            api_url=self._view.appliance.settings.api_url, model=self._model, schema=self._schema, row=self._row,
+            key=self._key,
+        )  # fmt: skip
+        self._program.clear()
+        with self._program:
+            snippet(program(question, self._dialect, self._language))
 
     async def _predict(self) -> None:
         answer = await self._view.act(Action.LOOK, self._view.appliance.trial.predict, self._model, dict(self._row))

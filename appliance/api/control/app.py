@@ -18,6 +18,7 @@ from appliance.api.control.job_routes import JOB_ROUTES
 from appliance.api.control.model_routes import MODEL_ROUTES
 from appliance.api.control.monitoring_routes import MONITORING_ROUTES
 from appliance.api.control.problems import STATUS, answer_http, answer_known, answer_unexpected
+from appliance.api.control.query_routes import QUERY_ROUTES
 from appliance.house import Appliance
 
 VERSION = "0.1.0"
@@ -37,8 +38,8 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
 
     return Litestar(
         route_handlers=[
-            health, *DATASET_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES, *JOB_ROUTES,
-            *ACCESS_ROUTES,
+            health, *DATASET_ROUTES, *QUERY_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES,
+            *JOB_ROUTES, *ACCESS_ROUTES,
         ],
         guards=[Guard(doorkeeper, session_key=session_key)],
         dependencies={

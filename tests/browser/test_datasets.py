@@ -1,0 +1,133 @@
+"""What a dataset's page shows and does: rules and rejected rows, what changed, what brings new rows."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from appliance.intake import Intake
+from tests.browser.conftest import World
+from tests.browser.test_pages import settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+PATIENCE_MS = 120_000
+RULES = '[columns.country]\nvalues = ["DE", "FR"]\n[columns.amount]\nrequired = true\n'
+
+
+@pytest.fixture(scope="module")
+def orders(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset of two versions, of which the second has moved; each had three rows rejected."""
+    file = tmp_path_factory.mktemp("orders") / "orders.csv"
+    datasets = world.appliance.datasets
+    datasets.declare_rules("orders", RULES, who="test")
+    for mean in (50, 70):
+        rolled = random.Random(mean)
+        rows = [f"{rolled.choice(['DE', 'FR'])},{rolled.gauss(mean, 10):.2f}" for _ in range(400)]
+        file.write_text("\n".join(["country,amount", "XX,1", "DE,", "YY,2", *rows]))
+        datasets.take_in("orders", Intake(source=str(file), prepare="SELECT * FROM source"), who="test")
+    return file
+
+
+def test_rejected_rows_are_shown_with_their_reasons(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders")
+    expect(tab.locator(".facts")).to_contain_text("SELECT * FROM source")
+    tab.get_by_role("link", name="Show them").click()
+    expect(tab.get_by_text("country: XX is none of DE, FR")).to_be_visible()
+    expect(tab.get_by_text("amount: missing")).to_be_visible()
+    assert tab.locator(".grid-html tbody tr").count() == 3
+    expect(tab.get_by_role("row", name="country is one of DE, FR")).to_be_visible()
+
+
+def test_rules_are_changed_on_the_page(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=rules")
+    settle(tab)
+    tab.get_by_role("button", name="Change the rules").click()
+    field = tab.get_by_role("textbox", name="Rules")
+    field.fill("[columns.amount]\nmin = 9\nmax = 1\n")
+    tab.get_by_role("button", name="Declare", exact=True).click()
+    expect(tab.locator(".q-notification").first).to_contain_text("no value could be right", timeout=PATIENCE_MS)
+    field.fill("[columns.amount]\nmin = 0\n")
+    tab.get_by_role("button", name="Declare", exact=True).click()
+    expect(tab.get_by_role("row", name="amount is at least 0")).to_be_visible(timeout=PATIENCE_MS)
+    rules = world.appliance.datasets.rules("orders")
+    assert rules is not None
+    assert list(rules.columns) == ["amount"]
+    assert rules.columns["amount"].min == 0
+
+
+def test_two_versions_side_by_side(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=versions")
+    expect(tab.get_by_text("From version 1 to version 2")).to_be_visible(timeout=PATIENCE_MS)
+    expect(tab.get_by_text("Distributions: Alarm")).to_be_visible()
+    moved = tab.get_by_role("row", name="amount").filter(has_text="Alarm")
+    expect(moved).to_contain_text("amount moved")
+    tab.goto(f"{world.url}/data/orders?tab=versions&old=2&new=1")
+    expect(tab.get_by_text("From version 2 to version 1")).to_be_visible(timeout=PATIENCE_MS)
+    tab.goto(f"{world.url}/data/orders?tab=versions&old=7&new=1")
+    expect(tab.locator(".notice.alarm")).to_contain_text("7", timeout=PATIENCE_MS)
+
+
+def test_a_table_is_had_as_csv(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders")
+    settle(tab)
+    with tab.expect_download() as download:
+        tab.get_by_role("button", name="CSV").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0].startswith("Column,Type,Missing,Distinct")
+    assert [line.split(",")[0] for line in lines[1:]] == ["country", "amount"]
+
+
+def test_a_schedule_is_declared_shown_and_stopped(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=feed")
+    settle(tab)
+    tab.get_by_role("button", name="Refresh by a schedule").click()
+    tab.get_by_label("Schedule").fill("61 * * * *")
+    tab.get_by_role("button", name="Declare").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("the schedule is wrong", timeout=PATIENCE_MS)
+    tab.get_by_label("Schedule").fill("30 4 * * *")
+    tab.get_by_role("button", name="Declare").click()
+    expect(tab.get_by_text("Refreshed by a schedule")).to_be_visible(timeout=PATIENCE_MS)
+    assert [one.feed.schedule for one in world.appliance.feeds.list() if one.dataset == "orders"] == ["30 4 * * *"]
+    tab.get_by_role("button", name="Refresh now").click()
+    expect(tab.get_by_text("From version 2 to version 3")).to_be_visible(timeout=PATIENCE_MS)
+    tab.goto(f"{world.url}/data/orders?tab=feed")
+    settle(tab)
+    tab.get_by_role("button", name="Stop it").click()
+    expect(tab.get_by_text("Nothing brings new rows by itself")).to_be_visible(timeout=PATIENCE_MS)
+    assert "orders" not in {one.dataset for one in world.appliance.feeds.list()}
+
+
+def test_a_watched_folder_tells_which_file_it_could_not_take(tab: Page, world: World, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n2,3\n")
+    (tmp_path / "b.csv").write_text("x,z\n1,2\n")
+    world.appliance.feeds.watch("inbox", Intake(source=str(tmp_path)), who="test")
+    tab.goto(f"{world.url}/data/inbox?tab=feed")
+    expect(tab.locator("h1")).to_have_text("inbox")
+    for _ in range(60):  # the runner looks every few seconds, and a file must have settled
+        if tab.get_by_role("row", name="b.csv").count():
+            break
+        tab.wait_for_timeout(1000)
+        tab.reload()
+    expect(tab.get_by_role("row", name="b.csv")).to_contain_text("lacks the column 'y'")
+    expect(tab.get_by_text("Last time it went wrong")).to_be_visible()
+    world.appliance.feeds.stop("inbox", who="test")
+
+
+def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=sql")
+    settle(tab)
+    field = tab.get_by_role("textbox", name="One SELECT")
+    field.fill("SELECT country, count(*) AS n FROM source GROUP BY country ORDER BY country")
+    field.press("Control+Enter")
+    expect(tab.locator(".grid-html tbody tr").first).to_contain_text("DE", timeout=PATIENCE_MS)
+    assert tab.locator(".grid-html tbody tr").count() == 2
+    tab.reload()  # the address has it
+    expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value("SELECT country, count(*) AS n FROM source "
+                                                                       "GROUP BY country ORDER BY country")  # fmt: skip
+    tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
+    tab.get_by_role("button", name="Run").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)

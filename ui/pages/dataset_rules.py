@@ -1,0 +1,139 @@
+"""What every ingest into a dataset is held against, and the rows that were rejected."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from nicegui import ui as ng
+
+from appliance.permissions import Action
+from storage.datasets import Snapshot
+from storage.rules import ColumnRules, Rules
+from ui.components.empty import empty
+from ui.components.form import button, dialog
+from ui.components.markup import box, panel, text
+from ui.components.table import Cell, Column, Row, Table, raw_table
+from ui.page import View, tell
+from ui.pages.dataset_rows import cells_of
+from ui.words import DTYPES, number, share
+
+_SHOWN = 100
+
+
+async def show_rules(view: View, shown: Snapshot) -> None:
+    """Fill the tab."""
+    rules = await view.ask(view.appliance.datasets.rules, shown.dataset)
+    if rules is None:
+        empty(
+            "No rules", "Rules say what a column may hold. A row that breaks one is rejected at every ingest from then "
+            "on, and kept beside the version with the reason; what is there already stays as it is.",
+            icon_name="rule",
+        )  # fmt: skip
+    else:
+        _declared(rules)
+
+    async def clear() -> None:
+        await _declare(view, shown.dataset, None)
+
+    if view.may(Action.WORK):
+        with box("line"):
+            button("Change the rules" if rules else "Declare rules", lambda: _ask(view, shown, rules),
+                   icon_name="edit")  # fmt: skip
+            if rules:
+                button("Take the rules away", clear, kind="quiet", icon_name="delete_outline")
+    await _rejected(view, shown)
+
+
+def _declared(rules: Rules) -> None:
+    columns = (Column(name="name", label="Column"), Column(name="rule", label="Every value", prose=True))
+    rows = [
+        Row(id=name, cells={"name": Cell(text=name), "rule": Cell(text=in_words(column))})
+        for name, column in rules.columns.items()
+    ]
+    with panel(
+        "Rules", f"an ingest of which more than {share(rules.max_rejected_share)} is rejected is refused as a whole",
+        tight=True,
+    ):  # fmt: skip
+        Table(columns, rows)
+
+
+def in_words(rules: ColumnRules) -> str:
+    """The rules of one column as a sentence."""
+    parts = [
+        f"is a {DTYPES[rules.type]}" if rules.type else "",
+        "is there" if rules.required else "",
+        f"is at least {rules.min}" if rules.min is not None else "",
+        f"is at most {rules.max}" if rules.max is not None else "",
+        f"is one of {', '.join(map(str, rules.values))}" if rules.values else "",
+        f"matches {rules.regex}" if rules.regex else "",
+        "stands in no other row" if rules.unique else "",
+        f"is missing in at most {share(rules.max_null_share)} of the rows" if rules.max_null_share is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def as_toml(rules: Rules) -> str:
+    """The rules as ``storage.rules.parse_rules`` reads them; JSON's texts, figures and lists are TOML's too."""
+    lines = [f"max_rejected_share = {rules.max_rejected_share}"]
+    for name, column in rules.columns.items():
+        lines += ["", f"[columns.{json.dumps(name)}]"]
+        lines += [f"{rule} = {json.dumps(value)}" for rule, value in msgspec.to_builtins(column).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _sample(column: str) -> str:
+    return f"""max_rejected_share = 0.5
+
+[columns.{json.dumps(column)}]
+required = true
+# type = "float64"            string, bool, int64, float64, date or datetime
+# min = 0
+# max = 100
+# values = ["a", "b"]
+# regex = "[A-Z]{{2}}-[0-9]+"
+# unique = true
+# max_null_share = 0.1
+"""
+
+
+async def _ask(view: View, shown: Snapshot, rules: Rules | None) -> None:
+    with dialog(f"Rules of {shown.dataset}") as window:
+        text("As TOML: a table a column. They replace the present rules and hold from the next ingest on.", "muted")
+        field = ng.textarea("Rules", value=as_toml(rules) if rules else _sample(shown.columns[0].name))
+        field.props("outlined autogrow").classes("mono-field").style("width: 100%")
+
+        async def go() -> None:
+            if await _declare(view, shown.dataset, field.value or ""):
+                window.close()
+
+        with box("line"):
+            button("Declare", go, kind="primary", icon_name="rule")
+            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+    window.open()
+
+
+async def _declare(view: View, name: str, toml: str | None) -> bool:
+    def declare() -> str:
+        found = view.appliance.datasets.declare_rules(name, toml, who=view.caller.name)
+        return f"of {', '.join(found.columns)}" if found else "none"
+
+    said = await view.act(Action.WORK, declare)
+    if said is None:
+        return False
+    tell(f"Rules of {name}: {said}")
+    ng.navigate.to(f"/data/{name}?tab=rules")
+    return True
+
+
+async def _rejected(view: View, shown: Snapshot) -> None:
+    if not shown.rejected:
+        text(f"No row of version {shown.version} was rejected.", "muted small")
+        return
+    frame = await view.ask(view.appliance.datasets.rejected, shown.dataset, shown.version, rows=_SHOWN)
+    labels = {"_row": ("Row", "from 1"), "_reason": ("Reason", "")}
+    with panel(f"Rejected rows of version {shown.version}",
+               f"the first {number(frame.height)} of {number(shown.rejected)}, as the source had them",
+               tight=True):  # fmt: skip
+        raw_table([labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
+                  numeric=[name == "_row" for name in frame.columns])  # fmt: skip

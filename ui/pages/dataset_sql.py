@@ -1,0 +1,64 @@
+"""A question in SQL to a dataset: one SELECT, which changes nothing and ends by itself."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from nicegui import ui as ng
+
+from appliance.api.control.query_routes import MOST_ROWS, TIMEOUT_S, Found, Query, run_query
+from appliance.permissions import Action
+from storage.datasets import Snapshot
+from ui.components.form import button
+from ui.components.markup import box, panel, text
+from ui.components.status import notice
+from ui.components.table import raw_table
+from ui.page import View
+from ui.words import number, seconds
+
+_NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")
+
+
+async def show_sql(view: View, shown: Snapshot) -> None:
+    """Fill the tab; the address keeps the query, so that it can be sent to somebody."""
+    if not view.may(Action.WORK):
+        notice("Asking in SQL needs the role operator; an admin can change roles in Settings.")
+        return
+    first = shown.columns[0].name.replace('"', '""')
+    usual = f'SELECT "{first}", count(*) AS rows\nFROM source\nGROUP BY ALL\nORDER BY rows DESC'
+    pinned = f"&version={shown.version}" if "version" in view.query else ""
+    with panel("SQL", f"source is version {shown.version}; other datasets are tables under their names"):
+        field = ng.textarea("One SELECT in DuckDB's dialect", value=view.query.get("sql") or usual)
+        field.props("outlined autogrow").classes("mono-field").style("width: 100%")
+        with box("line"):
+
+            async def run() -> None:
+                asked = Query(sql=field.value or "", dataset=shown.dataset, version=shown.version, rows=MOST_ROWS)
+                found = await view.act(Action.WORK, run_query, view.appliance, asked)
+                if found is None or place.is_deleted:
+                    return
+                ng.navigate.history.replace(f"/data/{shown.dataset}?tab=sql{pinned}&sql={quote(asked.sql)}")
+                place.clear()
+                with place:
+                    _answer(found)
+
+            button("Run", run, kind="primary", icon_name="play_arrow")
+            field.on("keydown.ctrl.enter", run)
+            text(f"Ctrl+Enter runs it. It reads and changes nothing, ends after {TIMEOUT_S} s, and shows up to "
+                 f"{number(MOST_ROWS)} rows.", "muted small grow")  # fmt: skip
+    place = box("stack")
+
+
+def _answer(found: Found) -> None:
+    cut = f"the first {number(len(found.rows))} rows" if found.truncated else f"{number(len(found.rows))} rows"
+    with panel("Answer", f"{cut}, in {seconds(found.seconds)}", tight=True):
+        raw_table(
+            found.columns, [[_plain(value) for value in row] for row in found.rows],
+            numeric=[any(kind in type_name for kind in _NUMERIC) for _, type_name in found.columns],
+        )  # fmt: skip
+
+
+def _plain(value: object) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,112 @@
+"""The same question to a model in every dialect of the inference API, as a program in three languages.
+
+Pure text: a row and an address in, something to paste out. Only what comes with the language is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from appliance.schema import Column, FeatureSchema, Kind
+from appliance.trial import Value
+
+DIALECTS = {
+    "native": "Native", "v2": "Open Inference V2", "v1": "TensorFlow Serving V1", "invocations": "MLflow, SageMaker",
+}  # fmt: skip
+LANGUAGES = {"curl": "curl", "python": "Python", "javascript": "JavaScript"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is asked of whom.
+
+    Attributes:
+        api_url: Of the inference API, without a slash at the end.
+        row: A value a column of the schema, None where it is missing.
+        key: An API key; None: the program reads it from the environment variable ``KEY``.
+    """
+
+    api_url: str
+    model: str
+    schema: FeatureSchema
+    row: Mapping[str, Value]
+    key: str | None = None
+
+
+def program(question: Question, dialect: str, language: str) -> str:
+    """The program; unknown names fall back to the native dialect and to curl."""
+    path, body = _BODIES.get(dialect, _native)(question)
+    headers = {"Content-Type": "application/json"}
+    if dialect == "invocations":
+        headers["X-Amzn-SageMaker-Target-Model"] = question.model
+    return _WRITERS.get(language, _curl)(question.api_url + path, headers, body, question.key)
+
+
+def _native(question: Question) -> tuple[str, object]:
+    return f"/models/{question.model}/predict", {"rows": [dict(question.row)]}
+
+
+def _v2(question: Question) -> tuple[str, object]:
+    inputs = [_tensor(column, question.row.get(column.name)) for column in question.schema.columns]
+    return f"/v2/models/{question.model}/infer", {"inputs": inputs}
+
+
+def _tensor(column: Column, value: Value) -> dict[str, object]:
+    tensor: dict[str, object] = {"name": column.name, "shape": [1], "datatype": "FP64", "data": [value]}
+    if isinstance(value, bool):
+        tensor["datatype"] = "BOOL"
+    elif column.kind in {Kind.CATEGORY, Kind.DATETIME}:
+        tensor |= {"datatype": "BYTES", "parameters": {"content_type": "str"}}
+    return tensor
+
+
+def _v1(question: Question) -> tuple[str, object]:
+    return f"/v1/models/{question.model}:predict", {"instances": [dict(question.row)]}
+
+
+def _invocations(question: Question) -> tuple[str, object]:
+    return "/invocations", {"dataframe_records": [dict(question.row)]}
+
+
+def _curl(url: str, headers: Mapping[str, str], body: object, key: str | None) -> str:
+    lines = [f"curl -s {_shell(url)}", f'  -H "Authorization: Bearer {key or "$KEY"}"']
+    lines += [f'  -H "{name}: {value}"' for name, value in headers.items()]
+    lines.append("  -d " + _shell(json.dumps(body, ensure_ascii=False)))
+    return " \\\n".join(lines)
+
+
+def _shell(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _python(url: str, headers: Mapping[str, str], body: object, key: str | None) -> str:
+    bearer = repr(f"Bearer {key}") if key else '"Bearer " + os.environ["KEY"]'
+    return "\n".join([
+        "import json", *(() if key else ("import os",)), "import urllib.request", "",
+        f"body = {body!r}",
+        "request = urllib.request.Request(", f"    {url!r},", "    data=json.dumps(body).encode(),",
+        "    headers={", f'        "Authorization": {bearer},',
+        *(f"        {name!r}: {value!r}," for name, value in headers.items()), "    },", ")",
+        "with urllib.request.urlopen(request) as response:", "    print(json.load(response))",
+    ])  # fmt: skip
+
+
+def _javascript(url: str, headers: Mapping[str, str], body: object, key: str | None) -> str:
+    bearer = json.dumps(f"Bearer {key}") if key else "`Bearer ${process.env.KEY}`"
+    return "\n".join([
+        f"const body = {json.dumps(body, ensure_ascii=False)};",
+        f"const response = await fetch({json.dumps(url)}, {{", '  method: "POST",', "  headers: {",
+        f"    Authorization: {bearer},",
+        *(f"    {json.dumps(name)}: {json.dumps(value)}," for name, value in headers.items()), "  },",
+        "  body: JSON.stringify(body),", "});", "console.log(JSON.stringify(await response.json()));",
+    ])  # fmt: skip
+
+
+_BODIES: dict[str, Callable[[Question], tuple[str, object]]] = {
+    "native": _native, "v2": _v2, "v1": _v1, "invocations": _invocations,
+}  # fmt: skip
+_WRITERS: dict[str, Callable[[str, Mapping[str, str], object, str | None], str]] = {
+    "curl": _curl, "python": _python, "javascript": _javascript,
+}  # fmt: skip
