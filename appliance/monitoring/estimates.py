@@ -237,6 +237,8 @@ class Estimator:
             "brier": float(sums[-1] / total),
             "accuracy": float((hit + negatives[~answered].sum()) / total),
             "f1": float(2 * hit / (2 * hit + false_alarm + missed)) if hit + false_alarm + missed > 0 else 0.0,
+            **({"precision": float(hit / (hit + false_alarm))} if hit + false_alarm > 0 else {}),
+            **({"recall": float(hit / (hit + missed))} if hit + missed > 0 else {}),
         }
         pairs = positives.sum() * negatives.sum()
         if pairs > 0:

@@ -39,6 +39,8 @@ def wilson(hits: float, rows: float, *, z: float = Z) -> Interval:
 def find_intervals(task: Task, truth: Floats, outputs: Floats, *, threshold: float = 0.5) -> dict[str, Interval]:
     """Metric to its 95 % interval; what is undefined on these rows is left out.
 
+    The calibration error has none: chance alone moves it upwards, so that its truth lies below what rows measure.
+
     Args:
         task: What is predicted.
         truth: Numbers or class indices, shape ``(n,)``.
@@ -104,6 +106,10 @@ def _binary(truth: Floats, score: Floats, threshold: float) -> dict[str, Interva
         "accuracy": wilson(float(np.sum(guess == truth)), len(truth)),
     }
     cells = np.bincount((2 * truth + guess).astype(np.int64), minlength=4)
+    if cells[1] + cells[3]:
+        found["precision"] = wilson(float(cells[3]), int(cells[1] + cells[3]))
+    if cells[2] + cells[3]:
+        found["recall"] = wilson(float(cells[3]), int(cells[2] + cells[3]))
     drawn = _draws(cells)
     found["f1"] = _quantiles(_f1(hit=drawn[:, 3], given=drawn[:, 1] + drawn[:, 3], true=drawn[:, 2] + drawn[:, 3]))
     error = delong_error(truth, score)

@@ -85,7 +85,7 @@ class Place:
         own = {
             "HOME": str(self.home),
             "APPLIANCE_PYTHON": str(Path(sys.executable).resolve()),
-            "RUSTUP_HOME": "/nowhere",
+            "RUSTUP_HOME": "/dev/null/rustup",
         }
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False,

@@ -47,7 +47,7 @@ def installed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     done = subprocess.run(
         ["unshare", "-n", "sh", "-c", line], capture_output=True, text=True, check=False, cwd="/", timeout=800,
         env={
-            "PATH": os.environ["PATH"], "HOME": str(place.home), "RUSTUP_HOME": "/nowhere",
+            "PATH": os.environ["PATH"], "HOME": str(place.home), "RUSTUP_HOME": "/dev/null/rustup",
             "APPLIANCE_PYTHON": str(Path(sys.executable).resolve()),
         },
     )  # fmt: skip

@@ -128,9 +128,11 @@ def test_estimates_follow_the_truth_when_the_inputs_drift() -> None:
         sums = estimator.count(scores[half], np.zeros(25_000, np.int64), 1)[0]
         measured = evaluate(Task.BINARY, truth[half], scores[half])
         estimated = estimator.estimate(sums)
-        assert set(estimated) == set(measured)
+        assert set(estimated) == set(measured) - {"ece"}
         for name in ("auc", "accuracy", "f1", "average_precision", "brier"):
             assert estimated[name] == pytest.approx(measured[name], abs=0.01), name
+        for name in ("precision", "recall"):  # errors of one kind make up for the other's in the metrics above
+            assert estimated[name] == pytest.approx(measured[name], abs=0.03), name
 
 
 def test_sums_add_up_and_a_fine_score_loses_little() -> None:

@@ -42,6 +42,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     stored.RulesBroken: (422, "Rows break the rules"),
     stored.AlreadyIngested: (409, "Is in the dataset already"),
     stored.BundleNotFound: (404, "No such bundle"),
+    stored.BackupNotFound: (404, "No such backup"),
+    stored.BackupDamaged: (422, "The backup failed its own proof"),
     stored.BundleCorrupt: (409, "Bundle is damaged"),
 }
 """Status and title of every error class; a test holds it against the trees in both errors.py."""
