@@ -63,8 +63,8 @@ def test_each_trial_is_a_run_nested_in_the_trainings(house: Appliance, report: T
         house, "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'fold_accuracy' ORDER BY step", report.run_id
     )
     assert [step for (step,) in folds] == [0, 1, 2]
-    tags = dict[object, object](rows_of(house, "SELECT key, value FROM tags WHERE run_uuid = ?", report.run_id))
-    assert {"dataset_sha256", "lock_hash", "seed", "python", "library_lightgbm", "commit"} <= set(tags)
+    tags = {key for (key,) in rows_of(house, "SELECT key FROM tags WHERE run_uuid = ?", report.run_id)}
+    assert {"dataset_sha256", "lock_hash", "seed", "python", "library_lightgbm", "commit"} <= tags
 
 
 def test_a_version_trained_again_is_the_same_though_the_dataset_and_the_declaration_went_on(
