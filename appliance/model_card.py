@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from appliance.model_evaluation import Evaluation
+
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a challenger became champion.
@@ -130,7 +132,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         calibrated: Binary: the answers are not LightGBM's own probabilities, but calibrated ones.
         trials: Of the search over parameters; none with the budget quick.
         cross_validation: Where it was asked for.
-        record: None for versions of earlier releases.
+        record: None for versions of earlier releases, as is evaluation.
+        evaluation: More about the holdout: curves, slices, groups.
     """
 
     model: str
@@ -171,6 +174,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     trials: tuple[Trial, ...] = ()
     cross_validation: CrossValidation | None = None
     record: Record | None = None
+    evaluation: Evaluation | None = None
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):

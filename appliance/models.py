@@ -174,6 +174,15 @@ class Models:
         except (BundleCorrupt, KeyError, msgspec.DecodeError) as exc:
             raise BundleRefused(f"the card of {name!r} version {wanted} cannot be read: {exc}") from exc
 
+    def example(self, name: str, version: int) -> dict[str, object] | None:
+        """A row that a version takes, from its golden rows; None where its bundle has none that can be read."""
+        try:
+            _, files = read_bundle(self._layout, name, version)
+            rows = msgspec.json.decode(files["golden.json"])["rows"]
+        except (BundleNotFound, BundleCorrupt, KeyError, msgspec.DecodeError):
+            return None
+        return rows[0] if rows else None
+
     def propose(self, dataset: str, target: str, *, name: str | None = None) -> Proposal:
         """A declaration for a dataset: task, time column, ids excluded, columns that look like leaks named.
 

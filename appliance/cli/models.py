@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from cyclopts import App
 
+from appliance.card_page import render_card
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
@@ -104,14 +105,23 @@ def versions(name: str, *, json: Json = False) -> None:
     )  # fmt: skip
 
 
-def card(name: str, *, version: int | None = None, json: Json = False) -> None:
-    """What a version is: data, decisions, metrics, importance.
+def card(name: str, *, version: int | None = None, html: Path | None = None, json: Json = False) -> None:
+    """What a version is: data, decisions, metrics, importance, limits, fairness.
 
     Args:
         name: The model.
         version: What serves when left out, else the champion, else the newest.
+        html: Write it to this file as a page that needs nothing else.
     """
-    found = open_house().models.card(name, version)
+    models = open_house().models
+    found = models.card(name, version)
+    if html is not None:
+        try:
+            html.write_text(render_card(found, example=models.example(name, found.version)), encoding="utf-8")
+        except OSError as exc:
+            raise BadInput(f"cannot write {html}: {exc.strerror or exc}") from exc
+        say(f"the card of {name} version {found.version} is in {html}")
+        return
     if json:
         print_json(found)
         return
@@ -124,6 +134,10 @@ def card(name: str, *, version: int | None = None, json: Json = False) -> None:
     print(f"  gate      {'passed' if found.gate.passed else 'not passed'}: {' '.join(found.gate.reasons)}")
     for warning in found.warnings:
         print(f"  warning   {f'{warning.column}: ' if warning.column else ''}{warning.message}")
+    for fairness in found.evaluation.fairness if found.evaluation else ():
+        print(f"  fairness  {fairness.sentence}")
+    for one in found.evaluation.worst[:3] if found.evaluation else ():
+        print(f"  worst     {one.column} = {one.value}: {one.ratio:.2f} x the loss of the others, {one.rows} rows")
     print_table(("column", "share of the gain"), [(one.column, or_dash(one.share)) for one in found.importance])
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 
 import appliance
+from appliance.card_figures import draw_figures
+from appliance.card_page import render_card
 from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.schema import FeatureSchema
@@ -71,8 +74,18 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
         warnings=trained.warnings, iterations=trained.fitted.iterations, params=dict(trained.params), seed=spec.seed,
         code_version=appliance.__version__, lock_hash=installed_hash(), purpose=spec.purpose, owner=spec.owner,
         threshold=trained.schema.threshold, calibrated=trained.schema.calibration is not None,
-        record=origin.record, trials=trained.trials, cross_validation=trained.cross_validation,
+        evaluation=trained.evaluation, record=origin.record, trials=trained.trials,
+        cross_validation=trained.cross_validation,
     )  # fmt: skip
+
+
+def card_files(card: ModelCard, example: Mapping[str, object]) -> dict[str, bytes]:
+    """The card for people and programs, and its pictures one by one: name to content."""
+    files = {"card.html": render_card(card, example=dict(example)).encode(), CARD: _json(card)}
+    if card.evaluation is not None:
+        pictures = draw_figures(card.evaluation, card.classes)
+        files |= {f"{name}.svg": picture.encode() for name, picture in pictures.items()}
+    return files
 
 
 def manifest_of(card: ModelCard) -> Manifest:

@@ -18,6 +18,7 @@ from appliance.settings import Settings
 from appliance.training.bundle import (
     Origin,
     bundle_files,
+    card_files,
     manifest_of,
     model_card,
     read_incumbent,
@@ -72,8 +73,8 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
         recorder = _CurveRecorder(progress)
         trained = train(
-            spec, frame, incumbent=_find_incumbent(settings, spec), progress=recorder,
-            threads=threads_for(frame.height * frame.width, Cores(settings)),
+            spec, frame, incumbent=_find_incumbent(settings, spec),
+            threads=threads_for(frame.height * frame.width, Cores(settings)), progress=recorder,
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
         card = _release(settings, order, spec, trained, _Work(
@@ -154,6 +155,7 @@ def _release(
     )  # fmt: skip
     card = model_card(spec, trained, origin)
     publish_bundle(settings.layout, manifest_of(card), bundle_files(spec, trained, card, reference))
+    registry.attach(registered.run_id, card_files(card, trained.golden.rows[0]), folder="card")
     passed = card.gate.passed
     row = VersionRow(
         model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,

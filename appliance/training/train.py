@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from appliance.errors import BadTable
 from appliance.features import calibrate
 from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
+from appliance.model_evaluation import Evaluation
 from appliance.model_spec import ModelSpec
 from appliance.schema import Calibration, FeatureSchema, Task
 from appliance.training.calibration import choose_threshold, find_calibration
@@ -26,6 +27,7 @@ from appliance.training.fit import FirstFit, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
 from appliance.training.golden import Golden, golden_rows
 from appliance.training.prepare import Prepared, plan_fit, prepare
+from appliance.training.report import Held, evaluate_whole
 from appliance.training.split import Split
 from appliance.training.target import class_names
 
@@ -83,6 +85,7 @@ class TrainedModel:
     labels: pl.Series
     trials: tuple[Trial, ...] = ()
     cross_validation: CrossValidation | None = None
+    evaluation: Evaluation | None = None
 
 
 def train(
@@ -129,6 +132,7 @@ def train(
     held_raw, truth = prepared.frame[split.holdout], target.values[split.holdout]
     outputs = scorer.predict(prepared.rows[split.holdout])
     contest = hold_contest(incumbent, target, held_raw, threads=threads())
+    held = Held(raw=held_raw, encoded=prepared.rows[split.holdout], truth=truth, outputs=outputs)
     return TrainedModel(
         schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.frame), split=split,
         judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
@@ -136,7 +140,7 @@ def train(
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
         warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
-        cross_validation=folds,
+        cross_validation=folds, evaluation=evaluate_whole(held, schema, scorer, spec.protected),
     )  # fmt: skip
 
 

@@ -63,7 +63,7 @@ def test_each_trial_is_a_run_nested_in_the_trainings(house: Appliance, report: T
         house, "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'fold_accuracy' ORDER BY step", report.run_id
     )
     assert [step for (step,) in folds] == [0, 1, 2]
-    tags = {row[0] for row in rows_of(house, "SELECT key FROM tags WHERE run_uuid = ?", report.run_id)}
+    tags = {key for (key,) in rows_of(house, "SELECT key FROM tags WHERE run_uuid = ?", report.run_id)}
     assert {"dataset_sha256", "lock_hash", "seed", "python", "library_lightgbm", "commit"} <= tags
 
 

@@ -1,0 +1,126 @@
+"""What a model did on its held-out rows, beyond the metrics: curves, slices, groups; data for the card. Light."""
+
+from __future__ import annotations
+
+import msgspec
+
+from appliance.schema import Task
+
+
+class Curve(msgspec.Struct, frozen=True, kw_only=True):
+    """Points of a line, at most some hundred, as many ``x`` as ``y``."""
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One class against the others; a share that has no rows is None."""
+
+    name: str
+    rows: int
+    precision: float | None
+    recall: float | None
+    f1: float
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """Held-out rows that have something in common.
+
+    Attributes:
+        column: By which they were picked.
+        value: What they have in common, in words.
+        loss: Of these rows: rmse, or log loss.
+        ratio: Over the loss of all other held-out rows.
+        z: Standard errors by which their mean loss is above that of the others.
+    """
+
+    column: str
+    value: str
+    rows: int
+    loss: float
+    ratio: float
+    z: float
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of rows and its Wilson interval (95 %); all None without rows."""
+
+    rows: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of a protected column.
+
+    Attributes:
+        selected: Share that was given the positive class.
+        true_positive: The same among rows whose truth is positive.
+        false_positive: The same among rows whose truth is negative.
+        judged: It has enough rows to be compared.
+    """
+
+    name: str
+    rows: int
+    selected: Share
+    true_positive: Share
+    false_positive: Share
+    judged: bool
+
+
+class Fairness(msgspec.Struct, frozen=True, kw_only=True):
+    """The groups of one protected column, compared among those with enough rows.
+
+    Attributes:
+        difference: Largest selection rate minus smallest; None with fewer than two groups to compare, as all below.
+        ratio: Smallest over largest.
+        equalised_odds: The larger of the ranges of the true and the false positive rates.
+        flagged: The ratio is below four fifths.
+    """
+
+    column: str
+    groups: tuple[Group, ...]
+    difference: float | None
+    ratio: float | None
+    equalised_odds: float | None
+    flagged: bool
+    sentence: str
+
+
+class Contribution(msgspec.Struct, frozen=True, kw_only=True):
+    """One column's share of the mean absolute contributions (SHAP) to held-out rows' raw scores, in [0, 1]."""
+
+    column: str
+    share: float
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on its held-out rows; what a task does not have is empty or None.
+
+    Attributes:
+        confusion: Row counts, truth by answer, in the classes' order.
+        roc: False positive rate to true positive rate.
+        precision_recall: Recall to precision.
+        calibration: Mean probability to share of positives, ten equal-count bins.
+        residuals: Prediction minus truth: bin middles to row counts.
+        predicted: Mean prediction to mean truth, ten equal-count bins.
+        worst: Slices whose loss is above that of the others beyond chance, the worst first; at most ten.
+        coverage: Share of rows whose truth lies in the declared interval.
+        notes: Sentences: what could not be measured.
+    """
+
+    task: Task
+    classes: tuple[ClassResult, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    roc: Curve | None = None
+    precision_recall: Curve | None = None
+    calibration: Curve | None = None
+    residuals: Curve | None = None
+    predicted: Curve | None = None
+    contributions: tuple[Contribution, ...] = ()
+    worst: tuple[Segment, ...] = ()
+    fairness: tuple[Fairness, ...] = ()
+    coverage: Share | None = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,94 @@
+"""Fairness: what each group of a protected column is given, with intervals; small groups are shown, not judged."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from appliance.model_evaluation import Fairness, Group, Share
+
+FEWEST_ROWS = 100
+"""Rows a group needs to be compared: with fewer, ratios swing by chance."""
+
+FOUR_FIFTHS = 0.8
+MOST_GROUPS = 20
+"""Groups that are shown; a protected number is cut into quartiles."""
+
+Z = 1.96
+
+Booleans = NDArray[np.bool_]
+
+
+def wilson(hits: int, rows: int) -> Share:
+    """A share with its Wilson score interval at 95 % (Wilson, 1927)."""
+    if rows == 0:
+        return Share(rows=0, value=None, low=None, high=None)
+    share, square = hits / rows, Z**2
+    middle = (share + square / (2 * rows)) / (1 + square / rows)
+    half = Z * math.sqrt(share * (1 - share) / rows + square / (4 * rows**2)) / (1 + square / rows)
+    return Share(rows=rows, value=share, low=max(0.0, middle - half), high=min(1.0, middle + half))
+
+
+def compare_groups(column: pl.Series, truth: Booleans, given: Booleans) -> Fairness:
+    """Compare the groups of one protected column.
+
+    Args:
+        column: Its raw values, one a row; missing is a group of its own.
+        truth: Whether the positive class is true.
+        given: Whether it was given.
+    """
+    names = group_names(column)
+    counted = names.value_counts(sort=True).head(MOST_GROUPS)
+    groups = tuple(_group(name, (names == name).to_numpy(), truth, given) for name in counted[names.name].to_list())
+    judged = [group for group in groups if group.judged]
+    if len(judged) < 2:
+        return Fairness(
+            column=column.name, groups=groups, difference=None, ratio=None, equalised_odds=None, flagged=False,
+            sentence=f"{column.name!r} has fewer than two groups of {FEWEST_ROWS} held-out rows; they are not compared",
+        )  # fmt: skip
+    rates = sorted((group.selected.value or 0.0, group.name) for group in judged)
+    (least, poorest), (most, richest) = rates[0], rates[-1]
+    ratio = least / most if most > 0 else None
+    odds = max(_range([group.true_positive for group in judged]), _range([group.false_positive for group in judged]))
+    flagged = ratio is not None and ratio < FOUR_FIFTHS
+    verdict = "below the four-fifths rule" if flagged else "within the four-fifths rule"
+    return Fairness(
+        column=column.name, groups=groups, difference=most - least, ratio=ratio, equalised_odds=odds, flagged=flagged,
+        sentence=f"{column.name!r}: {least:.1%} of {poorest!r} and {most:.1%} of {richest!r} are given the positive "
+        f"class, a ratio of {'-' if ratio is None else f'{ratio:.2f}'}, {verdict}; equalised odds differ by {odds:.2f}",
+    )  # fmt: skip
+
+
+def group_names(column: pl.Series) -> pl.Series:
+    """The group of each row in words: the value, or the quartile of a number with many values; missing is a group."""
+    if column.dtype.is_numeric() and column.n_unique() > MOST_GROUPS:
+        numbers = column.cast(pl.Float64)
+        cuts = sorted({float(numbers.quantile(at) or 0.0) for at in (0.25, 0.5, 0.75)})
+        edges = ["", *(f"{cut:g}" for cut in cuts), ""]
+        labels = [
+            f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}"
+            for low, high in pairwise(edges)
+        ]
+        places = np.searchsorted(np.array(cuts), numbers.fill_null(float("nan")).to_numpy(), side="left")
+        named = pl.Series(column.name, [labels[min(at, len(labels) - 1)] for at in places.tolist()])
+        return named.set(numbers.is_null() | numbers.is_nan(), "missing")
+    return column.cast(pl.String).fill_null("missing")
+
+
+def _group(name: str, inside: Booleans, truth: Booleans, given: Booleans) -> Group:
+    rows = int(inside.sum())
+    positive, negative = inside & truth, inside & ~truth
+    return Group(
+        name=name, rows=rows, selected=wilson(int((inside & given).sum()), rows),
+        true_positive=wilson(int((positive & given).sum()), int(positive.sum())),
+        false_positive=wilson(int((negative & given).sum()), int(negative.sum())), judged=rows >= FEWEST_ROWS,
+    )  # fmt: skip
+
+
+def _range(shares: list[Share]) -> float:
+    values = [share.value for share in shares if share.value is not None]
+    return max(values) - min(values) if values else 0.0

@@ -1,0 +1,210 @@
+"""A model on its held-out rows: curves, slices, groups, contributions; values in, the card's data out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from appliance.model_evaluation import ClassResult, Contribution, Curve, Evaluation, Fairness, Segment
+from appliance.schema import FeatureSchema, Kind, Task
+from appliance.training.columns import as_kind
+from appliance.training.fairness import compare_groups, group_names
+from appliance.training.fit import Scorer
+
+Floats = NDArray[np.float64]
+
+BINS = 10
+POINTS = 100
+"""Points that a curve is thinned to."""
+
+SHAP_ROWS = 500
+"""Held-out rows that are explained, evenly spaced; each costs as much as hundreds of predictions."""
+
+FEWEST_SLICE_ROWS = 30
+WORST = 10
+Z_WORST = 3.09
+"""Standard errors that chance exceeds once in a thousand times."""
+
+MOST_SLICES = 20
+"""Values of one column that are looked at, the most frequent ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """The held-out rows.
+
+    Attributes:
+        raw: In the dataset's own types, all columns.
+        encoded: ``f0 … fN``.
+        truth: Numbers or class indices.
+        outputs: Shape ``(rows, outputs)``.
+    """
+
+    raw: pl.DataFrame
+    encoded: pl.DataFrame
+    truth: Floats
+    outputs: Floats
+
+
+def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected: tuple[str, ...]) -> Evaluation:
+    """Everything about a model that its held-out rows say."""
+    answers = answered(held.outputs, schema)
+    fairness, notes = _fairness(held, schema, answers, protected)
+    binary = schema.task is Task.BINARY
+    score = held.outputs[:, 0]
+    regression = schema.task is Task.REGRESSION
+    return Evaluation(
+        task=schema.task,
+        classes=() if regression else class_results(held.truth, answers, schema.classes),
+        confusion=() if regression else confusion(held.truth, answers, len(schema.classes)),
+        roc=roc_curve(held.truth, score) if binary else None,
+        precision_recall=precision_recall_curve(held.truth, score) if binary else None,
+        calibration=binned(score, held.truth) if binary else None,
+        residuals=histogram(score - held.truth) if regression else None,
+        predicted=binned(score, held.truth) if regression else None,
+        contributions=contributions(held.encoded, schema, scorer),
+        worst=worst_slices(held, schema), fairness=fairness, notes=notes,
+    )  # fmt: skip
+
+
+def answered(outputs: Floats, schema: FeatureSchema) -> Floats:
+    """The value, or the index of the class that is given."""
+    if schema.task is Task.MULTICLASS:
+        return np.asarray(outputs.argmax(axis=1), dtype=np.float64)
+    if schema.task is Task.BINARY:
+        return (outputs[:, 0] >= schema.threshold).astype(np.float64)
+    return outputs[:, 0]
+
+
+def confusion(truth: Floats, answers: Floats, classes: int) -> tuple[tuple[int, ...], ...]:
+    """Row counts, truth by answer."""
+    counts = np.bincount((truth * classes + answers).astype(np.int64), minlength=classes * classes)
+    return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
+
+
+def class_results(truth: Floats, answers: Floats, names: tuple[str, ...]) -> tuple[ClassResult, ...]:
+    """Each class against the others."""
+    results = []
+    for index, name in enumerate(names):
+        rows, given = int((truth == index).sum()), int((answers == index).sum())
+        hits = int(((truth == index) & (answers == index)).sum())
+        results.append(
+            ClassResult(
+                name=name, rows=rows, precision=hits / given if given else None,
+                recall=hits / rows if rows else None, f1=2 * hits / (rows + given) if rows + given else 0.0,
+            )
+        )  # fmt: skip
+    return tuple(results)
+
+
+def roc_curve(truth: Floats, score: Floats) -> Curve | None:
+    """False positive rate to true positive rate; None with one class only."""
+    positives = float(truth.sum())
+    if not 0 < positives < len(truth):
+        return None
+    hits, given = _by_threshold(truth, score)
+    alarms = given - hits
+    return _thinned(np.append(0.0, alarms / (len(truth) - positives)), np.append(0.0, hits / positives))
+
+
+def precision_recall_curve(truth: Floats, score: Floats) -> Curve | None:
+    """Recall to precision; None without a positive."""
+    if not truth.any():
+        return None
+    hits, given = _by_threshold(truth, score)
+    return _thinned(hits / float(truth.sum()), hits / given)
+
+
+def binned(score: Floats, truth: Floats) -> Curve:
+    """Mean score to mean truth in ten bins with as many rows each."""
+    parts = [part for part in np.array_split(np.argsort(score, kind="stable"), BINS) if len(part)]
+    return Curve(
+        x=tuple(float(score[part].mean()) for part in parts), y=tuple(float(truth[part].mean()) for part in parts)
+    )
+
+
+def histogram(values: Floats) -> Curve:
+    """Bin middles to row counts, 40 bins between the 0.5th and the 99.5th percentile; the outer ones hold the rest."""
+    low, high = np.quantile(values, [0.005, 0.995])
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(np.clip(values, low, high), bins=40, range=(low, high))
+    return Curve(x=tuple(((edges[:-1] + edges[1:]) / 2).tolist()), y=tuple(counts.astype(np.float64).tolist()))
+
+
+def contributions(encoded: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> tuple[Contribution, ...]:
+    """Each column's share of the mean absolute contributions, the largest first."""
+    sample = encoded.gather_every(-(-len(encoded) // SHAP_ROWS) or 1)
+    sizes = np.abs(scorer.contributions(sample)[:, :, :-1]).mean(axis=(0, 1))
+    total = float(sizes.sum())
+    shares = (sizes / total if total > 0 else sizes).tolist()
+    ranked = sorted(zip(schema.columns, shares, strict=True), key=lambda pair: -pair[1])
+    return tuple(Contribution(column=column.name, share=share) for column, share in ranked)
+
+
+def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
+    """Slices by one column whose mean loss is above that of all other rows by more than chance, the worst first."""
+    losses = row_losses(held.truth, held.outputs, schema.task)
+    found = []
+    for column in schema.columns:
+        if column.kind is Kind.DATETIME:
+            continue
+        names = group_names(as_kind(held.raw[column.name], column.kind))
+        for name in names.value_counts(sort=True).head(MOST_SLICES)[names.name].to_list():
+            segment = _segment(column.name, name, losses, (names == name).to_numpy(), schema.task)
+            if segment is not None and segment.z > Z_WORST:
+                found.append(segment)
+    return tuple(sorted(found, key=lambda segment: -segment.ratio)[:WORST])
+
+
+def row_losses(truth: Floats, outputs: Floats, task: Task) -> Floats:
+    """Squared error, or -ln of the probability that the truth was given; shape ``(rows,)``."""
+    if task is Task.REGRESSION:
+        return np.asarray((outputs[:, 0] - truth) ** 2, dtype=np.float64)
+    if task is Task.BINARY:
+        picked = np.where(truth == 1, outputs[:, 0], 1.0 - outputs[:, 0])
+    else:
+        picked = outputs[np.arange(len(truth)), truth.astype(np.int64)]
+    return np.asarray(-np.log(np.clip(picked, 1e-15, 1.0)), dtype=np.float64)
+
+
+def _segment(column: str, value: str, losses: Floats, inside: NDArray[np.bool_], task: Task) -> Segment | None:
+    rows = int(inside.sum())
+    if rows < FEWEST_SLICE_ROWS or len(losses) - rows < FEWEST_SLICE_ROWS:
+        return None
+    here, there = losses[inside], losses[~inside]
+    error = float(np.sqrt(here.var(ddof=1) / rows + there.var(ddof=1) / len(there)))
+    mean, other = float(here.mean()), float(there.mean())
+    if error == 0 or other == 0:
+        return None
+    root = task is Task.REGRESSION
+    return Segment(
+        column=column, value=value, rows=rows, loss=mean**0.5 if root else mean,
+        ratio=(mean / other) ** 0.5 if root else mean / other, z=(mean - other) / error,
+    )  # fmt: skip
+
+
+def _fairness(
+    held: Held, schema: FeatureSchema, answers: Floats, protected: tuple[str, ...]
+) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:
+    if not protected:
+        return (), ("no protected column is declared, so fairness is not measured",)
+    if schema.task is not Task.BINARY:
+        return (), (f"fairness is measured for two classes; this is a {schema.task.value} task",)
+    truth, given = held.truth == 1, answers == 1
+    return tuple(compare_groups(held.raw[name], truth, given) for name in protected), ()
+
+
+def _by_threshold(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
+    """True positives, and rows given the positive class, from each distinct score on, falling."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    return np.cumsum(truth[order])[ends].astype(np.float64), ends + 1.0
+
+
+def _thinned(x: Floats, y: Floats) -> Curve:
+    picked = np.unique(np.linspace(0, len(x) - 1, num=min(POINTS, len(x)), dtype=np.int64))
+    return Curve(x=tuple(x[picked].tolist()), y=tuple(y[picked].tolist()))

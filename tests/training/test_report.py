@@ -1,0 +1,195 @@
+"""The evaluation beyond metrics, the card's page and its pictures. scikit-learn's figures are checked where named."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+
+from appliance.card_figures import draw_figures
+from appliance.card_page import render_card
+from appliance.house import Appliance
+from appliance.model_card import ModelCard
+from appliance.schema import Task
+from appliance.training.evaluate import area_under_roc
+from appliance.training.fairness import compare_groups, group_names, wilson
+from appliance.training.report import binned, class_results, confusion, histogram, roc_curve, row_losses
+from tests.cli.shell import Shell
+from tests.training.rows import BIKE, adults, bikes, fit, made_up, penguins, spec
+from tests.training.state import add, new_appliance, train_now
+
+RNG = np.random.default_rng(0)
+
+
+def test_a_wilson_interval_is_the_published_one() -> None:
+    found = wilson(81, 263)  # Newcombe (1998), table I: 0.3080, 0.2553 to 0.3662
+    assert (found.value, found.low, found.high) == pytest.approx((0.3080, 0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 10).low == 0.0
+    assert wilson(0, 0).value is None
+
+
+def test_the_area_under_the_drawn_roc_is_the_auc() -> None:
+    truth = (RNG.random(5000) < 0.3).astype(np.float64)
+    score = truth * 0.5 + RNG.random(5000)
+    curve = roc_curve(truth, score)
+    assert curve is not None
+    assert np.trapezoid(curve.y, curve.x) == pytest.approx(area_under_roc(truth, score), abs=0.002)
+    assert roc_curve(np.ones(10), np.ones(10)) is None
+
+
+def test_confusion_and_class_results_count_the_same_rows() -> None:
+    truth, answers = np.array([0.0, 0, 1, 1, 1, 2]), np.array([0.0, 1, 1, 1, 0, 1])
+    assert confusion(truth, answers, 3) == ((1, 1, 0), (1, 2, 0), (0, 1, 0))
+    first, second, third = class_results(truth, answers, ("a", "b", "c"))
+    assert (first.precision, first.recall, second.precision, second.recall) == (0.5, 0.5, 0.5, 2 / 3)
+    assert (third.precision, third.recall, third.f1) == (None, 0.0, 0.0)
+
+
+def test_a_histogram_holds_every_row_and_a_constant_one_too() -> None:
+    assert sum(histogram(RNG.normal(size=1000)).y) == 1000
+    assert sum(histogram(np.zeros(10)).y) == 10
+    assert len(binned(np.array([1.0, 2.0]), np.array([1.0, 2.0])).x) == 2
+
+
+def test_adults_show_the_four_fifths_rule_broken_by_sex_and_small_groups_are_not_compared() -> None:
+    model = fit(spec("income", split="split", protected=("sex", "race")), adults())
+    found = model.evaluation
+    assert found is not None
+    by_sex = next(one for one in found.fairness if one.column == "sex")
+    assert by_sex.flagged
+    assert by_sex.ratio is not None
+    assert by_sex.ratio < 0.5  # of the labels it is 0.36
+    for group in by_sex.groups:
+        share = group.selected
+        assert share.low is not None
+        assert share.value is not None
+        assert share.high is not None
+        assert share.low < share.value < share.high
+    assert sum(sum(row) for row in found.confusion) == len(model.split.holdout)
+    assert sum(one.share for one in found.contributions) == pytest.approx(1.0)
+
+
+def test_small_groups_are_shown_and_not_compared() -> None:
+    column = pl.Series("g", ["a"] * 150 + ["b"] * 150 + ["c"] * 20)
+    given = np.array([True] * 75 + [False] * 75 + [True] * 60 + [False] * 90 + [True] * 20)
+    found = compare_groups(column, given, given)
+    assert [group.judged for group in found.groups] == [True, True, False]
+    assert found.ratio == pytest.approx(0.8)
+    assert not found.flagged
+    lonely = compare_groups(column.head(160), given[:160], given[:160])
+    assert lonely.ratio is None
+    assert "not compared" in lonely.sentence
+
+
+def test_a_protected_number_is_cut_into_quartiles_and_missing_is_a_group() -> None:
+    names = group_names(pl.Series("age", [None, *range(1, 101)]))
+    counts = dict(names.value_counts().iter_rows())
+    assert counts.pop("missing") == 1
+    assert len(counts) == 4
+    assert sum(counts.values()) == 100
+    assert all(24 <= count <= 26 for count in counts.values())
+
+
+def test_the_slice_that_is_worse_is_named_and_noise_names_none() -> None:
+    frame = made_up(4000).with_columns(
+        pl.when(pl.col("color") == "red").then(pl.col("y") + 4 * pl.col("noise").shuffle(seed=3)).otherwise("y")
+        .alias("y")
+    )  # fmt: skip
+    bad = fit(spec("y"), frame).evaluation
+    assert bad is not None
+    assert (bad.worst[0].column, bad.worst[0].value) == ("color", "red")
+    assert bad.worst[0].ratio > 3
+    even = fit(spec("on"), made_up(4000)).evaluation
+    assert even is not None
+    assert all(one.z > 3.09 for one in even.worst)
+    assert len(even.worst) <= 2
+
+
+def test_a_rows_loss_is_the_metric_before_it_is_averaged() -> None:
+    outputs = np.array([[0.2], [0.9]])
+    assert row_losses(np.array([0.0, 1.0]), outputs, Task.BINARY) == pytest.approx([-np.log(0.8), -np.log(0.9)])
+    assert row_losses(np.array([1.0, 1.0]), outputs, Task.REGRESSION) == pytest.approx([0.64, 0.01])
+
+
+class Links(HTMLParser):
+    """Whatever a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"script", "link", "img", "iframe", "object"}:
+            self.found.append(tag)
+        self.found += [value or "" for name, value in attrs if name in {"src", "href", "srcset"}]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
+    made = new_appliance(tmp_path_factory.mktemp("report") / "state")
+    hard = penguins().rename({"island": "<script>alert('isle')</script>"})
+    add(made, "data", hard)
+    train_now(made, spec("species", owner='the "lab" & <friends>'))
+    yield made
+
+
+def test_the_page_loads_nothing_and_runs_nothing_whatever_columns_are_called(house: Appliance) -> None:
+    page = render_card(house.models.card("model"), example=house.models.example("model", 1))
+    links = Links()
+    links.feed(page)
+    assert links.found == []
+    assert "&lt;script&gt;" in page
+    assert "the &quot;lab&quot; &amp; &lt;friends&gt;" in page
+    for heading in ("How good it is", "Limits", "Fairness", "Data", "How to call it", "Record"):
+        assert f"<h2>{heading}</h2>" in page
+    assert "appliance reproduce model --version 1" in page
+
+
+def test_the_run_holds_the_card_and_its_pictures(house: Appliance) -> None:
+    (folder,) = (house.settings.layout.mlflow / "artifacts").rglob("card")
+    names = {path.name for path in folder.iterdir()}
+    assert {"card.html", "card.json", "confusion.svg", "contributions.svg"} <= names
+    for path in folder.glob("*.svg"):
+        assert ET.parse(path).getroot().tag.endswith("svg")  # noqa: S314  (our own file)
+    assert msgspec.json.decode((folder / "card.json").read_bytes(), type=ModelCard).version == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        ("bikes", {"residuals", "predicted", "contributions"}),
+        ("on", {"roc", "precision_recall", "calibration", "confusion", "contributions"}),
+    ],
+)
+def test_each_task_has_its_pictures_and_they_are_whole(wanted: str, names: set[str]) -> None:
+    model = fit(BIKE, bikes()) if wanted == "bikes" else fit(spec("on"), made_up())
+    assert model.evaluation is not None
+    pictures = draw_figures(model.evaluation, model.schema.classes)
+    assert set(pictures) == names
+    for picture in pictures.values():
+        assert ET.fromstring(picture).tag.endswith("svg")  # noqa: S314  (our own text)
+        assert "nan" not in picture.lower()
+
+
+def test_the_command_writes_the_page(house: Appliance, tmp_path: Path) -> None:
+    shell = Shell(state=house.settings.state)
+    shell.ok("card", "model", "--html", str(tmp_path / "card.html"))
+    assert (tmp_path / "card.html").read_text().startswith("<!doctype html>")
+    refused = shell.run("card", "model", "--html", str(tmp_path / "no" / "card.html"))
+    assert refused.code == 1
+    assert "cannot write" in refused.err
+    assert "evaluation" in shell.ok("card", "model", "--json").json()
+
+
+def test_a_card_of_an_earlier_release_is_read(house: Appliance) -> None:
+    card = msgspec.to_builtins(house.models.card("model"))
+    for name in ("evaluation", "record", "trials", "cross_validation", "owner", "purpose", "threshold", "calibrated"):
+        del card[name]
+    old = msgspec.convert(card, ModelCard)
+    assert "How good it is" in render_card(old)
