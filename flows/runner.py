@@ -33,6 +33,7 @@ from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.housekeeping import Housekeeping
+from flows.nightly import Nightly
 from flows.register import register_flows
 from flows.schedules import PLANNED, Schedules
 from storage.errors import StorageError
@@ -64,6 +65,7 @@ class Runner:
         self._children = Children()
         self._schedules = Schedules(settings)
         self._housekeeping = Housekeeping(settings)
+        self._nightly = Nightly(settings)
         self._unsettled: dict[str, tuple[str, str]] = {}
         self._rung = 0
         self._looked = 0.0
@@ -94,6 +96,7 @@ class Runner:
             outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
             self._unsettled.setdefault(run_id, outcome)
         self._housekeeping.tick()
+        self._nightly.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
@@ -112,6 +115,7 @@ class Runner:
     def stop(self) -> None:
         """Stop every job's process and say so at the orchestrator, if it still answers."""
         self._housekeeping.stop()
+        self._nightly.stop()
         for run_id in self._children.stop_all():
             self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
         try:

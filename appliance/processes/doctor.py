@@ -29,7 +29,7 @@ from storage.window_rows import fault_totals
 DISK_WARN, DISK_FAIL = 0.80, 0.95
 """Share of the file system in use."""
 HEARTBEAT_S = 120.0
-ON_DEMAND = frozenset({"compaction"})
+ON_DEMAND = frozenset({"compaction", "studies"})
 """These run when there is something to do."""
 
 

@@ -21,7 +21,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SUBJECTS = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop",
+    "bundle": "deployment", "watch": "watch loop", "domain": "inputs together",
 }  # fmt: skip
 
 
