@@ -54,6 +54,33 @@ def find_predictions(
     return found
 
 
+def scan_predictions(
+    layout: Layout, model: str, *, first_us: int, last_us: int, share: float = 1.0
+) -> Iterator[PredictionEvent]:
+    """The predictions of a model, answers and shadows, with an event time in a span; one may come twice.
+
+    Of what lies in the history about ``share`` of the requests, chosen by their ids, so that memory stays bounded.
+
+    An event that arrived more than 40 days before or after its own time may be missed where it has become history.
+    """
+    for chunk in tail(layout.events / "predictions", {}):
+        for event in _read(iter(chunk.lines)).values():
+            if event.m == model and first_us <= event.t < last_us:
+                yield event
+    slack = timedelta(days=40).total_seconds()
+    days = day_of(max(0.0, first_us / 1e6 - slack)), day_of(min(4e9, last_us / 1e6 + slack))
+    frame = _scan(layout, "predictions", model, days)
+    if frame is None:
+        return
+    inside = pl.col("event_time").to_physical().is_between(first_us, last_us, closed="left")
+    if share < 1.0:
+        inside = inside & (pl.col("id").hash(seed=0) < int(share * 2**64))
+    times = pl.col("event_time", "arrived").to_physical()
+    for batch in frame.filter(inside).with_columns(times).collect(engine="streaming").iter_slices(5_000):
+        for row in batch.iter_rows(named=True):
+            yield _event(row, model)
+
+
 def scan_labels(layout: Layout, model: str) -> Iterator[LabelEvent]:
     """The labels of a model; one that is being moved into the history may come twice."""
     for chunk in tail(layout.events / "labels", {}):

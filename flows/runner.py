@@ -35,6 +35,7 @@ from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
+from flows.nightly import Nightly
 from flows.register import register_flows
 from flows.schedules import PLANNED, Schedules
 from storage.errors import StorageError
@@ -67,6 +68,7 @@ class Runner:
         self._schedules = Schedules(settings)
         self._housekeeping = Housekeeping(settings)
         self._feeding = Feeding(settings)
+        self._nightly = Nightly(settings)
         self._unsettled: dict[str, tuple[str, str]] = {}
         self._rung = 0
         self._looked = 0.0
@@ -99,6 +101,7 @@ class Runner:
             self._unsettled.setdefault(run_id, outcome)
         self._housekeeping.tick()
         self._feeding.tick()
+        self._nightly.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
@@ -118,6 +121,7 @@ class Runner:
         """Stop every job's process and say so at the orchestrator, if it still answers."""
         self._housekeeping.stop()
         self._feeding.stop()
+        self._nightly.stop()
         for run_id in self._children.stop_all():
             self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
         try:

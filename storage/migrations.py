@@ -167,6 +167,16 @@ def m004_cells(db: Database) -> None:
     db.execute("ALTER TABLE outcomes ADD COLUMN cells BLOB NOT NULL DEFAULT x''")
 
 
+@migrations()
+def m005_studies(db: Database) -> None:
+    """What the nightly studies found."""
+    db.execute(
+        "CREATE TABLE studies (model TEXT NOT NULL, version INTEGER NOT NULL, kind TEXT NOT NULL, "
+        "day INTEGER NOT NULL, state TEXT NOT NULL, sentence TEXT NOT NULL, result TEXT NOT NULL, "
+        "PRIMARY KEY (model, kind, day)) WITHOUT ROWID"
+    )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

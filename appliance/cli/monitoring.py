@@ -28,11 +28,14 @@ def drift(
     house = open_house()
     seconds = parse_span(window) if window else house.models.get(name).spec.window_s
     report = house.monitoring.drift(name, seconds, version=version, against=against)
+    studies = house.monitoring.studies(name)
     if json:
-        print_json(report.to_json())
+        print_json({**report.to_json(), "studies": [study.to_json() for study in studies]})
         return
     print(f"{report.model} version {report.version}, {_span(report.window)}: {report.dataset.state}")
     _print_columns([*report.columns, report.prediction, *([report.label] if report.label else [])])
+    for study in studies:
+        print(f"  {study.kind}, until {study.day}: {study.sentence}")
 
 
 def drift_compare(reference: str, current: str, *, json: Json = False) -> None:

@@ -54,15 +54,15 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
     hours = versions.window_hours(model)
     changed = 0
     for day in next_days(connection, model, after=after, before=today, limit=MOST_DAYS):
-        version = _main_version(connection, model, day)
+        version = main_version(connection, model, day)
         known = versions.find(model, version)
         if known is None:
             verdicts = dict.fromkeys((DRIFT, PREDICTION), _no_data(f"version {version} has no readable bundle"))
         else:
-            span = _window_until(model, version, day, hours)
+            span = window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
             verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
-        changed += _settle(connection, model, day, verdicts)
+        changed += settle(connection, model, day, verdicts)
     return changed
 
 
@@ -80,15 +80,15 @@ def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model
         if labelled.get((day, version), 0) < MATURE_COVERAGE * rows:
             continue
         known = versions.find(model, version)
-        if known is None or version != _main_version(connection, model, day):
+        if known is None or version != main_version(connection, model, day):
             continue
-        report = judge_span_quality(connection, known, _window_until(model, version, day, hours), {})
+        report = judge_span_quality(connection, known, window_until(model, version, day, hours), {})
         verdict = Verdict(state=report.state, sentence=report.sentence)
-        changed += _settle(connection, model, day, {QUALITY: verdict})
+        changed += settle(connection, model, day, {QUALITY: verdict})
     return changed
 
 
-def _main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
+def main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
     """The version that answered most of the day."""
     predicted = predictions_by_bucket(
         connection, model, first_hour=day * 24, last_hour=day * 24 + 24, bucket_hours=24
@@ -97,7 +97,7 @@ def _main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
     return version
 
 
-def _window_until(model: str, version: int, day: int, hours: int) -> Span:
+def window_until(model: str, version: int, day: int, hours: int) -> Span:
     """The ``hours`` that end with the day."""
     end = day * 24 + 24
     return Span(model=model, version=version, first_hour=end - hours, last_hour=end)
@@ -109,7 +109,7 @@ def _judged_day(connection: sqlite3.Connection, model: str, subject: str) -> int
     return standing.day if standing else -(10**6)
 
 
-def _settle(connection: sqlite3.Connection, model: str, day: int, verdicts: dict[str, Verdict]) -> int:
+def settle(connection: sqlite3.Connection, model: str, day: int, verdicts: dict[str, Verdict]) -> int:
     """Write the day's verdicts and the alerts that follow, together; a day that another look judged is left alone."""
     changed = 0
     at = datetime.fromtimestamp((day + 1) * 86_400, UTC)

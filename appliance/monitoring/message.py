@@ -11,6 +11,7 @@ from storage.delivery_rows import Event
 WHAT_TO_DO = {
     "drift": "Look at the page Drift of the model: is a source broken, or did the world change? Drift alone does not "
     "say that the model got worse; labels do.",
+    "domain": "Look at the page Drift: which columns moved, alone or together? Single columns may look as ever.",
     "prediction": "The model answers differently than at training. Look at the drift of its inputs and, once labels "
     "come, at its quality.",
     "quality": "Retrain the model, or roll back if this began with a deployment ('appliance rollback NAME').",
@@ -22,7 +23,7 @@ WHAT_TO_DO = {
 
 NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop",
+    "bundle": "deployment", "domain": "inputs together", "watch": "watch loop",
 }  # fmt: skip
 
 

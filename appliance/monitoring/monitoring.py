@@ -32,9 +32,10 @@ from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference, Reference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
 from appliance.monitoring.spans import Span, Window
+from appliance.monitoring.study import Study, study_of
 from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
-from storage import alert_rows, deployment_rows, model_rows, statedb, window_rows
+from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows, window_rows
 from storage.bundles import list_bundles
 from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.eventlog import list_segments
@@ -230,6 +231,11 @@ class Monitoring:
         return QualitySeries(
             model=name, bucket_s=bucket_s, points=points, reference=known.reference.quality, baseline=baseline
         )
+
+    def studies(self, name: str) -> tuple[Study, ...]:
+        """What the nightly studies of rows found last, by kind; empty before the first night with traffic."""
+        with self._database() as connection:
+            return tuple(study_of(row) for row in study_rows.newest_studies(connection, name))
 
     def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """The newest alerts of all models, open ones first."""

@@ -35,7 +35,7 @@ from storage.statedb import connect
 from storage.window_rows import fault_totals
 
 HEARTBEAT_S = 120.0
-ON_DEMAND = frozenset({"compaction"})
+ON_DEMAND = frozenset({"compaction", "studies"})
 """These run when there is something to do."""
 
 

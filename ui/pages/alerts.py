@@ -21,7 +21,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SUBJECTS = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk",
+    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk", "domain": "inputs together",
 }  # fmt: skip
 
 _HOSTS = {"backup": "this host", "disk": "this host"}

@@ -35,6 +35,12 @@ def drift_detail(
     return appliance.monitoring.drift_detail(name, column, parse_span(window), version=version).to_json()
 
 
+@get("/models/{name:str}/studies", sync_to_thread=True)
+def studies(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
+    """What the nightly studies found last: domain classifier, reconstruction, attribution."""
+    return [study.to_json() for study in appliance.monitoring.studies(name)]
+
+
 @get("/models/{name:str}/latency", sync_to_thread=True)
 def latency(appliance: NamedDependency[Appliance], name: FromPath[str], window: FromQuery[str] = "24h") -> Json:
     """Requests, errors and percentiles of a window."""
@@ -102,5 +108,5 @@ def lag(appliance: NamedDependency[Appliance]) -> Json:
 
 
 MONITORING_ROUTES = (
-    drift, drift_detail, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
+    drift, drift_detail, studies, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
 )  # fmt: skip

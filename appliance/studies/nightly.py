@@ -1,0 +1,194 @@
+"""The nightly studies: each model's newest whole day against the rows it was trained on; ``python -m`` of this module.
+
+A process of its own, out of everybody's way: LightGBM weighs hundreds of megabytes and is needed for a minute a night.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from appliance.errors import ApplianceError
+from appliance.monitoring.evaluation import main_version, settle, window_until
+from appliance.monitoring.known import KnownVersion, KnownVersions
+from appliance.monitoring.quality import Verdict
+from appliance.monitoring.spans import Span, State
+from appliance.processes.priority import step_back
+from appliance.settings import Settings, load_settings
+from appliance.studies.attribution import Attribution, attribute
+from appliance.studies.multivariate import Domain, Reconstruction, reconstruct, tell_apart
+from appliance.studies.rows import Samples, sample_answers, sample_dataset
+from storage import statedb
+from storage.bundles import read_bundle
+from storage.errors import StorageError
+from storage.statedb import transaction
+from storage.study_rows import StudyRow, newest_studied_day, put_study
+from storage.window_rows import (
+    Heartbeat,
+    newest_hours,
+    next_days,
+    predictions_by_bucket,
+    put_heartbeat,
+    watched_models,
+)
+
+HEARTBEAT = "studies"
+DOMAIN, RECONSTRUCTION, ATTRIBUTION = "domain", "reconstruction", "attribution"
+
+log = logging.getLogger(__name__)
+
+Result = Domain | Reconstruction | Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One study's verdict and its figures; None when there were too few rows."""
+
+    kind: str
+    verdict: Verdict
+    result: Result | None
+
+
+def study_all(settings: Settings) -> int:
+    """Study every model's newest whole day that was not studied yet.
+
+    One model that cannot be studied is logged and does not hinder the others.
+
+    Returns:
+        Models studied.
+    """
+    studied = 0
+    versions = KnownVersions(settings.layout)
+    with closing(statedb.connect(settings.layout.database)) as connection:
+        for model in watched_models(connection):
+            try:
+                studied += study_model(settings, connection, versions, model)
+            except (ApplianceError, StorageError) as exc:
+                log.error("model %s cannot be studied: %s", model, exc)
+        put_heartbeat(connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=f"models={studied}"))
+    return studied
+
+
+def study_model(settings: Settings, connection: sqlite3.Connection, versions: KnownVersions, model: str) -> bool:
+    """Study a model's newest whole day, with its window, unless that was done; False when there is nothing to do.
+
+    Raises:
+        ApplianceError: The bundle or the dataset cannot be used.
+        StorageError: The bundle or the dataset is gone or damaged.
+    """
+    newest = newest_hours(connection, model)
+    if not newest:
+        return False
+    today = max(newest.values()) // 24
+    after = newest_studied_day(connection, model)
+    days = next_days(connection, model, after=max(-1 if after is None else after, today - 32), before=today, limit=40)
+    if not days:
+        return False
+    day = days[-1]
+    version = main_version(connection, model, day)
+    known = versions.find(model, version)
+    if known is None:
+        return False
+    span = window_until(model, version, day, versions.window_hours(model))
+    manifest, files = read_bundle(settings.layout, model, version)
+    rows = sum(
+        count
+        for (_, one), count in predictions_by_bucket(
+            connection, model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=24
+        ).items()
+        if one == version
+    )
+    samples = Samples(
+        reference=sample_dataset(settings.layout, known, manifest.dataset, manifest.dataset_version),
+        current=sample_answers(settings.layout, span, rows=rows, columns=len(known.schema.columns)),
+    )
+    text = files["model.txt"].decode() if "model.txt" in files else ""
+    findings = list(study(known, samples, text))
+    _write(connection, span, day, findings)
+    return True
+
+
+def study(known: KnownVersion, samples: Samples, model_text: str) -> Iterator[Finding]:
+    """Every study of two samples."""
+    columns = known.schema.columns
+    domain = tell_apart(samples.reference, samples.current, columns)
+    yield Finding(kind=DOMAIN, verdict=_domain_verdict(domain), result=domain)
+    pca = reconstruct(samples.reference, samples.current, columns)
+    yield Finding(kind=RECONSTRUCTION, verdict=_reconstruction_verdict(pca), result=pca)
+    shap = attribute(model_text, known.schema, samples.reference, samples.current) if model_text else None
+    yield Finding(kind=ATTRIBUTION, verdict=_attribution_verdict(shap), result=shap)
+
+
+def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[Finding]) -> None:
+    with transaction(connection):
+        for one in findings:
+            result = "{}" if one.result is None else msgspec.json.encode(one.result).decode()
+            put_study(
+                connection,
+                StudyRow(
+                    model=span.model, version=span.version, kind=one.kind, day=day, state=one.verdict.state.value,
+                    sentence=one.verdict.sentence, result=result,
+                ),
+            )  # fmt: skip
+        # Only the classifier opens alerts: it speaks for the columns together; the others say more about the same.
+        settle(connection, span.model, day, {one.kind: one.verdict for one in findings if one.kind == DOMAIN})
+
+
+_TOO_FEW = Verdict(state=State.NOT_ENOUGH_DATA, sentence="Too few rows to study.")
+
+
+def _domain_verdict(found: Domain | None) -> Verdict:
+    if found is None:
+        return _TOO_FEW
+    if not found.drifted:
+        sentence = f"Current rows cannot be told from training rows (area {found.area:.2f}, alarm from 0.65)."
+        return Verdict(state=State.OK, sentence=sentence)
+    named = ", ".join(f"`{name}`" for name in found.columns)
+    sentence = f"Current rows can be told from training rows (area {found.area:.2f}), mostly by {named}."
+    return Verdict(state=State.WARN, sentence=sentence)
+
+
+def _reconstruction_verdict(found: Reconstruction | None) -> Verdict:
+    if found is None:
+        return _TOO_FEW
+    words = f"reconstruction error {found.error:.3g}, by chance {found.low:.3g} to {found.high:.3g}"
+    if not found.drifted:
+        return Verdict(state=State.OK, sentence=f"Columns hang together as in training ({words}).")
+    return Verdict(state=State.WARN, sentence=f"Columns hang together otherwise than in training ({words}).")
+
+
+def _attribution_verdict(found: Attribution | None) -> Verdict:
+    if found is None:
+        return _TOO_FEW
+    if not found.drifted:
+        return Verdict(
+            state=State.OK, sentence=f"The model leans on the same inputs as in training (NDCG {found.ndcg:.3f})."
+        )
+    name, (was, now) = next(iter(found.shares.items()))
+    words = f"`{name}` {was:.0%} before, {now:.0%} now"
+    sentence = f"The model leans on other inputs than in training (NDCG {found.ndcg:.3f}): {words}."
+    return Verdict(state=State.WARN, sentence=sentence)
+
+
+def main() -> int:
+    """One night's studies."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    step_back()
+    try:
+        log.info("studied %d models", study_all(load_settings()))
+    except (StorageError, sqlite3.Error, OSError) as exc:
+        log.error("%s; tried again tomorrow", exc)
+        return os.EX_TEMPFAIL
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
