@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.processes.doctor import Check, run_checks
+from appliance.processes.check import Check
+from appliance.processes.doctor import run_checks
 from appliance.serving.counts import Counts
 from appliance.settings import Settings
 from storage.migrations import migrate
