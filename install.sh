@@ -22,6 +22,9 @@ Otherwise, or with --local: installs below one directory and writes nothing outs
   --ui-port PORT            dashboard                                            (APPLIANCE_UI_PORT; 8080)
   --orchestrator-port PORT  Prefect, loopback only                               (APPLIANCE_ORCHESTRATOR_PORT; 4200)
   --mlflow-port PORT        MLflow, loopback only                                (APPLIANCE_MLFLOW_PORT; 5000)
+  --tls self|CERT,KEY|off   TLS on the two ports below, the plain ones on loopback (APPLIANCE_TLS)
+  --tls-api-port PORT       inference API over TLS                               (APPLIANCE_TLS_API_PORT; 8443)
+  --tls-ui-port PORT        dashboard over TLS                                   (APPLIANCE_TLS_UI_PORT; 8444)
   --python PROGRAM          the Python to use, 3.11 or newer                     (APPLIANCE_PYTHON)
   --offline BUNDLE          install from a bundle, without any network           (APPLIANCE_OFFLINE)
   --demo                    then run the bike-sharing demo                       (APPLIANCE_DEMO=1)
@@ -58,6 +61,7 @@ E010 a release of the distribution that is too old
 E011 a systemd before 249
 E012 the bundle is missing, damaged, or for another Python or architecture
 E013 the installation directory holds something else
+E014 the certificate or its key cannot be used
 CODES
 }
 
@@ -92,12 +96,15 @@ parse_arguments() {
         usage
         exit 0 ;;
       --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port | \
-        --offline | --make-bundle)
+        --offline | --make-bundle | --tls | --tls-api-port | --tls-ui-port)
         [ $# -ge 2 ] || refuse "$1 needs a value"
         case $1 in
           --local) LOCAL=$2 ;;
           --python) PYTHON=$2 ;;
           --offline) OFFLINE=$2 ;;
+          --tls) APPLIANCE_TLS=$2 ;;
+          --tls-api-port) APPLIANCE_TLS_API_PORT=$2 ;;
+          --tls-ui-port) APPLIANCE_TLS_UI_PORT=$2 ;;
           --make-bundle) MAKE_BUNDLE=$2 ;;
           --state) APPLIANCE_STATE=$2 ;;
           --listen) APPLIANCE_LISTEN=$2 ;;
@@ -154,12 +161,31 @@ choose_layout() {
   UI_PORT=$(setting ui_port "${APPLIANCE_UI_PORT:-}" 8080)
   ORCHESTRATOR_PORT=$(setting orchestrator_port "${APPLIANCE_ORCHESTRATOR_PORT:-}" 4200)
   MLFLOW_PORT=$(setting mlflow_port "${APPLIANCE_MLFLOW_PORT:-}" 5000)
+  choose_tls
   COMMAND=$BASE/bin/appliance
   [ "$MODE" = local ] || COMMAND=appliance
   # What pip, uv and the appliance read is said here alone: flags win over the file that an earlier run wrote.
   unset APPLIANCE_STATE APPLIANCE_LISTEN APPLIANCE_API_PORT APPLIANCE_UI_PORT APPLIANCE_ORCHESTRATOR_PORT \
-    APPLIANCE_MLFLOW_PORT APPLIANCE_CONFIG
+    APPLIANCE_MLFLOW_PORT APPLIANCE_CONFIG APPLIANCE_TLS APPLIANCE_TLS_API_PORT APPLIANCE_TLS_UI_PORT
   PROXY_FILE=$(dirname "$CONFIG")/proxy.env
+}
+
+# With TLS the plain ports stay on loopback, and the address to listen on is that of the TLS ports.
+choose_tls() {
+  TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
+  TLS_API_PORT=$(setting tls_api_port "${APPLIANCE_TLS_API_PORT:-}" 8443)
+  TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
+  TLS=$(setting tls_cert '' '')
+  case ${APPLIANCE_TLS:-} in
+    '') ;;
+    off) TLS='' ;;
+    self) TLS=self ;;
+    *,*) TLS=given GIVEN_CERT=$(absolute "${APPLIANCE_TLS%%,*}") GIVEN_KEY=$(absolute "${APPLIANCE_TLS#*,}") ;;
+    *) refuse "--tls is self, off, or CERT,KEY" ;;
+  esac
+  [ -n "$TLS" ] || return 0
+  TLS_LISTEN=$(setting tls_listen "${APPLIANCE_LISTEN:-}" 0.0.0.0)
+  LISTEN=127.0.0.1
 }
 
 # setting NAME GIVEN DEFAULT: what was given now, else what the config file of an earlier run says, else the default.
@@ -193,6 +219,7 @@ preflight() {
   check_directory E005 "$BASE" 3000
   check_directory E006 "$STATE" 500
   [ -z "$PYTHON" ] || check_ports
+  [ -z "$PYTHON" ] || [ -z "$GIVEN_CERT" ] || check_certificate
   if [ -n "$PROBLEMS" ]; then
     {
       echo "This host is not ready; nothing was changed:"
@@ -242,7 +269,7 @@ check_existing() {
   [ -d "$BASE" ] && [ ! -d "$BASE/releases" ] && [ -n "$(ls -A "$BASE" 2>/dev/null)" ] || return 0
   # What an uninstallation left is welcome.
   for entry in "$BASE"/* "$BASE"/.[!.]*; do
-    case ${entry##*/} in state | appliance.toml | install.log | cache | proxy.env | .work-* | '*' | '.[!.]*') ;;
+    case ${entry##*/} in state | appliance.toml | install.log | cache | proxy.env | tls | .work-* | '*' | '.[!.]*') ;;
       *)
         problem E013 "$BASE is not empty and holds no appliance (${entry##*/})" "choose another directory with --local"
         return ;;
@@ -304,16 +331,22 @@ check_directory() { # CODE DIRECTORY MEGABYTES (of an upgrade: half)
     problem "$1" "$existing has $free_mb MB free" "free $wanted_mb MB there, or choose another directory"
 }
 
+check_certificate() {
+  said=$("$PYTHON" -c 'import ssl, sys; ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*sys.argv[1:])' \
+    "$GIVEN_CERT" "$GIVEN_KEY" 2>&1) ||
+    problem E014 "$GIVEN_CERT with $GIVEN_KEY: $(printf '%s\n' "$said" | tail -n 1)" "name a PEM certificate and its key, unencrypted"
+}
+
 # A port may be ours already: then it is the running installation's, and nothing is wrong.
 check_ports() {
-  taken=$("$PYTHON" - "$LISTEN" "$API_PORT" "$UI_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" <<'PYTHON'
+  set -- "api-port $LISTEN $API_PORT" "ui-port $LISTEN $UI_PORT" "orchestrator-port 127.0.0.1 $ORCHESTRATOR_PORT" \
+    "mlflow-port 127.0.0.1 $MLFLOW_PORT"
+  [ -z "$TLS" ] || set -- "$@" "tls-api-port $TLS_LISTEN $TLS_API_PORT" "tls-ui-port $TLS_LISTEN $TLS_UI_PORT"
+  taken=$("$PYTHON" - "$@" <<'PYTHON'
 import socket, sys
 
-listen, *ports = sys.argv[1:]
-names = ("api-port", "ui-port", "orchestrator-port", "mlflow-port")
-hosts = (listen, listen, "127.0.0.1", "127.0.0.1")
 seen = {}
-for name, host, port in zip(names, hosts, ports):
+for name, host, port in (argument.split(" ") for argument in sys.argv[1:]):
     if not port.isdigit() or not 1 <= int(port) <= 65535:
         print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
         continue
@@ -467,7 +500,7 @@ write_bundle() {
 
 check_bundle() {
   WANTED_PYTHON=
-  if [ ! -r "$OFFLINE" ] || ! conf=$(tar -xOf "$OFFLINE" bundle.conf 2>/dev/null); then
+  if [ ! -r "$OFFLINE" ] || ! conf=$(tar --occurrence=1 -xOf "$OFFLINE" bundle.conf 2>/dev/null); then
     problem E012 "$OFFLINE is not there, or no bundle" "name a file that --make-bundle wrote"
     return
   fi
@@ -621,13 +654,17 @@ remove_old_releases() {
 
 config_text() {
   if [ -r "$CONFIG" ]; then
-    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|systemd) *=' "$CONFIG" || true
+    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|systemd|tls_[a-z_]+) *=' "$CONFIG" || true
   else
     echo "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change."
   fi
   printf 'state = "%s"\nlisten = "%s"\n' "$STATE" "$LISTEN"
   printf 'api_port = %s\nui_port = %s\n' "$API_PORT" "$UI_PORT"
   printf 'orchestrator_port = %s\nmlflow_port = %s\n' "$ORCHESTRATOR_PORT" "$MLFLOW_PORT"
+  if [ -n "$TLS" ]; then
+    printf 'tls_cert = "%s"\ntls_key = "%s"\n' "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem"
+    printf 'tls_listen = "%s"\ntls_api_port = %s\ntls_ui_port = %s\n' "$TLS_LISTEN" "$TLS_API_PORT" "$TLS_UI_PORT"
+  fi
   printf 'systemd = %s\n' "$([ "$MODE" = system ] && echo true || echo false)"
 }
 
@@ -657,6 +694,29 @@ proxy_changed() { has_proxy && [ "$(proxy_text)" != "$(cat "$PROXY_FILE" 2>/dev/
 write_proxy() {
   mkdir -p "$(dirname "$PROXY_FILE")"
   (umask 077 && proxy_text >"$PROXY_FILE")
+}
+
+# A certificate of our own is made once; one that was given is copied, so that its owner alone needs to read it.
+tls_changed() {
+  case $TLS in
+    self) [ ! -e "$TLS_FOLDER/cert.pem" ] ;;
+    given) ! { cmp -s "$GIVEN_CERT" "$TLS_FOLDER/cert.pem" && cmp -s "$GIVEN_KEY" "$TLS_FOLDER/key.pem"; } ;;
+    *) return 1 ;;
+  esac
+}
+
+write_certificate() {
+  mkdir -p "$TLS_FOLDER"
+  if [ "$TLS" = self ]; then
+    host=$(uname -n)
+    case $TLS_LISTEN in 0.0.0.0 | ::) set -- ;; *) set -- "$TLS_LISTEN" ;; esac
+    "$RELEASE/venv/bin/python" -P -m appliance.processes.certificate "$TLS_FOLDER" "$host" localhost 127.0.0.1 "$@"
+  else
+    cp "$GIVEN_CERT" "$TLS_FOLDER/cert.new" && mv "$TLS_FOLDER/cert.new" "$TLS_FOLDER/cert.pem"
+    (umask 077 && cp "$GIVEN_KEY" "$TLS_FOLDER/key.new") && mv "$TLS_FOLDER/key.new" "$TLS_FOLDER/key.pem"
+  fi
+  chmod 640 "$TLS_FOLDER/key.pem"
+  if [ "$MODE" = system ]; then chown -R root:appliance "$TLS_FOLDER" && chmod 750 "$TLS_FOLDER"; fi
 }
 
 config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
@@ -714,6 +774,10 @@ stage_system_files() {
     >"$units/appliance-mlflow.socket.d/20-listen.conf"
   printf '[Unit]\nConditionPathExists=\nConditionPathExists=%s/upgrade/journal.json\n' "$STATE" \
     >"$units/appliance-recover.service.d/40-state.conf"
+  if [ -n "$TLS" ]; then
+    mkdir -p "$units/appliance.target.d"
+    printf '[Unit]\nWants=appliance-tls.service\n' >"$units/appliance.target.d/30-tls.conf"
+  fi
   if [ -e /etc/appliance/backup-passphrase ]; then
     mkdir -p "$units/appliance-backup.service.d"
     printf '[Service]\nLoadCredential=backup-passphrase:/etc/appliance/backup-passphrase\n' \
@@ -750,7 +814,7 @@ install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
   rm -rf "$UNITS/appliance-.service.d/20-state.conf" "$UNITS"/appliance-*.d/30-listen.conf \
-    "$UNITS/appliance-backup.service.d/20-passphrase.conf"
+    "$UNITS/appliance-backup.service.d/20-passphrase.conf" "$UNITS/appliance.target.d/30-tls.conf"
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
   systemd-sysusers /etc/sysusers.d/appliance.conf
@@ -768,6 +832,7 @@ restart_units() {
   if systemctl is-active -q appliance.target && [ -z "$SOCKETS_CHANGED" ]; then
     for unit in orchestrator runner ui api; do systemctl restart "appliance-$unit.service"; done
     systemctl try-restart appliance-mlflow.service
+    if [ -n "$TLS" ]; then systemctl restart appliance-tls.service; else systemctl stop appliance-tls.service; fi
   else
     systemctl stop appliance.target appliance-api.socket appliance-mlflow.socket
     systemctl start appliance.target
@@ -820,6 +885,13 @@ closing_words() {
   where=$LISTEN
   case $LISTEN in 0.0.0.0 | ::) where=127.0.0.1 ;; *:*) where="[$LISTEN]" ;; esac
   echo
+  if [ -n "$TLS" ]; then
+    name=$TLS_LISTEN
+    case $name in 0.0.0.0 | ::) name=$(uname -n) ;; esac
+    echo "Dashboard   https://$name:$TLS_UI_PORT"
+    echo "API         https://$name:$TLS_API_PORT"
+    echo "On this host, without TLS:"
+  fi
   echo "Dashboard   http://$where:$UI_PORT"
   echo "API         http://$where:$API_PORT   (documentation: /docs)"
   if [ -f "$STATE/admin-password" ]; then
@@ -829,7 +901,7 @@ closing_words() {
   case $LISTEN in
     127.* | ::1 | localhost)
       echo "From elsewhere: ssh -L $UI_PORT:127.0.0.1:$UI_PORT -L $API_PORT:127.0.0.1:$API_PORT $(id -un)@$(uname -n)"
-      echo "                or run the installer again with --listen 0.0.0.0 (put TLS in front of it on an open network)" ;;
+      echo "                or run the installer again with --listen ADDRESS, on an open network with --tls self" ;;
     *) echo "From elsewhere: http://$(uname -n):$UI_PORT" ;;
   esac
 }
@@ -840,6 +912,7 @@ install_local() {
   if command_changed; then step "Writing the command $BASE/bin/appliance" write_command; fi
   if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
   change_release
+  if tls_changed; then step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
   [ -z "$FRESH" ] || step "Preparing the state in $STATE" "$BASE/bin/appliance" migrate
 }
@@ -853,6 +926,7 @@ install_system() {
     if system_files_changed '*socket*'; then SOCKETS_CHANGED=1; fi
     step "Installing the units and the user appliance" install_system_files
   fi
+  if tls_changed; then step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
   if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
   [ -z "$FRESH" ] || step "Preparing the state in $STATE" make_state
@@ -951,7 +1025,7 @@ remove_data() {
     userdel appliance || true
     groupdel appliance 2>/dev/null || true
   else
-    rm -f "$CONFIG" "$PROXY_FILE" "$BASE/install.log"
+    rm -rf "$CONFIG" "$PROXY_FILE" "$TLS_FOLDER" "$BASE/install.log"
     rmdir "$BASE" 2>/dev/null || true
   fi
 }

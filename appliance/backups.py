@@ -19,6 +19,8 @@ from appliance import __version__
 from appliance.deployments import Deployments
 from appliance.errors import ApplianceError, BadInput, BundleRefused, Conflict
 from appliance.monitoring.spans import State
+from appliance.processes.migrate_copies import MIGRATIONS, migrate_store
+from appliance.processes.release_journal import DATABASES
 from appliance.settings import CONFIG_VARIABLE, Settings
 from storage import backups as store
 from storage.alert_rows import NewAlert, close_alert, list_alerts, open_alert
@@ -160,6 +162,8 @@ class Backups:
         try:
             manifest, versions = _unpack(backup, passphrase, staging)
             _move_paths(staging, manifest, self._layout)
+            if manifest.release != __version__:
+                _migrate_stores(staging)
             aside = begin_swap(self._layout, staging, f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -285,6 +289,13 @@ def _score(root: Path) -> tuple[int, list[str]]:
             except BundleRefused as exc:
                 problems.append(str(exc))
     return versions, problems
+
+
+def _migrate_stores(staging: Path) -> None:
+    """A backup of an earlier release has MLflow's and Prefect's databases as they were then."""
+    for name in MIGRATIONS:
+        if (staging / DATABASES[name]).exists():
+            migrate_store(name, staging / DATABASES[name])
 
 
 def _move_paths(staging: Path, manifest: BackupManifest, layout: Layout) -> None:

@@ -35,6 +35,13 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=8080, ge=1, le=65535, description="Dashboard and control API.")
     orchestrator_port: int = Field(default=4200, ge=1, le=65535, description="Prefect, always on loopback.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
+    tls_cert: Path | None = Field(
+        default=None, description="A certificate with its chain, PEM; with it, TLS is spoken."
+    )
+    tls_key: Path | None = Field(default=None, description="Its key, PEM.")
+    tls_listen: str = Field(default="0.0.0.0", description="Address of the TLS ports.")  # noqa: S104  (what TLS is for)
+    tls_api_port: int = Field(default=8443, ge=1, le=65535, description="Inference API over TLS.")
+    tls_ui_port: int = Field(default=8444, ge=1, le=65535, description="Dashboard and control API over TLS.")
     api_workers: int = Field(
         default=0, ge=0, le=64,
         description="Equal worker processes of the inference API; 0: all cores but one, at least one.",

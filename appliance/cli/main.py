@@ -34,7 +34,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("status", "processes:status", "Processes", "How each process stands; exit code 3 when one does not run."),
     ("doctor", "processes:doctor", "Processes", "Look for what is wrong, and say what to do; exit code 3 when found."),
     ("logs", "processes:logs", "Processes", "The last lines of the processes' logs."),
-    ("serve", "processes:serve", "Processes", "Become one process: api, ui, orchestrator, runner or mlflow."),
+    ("serve", "processes:serve", "Processes", "Become one process: api, ui, orchestrator, runner, mlflow or tls."),
     ("migrate", "processes:migrate", "Processes", "Create the state, or bring it to this release's schema."),
     ("backup", "backups:app", "Processes", "Backups of everything: create, list, verify, restore."),
     ("retention", "backups:retention", "Processes", "Let go what is kept no longer; --dry-run shows it first."),

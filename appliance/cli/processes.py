@@ -53,7 +53,7 @@ def logs(service: str | None = None, *, lines: int = 50, follow: Flag = False) -
     """The last lines of the logs.
 
     Args:
-        service: api, ui, orchestrator, runner, mlflow or supervisor; all when left out.
+        service: api, ui, orchestrator, runner, mlflow, tls or supervisor; all when left out.
         lines: How many a process.
         follow: Go on showing new lines until Ctrl-C.
     """
@@ -66,7 +66,7 @@ def serve(name: str) -> None:
     """Become one process of the appliance, in the foreground.
 
     Args:
-        name: api, ui, orchestrator, runner or mlflow.
+        name: api, ui, orchestrator, runner, mlflow or tls.
     """
     from appliance.processes.serve import serve as become
 

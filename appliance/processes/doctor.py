@@ -18,6 +18,7 @@ from appliance.processes.check import Check
 from appliance.processes.control import status
 from appliance.processes.doctor_state import (
     check_backups,
+    check_certificate,
     check_clock,
     check_databases,
     check_disk,
@@ -55,6 +56,7 @@ def run_checks(settings: Settings) -> list[Check]:
         checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
         checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
     checks += _guarded("address", lambda: _check_address(settings))
+    checks += _guarded("certificate", lambda: check_certificate(settings, now))
     checks += _guarded("processes", lambda: _check_processes(settings))
     for service in roster(settings):
         checks += _guarded(f"{service.name} answers", partial(_check_service, service))

@@ -22,6 +22,7 @@ AHEAD_S = 300.0
 """So far in the future a record of ours may be before the clock is called wrong."""
 BACKUP_WARN_H, BACKUP_FAIL_H = 36, 96
 LAG_WARN_BYTES = 64 << 20
+CERTIFICATE_WARN_DAYS = 30
 KINDS = ("predictions", "labels", "stats")
 _RESTORE = "stop the appliance, then 'appliance backup restore --replace' puts the last backup in its place"
 
@@ -164,6 +165,26 @@ def check_lag(settings: Settings, connection: sqlite3.Connection) -> list[Check]
     if behind > LAG_WARN_BYTES:
         return [Check(name="lag", state="warn", message=message, fix="look at 'appliance logs runner'")]
     return [Check(name="lag", state="ok", message=message)]
+
+
+def check_certificate(settings: Settings, now: datetime) -> list[Check]:
+    """The certificate, where there is one, is valid for a while."""
+    if settings.tls_cert is None:
+        return []
+    from appliance.processes.certificate import read_expiry  # noqa: PLC0415  (loads cryptography)
+
+    fix = "replace it with './install.sh --tls CERT,KEY' (taken up within a minute), or remove it and run '--tls self'"
+    try:
+        expiry = read_expiry(settings.tls_cert)
+    except (OSError, ValueError) as exc:
+        return [Check(name="certificate", state="fail", message=f"{settings.tls_cert} cannot be read: {exc}", fix=fix)]
+    days = (expiry - now).total_seconds() / 86_400
+    message = f"valid until {expiry:%Y-%m-%d}, {days:.0f} days"
+    if days < 0:
+        return [Check(name="certificate", state="fail", message=f"it expired on {expiry:%Y-%m-%d}", fix=fix)]
+    if days < CERTIFICATE_WARN_DAYS:
+        return [Check(name="certificate", state="warn", message=message, fix=fix)]
+    return [Check(name="certificate", state="ok", message=message)]
 
 
 def _read_database(path: Path) -> tuple[str, int]:

@@ -37,18 +37,23 @@ def migrate_copies(folder: Path) -> list[str]:
         migrate(ours)
         _close_log(ours)
         changed += ["appliance.db"] if _schema(ours) != before else []
-    for name, module in MIGRATIONS.items():
+    for name in MIGRATIONS:
         path = folder / name
         if not path.exists():
             continue
         before = _schema(path)
-        _run(module, path)
-        _close_log(path)
+        migrate_store(name, path)
         changed += [name] if _schema(path) != before else []
     return changed
 
 
-def _run(module: str, path: Path) -> None:
+def migrate_store(name: str, path: Path) -> None:
+    """Bring MLflow's or Prefect's database (a key of ``MIGRATIONS``), that nobody uses, to its library's schema.
+
+    Raises:
+        ApplianceError: It failed; with the last it said.
+    """
+    module = MIGRATIONS[name]
     done = subprocess.run(
         [sys.executable, "-P", "-m", module, str(path)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=TIMEOUT_S, check=False,
@@ -56,6 +61,7 @@ def _run(module: str, path: Path) -> None:
     if done.returncode:
         last = " ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
         raise ApplianceError(f"the migration of {path.name} failed: {last}")
+    _close_log(path)
 
 
 def _schema(path: Path) -> list[tuple[object, ...]]:

@@ -16,6 +16,7 @@ MODULES = {
     "orchestrator": "flows.orchestrator",
     "runner": "flows.runner",
     "mlflow": "appliance.processes.mlflow_door",
+    "tls": "appliance.processes.tls_door",
 }
 """Run with ``python -m``; each reads its settings from the environment. Named, not imported: the arrow points down."""
 
@@ -47,7 +48,13 @@ class Service:
 
 
 def roster(settings: Settings) -> tuple[Service, ...]:
-    """The processes in the order in which ``status`` shows them."""
+    """The processes in the order in which ``status`` shows them; ``tls`` where there is a certificate."""
+    tls = (
+        Service(
+            name="tls", module=MODULES["tls"], host=settings.tls_listen, port=settings.tls_api_port,
+            setting="tls_api_port",
+        ),
+    )  # fmt: skip
     return (
         Service(
             name="api", module=MODULES["api"], host=settings.listen, port=settings.api_port,
@@ -66,6 +73,7 @@ def roster(settings: Settings) -> tuple[Service, ...]:
             name="mlflow", module=MODULES["mlflow"], host="127.0.0.1", port=settings.mlflow_port,
             setting="mlflow_port",
         ),
+        *(tls if settings.tls_cert else ()),
     )  # fmt: skip
 
 

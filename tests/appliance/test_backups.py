@@ -19,7 +19,8 @@ import polars as pl
 import pytest
 
 from appliance.backups import Backups, find_passphrase
-from appliance.errors import BadInput, Conflict
+from appliance.errors import ApplianceError, BadInput, Conflict
+from appliance.registry.registry import Registry
 from appliance.schema import Task
 from appliance.serving.loaded_model import load_model
 from appliance.settings import Settings
@@ -420,3 +421,24 @@ def test_old_rows_of_a_dataset_are_in_it(settings: Settings, made: Backup, tmp_p
     frame = read_snapshot(bare.layout, "penguins", 1)
     assert isinstance(frame, pl.DataFrame)
     assert frame.height == penguins().height
+
+
+def test_a_backup_of_an_earlier_release_has_its_stores_migrated_or_is_refused(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store of the fixture is none of MLflow's, so its migration fails; a real one goes through."""
+    backups = Backups(settings)
+    monkeypatch.setattr("appliance.backups.__version__", "0.0.9")
+    made = backups.create(who="test")
+    monkeypatch.undo()
+    before = files(settings.state)
+    with pytest.raises(ApplianceError, match=r"the migration of mlflow\.db failed"):
+        backups.restore(made.name, who="test", replace_state=True)
+    assert files(settings.state) == before
+    assert list(settings.layout.tmp.iterdir()) == []
+    (settings.layout.mlflow / "mlflow.db").unlink()
+    Registry(settings.layout, settings.mlflow_uri)
+    monkeypatch.setattr("appliance.backups.__version__", "0.0.9")
+    made = backups.create(who="test")
+    monkeypatch.undo()
+    assert backups.restore(made.name, who="test", replace_state=True).versions == 2

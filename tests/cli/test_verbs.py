@@ -56,7 +56,7 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["data", "feeds", "--stop", "nothing"], 1, "'nothing' has no feed"),
         (["card", "nothing"], 1, "nothing"),
         (["drift", "nothing", "--window", "soon"], 1, "soon"),
-        (["serve", "nothing"], 1, "choose one of api, ui, orchestrator, runner, mlflow"),
+        (["serve", "nothing"], 1, "choose one of api, ui, orchestrator, runner, mlflow, tls"),
         (["logs", "nothing"], 1, "there is no process 'nothing'"),
         (["user", "add", "ann", "--role", "viewer"], 1, "use --password-file FILE (or '-'), or --generate"),
         (["predict", "nothing", "/nowhere.csv"], 1, "there is no file /nowhere.csv"),

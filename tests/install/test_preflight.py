@@ -155,3 +155,16 @@ def test_proxies_are_carried_over_but_never_for_our_own_addresses(place: Place) 
     done = asked.install(*asked.port_flags, "--dry-run")
     assert f"would: Writing the proxies to {asked.base}/proxy.env" in done.out
     assert "would: Writing the proxies" not in place.install(*place.port_flags, "--dry-run").out
+
+
+def test_a_certificate_that_cannot_be_used_is_said(place: Place) -> None:
+    (place.home / "cert.pem").write_text("no certificate")
+    done = place.install(*place.port_flags, "--tls", f"{place.home}/cert.pem,{place.home}/nowhere.pem")
+    assert done.code == 2
+    assert "E014  " in done.err
+    done = place.install("--tls", "maybe")
+    assert (done.code, "--tls is self, off, or CERT,KEY" in done.err) == (1, True)
+    done = place.install(*place.port_flags, "--tls", "self", "--tls-ui-port", str(place.ports["api"]), "--dry-run")
+    assert (done.code, "are both" in done.err) == (2, True)
+    done = place.install(*place.port_flags, "--tls", "self", "--dry-run")
+    assert f"would: Writing the certificate to {place.base}/tls" in done.out

@@ -51,3 +51,20 @@ def test_a_job_that_eats_all_memory_dies_alone(serving: Machine) -> None:
         " http://127.0.0.1:8100/models/penguins/predict"
     )
     assert answer == "200"
+
+
+def test_tls_is_in_front_when_it_was_asked_for_and_gone_when_not(serving: Machine) -> None:
+    serving.ok(f"sh {SOURCE}/install.sh --tls self", timeout_s=300)
+    trusted = "curl -s --cacert /etc/appliance/tls/cert.pem"
+    assert serving.ok(f"{trusted} -o /dev/null -w '%{{http_code}}' https://localhost:8443/health/ready") == "200"
+    assert serving.ok(f"{trusted} -o /dev/null -w '%{{http_code}}' https://localhost:8444/login") == "200"
+    assert serving.run("curl -s https://localhost:8443/health/ready").code == 60, "nobody else trusts it"
+    assert serving.ok("stat -c '%U:%G %a' /etc/appliance/tls/key.pem").strip() == "root:appliance 640"
+    serving.ok("systemd-analyze security --no-pager --threshold=15 appliance-tls.service")
+    checks = json.loads(serving.ok("appliance doctor --json"))["checks"]
+    assert [check["state"] for check in checks if check["name"] == "certificate"] == ["ok"]
+    before = serving.ok("sha256sum /etc/appliance/tls/cert.pem")
+    assert "nothing was changed" in serving.ok(f"sh {SOURCE}/install.sh")
+    assert serving.ok("sha256sum /etc/appliance/tls/cert.pem") == before, "made once"
+    serving.ok(f"sh {SOURCE}/install.sh --tls off", timeout_s=300)
+    assert serving.run("curl -s https://localhost:8443/health/ready").code == 7, "nobody listens"
