@@ -8,16 +8,35 @@
     time.title = at.toISOString().replace("T", " ").replace(".000Z", " UTC");
     time.textContent = new Intl.DateTimeFormat("en-GB", "clock" in time.dataset ? clock : full).format(at);
   };
-  new MutationObserver((changes) => {
-    for (const { addedNodes } of changes) {
-      for (const node of addedNodes) {
-        if (node.nodeType !== Node.ELEMENT_NODE) continue;
-        if (node.matches("time[datetime]")) localise(node);
-        node.querySelectorAll("time[datetime]").forEach(localise);
+  // Quasar's tables take no keys: a heading that sorts and a table that scrolls are made reachable.
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth + 1) {
+        target.tabIndex = 0;
+        target.setAttribute("role", "region");
+        target.setAttribute("aria-label", "Table, scrolls sideways");
+      } else {
+        for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name);
       }
     }
+  });
+  const parts = {
+    "time[datetime]": localise,
+    ".q-table th.sortable": (heading) => (heading.tabIndex = 0),
+    ".q-table__middle": (middle) => sizes.observe(middle),
+  };
+  const dress = (node) => {
+    for (const [selector, act] of Object.entries(parts)) {
+      if (node.matches?.(selector)) act(node);
+      node.querySelectorAll(selector).forEach(act);
+    }
+  };
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) {
+      for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) dress(node);
+    }
   }).observe(document.documentElement, { childList: true, subtree: true });
-  document.querySelectorAll("time[datetime]").forEach(localise);
+  dress(document);
 
   document.addEventListener("click", async (event) => {
     const target = event.target.closest("[data-menu], .backdrop, [data-copy]");
@@ -42,6 +61,10 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") document.body.classList.remove("nav-open");
+    if ((event.key === "Enter" || event.key === " ") && event.target.matches?.("th.sortable")) {
+      event.preventDefault();
+      event.target.click();
+    }
   });
 
   const zoneOf = (event) => event.target.closest && event.target.closest(".drop");

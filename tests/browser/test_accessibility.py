@@ -1,0 +1,92 @@
+"""Everybody can use it: axe finds nothing grave in light or dark, and the keyboard reaches and shows all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.axe import axe_source, grave_violations
+from tests.browser.conftest import MODEL, World
+from tests.browser.test_pages import PAGES, settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_grave(world: World, chromium: Browser, state_of_login: Path, scheme: str) -> None:
+    job = world.appliance.jobs.list(1)[0].id
+    context = chromium.new_context(
+        storage_state=state_of_login, viewport={"width": 1280, "height": 860}, color_scheme=scheme,  # type: ignore[arg-type]
+    )  # fmt: skip
+    page, source, problems = context.new_page(), axe_source(), []
+    for name, address in PAGES.items():
+        page.goto(world.url + address.replace("{job}", job))
+        settle(page)
+        problems += [f"{name}: {one}" for one in grave_violations(page, source)]
+    page.goto(f"{world.url}/models/{MODEL}/try")
+    settle(page)
+    page.get_by_role("button", name="Predict").click()
+    expect(page.get_by_text("Logged")).to_be_visible(timeout=60_000)
+    problems += [f"answer: {one}" for one in grave_violations(page, source)]
+    page.goto(f"{world.url}/data/bikes?tab=rules")
+    settle(page)
+    page.get_by_role("button", name="Declare rules").click()
+    expect(page.locator(".q-dialog")).to_be_visible()
+    page.wait_for_timeout(500)  # what fades in has no contrast yet
+    problems += [f"dialog: {one}" for one in grave_violations(page, source)]
+    context.clear_cookies()
+    page.goto(f"{world.url}/login")
+    problems += [f"login: {one}" for one in grave_violations(page, source)]
+    context.close()
+    assert problems == []
+
+
+def test_axe_is_not_blind(tab: Page, world: World) -> None:
+    tab.goto(world.url)
+    settle(tab)
+    tab.evaluate("document.querySelector('h1').style.color = '#eeeeee'")
+    assert any("color-contrast" in one for one in grave_violations(tab, axe_source()))
+
+
+@pytest.mark.parametrize("address", ["/", "/data/bikes", f"/models/{MODEL}", f"/models/{MODEL}/try", "/settings"])
+def test_whatever_the_keyboard_reaches_is_seen(tab: Page, world: World, address: str) -> None:
+    tab.goto(world.url + address)
+    settle(tab)
+    reached, unseen = [], []
+    for _ in range(120):
+        tab.keyboard.press("Tab")
+        what, shown = tab.evaluate(
+            """() => {
+                const one = document.activeElement;
+                const styles = [one, one.closest('.q-field'), one.closest('.drop'), one.closest('.q-checkbox')]
+                    .filter(Boolean).map(e => getComputedStyle(e));
+                const ring = styles.some(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0);
+                const field = one.closest('.q-field--focused, .q-field--highlighted, .q-checkbox, .native');
+                return [one.tagName + ' ' + (one.getAttribute('aria-label') || one.innerText || one.className),
+                        ring || !!field];
+            }"""
+        )
+        if what.startswith("BODY"):
+            break
+        reached.append(what)
+        if not shown:
+            unseen.append(what)
+    assert unseen == []
+    assert reached[0].startswith("A Skip to the content")
+    assert any(what.startswith("A Models") for what in reached)
+
+
+def test_a_table_is_sorted_by_the_keyboard(tab: Page, world: World) -> None:
+    tab.goto(f"{world.url}/data/bikes")
+    settle(tab)
+    heading = tab.get_by_role("columnheader", name="Column")
+    first = tab.locator(".q-table tbody tr").first
+    before = first.inner_text()
+    heading.focus()
+    tab.keyboard.press("Enter")
+    tab.keyboard.press("Enter")
+    expect(first).not_to_have_text(before)
+    names = tab.locator(".q-table tbody tr td:first-child").all_inner_texts()
+    assert names == sorted(names, reverse=True)
