@@ -68,7 +68,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
             if ``columns`` declares it a datetime.
         group: The column that says which entity a row is about; no entity is on both sides of the split.
-        split: A column of the user's own that says train, valid or test.
+        split: A column of the user's own that says train, valid or test; rows without a word train.
         split_by: Overrides what decides the split; None: ``split``, ``group``, time, an inferred group, else at random.
         cv: Folds of a cross-validation of the training rows beside the holdout; 0: none.
         exclude: Columns that are not known when we predict, or must not be used.
@@ -81,7 +81,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         time_limit: The search starts no trial after so long, such as ``30m``; a search that it ended depends on the
             host's speed.
         monotone: Column to 1 (the output never falls when it rises) or -1.
-        weight: A column of each row's weight, at least 0; no input.
+        weight: A column of each row's weight, at least 0, missing is 1; no input.
         class_weights: Class to the weight of its rows.
         is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong.
         intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.

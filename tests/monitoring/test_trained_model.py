@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightgbm
 import msgspec
 import numpy as np
 import polars as pl
@@ -19,6 +18,7 @@ from appliance.schema import Task
 from appliance.settings import Settings
 from appliance.training.bundle import reference_file
 from appliance.training.encode import encode_frame
+from appliance.training.fit import Scorer
 from appliance.training.train import TrainedModel, train
 from storage.bundles import Manifest, publish_bundle
 from tests.monitoring.traffic import HOUR_US, START_US, Traffic, make_settings, token_at
@@ -63,8 +63,9 @@ def watched(tmp_path: Path, trained: TrainedModel) -> Settings:
 def serve(settings: Settings, trained: TrainedModel, rows: pl.DataFrame, hour: int) -> None:
     """One request of many rows, answered by the model, and the labels of all of them."""
     traffic = Traffic(settings, model="income")
-    matrix = encode_frame(rows, trained.schema).to_numpy()
-    scores = np.asarray(lightgbm.Booster(model_str=trained.fitted.text).predict(matrix))
+    encoded = encode_frame(rows, trained.schema)
+    matrix = encoded.to_numpy()
+    scores = Scorer(trained.fitted.text, trained.schema, threads=1).predict(encoded)[:, 0]
     at = START_US + hour * HOUR_US
     values = [None if np.isnan(value) else value for value in matrix.ravel().tolist()]
     event = PredictionEvent(
