@@ -21,14 +21,15 @@ def draw_figures(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, st
     """File name without its ending to an SVG document, for what the evaluation holds."""
     found: dict[str, str] = {}
     curves = (
-        ("roc", "ROC", evaluation.roc, ("false positive rate", "true positive rate"), True),
-        ("precision_recall", "Precision and recall", evaluation.precision_recall, ("recall", "precision"), False),
-        ("calibration", "Calibration", evaluation.calibration, ("mean probability", "share of positives"), True),
-        ("predicted", "Prediction and truth", evaluation.predicted, ("mean prediction", "mean truth"), True),
+        ("roc", "ROC", evaluation.roc, ("false positive rate", "true positive rate")),
+        ("precision_recall", "Precision and recall", evaluation.precision_recall, ("recall", "precision")),
+        ("calibration", "Calibration", evaluation.calibration, ("mean probability", "share of positives")),
+        ("predicted", "Prediction and truth", evaluation.predicted, ("mean prediction", "mean truth")),
     )
-    for name, title, curve, axes, diagonal in curves:
+    for name, title, curve, axes in curves:
         if curve is not None:
-            found[name] = draw_line(title, curve, axes, diagonal=diagonal)
+            span = _common_span(curve) if name == "predicted" else (0.0, 1.0)
+            found[name] = draw_line(title, curve, axes, span, diagonal=name != "precision_recall")
     if evaluation.residuals is not None:
         found["residuals"] = draw_bars("Residuals", evaluation.residuals, ("prediction - truth", "rows"))
     if evaluation.confusion:
@@ -39,11 +40,9 @@ def draw_figures(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, st
     return found
 
 
-def draw_line(title: str, curve: Curve, axes: tuple[str, str], *, diagonal: bool) -> str:
-    """A line; with a diagonal, both axes have one scale and the line x = y is dashed."""
-    x_range, y_range = _span(curve.x), _span(curve.y)
-    if diagonal:
-        x_range = y_range = (min(x_range[0], y_range[0]), max(x_range[1], y_range[1]))
+def draw_line(title: str, curve: Curve, axes: tuple[str, str], span: tuple[float, float], *, diagonal: bool) -> str:
+    """A line over axes that both go over ``span``; with a diagonal, the line x = y is dashed."""
+    x_range = y_range = span
     points = " ".join(
         f"{_x(x, x_range):.1f},{_y(y, y_range):.1f}" for x, y in zip(curve.x, curve.y, strict=True)
     )  # fmt: skip
@@ -137,8 +136,8 @@ def _axes(title: str, axes: tuple[str, str], x_range: tuple[float, float], y_ran
     return "".join(parts)
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
+def _common_span(curve: Curve) -> tuple[float, float]:
+    low, high = min(*curve.x, *curve.y), max(*curve.x, *curve.y)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 

@@ -49,6 +49,8 @@ def _about(card: ModelCard) -> str:
     if card.task == "binary":
         calibrated = "calibrated" if card.calibrated else "not calibrated"
         rows.append(("Answers", f"the positive class from a probability of {card.threshold:.4g} on, {calibrated}"))
+    if card.evaluation is not None and card.evaluation.coverage is not None:
+        rows.append(("Interval", f"holds the truth of {_share(card.evaluation.coverage)} of the held-out rows"))
     return _facts(rows)
 
 
@@ -150,7 +152,7 @@ def _facts(rows: Iterable[tuple[str, str]]) -> str:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = "".join(
-        "<tr>" + "".join(f'<td{"" if at == 0 else " class=n"}>{escape(cell)}</td>' for at, cell in enumerate(row))
+        "<tr>" + "".join(f'<td{" class=n" if cell[:1].isdigit() else ""}>{escape(cell)}</td>' for cell in row)
         + "</tr>" for row in rows
     )  # fmt: skip
     return f"<table><tr>{top}</tr>{lines}</table>"

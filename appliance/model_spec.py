@@ -68,7 +68,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
             if ``columns`` declares it a datetime.
         group: The column that says which entity a row is about; no entity is on both sides of the split.
-        split: A column of the user's own that says train, valid or test.
+        split: A column of the user's own that says train, valid or test; rows without a word train.
         split_by: Overrides what decides the split; None: ``split``, ``group``, time, an inferred group, else at random.
         cv: Folds of a cross-validation of the training rows beside the holdout; 0: none.
         exclude: Columns that are not known when we predict, or must not be used.
@@ -81,7 +81,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         time_limit: The search starts no trial after so long, such as ``30m``; a search that it ended depends on the
             host's speed.
         monotone: Column to 1 (the output never falls when it rises) or -1.
-        weight: A column of each row's weight, at least 0; no input.
+        weight: A column of each row's weight, at least 0, missing is 1; no input.
         class_weights: Class to the weight of its rows.
         is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong.
         intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.
@@ -91,7 +91,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         purpose: What the model is for; for its card.
         owner: Who answers for it; for its card.
         rounds: Most boosting rounds; early stopping usually ends sooner.
-        early_stopping: Rounds without an improvement on the early-stopping rows before the fit ends.
+        early_stopping: Rounds without an improvement on the early-stopping rows before the fit ends; 0: exactly
+            ``rounds`` are fitted, once, on all training rows; nothing is calibrated then.
         holdout: Share of the rows held out for the metrics, in (0, 0.5].
         seed: Of every draw a training makes.
         deploy: ``auto``: a version that passes the gate serves at once; ``manual``: ``appliance deploy`` decides.
@@ -126,7 +127,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     purpose: str = ""
     owner: str = ""
     rounds: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 1000
-    early_stopping: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+    early_stopping: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 50
     holdout: Annotated[float, msgspec.Meta(gt=0.0, le=0.5)] = 0.2
     seed: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 1
     deploy: Literal["auto", "manual"] = "manual"
@@ -237,6 +238,8 @@ def _require_split(spec: ModelSpec, origin: str) -> None:
         raise BadModelSpec(f"{origin}: keys 'split' and 'group' exclude each other; leave one out, or set split_by")
     if spec.split_by == "column" and needs["column"] is None:
         raise BadModelSpec(f"{origin}: key 'split_by': 'column' needs the key 'split', the column's name")
+    if spec.early_stopping == 0 and spec.budget != "quick":
+        raise BadModelSpec(f"{origin}: key 'early_stopping': a search needs it; use 1 or more, or budget = 'quick'")
     if spec.cv == 1:
         raise BadModelSpec(f"{origin}: key 'cv': one fold is none; use 2 to 20, or 0 for no cross-validation")
 

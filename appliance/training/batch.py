@@ -24,6 +24,7 @@ from appliance.settings import Settings
 from appliance.training.cores import Cores
 from appliance.training.encode import encode_frame, unseen_counts
 from appliance.training.fit import Floats, Scorer
+from appliance.training.intervals import FILES, predict_interval
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
@@ -45,7 +46,8 @@ class BatchOrder:
 def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> PredictionReport:
     """Score every row of a file; ``out`` is there whole or not at all.
 
-    Adds ``prediction``, and ``probability_<class>`` for classes, to the input's columns.
+    Adds ``prediction``, ``probability_<class>`` for classes, and ``interval_low`` and ``interval_high`` where the
+    version has an interval, to the input's columns.
 
     Raises:
         NotFound: No such model or version.
@@ -54,7 +56,7 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
     started = time.monotonic()
     version = _version(settings, order)
     progress.step("load", 0.05, f"loading {order.model!r} version {version}")
-    schema, scorer = _open(settings, order.model, version)
+    opened = _open(settings, order.model, version)
     unseen: Counter[str] = Counter()
     rows = 0
     options = SourceOptions(tmp=settings.layout.tmp, memory=settings.duckdb_memory)
@@ -62,8 +64,8 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
         with open_source(str(order.file), options) as source, _writer(order.out) as write:
             for batch in source.batches:
                 frame = pl.DataFrame(pa.Table.from_batches([batch]))
-                write(_score(frame, schema, scorer))
-                unseen.update(unseen_counts(frame, schema))
+                write(_score(frame, opened))
+                unseen.update(unseen_counts(frame, opened.schema))
                 rows += len(frame)
                 progress.step("predict", 0.5, f"{rows} rows scored")
     except SourceUnreadable as exc:
@@ -85,17 +87,36 @@ def _version(settings: Settings, order: BatchOrder) -> int:
     return version
 
 
-def _open(settings: Settings, model: str, version: int) -> tuple[FeatureSchema, Scorer]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opened:
+    """A version ready to score; ``interval`` has the models of its lower and upper end, or none."""
+
+    schema: FeatureSchema
+    scorer: Scorer
+    interval: tuple[Scorer, ...]
+
+
+def _open(settings: Settings, model: str, version: int) -> _Opened:
     try:
         _, files = read_bundle(settings.layout, model, version)
     except (BundleNotFound, BundleCorrupt) as exc:
         raise NotFound(str(exc)) from exc
     schema = msgspec.json.decode(files["schema.json"], type=FeatureSchema)
-    return schema, Scorer(files["model.txt"].decode(), schema, threads=Cores(settings)())
+    threads = Cores(settings)()
+    ends = [files[name].decode() for name in FILES if name in files]
+    return _Opened(
+        schema=schema, scorer=Scorer(files["model.txt"].decode(), schema, threads=threads),
+        interval=tuple(Scorer(text, schema, threads=threads) for text in ends),
+    )  # fmt: skip
 
 
-def _score(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> pl.DataFrame:
-    added = _answers(scorer.predict(encode_frame(frame, schema)), schema)
+def _score(frame: pl.DataFrame, opened: _Opened) -> pl.DataFrame:
+    encoded = encode_frame(frame, opened.schema)
+    added = _answers(opened.scorer.predict(encoded), opened.schema)
+    if opened.interval:
+        low, high = opened.interval
+        lower, upper = predict_interval(low, high, encoded)
+        added = added.with_columns(pl.Series("interval_low", lower), pl.Series("interval_high", upper))
     if taken := [name for name in added.columns if name in frame.columns]:
         raise BadInput(f"the file has column(s) {', '.join(taken)} already; rename them, the predictions go there")
     return frame.hstack(added)

@@ -15,6 +15,7 @@ from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.schema import FeatureSchema
 from appliance.training.contest import Incumbent
+from appliance.training.intervals import FILES
 from appliance.training.record import installed_hash
 from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
@@ -56,6 +57,7 @@ def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, refere
         GOLDEN: msgspec.json.encode(trained.golden),
         CARD: _json(card),
         DECLARATION: dump_spec(spec).encode(),
+        **{name: text.encode() for name, text in zip(FILES, trained.interval, strict=False)},
     }
 
 

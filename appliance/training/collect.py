@@ -166,7 +166,7 @@ def _as_dataset(
     kept: list[str] = []
     for key, (values, label, event) in rows.items():
         raw: dict[str, Raw] = {**values, spec.target: label.l}
-        if time is not None:
+        if time is not None and raw.get(time) is None:  # an input that was sent stays as it was sent
             raw[time] = _EPOCH + timedelta(microseconds=event.t)
         fitted = {name: _fit(raw.get(name), like.schema[name]) for name in like.columns}
         lost = [name for name in like.columns if raw.get(name) is not None and fitted[name] is None]

@@ -51,10 +51,13 @@ def _encode(series: pl.Series, column: Column) -> pl.Series:
             encoded = series.cast(pl.Float64)
         case Kind.NUMBER if series.dtype.is_numeric() or isinstance(series.dtype, pl.String):
             encoded = _read_text(series, column).cast(pl.Float64)
-            encoded = encoded.set(encoded.is_infinite(), None)
+            infinite = encoded.is_infinite()
+            if infinite.any():
+                encoded = encoded.set(infinite, None)
         case _:
             raise _mismatch(series, column)
-    return encoded.fill_null(float("nan"))
+    # A column of numbers that needs no change stays the very same memory.
+    return encoded.fill_null(float("nan")) if encoded.null_count() else encoded
 
 
 def _codes(series: pl.Series, column: Column) -> pl.Series:

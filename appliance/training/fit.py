@@ -45,7 +45,7 @@ class FitPlan:
 
     Attributes:
         rounds: Most boosting rounds.
-        early_stopping: Rounds without an improvement before the fit ends.
+        early_stopping: Rounds without an improvement before the fit ends; 0: all rounds, without such a fit.
         threads: The model does not depend on them.
         params: Declared LightGBM parameters, over the defaults.
         own: LightGBM parameters that follow from the declaration's other keys.

@@ -198,11 +198,11 @@ def _weights(frame: pl.DataFrame, spec: ModelSpec, target: Target) -> tuple[Floa
 def _read_weight(column: pl.Series) -> Floats:
     if not column.dtype.is_numeric():
         raise BadTable(f"weight column {column.name!r} is {column.dtype}, not a number; store it as one")
-    weight = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    weight = column.cast(pl.Float64).fill_null(1.0).to_numpy()  # rows collected from traffic have none
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any() or not (weight > 0).any():
         what = (
-            f"has {int(wrong.sum())} rows that are missing, infinite or below 0" if wrong.any() else "is 0 everywhere"
+            f"has {int(wrong.sum())} rows that are infinite, no number or below 0" if wrong.any() else "is 0 everywhere"
         )
         raise BadTable(f"weight column {column.name!r} {what}; every row needs a weight of at least 0, and some more")
     return weight

@@ -157,19 +157,21 @@ def split_by_group(entities: pl.Series, *, holdout: float, seed: int) -> Split:
 def split_by_column(sides: pl.Series) -> Split:
     """As a column of the user's own says: train, valid or test, or true for the rows held out.
 
+    Rows that say nothing, as rows collected from traffic do, train.
+
     Raises:
         BadTable: It holds anything else, or leaves a side empty.
     """
     texts = sides.cast(pl.String).str.strip_chars().str.to_lowercase()
     known = {text: at for at, words in enumerate(_SIDES.values()) for text in words}
-    wrong = texts.filter(texts.is_null() | ~texts.is_in(list(known)))
+    wrong = texts.filter(texts.is_not_null() & ~texts.is_in(list(known)))
     accepted = "; ".join(f"{', '.join(words)} ({side})" for side, words in _SIDES.items())
     if len(wrong):
         raise BadTable(
             f"split column {sides.name!r} has {len(wrong)} rows that name no side, such as {wrong[0]!r}; "
             f"accepted: {accepted}"
         )
-    side = texts.replace_strict(known, return_dtype=pl.Int8).to_numpy()
+    side = texts.replace_strict(known, return_dtype=pl.Int8).fill_null(0).to_numpy()
     fitted, stopped, held = (np.flatnonzero(side == which).astype(np.int64) for which in (0, 1, 2))
     if not len(fitted) or not len(held):
         empty = "training" if not len(fitted) else "held-out"

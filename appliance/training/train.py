@@ -23,9 +23,10 @@ from appliance.training.cores import Threads
 from appliance.training.cross_validation import cross_validate
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.features import make_frame, value_features
-from appliance.training.fit import FirstFit, Fitted, Sample, Scorer, fit, refit
+from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
 from appliance.training.golden import Golden, golden_rows
+from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.split import Split
@@ -68,6 +69,7 @@ class TrainedModel:
         reference: The training rows, raw, that monitoring compares with.
         outputs: Of the holdout rows, shape ``(holdout rows, outputs)``.
         labels: Of the holdout rows, raw.
+        interval: The texts of the two quantiles' models; none when no interval is declared.
     """
 
     schema: FeatureSchema
@@ -86,6 +88,7 @@ class TrainedModel:
     trials: tuple[Trial, ...] = ()
     cross_validation: CrossValidation | None = None
     evaluation: Evaluation | None = None
+    interval: tuple[str, ...] = ()
 
 
 def train(
@@ -113,14 +116,12 @@ def train(
     plan = plan_fit(prepared, params, threads)
     inputs = f"{len(split.fit)} rows, {len(prepared.plan.columns)} columns"
     progress.step("fit", 0.5 if found else 0.15, f"fitting {inputs}: {target.sentence}")
-    first = fit(
-        prepared.training_sample(split.fit), _stop_sample(prepared), plan, progress.round,
-        categories=prepared.categories,
-    )  # fmt: skip
+    first = _first_fit(prepared, plan, progress)
     served = _decide_outputs(prepared, first, threads)
     trained_on = split.trained_on
     progress.step("refit", 0.7, f"fitting all {len(trained_on)} training rows with {first.rounds} rounds")
     fitted = refit(prepared.training_sample(trained_on), plan, first.rounds, categories=prepared.categories)
+    interval = fit_interval(prepared, plan)
     schema = prepared.schema(trained_on, served.calibration, served.threshold)
     folds = None
     if spec.cv:
@@ -140,7 +141,10 @@ def train(
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
         warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
-        cross_validation=folds, evaluation=evaluate_whole(held, schema, scorer, spec.protected),
+        cross_validation=folds, interval=interval, evaluation=msgspec.structs.replace(
+            evaluate_whole(held, schema, scorer, spec.protected),
+            coverage=measure_coverage(interval, schema, prepared, threads=threads()),
+        ),
     )  # fmt: skip
 
 
@@ -191,6 +195,14 @@ def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _S
         threshold, said = choose_threshold(answers, truth, spec.threshold)
         sentences.append(said)
     return _Served(calibration=calibration, threshold=threshold, sentences=tuple(sentences))
+
+
+def _first_fit(prepared: Prepared, plan: FitPlan, progress: Progress) -> FirstFit:
+    """The fit that finds out how many rounds to boost, if there is one."""
+    if not plan.early_stopping:
+        return FirstFit(rounds=plan.rounds)
+    train = prepared.training_sample(prepared.split.fit)
+    return fit(train, _stop_sample(prepared), plan, progress.round, categories=prepared.categories)
 
 
 def _stop_sample(prepared: Prepared) -> Sample | None:

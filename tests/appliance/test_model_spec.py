@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadModelSpec
-from appliance.model_spec import ModelSpec, dump_spec, load_spec, parse_spec
+from appliance.model_spec import ModelSpec, Threshold, dump_spec, load_spec, parse_spec
 from appliance.schema import Kind, Task
 
 LEAST = 'name = "m"\ndataset = "d"\ntarget = "y"\n'
@@ -41,6 +41,16 @@ def test_what_is_written_is_read_back(
     assert parse_spec(dump_spec(spec)) == spec
 
 
+def test_every_key_is_read_back_as_it_was_written() -> None:
+    spec = ModelSpec(
+        name="m", dataset="d", target="y", group="g", split_by="group", cv=5, encode={"at": "calendar"}, budget="best",
+        trials=7, time_limit="30m", monotone={"x": -1}, weight="w", class_weights={"a": 1.0, "b": 2.5},
+        intervals=(0.1, 0.9), calibrate=False, threshold=Threshold(goal="cost", false_positive=1, false_negative=5),
+        protected=("sex",), purpose='to "know"', owner="lab", early_stopping=10,
+    )  # fmt: skip
+    assert parse_spec(dump_spec(spec)) == spec
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -55,6 +65,17 @@ def test_what_is_written_is_read_back(
         (LEAST + 'time = "y"', "is the target"),
         (LEAST + '[columns]\ny = "number"', "is no input"),
         (LEAST + "[params]\nnum_threads = 9", "num_threads"),
+        (LEAST + "[params]\nis_unbalance = true", "is_unbalance"),
+        (LEAST + 'group = "y"', "key 'group': 'y' is the target"),
+        (LEAST + 'group = "g"\nsplit = "s"', "keys 'split' and 'group' exclude each other"),
+        (LEAST + 'split_by = "column"', "needs the key 'split'"),
+        (LEAST + "cv = 1", "one fold is none"),
+        (LEAST + "intervals = [0.9, 0.1]", "two rising quantiles"),
+        (LEAST + "[monotone]\nx = 2", "key 'monotone"),
+        (LEAST + '[threshold]\ngoal = "recall"', "goal 'recall' takes precision, but none is given"),
+        (LEAST + '[threshold]\ngoal = "f1"\nat = 0.3', "takes no further key, but at is given"),
+        (LEAST + "is_unbalance = true\n[class_weights]\na = 2.0", "exclude each other"),
+        (LEAST + 'early_stopping = 0\nbudget = "better"', "a search needs it"),
         (LEAST.replace('"m"', '"My Model"'), "key 'name'"),
     ],
 )

@@ -65,7 +65,7 @@ def serve(settings: Settings, trained: TrainedModel, rows: pl.DataFrame, hour: i
     traffic = Traffic(settings, model="income")
     encoded = encode_frame(rows, trained.schema)
     matrix = encoded.to_numpy()
-    scores = Scorer(trained.fitted.text, trained.schema, threads=1).predict(encoded).ravel()
+    scores = Scorer(trained.fitted.text, trained.schema, threads=1).predict(encoded)[:, 0]
     at = START_US + hour * HOUR_US
     values = [None if np.isnan(value) else value for value in matrix.ravel().tolist()]
     event = PredictionEvent(

@@ -93,7 +93,7 @@ def test_a_column_may_name_the_rows_to_stop_on_or_be_true_for_those_held_out() -
     ("values", "message"),
     [
         (["train", "later"] * 50, "50 rows that name no side, such as 'later'"),
-        (["train", None] * 50, "50 rows that name no side"),
+        (["train", None] * 50, "no held-out row"),
         (["train"] * 100, "no held-out row"),
         (["test"] * 100, "no training row"),
     ],
@@ -101,6 +101,10 @@ def test_a_column_may_name_the_rows_to_stop_on_or_be_true_for_those_held_out() -
 def test_a_column_that_names_no_sides_is_refused(values: list[str | None], message: str) -> None:
     with pytest.raises(BadTable, match=message):
         split_by_column(pl.Series("part", values))
+
+
+def test_rows_that_name_no_side_train() -> None:
+    assert split_by_column(pl.Series("part", ["train", "test", None, "test"])).fit.tolist() == [0, 2]
 
 
 def test_too_few_entities_are_refused() -> None:
