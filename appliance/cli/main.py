@@ -56,6 +56,8 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("drift", "monitoring:drift", "Monitoring", "How far a model's traffic moved from its training."),
     ("quality", "monitoring:quality", "Monitoring", "How right the predictions were."),
     ("latency", "monitoring:latency", "Monitoring", "How long answers took."),
+    ("report", "report:report", "Monitoring", "Everything about a model and a span: one HTML page, or JSON."),
+    ("export", "report:export", "Monitoring", "A model's predictions, inputs and labels as a Parquet file."),
     ("alerts", "alerts:app", "Monitoring", "What changed for the worse; seen, snooze, and the channels it goes to."),
     ("drift-compare", "monitoring:drift_compare", "Monitoring", "Hold one file against another, without any model."),
     ("label", "labels:label", "Monitoring", "Send labels by prediction id, from a file."),

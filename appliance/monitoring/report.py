@@ -1,0 +1,212 @@
+"""The report of a model and a span: aggregates only, as JSON, and as one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+
+from appliance.monitoring.alerts import Alert
+from appliance.monitoring.drift_report import DriftDetail, DriftReport
+from appliance.monitoring.monitoring import DAY_S, HOUR_S, Monitoring
+from appliance.monitoring.quality_report import QualityReport, QualitySeries
+from appliance.monitoring.report_svg import bars_svg, lines_svg
+from appliance.monitoring.service_report import LatencyReport, TrafficSeries
+from appliance.monitoring.spans import Json, utc_text
+from appliance.monitoring.study import Study
+
+MOST_PICTURES = 20
+"""Columns whose histograms are drawn, the most drifted first: a page stays below 1 MB however wide the model is."""
+MOST_ALERTS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReport:
+    """Everything that is known about a model in a span."""
+
+    made_at: datetime
+    drift: DriftReport
+    pictures: tuple[DriftDetail, ...]
+    studies: tuple[Study, ...]
+    quality: QualityReport
+    series: QualitySeries
+    latency: LatencyReport
+    traffic: TrafficSeries
+    alerts: tuple[Alert, ...]
+
+    def to_json(self) -> Json:
+        """One object a chapter."""
+        return {
+            "model": self.drift.model,
+            "version": self.drift.version,
+            "made_at": utc_text(self.made_at),
+            "window": self.drift.window.to_json(),
+            "drift": self.drift.to_json(),
+            "histograms": [picture.to_json() for picture in self.pictures],
+            "studies": [study.to_json() for study in self.studies],
+            "quality": self.quality.to_json(),
+            "quality_series": self.series.to_json(),
+            "latency": self.latency.to_json(),
+            "traffic": self.traffic.to_json(),
+            "alerts": [alert.to_json() for alert in self.alerts],
+        }
+
+    def to_html(self) -> str:
+        """One page, with its pictures as SVG in it; opens without a network and runs no script."""
+        drift, quality = self.drift, self.quality
+        title = f"{drift.model}, version {drift.version}"
+        window = f"{drift.window.start:%Y-%m-%d %H:%M} to {drift.window.end:%Y-%m-%d %H:%M} UTC"
+        chapters = [
+            f"<h1>{escape(title)}</h1><p>{window}; {int(drift.rows.current):,} predictions. "
+            f"Made {self.made_at:%Y-%m-%d %H:%M} UTC.</p>",
+            _alerts_html(self.alerts),
+            _drift_html(drift, self.pictures, self.studies),
+            _quality_html(quality, self.series),
+            _service_html(self.latency, self.traffic),
+        ]
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>{''.join(chapters)}</body></html>"
+        )
+
+
+def make_report(
+    monitoring: Monitoring, name: str, window_s: int, *, version: int | None = None, now: datetime | None = None
+) -> ModelReport:
+    """Ask for every chapter.
+
+    Raises:
+        NotFound: No such model, or no version of it is published.
+    """
+    drift = monitoring.drift(name, window_s, version=version)
+    by_psi = sorted(drift.columns, key=lambda column: -(column.psi or 0.0))
+    wanted = [drift.prediction.name, *(column.name for column in by_psi[: MOST_PICTURES - 1])]
+    bucket_s = HOUR_S if window_s <= 3 * DAY_S else DAY_S
+    until = drift.window.end
+    return ModelReport(
+        made_at=now or datetime.now(UTC), drift=drift,
+        pictures=tuple(
+            monitoring.drift_detail(name, column, window_s, version=drift.version, until=until) for column in wanted
+        ),
+        studies=monitoring.studies(name),
+        quality=monitoring.quality(name, window_s, version=version, until=until),
+        series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, version=version, until=until),
+        latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
+        alerts=tuple(alert for alert in monitoring.alerts(limit=1_000) if alert.model == name)[:MOST_ALERTS],
+    )  # fmt: skip
+
+
+def _alerts_html(alerts: Sequence[Alert]) -> str:
+    if not alerts:
+        return "<h2>Alerts</h2><p>No alert.</p>"
+    rows = [
+        (
+            _badge(alert.state.value if alert.closed_at is None else "over"), escape(alert.subject),
+            f"{alert.opened_at:%Y-%m-%d %H:%M}",
+            f"{alert.closed_at:%Y-%m-%d %H:%M}" if alert.closed_at else "open", escape(alert.message),
+        )
+        for alert in alerts
+    ]  # fmt: skip
+    return "<h2>Alerts</h2>" + _table(("", "about", "since", "until", "what happened"), rows)
+
+
+def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Sequence[Study]) -> str:
+    dataset = drift.dataset
+    weighted = "" if dataset.weighted_share is None else f", {dataset.weighted_share:.0%} by importance"
+    columns = [*drift.columns, drift.prediction, *([drift.label] if drift.label else [])]
+    rows = [
+        (
+            _badge(column.state.value), escape(column.name), _number(column.psi), _number(column.noise_floor),
+            _number(column.js), _number(column.ks), f"{column.null_share.current:.1%}", f"{column.unseen_share:.1%}",
+            escape(column.sentence),
+        )
+        for column in columns
+    ]  # fmt: skip
+    heads = ("", "column", "psi", "by chance", "js", "ks", "missing", "unseen", "what happened")
+    drawn = "".join(
+        f"<figure>{bars_svg(picture.bins, label=picture.drift.name)}<figcaption>{escape(picture.drift.name)} "
+        f"{_badge(picture.drift.state.value)}</figcaption></figure>"
+        for picture in pictures
+    )
+    told = "".join(f"<p>{_badge(study.state.value)} {escape(study.sentence)}</p>" for study in studies)
+    lead = f"<p>{dataset.drifted_share:.0%} of the columns moved{weighted}.</p>"
+    return (
+        f"<h2>Drift {_badge(dataset.state.value)}</h2>{lead}"
+        f'{told}{_table(heads, rows)}<p>Grey: reference. Blue: now.</p><div class="pictures">{drawn}</div>'
+    )
+
+
+def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
+    estimate = quality.estimate.metrics if quality.estimate else {}
+    names = list(dict.fromkeys([*quality.metrics, *estimate]))
+    rows = []
+    for name in names:
+        low, high = quality.intervals.get(name, (None, None))
+        spread = "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
+        rows.append(
+            (
+                escape(name), _number(quality.metrics.get(name)), spread, _number(estimate.get(name)),
+                _number(quality.reference.get(name)), _number(quality.baseline.get(name)),
+            )
+        )  # fmt: skip
+    heads = ("metric", "labelled", "95 %", "estimate", "holdout", "baseline")
+    main = names[0] if names else ""
+    picture = lines_svg(
+        [
+            ("labelled", [(p.at, p.metrics.get(main)) for p in series.points if p.mature]),
+            ("labels still coming", [(p.at, p.metrics.get(main)) for p in series.points if not p.mature]),
+            ("estimate", [(p.at, p.estimate.get(main)) for p in series.points]),
+        ],
+        level=series.reference.get(main),
+    )
+    unsettled = "" if quality.mature else " Below 90 % the figures may still turn."
+    return (
+        f"<h2>Quality {_badge(quality.state.value)}</h2><p>{escape(quality.sentence)} {quality.labelled:,} of "
+        f"{quality.predicted:,} predictions have a label ({quality.coverage:.1%}).{unsettled}</p>"
+        f"{_table(heads, rows)}<p>{escape(main)} over time; dashed: the holdout.</p>{picture}"
+    )
+
+
+def _service_html(latency: LatencyReport, traffic: TrafficSeries) -> str:
+    parts = [("all", latency.total), *((f"version {version}", one) for version, one in latency.by_version.items())]
+    rows = [
+        (
+            label, f"{one.count:,}", f"{one.rows:,}", f"{one.errors:,}", *map(_milliseconds, (
+                one.p50_us, one.p95_us, one.p99_us, one.max_us)),
+        )
+        for label, one in parts
+    ]  # fmt: skip
+    heads = ("", "requests", "rows", "errors", "p50 ms", "p95 ms", "p99 ms", "max ms")
+    picture = lines_svg([("requests", [(p.at, float(p.latency.count)) for p in traffic.points])])
+    return f"<h2>Service</h2>{_table(heads, rows)}<p>Requests over time.</p>{picture}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells are markup already."""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
+    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _badge(state: str) -> str:
+    return f'<b class="{escape(state)}">{escape(state.replace("_", " "))}</b>'
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _milliseconds(value_us: float | None) -> str:
+    return "" if value_us is None else f"{value_us / 1_000:.2f}"
+
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;color:#17202b;max-width:72rem;margin:2rem auto;padding:0 1rem}"
+    "table{border-collapse:collapse;font-size:13px}th,td{text-align:left;padding:.25rem .75rem .25rem 0;"
+    "border-bottom:1px solid #dfe3e8;vertical-align:top}.wide{overflow-x:auto}"
+    "b{font-weight:600;padding:0 .4rem;border-radius:3px;background:#eceff3}b.ok{background:#e3f3e9;color:#17713f}"
+    "b.warn{background:#fbf0d9;color:#8a5a00}b.alarm{background:#fbe6e4;color:#b3261e}"
+    ".pictures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:13px}svg{max-width:100%}"
+)
