@@ -1005,7 +1005,7 @@ stop_units() {
 }
 
 remove_units() {
-  rm -rf "$UNITS"/appliance-* "$UNITS/appliance.target" /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf
+  rm -rf "$UNITS"/appliance-* "$UNITS"/appliance.target* /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf
   rm -f /var/lib/systemd/timers/stamp-appliance-backup.timer
   systemctl daemon-reload
   systemctl reset-failed 'appliance-*' || true

@@ -100,7 +100,9 @@ class Upgrade:
         """Take an interrupted upgrade back; nothing happens when none was interrupted, or when one is at work."""
         try:
             with self._alone():
-                self._recover()
+                if self._files.find_journal() is not None:
+                    self._recover()
+                    self._host.start()  # at boot, whatever ran before: what was to start was stopped meanwhile
         except Conflict:
             return
 

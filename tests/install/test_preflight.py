@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.install.place import ROOT, Place
+from tests.install.place import ROOT, Done, Place
 
 
 @pytest.fixture
@@ -168,3 +169,80 @@ def test_a_certificate_that_cannot_be_used_is_said(place: Place) -> None:
     assert (done.code, "are both" in done.err) == (2, True)
     done = place.install(*place.port_flags, "--tls", "self", "--dry-run")
     assert f"would: Writing the certificate to {place.base}/tls" in done.out
+
+
+def stub(folder: Path, name: str, text: str) -> None:
+    """A program of the host's that says something else."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def on_another_host(place: Place, changes: str, *flags: str) -> Done:
+    """The installer in a mount namespace of its own, after some changes to what it sees."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace needs root")
+    line = f"{changes}\nexec sh {ROOT}/install.sh {' '.join(flags or ('--local', str(place.base)))} "
+    script = place.home / "script"
+    script.write_text(line + " ".join([*place.port_flags, "--dry-run"]))
+    return place.sh(f"unshare -m sh -e {script}")
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "message"),
+    [
+        (
+            "uname",
+            'case $1 in -m) echo armv7l ;; *) exec /bin/uname "$@" ;; esac',
+            "E001  there are no packages for arm",
+        ),
+        ("uname", 'case $1 in -s) echo Darwin ;; *) exec /bin/uname "$@" ;; esac', "E001  this is Darwin"),
+        ("getconf", "echo glibc 2.27", "E001  glibc 2.27 is too old"),
+        ("getconf", "exit 1", "E001  this host has no glibc"),
+    ],
+)
+def test_platforms_without_packages_are_said(place: Place, program: str, text: str, message: str) -> None:
+    stub(place.home / "bin", program, text)
+    done = on_another_host(place, f"PATH={place.home}/bin:$PATH")
+    assert (done.code, message in done.err) == (2, True), done.err
+
+
+def test_too_little_memory_is_said(place: Place) -> None:
+    (place.home / "meminfo").write_text("MemTotal:        1024000 kB\n")
+    done = on_another_host(place, f"mount --bind {place.home}/meminfo /proc/meminfo")
+    assert (done.code, "E002  this host has 1000 MB of memory" in done.err) == (2, True), done.err
+
+
+def test_a_missing_libgomp_is_said(place: Place) -> None:
+    changes = (
+        f"touch {place.home}/empty\n"
+        f"for file in /lib/*/libgomp.so.1 /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1; do\n"
+        f'  if [ -e "$file" ]; then mount --bind {place.home}/empty "$(readlink -f "$file")"; fi\ndone'
+    )
+    done = on_another_host(place, changes)
+    assert (done.code, "E004  libgomp.so.1 is missing" in done.err) == (2, True), done.err
+    assert "apt-get install libgomp1, or dnf install libgomp" in done.err
+
+
+def test_a_python_without_venv_or_in_a_home_directory_is_said(place: Place) -> None:
+    stub(place.home / "bin", "python3", f'case "$*" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac')
+    done = place.install("--python", str(place.home / "bin" / "python3"), *place.port_flags)
+    assert (done.code, "has no venv module" in done.err) == (2, True), done.err
+
+
+def test_too_little_room_is_said_for_both_directories(place: Place) -> None:
+    small = place.home / "small"
+    small.mkdir()
+    changes = f"mount -t tmpfs -o size=100m tmpfs {small}"
+    done = on_another_host(place, changes, "--local", f"{small}/base", "--state", f"{small}/state")
+    assert done.code == 2
+    assert f"E005  {small} has 100 MB free\n        -> free 3000 MB there" in done.err
+    assert f"E006  {small} has 100 MB free\n        -> free 500 MB there" in done.err
+
+
+def test_a_systemd_that_is_too_old_is_said(place: Place) -> None:
+    stub(place.home / "bin", "systemctl", "echo 'systemd 245 (245.4-4ubuntu3)'")
+    changes = f"mount -t tmpfs tmpfs /run\nmkdir -p /run/systemd/system\nPATH={place.home}/bin:$PATH"
+    done = on_another_host(place, changes, "--state", str(place.base))
+    assert (done.code, "E011  systemd is 245" in done.err) == (2, True), done.err
+    assert "or --local DIR" in done.err

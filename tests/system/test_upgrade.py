@@ -141,7 +141,7 @@ def test_a_power_cut_in_the_middle_of_an_upgrade_is_taken_back_at_boot(serving: 
     assert schema(serving) != old[1]
     serving.kill()
     serving.up()
-    serving.ok("appliance up --detach", timeout_s=200)
+    serving.ok("for i in $(seq 300); do appliance status >/dev/null && exit 0; sleep 0.3; done; exit 1")
     assert (release(serving), schema(serving)) == old
     assert "going back" in serving.ok("journalctl -u appliance-recover --no-pager")
     assert not serving.ok("ls /var/lib/appliance/upgrade | grep journal || true").strip()
