@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import MODEL, World
 from tests.browser.test_pages import PAGES, is_ours, settle
@@ -93,7 +93,12 @@ def test_every_page_loads_with_every_other_host_cut_off(world: World, chromium: 
     blocked: list[str] = []
     failed: list[str] = []
     page = context.new_page()
-    page.route(lambda url: not is_ours(url), lambda route: (blocked.append(route.request.url), route.abort())[1])
+
+    def block(route: Route) -> None:
+        blocked.append(route.request.url)
+        route.abort()
+
+    page.route(lambda url: not is_ours(url), block)
     page.on("requestfailed", lambda request: failed.append(request.url))
     job = world.appliance.jobs.list(1)[0].id
     for address in PAGES.values():
