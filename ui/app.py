@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import importlib
 import logging
-import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 
 from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
-
-_M_ARENA_MAX = -8
-"""glibc's number of the option, malloc.h."""
+from ui.memory import keep_few_heaps, refuse_pandas
 
 
 def run(settings: Settings) -> None:
@@ -30,8 +24,9 @@ def run(settings: Settings) -> None:
         BadSetting: The port or the address cannot be had.
         StateUnwritable: The state directory cannot be written.
     """
-    _keep_few_heaps()
-    _prepare_apart(settings)
+    keep_few_heaps()
+    refuse_pandas()
+    prepare_state(settings)
     require_port(settings.listen, settings.ui_port)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.layout.root / "ui")
@@ -39,19 +34,6 @@ def run(settings: Settings) -> None:
     # Uvicorn ends orderly on SIGTERM and then raises the signal again for whoever handled it before: us, with code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     importlib.import_module("ui.dashboard").serve(settings)
-
-
-def _prepare_apart(settings: Settings) -> None:
-    """Prepare the state in a forked child: sqlite-utils brings pandas where it is installed, 30 MB that would stay."""
-    # The only thread there is forks, before anything heavy was imported; an error comes back as it was raised.
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("fork")) as pool:
-        pool.submit(prepare_state, settings).result()
-
-
-def _keep_few_heaps() -> None:
-    """Two malloc heaps instead of one a thread: each keeps what its busiest moment needed. Nothing where not glibc."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def require_port(address: str, port: int) -> None:
