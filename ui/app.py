@@ -14,6 +14,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
+from ui.memory import keep_few_heaps, refuse_pandas
 
 
 def run(settings: Settings) -> None:
@@ -23,6 +24,8 @@ def run(settings: Settings) -> None:
         BadSetting: The port or the address cannot be had.
         StateUnwritable: The state directory cannot be written.
     """
+    keep_few_heaps()
+    refuse_pandas()
     prepare_state(settings)
     require_port(settings.listen, settings.ui_port)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.

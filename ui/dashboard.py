@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import cast
 
-from nicegui import app
+from nicegui import app, run
 from nicegui import ui as ng
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,12 +18,14 @@ from appliance.house import open_appliance
 from appliance.processes.notify import say_ready
 from appliance.settings import Settings
 from ui.gate import Gate
+from ui.memory import give_back
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
 
 ASSETS = Path(__file__).parent / "assets"
 SESSION_DAYS = 14
+GIVE_BACK_S = 30.0
 _HEADERS = {
     # NiceGUI's pages are inline modules, and Vue compiles templates in the browser; nothing comes from another host.
     "Content-Security-Policy": (
@@ -66,6 +68,7 @@ def serve(settings: Settings) -> None:
     control = create_control_app(appliance, doorkeeper, session_key=SESSION_KEY)
     app.mount("/api", cast("ASGIApp", control))  # Litestar spells the same ASGI types more narrowly
     app.add_middleware(SafeHeaders)
+    app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
     ng.run(
         host=settings.listen,
         port=settings.ui_port,

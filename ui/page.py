@@ -95,8 +95,8 @@ class View:
                     message = log_refused(exc)
                     _replace(place, lambda: notice(message, tone="alarm", title="This cannot be shown"))
                 return
-            if shown and shown[0] == value:
-                return
+            if app.is_stopping or (shown and shown[0] == value):
+                return  # run.io_bound answers None while the process shuts down
             shown[:] = [value]
             _replace(place, lambda: render(value))
 

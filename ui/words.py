@@ -59,6 +59,14 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
+def size(value: float) -> str:
+    """Bytes, in the unit that reads best: 512 MB, 23.5 GB."""
+    for limit, unit, name in ((1e9, 1e6, "MB"), (1e12, 1e9, "GB")):
+        if value < limit:
+            return f"{value / unit:.3g} {name}"
+    return f"{value / 1e12:.3g} TB"
+
+
 def when(value: datetime | None) -> str:
     """A moment, in UTC and said so: 21 Nov 2026, 22:53 UTC."""
     return value.astimezone(UTC).strftime("%d %b %Y, %H:%M UTC").lstrip("0") if value else NONE

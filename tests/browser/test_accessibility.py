@@ -46,8 +46,9 @@ def test_axe_finds_nothing_grave(world: World, chromium: Browser, state_of_login
 def test_axe_is_not_blind(tab: Page, world: World) -> None:
     tab.goto(world.url)
     settle(tab)
-    tab.evaluate("document.querySelector('h1').style.color = '#eeeeee'")
-    assert any("color-contrast" in one for one in grave_violations(tab, axe_source()))
+    assert grave_violations(tab, axe_source()) == []
+    tab.evaluate("document.querySelector('main').append(new Image())")
+    assert any("image-alt" in one for one in grave_violations(tab, axe_source()))
 
 
 @pytest.mark.parametrize("address", ["/", "/data/bikes", f"/models/{MODEL}", f"/models/{MODEL}/try", "/settings"])
@@ -62,7 +63,8 @@ def test_whatever_the_keyboard_reaches_is_seen(tab: Page, world: World, address:
                 const one = document.activeElement;
                 const styles = [one, one.closest('.q-field'), one.closest('.drop'), one.closest('.q-checkbox')]
                     .filter(Boolean).map(e => getComputedStyle(e));
-                const ring = styles.some(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0);
+                const ring = styles.some(s => s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0)
+                    || getComputedStyle(one).boxShadow.includes('4px');
                 const field = one.closest('.q-field--focused, .q-field--highlighted, .q-checkbox, .native');
                 return [one.tagName + ' ' + (one.getAttribute('aria-label') || one.innerText || one.className),
                         ring || !!field];
@@ -75,18 +77,17 @@ def test_whatever_the_keyboard_reaches_is_seen(tab: Page, world: World, address:
             unseen.append(what)
     assert unseen == []
     assert reached[0].startswith("A Skip to the content")
-    assert any(what.startswith("A Models") for what in reached)
+    assert any(what.startswith("A") and what.endswith("Models") for what in reached)
 
 
 def test_a_table_is_sorted_by_the_keyboard(tab: Page, world: World) -> None:
     tab.goto(f"{world.url}/data/bikes")
     settle(tab)
     heading = tab.get_by_role("columnheader", name="Column")
-    first = tab.locator(".q-table tbody tr").first
-    before = first.inner_text()
     heading.focus()
     tab.keyboard.press("Enter")
+    names = sorted(column.name for column in world.appliance.datasets.show("bikes").columns)
+    first = tab.locator(".q-table tbody tr td:first-child").first
+    expect(first).to_have_text(names[0])
     tab.keyboard.press("Enter")
-    expect(first).not_to_have_text(before)
-    names = tab.locator(".q-table tbody tr td:first-child").all_inner_texts()
-    assert names == sorted(names, reverse=True)
+    expect(first).to_have_text(names[-1])

@@ -94,11 +94,11 @@ def test_every_page_loads_with_every_other_host_cut_off(world: World, chromium: 
     failed: list[str] = []
     page = context.new_page()
 
-    def cut(route: Route) -> None:
+    def block(route: Route) -> None:
         blocked.append(route.request.url)
         route.abort()
 
-    page.route(lambda url: not is_ours(url), cut)
+    page.route(lambda url: not is_ours(url), block)
     page.on("requestfailed", lambda request: failed.append(request.url))
     job = world.appliance.jobs.list(1)[0].id
     for address in PAGES.values():

@@ -47,14 +47,17 @@ def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
 
 def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
     """One of a few, side by side."""
-    made = ng.toggle(options, value=value).props(f'unelevated no-caps dense role=group aria-label="{escape(label)}"')
+    made = ng.toggle(options, value=value).props(
+        # No colour of Quasar's: its classes lie in a layer whose !important beats ours.
+        f'unelevated no-caps dense toggle-color=chosen toggle-text-color=chosen role=group aria-label="{escape(label)}"'
+    )
     return made.classes("toggle")
 
 
 @contextmanager
 def dialog(title: str) -> Iterator[ng.dialog]:
     """A dialog; what is built inside goes into it."""
-    with ng.dialog() as window, ng.card().classes("dialog"):
+    with ng.dialog().props(f'aria-label="{escape(title)}"') as window, ng.card().classes("dialog"):
         text(title, tag="h2")
         yield window
 

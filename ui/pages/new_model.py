@@ -18,6 +18,7 @@ from ui.components.form import button, choice, text_field
 from ui.components.markup import box, link, panel, text
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
+from ui.proposals import propose_apart
 from ui.words import DTYPES, number
 
 _FIND_OUT = "find out from the values"
@@ -38,7 +39,7 @@ async def build(view: View) -> None:
     name = _free_name(dataset, target, taken)
     view.later(
         f"Looking at {target} and at what predicts it; this takes a few seconds.",
-        lambda: view.appliance.models.propose(dataset, target, name=name),
+        lambda: propose_apart(view.appliance.settings, dataset, target, name=name),
         lambda proposal: _Draft(view, shown, proposal).draw(),
     )
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nicegui import ui as ng
 
+from appliance.api.control.host_routes import HostReport, look_at_host
+from appliance.cron import next_after
+from appliance.deployments import Deployment
 from appliance.errors import ApplianceError
 from appliance.glance import ModelGlance, glance_at
+from appliance.house import Appliance
 from appliance.monitoring.alerts import Alert
 from appliance.processes.control import status
 from appliance.processes.report import ProcessReport, StatusReport
@@ -18,7 +23,7 @@ from ui.components.markup import box, link, panel, text
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.words import NONE, ago, metric, micros, number, plain, when
+from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
 
 _SERVICES = {
     "api": "Inference API", "ui": "Dashboard and control API", "orchestrator": "Orchestrator (Prefect)",
@@ -29,16 +34,37 @@ _SERVICES = {
 async def build(view: View) -> None:
     """Fill the page."""
     appliance = view.appliance
-    await view.live(5.0, lambda: glance_at(appliance), _models)
+    await view.live(5.0, lambda: _seen(appliance), _models)
     with box("cols wide"):
         with box():
             await view.live(5.0, lambda: tuple(appliance.monitoring.alerts(open_only=True)), _alerts)
-        with box():
+        with box("stack"):
+            await view.live(5.0, lambda: _rounded(look_at_host(appliance)), _host)
             await view.live(5.0, lambda: _services_of(view), _services)
 
 
-def _models(glances: tuple[ModelGlance, ...]) -> None:
-    if not glances:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """A model, what is on trial of it, and when its schedule trains it again."""
+
+    glance: ModelGlance
+    trials: tuple[Deployment, ...]
+    next_at: datetime | None
+
+
+def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
+    now, current = datetime.now(UTC), appliance.deployments.current()
+    return tuple(
+        _Seen(
+            glance=one, next_at=next_after(one.model.spec.schedule, now) if one.model.spec.schedule else None,
+            trials=tuple(each for each in current if each.model == one.model.name and each.role != "champion"),
+        )
+        for one in glance_at(appliance)
+    )  # fmt: skip
+
+
+def _models(models: tuple[_Seen, ...]) -> None:
+    if not models:
         empty(
             "Nothing is served here yet",
             "Every model will stand here with its traffic, latency, errors, drift and quality. Three steps lead there; "
@@ -53,11 +79,12 @@ def _models(glances: tuple[ModelGlance, ...]) -> None:
         )
         return
     with box("cols models"):
-        for one in glances:
+        for one in models:
             _model(one)
 
 
-def _model(one: ModelGlance) -> None:
+def _model(seen: _Seen) -> None:
+    one = seen.glance
     name = one.model.name
     with panel() as card:
         card.classes("glance")
@@ -67,6 +94,9 @@ def _model(one: ModelGlance) -> None:
                 badge("serving", f"Version {one.model.deployed} serves")
             else:
                 badge("none", "Nothing serves")
+            for trial in seen.trials:
+                answers = f", {trial.percent} %" if trial.percent else ""
+                badge_link(trial.role, f"Version {trial.version} {trial.role}{answers}", f"/models/{name}")
         if one.newest is None:
             text("Declared, not trained yet.", "muted")
             link("Train it", f"/models/{name}", "small")
@@ -82,11 +112,15 @@ def _model(one: ModelGlance) -> None:
             if one.quality:
                 state = one.quality.state.value
                 badge_link(state, f"Quality: {status_of(state).label}", f"/monitoring/{name}?tab=quality")
-            text(f"newest version {one.newest.version}, {_trained(one)}", "muted small")
+            text(f"newest version {one.newest.version}, {_trained(one)}; {_retrains(seen)}", "muted small")
 
 
 def _trained(one: ModelGlance) -> str:
     return f"trained {ago(one.newest.created_at, now=datetime.now(UTC))}" if one.newest else ""
+
+
+def _retrains(seen: _Seen) -> str:
+    return f"retrains next {when(seen.next_at)}" if seen.next_at else "retrains when somebody asks"
 
 
 def _traffic(one: ModelGlance) -> None:
@@ -149,6 +183,21 @@ def alert_address(alert: Alert) -> str:
     return f"/monitoring/{alert.model}?tab={tab}"
 
 
+def _rounded(found: HostReport) -> HostReport:
+    """To what is shown, so that the page is drawn again only when that changes."""
+    return replace(found, cpu_share=round(found.cpu_share, 2), memory_available=found.memory_available >> 26 << 26,
+                   disk_free=found.disk_free >> 26 << 26)  # fmt: skip
+
+
+def _host(found: HostReport) -> None:
+    with panel("Host"), box("figures"):
+        figure("Processor", share(found.cpu_share), note=f"of {found.cores} cores, busy")
+        figure("Memory", share(found.memory_share), note=f"{size(found.memory_available)} of "
+               f"{size(found.memory_total)} free")  # fmt: skip
+        figure("Disk of the state", share(found.disk_share),
+               note=f"{size(found.disk_free)} of {size(found.disk_total)} free")  # fmt: skip
+
+
 def _services_of(view: View) -> StatusReport | None:
     try:
         return status(view.appliance.settings)
@@ -188,5 +237,5 @@ def _since(moment: str | None) -> str:
 
 PAGE = Page(
     path="/", section="overview", title="Overview", build=build, cli="appliance status; appliance models",
-    rest="GET /api/overview",
+    rest="GET /api/overview; GET /api/host",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.feed_routes import FEED_ROUTES
+from appliance.api.control.host_routes import HOST_ROUTES
 from appliance.api.control.identity import Guard, provide_caller
 from appliance.api.control.job_routes import JOB_ROUTES
 from appliance.api.control.model_routes import MODEL_ROUTES
@@ -39,7 +40,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
     return Litestar(
         route_handlers=[
             health, *DATASET_ROUTES, *QUERY_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES,
-            *JOB_ROUTES, *ACCESS_ROUTES,
+            *JOB_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
         ],
         guards=[Guard(doorkeeper, session_key=session_key)],
         dependencies={
