@@ -88,8 +88,8 @@ class Upgrade:
             if last.databases and not yes:
                 raise Conflict(
                     f"the release {last.before} needs {', '.join(last.databases)} as of {last.began_at}: what was "
-                    "written there since is lost (predictions and labels are not: they are counted again). "
-                    "Add --yes, or restore a backup instead"
+                    "written there since is lost, counts included (predictions and labels themselves are in the event "
+                    "log and the history). Add --yes, or restore a backup instead"
                 )
             journal = Journal(
                 before=last.after, after=last.before, databases=list(last.databases), ran=ran, began_at=_now()

@@ -86,6 +86,20 @@ def test_the_nightly_backup_runs_as_its_unit_and_is_proved(serving: Machine) -> 
     assert "exposure level" in said
 
 
+def test_a_lost_state_comes_back_from_its_backup_and_predicts_the_same(serving: Machine) -> None:
+    before = json.loads(serving.ok(PREDICT).rpartition(" ")[0])["predictions"][0]
+    made = json.loads(serving.ok("appliance backup create --json"))["path"]
+    serving.ok(f"cp {made} /root/kept.backup")
+    assert "stop them first with 'appliance down'" in serving.run("appliance backup restore --replace").out
+    serving.ok("appliance down")
+    serving.ok("find /var/lib/appliance -mindepth 1 -delete")
+    serving.ok("appliance backup restore /root/kept.backup")
+    serving.ok("appliance up --detach", timeout_s=200)
+    after = json.loads(serving.ok(PREDICT).rpartition(" ")[0])["predictions"][0]
+    assert after["probabilities"] == before["probabilities"]
+    assert serving.ok("find /var/lib/appliance ! -user appliance").strip() == ""
+
+
 def test_a_bad_release_goes_back_by_itself_and_no_request_is_lost(serving: Machine, old: tuple[str, str]) -> None:
     folder = make_checkout("bad")
     change(
