@@ -38,6 +38,7 @@ def test_the_time_range_is_kept_from_page_to_page(tab: Page, world: World) -> No
     ranges = tab.get_by_role("navigation", name="Time range")
     ranges.get_by_role("link", name="7 d").click()
     tab.wait_for_url("**window=7d*")
+    settle(tab)
     tab.goto(f"{world.url}/monitoring/{MODEL}?tab=quality")
     settle(tab)
     expect(ranges.locator("[aria-current=true]")).to_have_text("7 d")
