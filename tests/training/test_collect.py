@@ -13,6 +13,7 @@ import pytest
 from appliance.compaction import Compacted, compact
 from appliance.house import Appliance
 from appliance.monitoring.watch import Watch, watch_once
+from appliance.schema import Kind
 from appliance.training import collect
 from appliance.training.collect import collect_labelled
 from storage.datasets import IngestInfo, list_snapshots, read_snapshot
@@ -20,6 +21,7 @@ from storage.ingest import ingest
 from storage.statedb import connect
 from tests.training.rows import made_up, spec
 from tests.training.state import START, Traffic, add, new_appliance, train_now
+from tests.training.test_features import hourly
 
 ROW: dict[str, object] = {"x": 1.5, "noise": None, "color": "red", "on": True}
 
@@ -59,6 +61,21 @@ def test_raw_values_come_back_with_the_event_time_and_nulls_for_what_was_exclude
         {**known, "color": "red", "on": True, "y": 4.25, "at": first_at},
         {**known, "color": "mauve", "on": None, "y": 5.0, "at": second_at},
     ]
+
+
+def test_a_datetime_that_is_an_input_comes_back_as_it_was_sent(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    add(house, "data", hourly(300))
+    train_now(house, spec("sold", time="at", columns={"at": Kind.DATETIME}, rounds=20))
+    with closing(Traffic(house, "model")) as traffic:
+        sent, missing = traffic.predict(
+            [{"at": "2031-05-05T09:00:00Z", "noise": 0.5}, {"at": None, "noise": 0.5}]
+        )  # fmt: skip
+        traffic.label(sent, 1.0)
+        traffic.label(missing, 2.0)
+    assert collect_labelled(house.settings, "model", who="test").rows == 2
+    added = read_snapshot(house.settings.layout, "data").slice(300)
+    assert added["at"].to_list() == [datetime(2031, 5, 5, 9, tzinfo=UTC), START + timedelta(minutes=2)]
 
 
 def test_a_label_is_never_collected_twice(house: Appliance, traffic: Traffic) -> None:
