@@ -75,6 +75,9 @@ class Settings(BaseSettings):
         default=3600.0, ge=0,
         description="Seconds before a channel hears of the same subject again, unless it got worse.",
     )  # fmt: skip
+    metrics_aliases: frozenset[Literal["mlserver", "kserve"]] = Field(
+        default=frozenset(), description="Also give counts under the names of MLServer or KServe, as a JSON list."
+    )
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property
