@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from appliance.jobs import Jobs
     from appliance.models import Models
     from appliance.monitoring.channels import Channels
+    from appliance.monitoring.exposition import Exposition
     from appliance.monitoring.monitoring import Monitoring
     from appliance.trial import Trial
 
@@ -96,6 +97,13 @@ class Appliance:
         from appliance.monitoring.channels import Channels  # noqa: PLC0415  (loads httpx and cryptography)
 
         return Channels(self.settings)
+
+    @cached_property
+    def exposition(self) -> Exposition:
+        """What a Prometheus scrapes."""
+        from appliance.monitoring.exposition import Exposition  # noqa: PLC0415
+
+        return Exposition(self.settings, self.monitoring)
 
     @cached_property
     def trial(self) -> Trial:

@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     backup_passphrase_file: Path | None = Field(
         default=None, description="A file whose first line seals every backup; keep a copy of it elsewhere."
     )
+    metrics_aliases: frozenset[Literal["mlserver", "kserve"]] = Field(
+        default=frozenset(), description="Also give counts under the names of MLServer or KServe, as a JSON list."
+    )
     watch_interval_s: float = Field(default=2.0, gt=0, le=300, description="Seconds between looks at new events.")
 
     @property

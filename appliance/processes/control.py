@@ -219,4 +219,6 @@ def _command(plan: Plan) -> list[str]:
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return msgspec.json.encode(value).decode()
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from litestar import get, post
+from typing import Any
+
+from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
@@ -107,6 +109,14 @@ def lag(appliance: NamedDependency[Appliance]) -> Json:
     return appliance.monitoring.lag().to_json()
 
 
+@get("/metrics", sync_to_thread=True, media_type="text/plain; version=1.0.0")
+def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, Any]) -> bytes:
+    """Everything a Prometheus scrapes, the inference API's counts among it; with a key of scope read."""
+    shown = {name: request.headers[name] for name in ("authorization", "x-api-key") if name in request.headers}
+    return appliance.exposition.scrape(shown)
+
+
 MONITORING_ROUTES = (
     drift, drift_detail, studies, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
+    metrics,
 )  # fmt: skip

@@ -1,0 +1,198 @@
+"""Everything a Prometheus scrapes, on one endpoint: the inference API's counts, drift, quality, alerts and processes.
+
+The figures of models are worked out at most once a minute, however many scrape. Names follow Prometheus' conventions;
+MLServer's and KServe's names of the same counts come beside them when the setting ``metrics_aliases`` names them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from appliance.errors import ApplianceError
+from appliance.monitoring.monitoring import Monitoring
+from appliance.monitoring.process_metrics import process_families
+from appliance.monitoring.spans import State
+from appliance.settings import Settings
+from storage import statedb
+from storage.delivery_rows import count_deliveries
+from storage.errors import StorageError
+from storage.window_rows import watched_models
+
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+FRESH_S = 60.0
+TIMEOUT_S = 2.0
+_STATES = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0, State.NOT_ENOUGH_DATA: -1.0}
+
+
+class Exposition:
+    """The text of the one endpoint; may be asked from several threads."""
+
+    def __init__(self, settings: Settings, monitoring: Monitoring) -> None:
+        self._settings = settings
+        self._monitoring = monitoring
+        self._lock = threading.Lock()
+        self._models: list[Metric] = []
+        self._worked_out = -FRESH_S
+
+    def scrape(self, credentials: Mapping[str, str]) -> bytes:
+        """The text format; a part that cannot be read is left out, and ``appliance_scrape_failed`` names it.
+
+        Args:
+            credentials: The headers by which the caller showed a key: the inference API is asked with the same.
+        """
+        families: list[Metric] = []
+        failed = GaugeMetricFamily("appliance_scrape_failed", "1 for a part that could not be read.", labels=["part"])
+        for part, read in (
+            ("api", lambda: self._api(credentials)), ("models", self._fresh_models), ("watch", self._watch),
+            ("processes", lambda: process_families(self._settings)),
+        ):  # fmt: skip
+            try:
+                families += list(read())
+            except (ApplianceError, StorageError, httpx.HTTPError, OSError, ValueError):
+                failed.add_metric([part], 1.0)
+            else:
+                failed.add_metric([part], 0.0)
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Found([*families, failed]))
+        return generate_latest(registry)
+
+    def _api(self, credentials: Mapping[str, str]) -> Iterator[Metric]:
+        text = (
+            httpx.get(f"{self._settings.api_url}/metrics", headers=dict(credentials), timeout=TIMEOUT_S)
+            .raise_for_status()
+            .text
+        )
+        families = list(text_string_to_metric_families(text))
+        yield from families
+        if "mlserver" in self._settings.metrics_aliases:
+            yield from _as_mlserver(families)
+        if "kserve" in self._settings.metrics_aliases:
+            yield from _as_kserve(families)
+
+    def _fresh_models(self) -> list[Metric]:
+        with self._lock:
+            if time.monotonic() - self._worked_out >= FRESH_S:
+                self._models = list(self._read_models())
+                self._worked_out = time.monotonic()
+            return self._models
+
+    def _read_models(self) -> Iterator[Metric]:
+        labels = ["model", "version"]
+        psi = GaugeMetricFamily(
+            "appliance_drift_psi", "Population stability index against the training.", labels=[*labels, "column"]
+        )
+        states = GaugeMetricFamily(
+            "appliance_state", "0 ok, 1 warn, 2 alarm, -1 not enough data.", labels=[*labels, "subject"]
+        )
+        share = GaugeMetricFamily("appliance_drifted_columns_ratio", "Columns that moved.", labels=labels)
+        quality = GaugeMetricFamily(
+            "appliance_quality", "A metric, measured on labels, estimated without, or of the holdout.",
+            labels=[*labels, "metric", "source"],
+        )  # fmt: skip
+        coverage = GaugeMetricFamily("appliance_label_coverage_ratio", "Predictions with a label.", labels=labels)
+        for model in self._models_with_traffic():
+            drift = self._monitoring.drift(model)
+            key = [model, str(drift.version)]
+            for column in (*drift.columns, drift.prediction):
+                if column.psi is not None:
+                    psi.add_metric([*key, column.name], column.psi)
+            share.add_metric(key, drift.dataset.drifted_share)
+            found = self._monitoring.quality(model)
+            states.add_metric([*key, "drift"], _STATES[drift.dataset.state])
+            states.add_metric([*key, "prediction"], _STATES[drift.prediction.state])
+            states.add_metric([*key, "quality"], _STATES[found.state])
+            coverage.add_metric(key, found.coverage)
+            estimate = found.estimate.metrics if found.estimate else {}
+            for source, metrics in (
+                ("labels", found.metrics), ("estimate", estimate), ("holdout", found.reference),
+            ):  # fmt: skip
+                for name, value in metrics.items():
+                    quality.add_metric([*key, name, source], value)
+        yield from (psi, states, share, quality, coverage)
+
+    def _models_with_traffic(self) -> list[str]:
+        connection = statedb.connect(self._settings.layout.database, read_only=True)
+        try:
+            return watched_models(connection)
+        finally:
+            connection.close()
+
+    def _watch(self) -> Iterator[Metric]:
+        lag = self._monitoring.lag()
+        yield GaugeMetricFamily("appliance_watch_lag_bytes", "Bytes of the log not counted yet.", lag.bytes_behind)
+        if lag.heartbeat_at is not None:
+            yield GaugeMetricFamily(
+                "appliance_watch_heartbeat_timestamp_seconds", "When the watch loop last said that it lives.",
+                lag.heartbeat_at.timestamp(),
+            )  # fmt: skip
+        faults = CounterMetricFamily("appliance_events_faulty", "Events that could not be counted.", labels=["kind"])
+        for kind, count in lag.faults.items():
+            faults.add_metric([kind], count)
+        alerts = GaugeMetricFamily(
+            "appliance_alert_open", "1 for each open alert.", labels=["model", "subject", "state"]
+        )  # fmt: skip
+        for alert in self._monitoring.alerts(open_only=True, limit=1_000):
+            alerts.add_metric([alert.model, alert.subject, alert.state.value], 1.0)
+        deliveries = GaugeMetricFamily("appliance_alert_deliveries", "Messages to channels.", labels=["state"])
+        connection = statedb.connect(self._settings.layout.database, read_only=True)
+        try:
+            for state, count in count_deliveries(connection).items():
+                deliveries.add_metric([state], count)
+        finally:
+            connection.close()
+        yield from (faults, alerts, deliveries)
+
+
+class _Found(Collector):
+    """Families that were read already."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """All of them."""
+        return self._families
+
+
+def _as_mlserver(families: Iterable[Metric]) -> Iterator[Metric]:
+    """MLServer 1.7's counters of inferences that went well and that did not."""
+    labels = ["model", "version"]
+    good = CounterMetricFamily("model_infer_request_success", "Model infer request success count", labels=labels)
+    bad = CounterMetricFamily("model_infer_request_failure", "Model infer request failure count", labels=labels)
+    counts: dict[tuple[str, str, bool], float] = {}
+    for sample, count in _samples(families, "appliance_requests_total"):
+        key = (sample["model"], sample["version"], sample["status"] == "200")
+        counts[key] = counts.get(key, 0.0) + count
+    for (model, version, well), count in counts.items():
+        if model:
+            (good if well else bad).add_metric([model, version], count)
+    yield from (good, bad)
+
+
+def _as_kserve(families: Iterable[Metric]) -> Iterator[Metric]:
+    """KServe's histogram of a prediction's time, which has no versions: they are added up."""
+    metric = Metric("request_predict_seconds", "predict request latency", "histogram")
+    totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+    for suffix in ("_bucket", "_sum", "_count"):
+        for sample, count in _samples(families, f"appliance_request_duration_seconds{suffix}"):
+            labels = {"model_name": sample["model"]} | ({"le": sample["le"]} if suffix == "_bucket" else {})
+            key = (suffix, tuple(labels.items()))
+            totals[key] = totals.get(key, 0.0) + count
+    for (suffix, pairs), value in totals.items():
+        metric.add_sample(f"request_predict_seconds{suffix}", dict(pairs), value)
+    yield metric
+
+
+def _samples(families: Iterable[Metric], name: str) -> Iterator[tuple[dict[str, str], float]]:
+    for family in families:
+        for sample in family.samples:
+            if sample.name == name:
+                yield sample.labels, sample.value
