@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.axe import axe_source, grave_violations
-from tests.browser.conftest import MODEL, World
 from tests.browser.test_pages import PAGES, settle
+from tests.browser.world import MODEL, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from appliance.intake import Intake
-from tests.browser.conftest import World
 from tests.browser.test_pages import settle
+from tests.browser.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import MODEL, World
 from tests.browser.test_pages import PAGES, is_ours, settle
+from tests.browser.world import MODEL, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

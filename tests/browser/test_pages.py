@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import ARTIFACTS, MODEL, World, watched_tab
+from tests.browser.conftest import watched_tab
+from tests.browser.world import ARTIFACTS, MODEL, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 

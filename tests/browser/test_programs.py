@@ -10,8 +10,8 @@ import sys
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import MODEL, World
 from tests.browser.test_pages import settle
+from tests.browser.world import MODEL, World
 from ui.programs import DIALECTS, LANGUAGES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
-from tests.browser.conftest import MODEL, World
 from tests.browser.test_pages import settle
+from tests.browser.world import MODEL, World
 from tests.ui.dashboard import PASSWORD
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]

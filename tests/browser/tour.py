@@ -14,8 +14,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.conftest import ARGUMENTS
 from tests.browser.test_pages import settle
+from tests.browser.world import ARGUMENTS
 from tests.ui.dashboard import PASSWORD
 
 PICTURES = Path(__file__).parents[2] / "ui" / "tour"

@@ -1,0 +1,176 @@
+"""A whole appliance on free ports, with data, a model, traffic and labels, and how one logs in to it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import polars as pl
+from playwright.sync_api import Browser
+
+from appliance.house import Appliance, open_appliance, prepare_state
+from appliance.jobs import JobState
+from appliance.model_spec import ModelSpec
+from appliance.processes.procfs import find_pss_mb
+from appliance.schema import Task
+from appliance.settings import Settings
+from tests.served_api import free_port
+from tests.ui.dashboard import PASSWORD, environment
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+ARTIFACTS = Path(__file__).parents[1] / ".artifacts" / "screenshots"
+MODEL = "rentals"
+REQUESTS = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """The running appliance."""
+
+    appliance: Appliance
+    settings: Settings
+    dashboard_pid: int
+
+    @property
+    def url(self) -> str:
+        return self.settings.ui_url
+
+    def dashboard_pss_mb(self) -> float:
+        """Memory of the dashboard's process and its children, as ``appliance status`` tells it."""
+        found = find_pss_mb(self.dashboard_pid)
+        assert found is not None
+        return found
+
+
+@contextlib.contextmanager
+def open_world(folder: Path) -> Iterator[World]:
+    """Start it below a folder, fill it, end it."""
+    settings = Settings(
+        state=folder / "state", api_port=free_port(), ui_port=free_port(),
+        orchestrator_port=free_port(), mlflow_port=free_port(), watch_interval_s=0.5,
+    )  # fmt: skip
+    prepare_state(settings)
+    extra = {
+        "APPLIANCE_API_PORT": str(settings.api_port), "APPLIANCE_ORCHESTRATOR_PORT": str(settings.orchestrator_port),
+        "APPLIANCE_MLFLOW_PORT": str(settings.mlflow_port), "APPLIANCE_WATCH_INTERVAL_S": "0.5",
+    }  # fmt: skip
+    variables = environment(settings.state, settings.ui_port, extra)
+    log = ARTIFACTS.parent / "world.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started: dict[str, int] = {}
+    with log.open("wb") as out, contextlib.ExitStack() as stack:
+        for module in ("flows.orchestrator", "appliance.api.inference.process", "flows.runner", "ui.app"):
+            process = subprocess.Popen([sys.executable, "-m", module], env=variables, stdout=out, stderr=out)
+            stack.callback(_end, process)
+            started[module] = process.pid
+        appliance = open_appliance(settings)
+        stack.callback(appliance.jobs.close)
+        _fill(appliance)
+        _wait(lambda: httpx.get(f"{settings.ui_url}/api/health").is_success, "the dashboard")
+        yield World(appliance=appliance, settings=settings, dashboard_pid=started["ui.app"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(40)
+    if process.poll() is None:
+        process.kill()
+        process.wait(10)
+
+
+def _fill(appliance: Appliance) -> None:
+    settings, source = appliance.settings, str(files("appliance.demo") / "data" / "bike_sharing_hourly.parquet")
+    early = "SELECT * EXCLUDE (casual, registered, dteday) FROM source WHERE ts < TIMESTAMP '2011-07-01'"
+    appliance.datasets.add("bikes", source, query=early, target="cnt", who="test")
+    later = early.replace("2011-07-01", "2011-09-01")
+    appliance.datasets.add("bikes", source, query=later, target="cnt", who="test")
+    spec = ModelSpec(
+        name=MODEL,
+        dataset="bikes",
+        target="cnt",
+        task=Task.REGRESSION,
+        time="ts",
+        rounds=60,
+        deploy="auto",
+        window="30d",
+    )
+    appliance.models.create(spec, who="test")
+    _wait(lambda: httpx.get(f"{settings.orchestrator_url}/health").is_success, "the orchestrator")
+    job = appliance.jobs.wait(_start(appliance), timeout_s=600)
+    assert job.state is JobState.COMPLETED, job.message
+    _send(appliance)
+
+
+def _start(appliance: Appliance) -> str:
+    started: list[str] = []
+
+    def start() -> bool:
+        started.append(appliance.jobs.start_training(MODEL, who="test"))
+        return True
+
+    _wait(start, "a training to start")
+    return started[0]
+
+
+def _send(appliance: Appliance) -> None:
+    key = appliance.access.create_key("test", "admin", who="test").key
+    rows = pl.read_parquet(str(files("appliance.demo") / "data" / "bike_sharing_hourly.parquet")).sort("ts")
+    columns = list(appliance.models.card(MODEL).columns)
+    winter = rows.filter(pl.col("ts") >= datetime(2011, 12, 1)).head(REQUESTS)  # noqa: DTZ001  (local times, as in the data)
+    labels = []
+    with httpx.Client(base_url=appliance.settings.api_url, headers={"x-api-key": key}, timeout=30) as client:
+        _wait(lambda: client.get(f"/models/{MODEL}").is_success, "the API to serve")
+        for row in winter.iter_rows(named=True):
+            at = row["ts"].replace(tzinfo=UTC)
+            body = {"rows": [{name: row[name] for name in columns}], "time": at.isoformat()}
+            found = client.post(f"/models/{MODEL}/predict", json=body).raise_for_status().json()["predictions"][0]
+            known = (at + timedelta(hours=6)).isoformat()
+            labels.append({"id": found["id"], "label": row["cnt"], "time": known})
+        client.post(f"/models/{MODEL}/predict", json={"rows": [{}]})  # one that is refused
+        client.post(f"/models/{MODEL}/labels", json={"labels": labels}).raise_for_status()
+    _wait(lambda: appliance.monitoring.quality(MODEL, 30 * 86_400).labelled == REQUESTS, "the labels to be counted")
+
+
+def _wait(ready: Callable[[], bool], what: str, *, timeout_s: float = 180.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    trouble: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            if ready():
+                return
+        except Exception as exc:  # noqa: BLE001  (whatever keeps it from being ready is told when the time is up)
+            trouble = exc
+        time.sleep(0.3)
+    raise TimeoutError(f"{what} is not there after {timeout_s:.0f} s: {trouble}")
+
+
+def first_login(world: World, browser: Browser, file: Path) -> Path:
+    """Go through the first login as the admin does, and keep the cookies in a file."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{world.url}/models")
+    page.get_by_label("User name").fill("admin")
+    one_time = world.settings.layout.admin_password.read_text().strip()
+    page.get_by_label("Password").fill(one_time)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/password")
+    page.get_by_label("Present password").fill(one_time)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
+    page.get_by_label("New password again").fill(PASSWORD)
+    page.get_by_role("button", name="Set password").click()
+    page.wait_for_url(f"{world.url}/")
+    context.storage_state(path=file)
+    context.close()
+    return file

@@ -1,0 +1,30 @@
+"""The dashboard's process: nothing heavy is loaded that no page uses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+
+def modules_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*(n for n, m in sys.modules.items() if m is not None))"],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    return set(done.stdout.split())
+
+
+def test_the_state_is_prepared_without_pandas() -> None:
+    loaded = modules_after("from ui.memory import *; refuse_pandas(); import storage.migrations, pyarrow, polars")
+    assert "sqlite_utils" in loaded
+    assert "pandas" not in loaded
+
+
+def test_the_pages_load_neither_lightgbm_nor_mlflow_nor_scikit_learn() -> None:
+    loaded = modules_after("from ui.memory import *; refuse_pandas(); import ui.dashboard")
+    assert loaded.isdisjoint({"lightgbm", "mlflow", "sklearn", "pandas", "prefect"})
+
+
+def test_heaps_are_few_and_are_given_back_without_harm() -> None:
+    code = "from ui.memory import *; keep_few_heaps(); x = [bytes(100_000) for _ in range(1000)]; del x; give_back()"
+    assert "ui.memory" in modules_after(code)
