@@ -37,8 +37,9 @@ def test_the_time_range_is_kept_from_page_to_page(tab: Page, world: World) -> No
     settle(tab)
     ranges = tab.get_by_role("navigation", name="Time range")
     ranges.get_by_role("link", name="7 d").click()
-    tab.wait_for_url("**window=7d*")
+    tab.wait_for_url(f"**/monitoring/{MODEL}?tab=service&window=7d")
     settle(tab)
+    expect(ranges.locator("[aria-current=true]")).to_have_text("7 d")
     tab.goto(f"{world.url}/monitoring/{MODEL}?tab=quality")
     settle(tab)
     expect(ranges.locator("[aria-current=true]")).to_have_text("7 d")
@@ -117,3 +118,13 @@ def test_every_page_loads_with_every_other_host_cut_off(world: World, chromium: 
     outside = "fetch('http://127.0.0.2:9/').then(() => 'sent', error => String(error))"
     assert "sent" not in page.evaluate(outside)
     context.close()
+
+
+def test_no_link_is_mangled(tab: Page, world: World) -> None:
+    for address in PAGES.values():
+        if "{job}" in address:
+            continue
+        tab.goto(world.url + address)
+        settle(tab)
+        links = tab.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href') || '')")
+        assert [link for link in links if "&amp;" in link or "&#" in link] == [], address

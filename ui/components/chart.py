@@ -13,6 +13,8 @@ from typing import Any
 
 from nicegui import ui as ng
 
+from ui.components.markup import with_attributes
+
 FONT = "Roboto, system-ui, sans-serif"
 _SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
 
@@ -50,7 +52,7 @@ class Chart:
 
     def __init__(self, options: dict[str, Any], *, size: str = "", label: str) -> None:
         self._chart = ng.echart(options, renderer="svg").classes(f"chart {size}")
-        self._chart.props(f'role=img aria-label="{label.replace(chr(34), "")}"')
+        with_attributes(self._chart, role="img", aria_label=label)
 
     def show(self, options: dict[str, Any]) -> None:
         """Draw other options."""

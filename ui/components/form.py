@@ -9,7 +9,7 @@ from html import escape
 from nicegui import ui as ng
 from nicegui.element import Element
 
-from ui.components.markup import box, text
+from ui.components.markup import box, link, text, with_attributes
 
 Handler = Callable[[], Awaitable[None]]
 
@@ -33,7 +33,7 @@ def button(label: str, on_click: Handler, *, kind: str = "plain", icon_name: str
 def text_field(label: str, value: str = "", *, hint: str = "") -> ng.input:
     """A line of text."""
     field = ng.input(label, value=value).props("outlined dense").style("width: 100%")
-    return field.props(f'hint="{escape(hint)}"') if hint else field
+    return with_attributes(field, hint=hint) if hint else field
 
 
 def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
@@ -49,15 +49,15 @@ def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
     """One of a few, side by side."""
     made = ng.toggle(options, value=value).props(
         # No colour of Quasar's: its classes lie in a layer whose !important beats ours.
-        f'unelevated no-caps dense toggle-color=chosen toggle-text-color=chosen role=group aria-label="{escape(label)}"'
+        "unelevated no-caps dense toggle-color=chosen toggle-text-color=chosen role=group"
     )
-    return made.classes("toggle")
+    return with_attributes(made.classes("toggle"), aria_label=label)
 
 
 @contextmanager
 def dialog(title: str) -> Iterator[ng.dialog]:
     """A dialog; what is built inside goes into it."""
-    with ng.dialog().props(f'aria-label="{escape(title)}"') as window, ng.card().classes("dialog"):
+    with with_attributes(ng.dialog(), aria_label=title) as window, ng.card().classes("dialog"):
         text(title, tag="h2")
         yield window
 
@@ -67,7 +67,7 @@ def tabs(entries: Sequence[tuple[str, str]], current: str, address: Callable[[st
     row = box("tabs", "nav").props('aria-label="Parts of this page"')
     with row:
         for key, label in entries:
-            tab = text(label, "tab", "a").props(f'href="{escape(address(key))}"')
+            tab = link(label, address(key), "tab")
             if key == current:
                 tab.props('aria-current="page"')
     return row
@@ -77,10 +77,10 @@ def segmented(
     entries: Sequence[tuple[str, str]], current: str, address: Callable[[str], str], *, label: str
 ) -> Element:
     """A few choices side by side, as links."""
-    row = box("segmented", "nav").props(f'aria-label="{escape(label)}"')
+    row = with_attributes(box("segmented", "nav"), aria_label=label)
     with row:
         for key, name in entries:
-            entry = text(name, tag="a").props(f'href="{escape(address(key))}"')
+            entry = link(name, address(key))
             entry.props(f'aria-current="{str(key == current).lower()}"')
     return row
 

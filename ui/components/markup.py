@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from html import escape
+from typing import TypeVar
 
 from nicegui import ui as ng
 from nicegui.element import Element
@@ -40,6 +41,18 @@ def _moment(found: re.Match[str]) -> str:
     return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{found[0]}</time>'
 
 
+Made = TypeVar("Made", bound=Element)
+
+
+def with_attributes(element: Made, **attributes: str) -> Made:
+    """The element with these attributes as they are; ``aria_label`` is aria-label.
+
+    The text that ``props`` takes knows no escaping: an ``&`` or a quote in it would come out as another address.
+    """
+    element.props.update({name.replace("_", "-"): value for name, value in attributes.items()})
+    return element
+
+
 def icon_html(name: str, classes: str = "") -> str:
     """A Material icon as markup, hidden from screen readers: the text beside it says the same."""
     return f'<i class="icon {escape(classes)}" aria-hidden="true">{escape(name)}</i>'
@@ -52,14 +65,14 @@ def icon(name: str, classes: str = "") -> Element:
 
 def link(content: str, href: str, classes: str = "") -> Element:
     """A link within the dashboard."""
-    return text(content, classes, "a").props(f'href="{escape(href)}"')
+    return with_attributes(text(content, classes, "a"), href=href)
 
 
 def button_link(content: str, href: str, *, icon_name: str = "", primary: bool = False) -> Element:
     """A link that looks like a button: it leads somewhere, and opens in a new tab when asked to."""
     markup = (icon_html(icon_name) if icon_name else "") + f"<span>{escape(content)}</span>"
     kind = "btn-primary" if primary else "btn-plain"
-    return ng.html(markup, sanitize=False, tag="a").classes(f"a-btn {kind}").props(f'href="{escape(href)}"')
+    return with_attributes(ng.html(markup, sanitize=False, tag="a").classes(f"a-btn {kind}"), href=href)
 
 
 def panel(title: str = "", note: str = "", *, tight: bool = False) -> Element:

@@ -8,7 +8,7 @@ from html import escape
 from nicegui import ui as ng
 from nicegui.element import Element
 
-from ui.components.markup import box, icon, icon_html, text
+from ui.components.markup import box, icon, icon_html, text, with_attributes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def badge(name: str, label: str = "") -> Element:
 
 def badge_link(name: str, label: str, href: str) -> Element:
     """A badge that leads to what it speaks of."""
-    return ng.html(status_of(name, label).html(), sanitize=False, tag="a").props(f'href="{escape(href)}"')
+    return with_attributes(ng.html(status_of(name, label).html(), sanitize=False, tag="a"), href=href)
 
 
 def waiting_line(message: str) -> Element:

@@ -12,7 +12,7 @@ from typing import Any
 from nicegui import ui as ng
 from nicegui.element import Element
 
-from ui.components.markup import box, icon_html, text_html
+from ui.components.markup import box, icon_html, text_html, with_attributes
 from ui.components.status import Status
 from ui.words import NONE
 
@@ -105,7 +105,7 @@ class Table:
                     field_input = ng.input(placeholder=search).props(
                         "outlined dense clearable debounce=200 type=search"
                     )
-                    field_input.props(f'aria-label="{escape(search)}"').classes("table-search")
+                    with_attributes(field_input, aria_label=search).classes("table-search")
                 if name and rows:
                     self._offer_csv(name)
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
@@ -128,7 +128,7 @@ class Table:
 
     def _offer_csv(self, name: str) -> None:
         button = ng.html(f"{icon_html('download')}CSV", sanitize=False, tag="button").classes("act csv")
-        button.props(f'type=button title="Save this table as {escape(name)}.csv"')
+        with_attributes(button, type="button", title=f"Save this table as {name}.csv")
         button.on("click", lambda: ng.download.content(as_csv(self._columns, self._rows), f"{name}.csv", "text/csv"))
 
     def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from appliance.permissions import Action
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
 from ui.components.form import button, figure
-from ui.components.markup import box, button_link, link, panel, text
+from ui.components.markup import box, button_link, link, panel, text, with_attributes
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
@@ -198,7 +198,7 @@ def _importance(card: ModelCard) -> None:
     with panel("What it goes by", "share of the gain in the trees"):
         for one in card.importance[:10]:
             with box("bar"):
-                text(one.column, "name").props(f'title="{one.column.replace(chr(34), "")}"')
+                with_attributes(text(one.column, "name"), title=one.column)
                 with box("track"):
                     box("fill").style(f"width: {one.share:.1%}")
                 text(share(one.share), "small nowrap")

@@ -15,7 +15,7 @@ from storage.datasets import Snapshot
 from ui.components.empty import empty
 from ui.components.facts import sentences
 from ui.components.form import button, choice, text_field
-from ui.components.markup import box, link, panel, text
+from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
 from ui.proposals import propose_apart
@@ -163,7 +163,7 @@ def _free_name(dataset: str, target: str, taken: set[str]) -> str:
 
 
 def _pick(address: str) -> ng.element:
-    return ng.element("a").classes("pick").props(f'href="{address}"')
+    return with_attributes(box("pick", "a"), href=address)
 
 
 PAGE = Page(
