@@ -85,10 +85,10 @@ def test_a_schedule_is_declared_shown_and_stopped(tab: Page, world: World, order
     tab.goto(f"{world.url}/data/orders?tab=feed")
     settle(tab)
     tab.get_by_role("button", name="Refresh by a schedule").click()
-    tab.get_by_label("Schedule").fill("61 * * * *")
+    tab.get_by_role("textbox", name="Schedule").fill("61 * * * *")
     tab.get_by_role("button", name="Declare").click()
     expect(tab.locator(".q-notification").first).to_contain_text("the schedule is wrong", timeout=PATIENCE_MS)
-    tab.get_by_label("Schedule").fill("30 4 * * *")
+    tab.get_by_role("textbox", name="Schedule").fill("30 4 * * *")
     tab.get_by_role("button", name="Declare").click()
     expect(tab.get_by_text("Refreshed by a schedule")).to_be_visible(timeout=PATIENCE_MS)
     assert [one.feed.schedule for one in world.appliance.feeds.list() if one.dataset == "orders"] == ["30 4 * * *"]
