@@ -14,7 +14,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
-from ui.memory import keep_few_heaps, refuse_pandas
+from ui.memory import keep_few_heaps, refuse_unused
 
 
 def run(settings: Settings) -> None:
@@ -25,7 +25,7 @@ def run(settings: Settings) -> None:
         StateUnwritable: The state directory cannot be written.
     """
     keep_few_heaps()
-    refuse_pandas()
+    refuse_unused()
     prepare_state(settings)
     require_port(settings.listen, settings.ui_port)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.

@@ -92,6 +92,7 @@ def test_a_schedule_is_declared_shown_and_stopped(tab: Page, world: World, order
     tab.get_by_role("button", name="Declare").click()
     expect(tab.get_by_text("Refreshed by a schedule")).to_be_visible(timeout=PATIENCE_MS)
     assert [one.feed.schedule for one in world.appliance.feeds.list() if one.dataset == "orders"] == ["30 4 * * *"]
+    orders.write_text(f"{orders.read_text()}\nDE,55.5")
     tab.get_by_role("button", name="Refresh now").click()
     expect(tab.get_by_text("From version 2 to version 3")).to_be_visible(timeout=PATIENCE_MS)
     tab.goto(f"{world.url}/data/orders?tab=feed")

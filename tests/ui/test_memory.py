@@ -15,14 +15,24 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_the_state_is_prepared_without_pandas() -> None:
-    loaded = modules_after("from ui.memory import *; refuse_pandas(); import storage.migrations, pyarrow, polars")
+    loaded = modules_after("from ui.memory import *; refuse_unused(); import storage.migrations, pyarrow, polars")
     assert "sqlite_utils" in loaded
     assert "pandas" not in loaded
 
 
+def test_pyarrow_and_polars_do_without() -> None:
+    """Pyarrow looks for pandas in the first table it makes of something that is none, polars where it is imported."""
+    code = (
+        "from ui.memory import *; refuse_unused(); import polars as pl, pyarrow as pa\n"
+        "assert pa.table(pl.DataFrame({'x': [1, 2]}))['x'].to_pylist() == [1, 2]\n"
+        "assert pl.DataFrame({'x': [1, 2]}).to_dicts() == [{'x': 1}, {'x': 2}]"
+    )
+    assert "pandas" not in modules_after(code)
+
+
 def test_the_pages_load_neither_lightgbm_nor_mlflow_nor_scikit_learn() -> None:
-    loaded = modules_after("from ui.memory import *; refuse_pandas(); import ui.dashboard")
-    assert loaded.isdisjoint({"lightgbm", "mlflow", "sklearn", "pandas", "prefect"})
+    loaded = modules_after("from ui.memory import *; refuse_unused(); import ui.dashboard")
+    assert loaded.isdisjoint({"lightgbm", "mlflow", "sklearn", "pandas", "prefect", "redis", "aiohttp", "requests"})
 
 
 def test_heaps_are_few_and_are_given_back_without_harm() -> None:
