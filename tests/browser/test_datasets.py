@@ -122,13 +122,13 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
     tab.goto(f"{world.url}/data/orders?tab=sql")
     settle(tab)
     field = tab.get_by_role("textbox", name="One SELECT")
-    field.fill("SELECT country, count(*) AS n FROM source GROUP BY country ORDER BY country LIMIT 2")
+    question = "SELECT country, count(*) AS n FROM source GROUP BY country ORDER BY country LIMIT 2"
+    field.fill(question)
     field.press("Control+Enter")
     expect(tab.locator(".grid-html tbody tr").first).to_contain_text("DE", timeout=PATIENCE_MS)
     assert tab.locator(".grid-html tbody tr").count() == 2
     tab.reload()  # the address has it
-    expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value("SELECT country, count(*) AS n FROM source "
-                                                                       "GROUP BY country ORDER BY country LIMIT 2")  # fmt: skip
+    expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value(question)
     tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
     tab.get_by_role("button", name="Run").click()
     expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)
