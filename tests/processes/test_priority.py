@@ -15,7 +15,8 @@ from pathlib import Path
 from appliance.processes.priority import step_back
 step_back()
 group = Path("/proc/self/autogroup")
-print(os.getpriority(os.PRIO_PROCESS, 0), group.read_text().split()[-1] if group.exists() else "none")
+words = group.read_text().split() if group.exists() else []
+print(os.getpriority(os.PRIO_PROCESS, 0), words[-1] if words else "none")  # empty outside of any session's group
 """
 
 
