@@ -20,7 +20,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         at: Arrival.
         m: Model name.
         v: Version that answered.
-        r: Variant: champion, canary or shadow.
+        r: Variant: champion, canary, direct (the request addressed the version itself) or shadow.
         n: Rows.
         x: The rows as encoded for the model, row-major ``n * columns``: a list with null for NaN, or, for large
             requests, base64 of little-endian float64.

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
         description="Equal worker processes of the inference API; 0: all cores but one, at least one.",
     )  # fmt: skip
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    body_timeout_s: float = Field(
+        default=30.0, gt=0, allow_inf_nan=False,
+        description="Seconds that a request body of the inference API may take to arrive.",
+    )  # fmt: skip
     max_rows: int = Field(default=100_000, ge=1, description="Most rows of one prediction request.")
     max_in_flight: int = Field(
         default=256, ge=1, description="Requests with a body that a worker of the inference API answers at once."

@@ -13,7 +13,7 @@ class Outcome:
     """A prediction and its truth; times are microseconds since 1970, UTC.
 
     Attributes:
-        variant: champion, canary or shadow.
+        variant: champion, canary, direct or shadow.
         event_us: The prediction's event time.
         output: The prediction's outputs, a JSON array.
         label: The number or the class.

@@ -120,7 +120,7 @@ def newest_hours(connection: sqlite3.Connection, model: str) -> dict[int, int]:
                 "SELECT MAX(hour) FROM feature_windows WHERE model = ? AND version = ? AND variant = ?",
                 (model, version, variant),
             ).fetchone()[0]
-            for variant in ("champion", "canary")
+            for variant in ("champion", "canary", "direct")
         ]
         if known := [int(hour) for hour in hours if hour is not None]:
             found[version] = max(known)

@@ -22,6 +22,8 @@ from storage.layout import Layout
 CHAMPION: Literal["champion"] = "champion"
 CANARY: Literal["canary"] = "canary"
 SHADOW: Literal["shadow"] = "shadow"
+DIRECT: Literal["direct"] = "direct"
+"""Not a role to be deployed in: the version was addressed by its number."""
 _BUCKETS = 100
 _BundleStamp = tuple[tuple[str, int, int, int], ...]
 log = logging.getLogger("appliance.api")
@@ -61,7 +63,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     model: LoadedModel
-    role: Literal["champion", "canary"]
+    role: Literal["champion", "canary", "direct"]
     shadow: LoadedModel | None = None
 
 

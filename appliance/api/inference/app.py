@@ -75,7 +75,8 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
     )
     counts = Counts(layout.run / "api-counts", worker)
     desk = Desk(
-        keys=KeyRing(layout), capture=capture, counts=counts, bodies=BodyReader(config.max_body_bytes),
+        keys=KeyRing(layout), capture=capture, counts=counts,
+        bodies=BodyReader(config.max_body_bytes, timeout_s=config.body_timeout_s),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
         shadows=Shadows(capture, counts), heap=Heap(),
         limits=Limits(max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s),

@@ -11,10 +11,6 @@ from appliance.api.inference.errors import BodyTooLarge, BodyTooSlow, ClientGone
 
 Receive = Callable[[], Awaitable[Any]]
 
-TIMEOUT_S = 30.0
-"""A body that has not arrived by then is refused."""
-
-
 MOST_DISCARDED = 256 << 20
 """Bytes of a refused body that are taken in and dropped: a caller that still sends when the connection closes sees a
 reset instead of the answer."""
@@ -30,7 +26,7 @@ class BodyReader:
         timeout_s: Seconds that a body may take.
     """
 
-    def __init__(self, max_bytes: int, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, max_bytes: int, *, timeout_s: float) -> None:
         self._max_bytes = max_bytes
         self.timeout_s = timeout_s
         self._waiting: dict[asyncio.Task[Any], float] = {}
@@ -69,7 +65,9 @@ class BodyReader:
 
     def too_slow(self) -> BodyTooSlow:
         """What a body is refused with that is waited for too long."""
-        return BodyTooSlow(f"the body did not arrive within {self.timeout_s:g} s; send it faster")
+        return BodyTooSlow(
+            f"the body did not arrive within {self.timeout_s:g} s; send it faster, or raise the setting body_timeout_s"
+        )
 
     def require_size(self, length: int) -> None:
         """Refuse a body by its length.

@@ -42,6 +42,7 @@ class ApiConfig:
         port: Port to bind; 0 picks a free one.
         workers: Equal processes on one socket; 0: a core less one, at least one.
         max_body_bytes: Larger bodies are refused.
+        body_timeout_s: Seconds that a request body may take to arrive.
         max_rows: Requests with more rows are refused.
         max_in_flight: Requests with a body that a worker answers at once; more are refused.
         key_rate_per_s: Requests a second that one key may send to one worker; 0: no limit.
@@ -56,6 +57,7 @@ class ApiConfig:
     port: int
     workers: int
     max_body_bytes: int
+    body_timeout_s: float
     max_rows: int
     max_in_flight: int
     key_rate_per_s: float
@@ -84,6 +86,7 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         port=_number(values, "API_PORT", 8000, 1, 65535),
         workers=_number(values, "API_WORKERS", 0, 0, 64),
         max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
+        body_timeout_s=_decimal(values, "BODY_TIMEOUT_S", 30.0, above_zero=True),
         max_rows=_number(values, "MAX_ROWS", 100_000, 1, None),
         max_in_flight=_number(values, "MAX_IN_FLIGHT", 256, 1, None),
         key_rate_per_s=_decimal(values, "KEY_RATE_PER_S", 0.0),
@@ -125,14 +128,14 @@ def _number(values: Mapping[str, object], name: str, default: int, low: int, hig
     return number
 
 
-def _decimal(values: Mapping[str, object], name: str, default: float) -> float:
+def _decimal(values: Mapping[str, object], name: str, default: float, *, above_zero: bool = False) -> float:
     value = values.get(name, default)
-    accepted = "a number from 0 on"
+    accepted = "a number above 0" if above_zero else "a number from 0 on"
     try:
         number = float(str(value))
     except ValueError:
         raise BadSetting(f"setting {name.lower()} is {value!r}; accepted: {accepted}") from None
-    if not (math.isfinite(number) and number >= 0):
+    if not math.isfinite(number) or number < 0 or (above_zero and number == 0):
         raise BadSetting(f"setting {name.lower()} is {number}; accepted: {accepted}")
     return number
 

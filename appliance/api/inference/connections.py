@@ -3,8 +3,8 @@
 A prediction costs less than the ASGI task, scope and messages around it. A POST or GET whose head lies whole in what
 the socket gave, with nothing before it in the air, is therefore parsed, answered and written here, by the same `Desk`
 and the same handlers; its body may come in parts, and a large one is scored in another thread. What is unusual in any
-way (other methods, chunks, ``Expect``, ``Connection: close``, a head in parts, a bad key before a late body, a full
-write buffer) is handed on with the same bytes, so that it is read as before.
+way (other methods, chunks, ``Expect``, a head in parts, a bad key before a late body, a full write buffer) is handed on
+with the same bytes, so that it is read as before.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ _METHODS = (b"POST", b"GET")
 _END = b"\r\n\r\n"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
+_CONNECTION = {b"keep-alive": False, b"close": True}
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"})
 
 
@@ -39,6 +40,7 @@ class Plan:
 
     Attributes:
         length: Bytes of the body.
+        is_last: The caller asks for the end of the connection after the answer.
         given_id: The caller's own request id, or empty.
     """
 
@@ -48,6 +50,7 @@ class Plan:
     headers: Headers
     given_id: str
     length: int
+    is_last: bool
 
 
 class _Head:
@@ -103,14 +106,14 @@ class Plans:
         headers = dict(found.headers)
         length = headers.get(b"content-length", b"0" if method == b"GET" else b"")
         host = headers.get(b"host", b"")
+        is_last = _CONNECTION.get(headers.get(b"connection", b"keep-alive").lower())
         is_plain = (
-            version == "1.1" and method in _METHODS and parser.should_keep_alive()
+            version == "1.1" and method in _METHODS and is_last != parser.should_keep_alive()
             and length.isdigit() and len(length) < _MAX_DIGITS and (method == b"POST" or int(length) == 0)
-            and headers.get(b"connection", b"keep-alive").lower() == b"keep-alive"
             and _UNUSUAL.isdisjoint(headers) and _PLAIN_HOST.fullmatch(host) and _PLAIN_PATH.fullmatch(found.url)
             and sum(name == b"host" for name, _ in found.headers) == 1
         )  # fmt: skip
-        if not is_plain:
+        if not is_plain or is_last is None:
             return None
         try:
             match = self._paths.find(found.url.decode())
@@ -120,7 +123,7 @@ class Plans:
             return None
         return Plan(
             method=method.decode(), endpoint=match.endpoint, params=dict(match.params), headers=headers,
-            given_id=find_request_id(headers), length=int(length),
+            given_id=find_request_id(headers), length=int(length), is_last=is_last,
         )  # fmt: skip
 
 
@@ -162,6 +165,7 @@ class Connection(DrainingProtocol):
         self._arriving: _Arriving | None = None
         self._waiting = False
         self._held = b""
+        self._told_to_end = False
         self._answered = 0
         self._answered_when_armed = 0
 
@@ -209,6 +213,7 @@ class Connection(DrainingProtocol):
             plan = self._plans.find(data[:end])
             if plan is None:
                 break
+            self._told_to_end = plan.is_last
             call = Call(plan.method, plan.headers, plan.params, plan.given_id)
             after = end + plan.length
             if len(data) < after:
@@ -256,8 +261,10 @@ class Connection(DrainingProtocol):
         Returns:
             ``rest``, or nothing when it has to be held until the answer is there.
         """
+        if self._told_to_end:
+            rest = b""  # what comes after a last request is not answered (RFC 9112, 9.6)
         if call.method == "GET" or (len(call.body) < OFFLOAD_BYTES and not self._desk.capture.durable):
-            self._finish(self._desk.answer(endpoint, call), last=self.leaving and not rest)
+            self._finish(self._desk.answer(endpoint, call), last=self._is_last(rest))
             return rest
         self._waiting = True
         self._held = rest
@@ -271,11 +278,14 @@ class Connection(DrainingProtocol):
         self._waiting = False
         if self.transport.is_closing():
             return
-        held, self._held = self._held, b""
-        self._finish(answer, last=self.leaving and not held)
+        held, self._held = b"" if self._told_to_end else self._held, b""
+        self._finish(answer, last=self._is_last(held))
         self.flow.resume_reading()
         if held:
             self.data_received(held)
+
+    def _is_last(self, rest: bytes) -> bool:
+        return self._told_to_end or (self.leaving and not rest)
 
     def _finish(self, answer: Answer, *, last: bool) -> None:
         self._write(answer, last=last)

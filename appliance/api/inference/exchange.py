@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -313,6 +314,8 @@ def new_request_id(at_us: int) -> str:
 
 
 async def _send(send: Send, answer: Answer) -> None:
+    # A body that is given up may come yet: it would be read as the next request.
+    closing = [(b"connection", b"close")] if answer.status == HTTPStatus.REQUEST_TIMEOUT else []
     await send(
         {
             "type": "http.response.start",
@@ -322,6 +325,7 @@ async def _send(send: Send, answer: Answer) -> None:
                 (b"content-length", b"%d" % len(answer.body)),
                 (b"x-request-id", answer.request_id.encode()),
                 *answer.headers,
+                *closing,
             ],
         }
     )

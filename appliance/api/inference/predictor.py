@@ -11,7 +11,7 @@ from appliance.api.inference.exchange import Answer, Call
 from appliance.encoder import EncodedRows
 from appliance.errors import NotFound
 from appliance.serving.loaded_model import LoadedModel
-from appliance.serving.router import CHAMPION, Choice, Router
+from appliance.serving.router import DIRECT, Choice, Router
 from appliance.serving.scoring import Asked, Scored, Scorer, event_of
 from appliance.serving.shadow import Order
 
@@ -66,7 +66,7 @@ class Predictor:
             NotReady: The model is deployed, but it could not be loaded.
         """
         if "version" in call.params:
-            return Choice(model=self.find(call), role=CHAMPION)
+            return Choice(model=self.find(call), role=DIRECT)
         return self.choose_of(call, call.params["model"], key)
 
     def choose_of(self, call: Call, name: str, key: str | None) -> Choice:

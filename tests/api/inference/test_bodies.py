@@ -38,7 +38,7 @@ def test_a_server_that_ends_is_not_taken_for_a_slow_caller() -> None:
         await asyncio.Event().wait()
 
     async def scenario() -> None:
-        task = asyncio.create_task(BodyReader(100).read({}, never))
+        task = asyncio.create_task(BodyReader(100, timeout_s=30).read({}, never))
         await asyncio.sleep(0)
         task.cancel()
         await task

@@ -15,7 +15,8 @@ from appliance.settings import Settings, load_settings
 def same(config: ApiConfig, settings: Settings) -> None:
     assert config == ApiConfig(
         layout=settings.layout, listen=settings.listen, port=settings.api_port, workers=settings.api_workers,
-        max_body_bytes=settings.max_body_bytes, max_rows=settings.max_rows, max_in_flight=settings.max_in_flight,
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout_s=settings.body_timeout_s, max_rows=settings.max_rows, max_in_flight=settings.max_in_flight,
         key_rate_per_s=settings.key_rate_per_s, default_model=settings.default_model,
         capture_reserve_mb=settings.capture_reserve_mb, capture_durability=settings.capture_durability,
         vertex=VertexRoutes(),
@@ -34,7 +35,7 @@ def test_defaults_are_those_of_the_settings() -> None:
         {"APPLIANCE_CAPTURE_DURABILITY": "sync"},
         {"APPLIANCE_MAX_ROWS": "5", "APPLIANCE_MAX_IN_FLIGHT": "3", "APPLIANCE_DEFAULT_MODEL": "bikes"},
         {"APPLIANCE_KEY_RATE_PER_S": "0.5"},
-        {"APPLIANCE_KEY_RATE_PER_S": "20"},
+        {"APPLIANCE_KEY_RATE_PER_S": "20", "APPLIANCE_BODY_TIMEOUT_S": "2.5"},
         {"AIP_HTTP_PORT": "8081"},
         {"AIP_HTTP_PORT": "8081", "APPLIANCE_API_PORT": "8082"},
     ],
@@ -68,6 +69,8 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
         ("API_WORKERS", "65"),
         ("API_WORKERS", "-1"),
         ("MAX_BODY_BYTES", "1"),
+        ("BODY_TIMEOUT_S", "0"),
+        ("BODY_TIMEOUT_S", "inf"),
         ("CAPTURE_RESERVE_MB", "-1"),
         ("CAPTURE_DURABILITY", "fsync"),
         ("MAX_ROWS", "0"),

@@ -14,6 +14,7 @@ from tests.model_bundles import MIXED_COLUMNS, numeric_columns, sample_rows
 
 ROW = sample_rows(MIXED_COLUMNS, 1)
 GOOD = json.dumps({"rows": ROW}).encode()
+LARGE = json.dumps({"rows": sample_rows(numeric_columns(28), 200)}).encode()
 INFER = b'{"inputs":[{"name":"x","shape":[1,4],"datatype":"FP64","data":[1,2,3,4]}]}'
 _OURS = re.compile(rb"[0-9a-f]{32}-\d+-[0-9a-f]{16}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|date: [^\r]*\r\n")
 
@@ -157,11 +158,32 @@ def test_a_head_that_can_be_read_two_ways_is_refused_and_the_connection_closed(d
     caller.close()
 
 
-def test_a_caller_that_asks_to_close_is_closed(deployed: Deployed) -> None:
+@pytest.mark.parametrize("value", ["close", "Close"])
+@pytest.mark.parametrize("body", [GOOD, pytest.param(None, id="large")])
+def test_a_caller_that_asks_to_close_is_answered_once_and_closed(
+    deployed: Deployed, value: str, body: bytes | None
+) -> None:
+    path, body = ("/models/mixed/predict", body) if body else ("/models/numbers/predict", LARGE)
+    content = request(deployed, path, body, f"Connection: {value}\r\n")
+    slow = Caller(deployed)
+    expected = slow.ask_in_two(content)
+    assert expected.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in expected
+    assert slow.file.read() == b""
+    slow.close()
+    for sent in (content, content + request(deployed, path, body)):
+        caller = Caller(deployed)
+        assert caller.ask(sent) == expected
+        assert caller.file.read() == b""
+        caller.close()
+
+
+def test_a_caller_that_asks_to_close_may_bring_its_body_late(deployed: Deployed) -> None:
+    content = request(deployed, "/models/mixed/predict", GOOD, "Connection: close\r\n")
     caller = Caller(deployed)
-    answer = caller.ask(request(deployed, "/models/mixed/predict", GOOD, "Connection: close\r\n"))
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b"connection: close" in answer
+    caller.socket.sendall(content[:-5])
+    time.sleep(0.05)
+    assert caller.ask(content[-5:]).startswith(b"HTTP/1.1 200 ")
     assert caller.file.read() == b""
     caller.close()
 
@@ -181,9 +203,6 @@ def test_many_callers_that_do_not_read_do_not_stop_the_others(deployed: Deployed
     assert caller.ask(request(deployed, "/models/mixed/predict", GOOD)).startswith(b"HTTP/1.1 200 ")
     caller.close()
     deaf.close()
-
-
-LARGE = json.dumps({"rows": sample_rows(numeric_columns(28), 200)}).encode()
 
 
 def test_both_ways_give_the_same_answer_to_a_large_request(deployed: Deployed) -> None:

@@ -26,9 +26,10 @@ def test_plain_requests_need_no_litestar_and_others_bring_it(tmp_path: Path) -> 
         plain = api.client.post("/models/m/predict", json=body)
         for path in ("/health/ready", "/metrics", "/docs", "/openapi.json", "/models/m", "/v2/models/m/ready"):
             assert api.client.get(path).status_code == 200
-        assert not has_litestar(api)
         with httpx.Client(base_url=api.url, headers={"x-api-key": api.key, "connection": "close"}) as client:
-            unusual = client.post("/models/m/predict", json=body)
+            assert client.post("/models/m/predict", json=body).status_code == 200
+        assert not has_litestar(api)
+        unusual = api.client.post("/models/m/predict?unusual=1", json=body)
         assert has_litestar(api)
     assert plain.status_code == unusual.status_code == 200
     assert [one["raw"] for one in plain.json()["predictions"]] == [one["raw"] for one in unusual.json()["predictions"]]

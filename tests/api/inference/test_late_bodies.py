@@ -1,4 +1,4 @@
-"""Bodies that come late: answered when the server ends meanwhile."""
+"""Bodies that come late: answered when the server ends meanwhile, refused when they take too long."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import signal
 import socket
 import time
 from pathlib import Path
+
+import pytest
 
 from appliance.schema import Task
 from tests.model_bundles import deploy, numeric_columns, prepare_state, publish, sample_rows, train_model
@@ -35,3 +37,24 @@ def test_a_body_that_has_begun_is_answered_though_the_server_ends(tmp_path: Path
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"connection: close\r\n" in answer
         assert api.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("way", ["plain", "through ASGI"])
+def test_a_body_that_takes_too_long_is_refused_and_takes_no_place(tmp_path: Path, way: str) -> None:
+    layout = prepare_state(tmp_path / "state")
+    publish(layout, train_model("m", 1, task=Task.BINARY, columns=numeric_columns(3)))
+    deploy(layout, {"m": 1})
+    path = "/models/m/predict" + ("" if way == "plain" else "?x=1")
+    settings = {"APPLIANCE_BODY_TIMEOUT_S": "0.2", "APPLIANCE_MAX_IN_FLIGHT": "1"}
+    with serve_api(layout, settings) as api, socket.create_connection(("127.0.0.1", api.port), timeout=20) as caller:
+        caller.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nX-API-Key: {api.key}\r\n\r\n".encode()
+        )
+        caller.sendall(b'{"rows":[')
+        answer = b""
+        while part := caller.recv(1 << 16):
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"body_timeout_s" in answer
+        assert b"connection: close\r\n" in answer
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200

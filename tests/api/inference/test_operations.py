@@ -227,7 +227,8 @@ def test_every_route_is_in_the_document(deployed: Deployed, tmp_path: Path) -> N
     capture = Capture(layout, reserve_bytes=0, durable=False)
     counts = Counts(layout.run / "counts", 0)
     desk = Desk(
-        keys=KeyRing(layout), capture=capture, counts=counts, pool=ThreadPoolExecutor(1), bodies=BodyReader(1024),
+        keys=KeyRing(layout), capture=capture, counts=counts, pool=ThreadPoolExecutor(1),
+        bodies=BodyReader(1024, timeout_s=30),
         shadows=Shadows(capture, counts), limits=Limits(max_in_flight=1, key_rate_per_s=0), heap=Heap(),
     )  # fmt: skip
     config = read_config({"APPLIANCE_STATE": str(tmp_path)})

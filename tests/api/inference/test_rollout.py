@@ -158,6 +158,8 @@ def test_every_deployed_version_answers_to_its_own_path_whatever_its_role(api: S
         missing = api.client.get(path)
         assert (missing.status_code, list(missing.json())) == (404, ["error"])
         assert "deployed: version 1, 2, 3" in missing.json()["error"]
+    api.stop()
+    assert {(event.v, event.r) for event in events(api.layout)} == {(version, "direct") for version in (1, 2, 3)}
 
 
 def test_a_refused_champion_is_an_ended_version_beside_the_one_that_serves(api: ServedApi) -> None:
