@@ -190,11 +190,20 @@ class Models:
             NotFound: No such dataset.
             BadTable: The dataset has no such column, or the target cannot be learned.
         """
+        return self.complete(ModelSpec(name=name or dataset, dataset=dataset, target=target))
+
+    def complete(self, spec: ModelSpec) -> Proposal:
+        """The same for a declaration that says some of it already.
+
+        Raises:
+            NotFound: No such dataset.
+            BadTable: The dataset has no column that it names, or the target cannot be learned.
+            BadInput: It contradicts itself.
+        """
         from appliance.training.propose import propose_spec  # noqa: PLC0415  (loads LightGBM)
 
-        spec = ModelSpec(name=name or dataset, dataset=dataset, target=target)
         require_sound(spec)
-        return propose_spec(spec, self._read(dataset, None))
+        return propose_spec(spec, self._read(spec.dataset, None))
 
     def _check_against_dataset(self, spec: ModelSpec) -> Task:
         from appliance.training.target import read_target  # noqa: PLC0415  (loads Polars)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from cyclopts import App
 
 from appliance.card_page import render_card
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
-from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
+from appliance.model_spec import ModelSpec, dump_spec, load_spec
 from appliance.models import ModelInfo
 from appliance.schema import Task
 from appliance.settings import load_settings
@@ -56,17 +55,12 @@ def create(  # noqa: PLR0913  (a verb's options)
     models = open_house().models
     if task is not None and task not in set(Task):
         raise BadInput(f"--task {task!r} is none; choose one of {', '.join(Task)}")
-    proposal = models.propose(dataset, target, name=name)
-    changes: dict[str, object] = {}
-    if task is not None:
-        changes["task"] = Task(task)
-    if time is not None:
-        changes["time"] = time or None
-    if exclude:
-        changes["exclude"] = (*proposal.spec.exclude, *(one for one in exclude if one not in proposal.spec.exclude))
-    spec: ModelSpec = msgspec.structs.replace(proposal.spec, **changes)
-    require_sound(spec)
-    info = models.create(spec, who="cli")
+    said = ModelSpec(
+        name=name, dataset=dataset, target=target, task=Task(task) if task else None, time=time or None,
+        exclude=tuple(exclude or ()), split_by="random" if time == "" else None,
+    )  # fmt: skip
+    proposal = models.complete(said)
+    info = models.create(proposal.spec, who="cli")
     if json:
         print_json({"model": info, "sentences": proposal.sentences})
         return

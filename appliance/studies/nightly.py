@@ -117,11 +117,16 @@ def study_model(settings: Settings, connection: sqlite3.Connection, versions: Kn
 
 
 def study(known: KnownVersion, samples: Samples, model_text: str) -> Iterator[Finding]:
-    """Every study of two samples."""
-    columns = known.schema.columns
-    domain = tell_apart(samples.reference, samples.current, columns)
+    """Every study of two samples; the column that orders the rows tells any two stretches of time apart, so it is out.
+
+    What the model leans on is studied with it.
+    """
+    timeless = [at for at, column in enumerate(known.schema.columns) if column.name != known.schema.time_column]
+    columns = tuple(known.schema.columns[at] for at in timeless)
+    before, now = samples.reference[:, timeless], samples.current[:, timeless]
+    domain = tell_apart(before, now, columns) if columns else None
     yield Finding(kind=DOMAIN, verdict=_domain_verdict(domain), result=domain)
-    pca = reconstruct(samples.reference, samples.current, columns)
+    pca = reconstruct(before, now, columns) if columns else None
     yield Finding(kind=RECONSTRUCTION, verdict=_reconstruction_verdict(pca), result=pca)
     shap = attribute(model_text, known.schema, samples.reference, samples.current) if model_text else None
     yield Finding(kind=ATTRIBUTION, verdict=_attribution_verdict(shap), result=shap)

@@ -11,9 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
-from appliance.features import CALENDAR, derive
+from appliance.features import derive
 from appliance.model_spec import Encoding, ModelSpec
 from appliance.schema import Column, Feature, Kind, Part, Task
+from appliance.training.calendar import recurring_parts, varying_parts
 from appliance.training.folds import Indices, deal
 from appliance.training.target import Target
 
@@ -63,8 +64,9 @@ def plan_features(
         encoding = _encoding(column, spec, target)
         made = [Feature(column=at)]
         if encoding == "calendar":
-            parts = [Feature(column=at, part=part) for part in CALENDAR]
-            parts = [part for part in parts if _varies(derive(rows[f"f{at}"].to_numpy(), part))]
+            seconds = rows[f"f{at}"].to_numpy()
+            wanted = recurring_parts(seconds) if column.name == time else varying_parts(seconds)
+            parts = [Feature(column=at, part=part) for part in wanted]
             made = parts if column.name == time and parts else [*made, *parts]
             sentences.append(f"{column.name!r} is given as {', '.join(_said(feature) for feature in made)}")
         elif encoding == "target":
@@ -208,11 +210,6 @@ def _encoding(column: Column, spec: ModelSpec, target: Target) -> Encoding | Non
 
 def _said(feature: Feature) -> str:
     return "seconds" if feature.part is Part.VALUE else feature.part.value.replace("_", " ")
-
-
-def _varies(values: Floats) -> bool:
-    known = values[~np.isnan(values)]
-    return len(known) > 0 and bool((known != known[0]).any())
 
 
 def _codes(feature: Feature, rows: pl.DataFrame) -> Indices:

@@ -7,7 +7,8 @@ import polars as pl
 
 from appliance.model_spec import ModelSpec
 from appliance.models import Proposal
-from appliance.schema import FeatureSchema
+from appliance.schema import FeatureSchema, Kind
+from appliance.training.calendar import untold_parts
 from appliance.training.columns import plan_columns
 from appliance.training.encode import encode_frame
 from appliance.training.leaks import is_twin, leak_suspects
@@ -20,8 +21,9 @@ MOST_ROWS = 50_000
 def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     """Fill a declaration that has a dataset and a target.
 
-    Columns that equal the target are excluded. One that predicts it nearly alone is named and stays in: it may be a
-    leak or the best feature there is, and only a person knows which.
+    Columns that equal the target are excluded. The column that orders the rows becomes an input by the calendar parts
+    that came back in the rows and that no other column holds. One that predicts the target nearly alone is named and
+    stays in: it may be a leak or the best feature there is, and only a person knows which.
 
     Raises:
         BadTable: The target is missing or cannot be learned, or no usable feature is left.
@@ -32,6 +34,10 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     twins = tuple(name for name in frame.columns if name != spec.target and is_twin(frame[name], frame[spec.target]))
     spec = msgspec.structs.replace(spec, task=target.task, exclude=(*spec.exclude, *twins))
     columns = plan_columns(frame, spec)
+    parts = untold_parts(frame, columns.time) if columns.time is not None and columns.time not in spec.columns else ()
+    if parts and columns.time is not None:
+        spec = msgspec.structs.replace(spec, time=columns.time, columns={**spec.columns, columns.time: Kind.DATETIME})
+        columns = plan_columns(frame, spec)
     schema = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes, time_column=columns.time,
@@ -39,6 +45,12 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     suspects = leak_suspects(encode_frame(frame, schema), schema, target, threads=1)
     left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
     sentences = [target.sentence, *columns.decisions]
+    if parts:
+        said = ", ".join(part.value.replace("_", " ") for part in parts)
+        sentences.append(
+            f"{columns.time!r} is an input by its {said}, which no other column says; take it out of [columns] if it "
+            "is not known when you predict"
+        )
     sentences += [f"{name!r} equals the target in every row: excluded" for name in twins]
     sentences += [warning.message for warning in suspects]
     sentences += [warning.message for warning in columns.warnings]
