@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from appliance.monitoring.channels import Channels
     from appliance.monitoring.exposition import Exposition
     from appliance.monitoring.monitoring import Monitoring
+    from appliance.transfer import Transfer
     from appliance.trial import Trial
 
 SECRET_BYTES = 32
@@ -69,6 +70,13 @@ class Appliance:
         from appliance.models import Models  # noqa: PLC0415  (loads Polars)
 
         return Models(self.settings)
+
+    @cached_property
+    def transfer(self) -> Transfer:
+        """Versions from and for other boxes."""
+        from appliance.transfer import Transfer  # noqa: PLC0415  (loads cryptography)
+
+        return Transfer(self.settings)
 
     @cached_property
     def deployments(self) -> Deployments:

@@ -81,6 +81,16 @@ class Layout:
         return self.root / "secret"
 
     @property
+    def signing_key(self) -> Path:
+        """The private key that signs bundles for other boxes, PEM, 0600; made when the first one is signed."""
+        return self.root / "signing.key"
+
+    @property
+    def trusted(self) -> Path:
+        """``NAME.pub``: the public keys of the boxes whose bundles are taken in."""
+        return self.root / "trusted"
+
+    @property
     def admin_password(self) -> Path:
         """The one-time admin password, 0600; removed once it was used."""
         return self.root / "admin-password"

@@ -51,6 +51,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("deploy", "models:deploy", "Models", "Let a version serve, to all, to a share, or in the shadow."),
     ("promote", "models:promote", "Models", "Make the canary or the shadow the champion."),
     ("rollback", "models:rollback", "Models", "End the canary; else the version before serves again."),
+    ("bundle", "bundles:app", "Models", "A version as one signed file for another box: export, import, trust."),
     ("predict", "jobs:predict", "Models", "Score a file."),
     ("jobs", "jobs:app", "Models", "Jobs: list, log, cancel."),
     ("drift", "monitoring:drift", "Monitoring", "How far a model's traffic moved from its training."),

@@ -29,7 +29,7 @@ _RESTORE = "stop the appliance, then 'appliance backup restore --replace' puts t
 
 def check_permissions(settings: Settings) -> list[Check]:
     """The state can be written, belongs to one user, and its secrets to nobody else."""
-    root = settings.state
+    root, layout = settings.state, settings.layout
     if not root.is_dir():
         return [Check(name="state", state="fail", message=f"{root} does not exist", fix="run 'appliance migrate'")]
     owner = root.stat().st_uid
@@ -39,7 +39,7 @@ def check_permissions(settings: Settings) -> list[Check]:
             f"run as its owner (uid {owner}) or as root, or remount it",
         )
         return [Check(name="state", state="fail", message=message, fix=fix)]
-    for secret in (settings.layout.secret, settings.layout.admin_password, settings.backups):
+    for secret in (layout.secret, layout.admin_password, layout.signing_key, settings.backups):
         if secret.exists() and secret.stat().st_mode & 0o077:
             mode = "700" if secret.is_dir() else "600"
             fix = f"run 'chmod {mode} {secret}'"
