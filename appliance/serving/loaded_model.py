@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,6 +15,7 @@ from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BundleRefused
 from appliance.features import FeatureMaker, calibrate
 from appliance.schema import NEWEST_FORMAT, FeatureSchema
+from appliance.serving.interval import FILES, Interval
 from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
 from appliance.serving.link import Link, find_link
 from storage.bundles import Manifest, read_bundle
@@ -26,10 +27,15 @@ PARALLEL_CELLS = 20_000
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows and what LightGBM's own ``Booster.predict`` said of them when the model was trained."""
+    """Rows and what LightGBM's own ``Booster.predict`` said of them when the model was trained.
+
+    Attributes:
+        intervals: Low and high a row; empty where the version has no interval, or was trained before these were kept.
+    """
 
     rows: list[dict[str, object]]
     outputs: list[list[float]]
+    intervals: list[list[float]] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +45,7 @@ class LoadedModel:
     Attributes:
         example: A row it takes, from the golden rows.
         bytes_of_text: Size of model.txt.
+        interval: Of a regression that declares one; one that no golden row proves is not served.
     """
 
     name: str
@@ -49,6 +56,7 @@ class LoadedModel:
     booster: Booster
     example: dict[str, object]
     bytes_of_text: int
+    interval: Interval | None
     _link: Link | None
     _features: FeatureMaker | None
     _pack: struct.Struct
@@ -81,6 +89,20 @@ class LoadedModel:
         self._pack.pack_into(single.buffer, 0, *row)
         raw = single.predict()
         return (raw if self._link is None else self._link(raw)), raw
+
+    def ends(self, matrix: NDArray[np.float64], *, threads: int = 1) -> list[float] | None:
+        """Low and high of each encoded row, flat, bit for bit as ``ends_one`` gives each; None without an interval."""
+        if self.interval is None:
+            return None
+        pays = len(matrix) * self.booster.iterations >= PARALLEL_CELLS
+        features = matrix if self._features is None else self._features.matrix(matrix)
+        return self.interval.matrix(features, threads=threads if pays else 1)
+
+    def ends_one(self, row: Sequence[float]) -> list[float] | None:
+        """Low and high of one encoded row; None without an interval."""
+        if self.interval is None:
+            return None
+        return self.interval.row(row if self._features is None else self._features.row(row))
 
     def contributions(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
@@ -120,7 +142,7 @@ def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
     model = LoadedModel(
         name=name, version=version, manifest=manifest, schema=schema, encoder=RowEncoder(schema), booster=booster,
         example=golden.rows[0] if golden.rows else {column.name: None for column in schema.columns},
-        bytes_of_text=len(text), _link=_link_of(text, schema),
+        bytes_of_text=len(text), interval=_interval_of(files, golden), _link=_link_of(text, schema),
         _features=FeatureMaker(schema) if schema.features else None,
         _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
     )  # fmt: skip
@@ -139,6 +161,11 @@ def _link_of(text: bytes, schema: FeatureSchema) -> Link | None:
             "probabilities; train it again"
         )
     return lambda raw: calibrate(link(raw), calibration)
+
+
+def _interval_of(files: Mapping[str, bytes], golden: Golden) -> Interval | None:
+    texts = [files[name] for name in FILES if name in files]
+    return Interval(*texts) if len(texts) == len(FILES) and golden.intervals else None
 
 
 def _require_shape(schema: FeatureSchema, booster: Booster) -> None:
@@ -164,6 +191,7 @@ def _require_golden(model: LoadedModel, golden: Golden) -> None:
     except BadInput as exc:
         raise BundleRefused(f"{where}: a golden row does not fit schema.json: {exc}; train it again") from exc
     many, _ = model.score(encoded.matrix)
+    _require_golden_intervals(model, golden, encoded.matrix)
     for index, expected in enumerate(golden.outputs):
         start = index * model.booster.outputs
         one, _ = model.score_one(encoded.matrix[index].tolist())
@@ -172,4 +200,22 @@ def _require_golden(model: LoadedModel, golden: Golden) -> None:
                 raise BundleRefused(
                     f"{where}: golden row {index} scores {found}, training said {expected}; the bundle or the "
                     "installed LightGBM changed: restore the bundle, or train again"
+                )
+
+
+def _require_golden_intervals(model: LoadedModel, golden: Golden, matrix: NDArray[np.float64]) -> None:
+    many = model.ends(matrix)
+    if many is None:
+        return
+    where = f"model {model.name!r} version {model.version}"
+    if len(golden.intervals) != len(golden.rows):
+        raise BundleRefused(
+            f"{where}: golden.json has {len(golden.rows)} rows but {len(golden.intervals)} intervals; train it again"
+        )
+    for index, expected in enumerate(golden.intervals):
+        for found in (many[2 * index : 2 * index + 2], model.ends_one(matrix[index].tolist()) or []):
+            if len(expected) != len(found) or not all(map(is_close, found, expected)):
+                raise BundleRefused(
+                    f"{where}: the interval of golden row {index} is {found}, training said {expected}; the bundle or "
+                    "the installed LightGBM changed: restore the bundle, or train again"
                 )

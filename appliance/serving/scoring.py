@@ -47,6 +47,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
         unseen: ``(row, column index, value)``.
         flags: Row index to its flags; odd rows only.
         reasons: One list a row, largest contribution first; empty unless asked for.
+        ends: Low and high of each row's interval, flat; None where the version has none.
     """
 
     model: LoadedModel
@@ -58,6 +59,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     unseen: list[tuple[int, int, str]]
     flags: dict[int, list[str]]
     reasons: list[list[Reason]]
+    ends: list[float] | None = None
 
     @property
     def outputs(self) -> list[list[float]]:
@@ -110,6 +112,7 @@ class Scorer:
         return Scored(
             model=model, token=issue(self.secret, model.name, at_us, 1), rows=1, values=values, raw=raw, x=row,
             unseen=unseen, flags={0: odd} if odd else {}, reasons=[],
+            ends=None if model.interval is None else model.ends_one(row),
         )  # fmt: skip
 
     def score(self, model: LoadedModel, encoded: EncodedRows, *, at_us: int, explain: int = 0) -> Scored:
@@ -127,6 +130,7 @@ class Scorer:
             model=model, token=issue(self.secret, model.name, at_us, len(matrix)), rows=len(matrix),
             values=values, raw=raw, x=pack_rows(matrix), unseen=encoded.unseen, flags=encoded.flags,
             reasons=_explain(model, encoded, by_row(values, len(matrix)), explain) if explain else [],
+            ends=model.ends(matrix, threads=self.threads),
         )  # fmt: skip
 
 

@@ -20,11 +20,12 @@ from appliance.errors import BadInput, NotFound
 from appliance.model_card import PredictionReport
 from appliance.models import Models
 from appliance.schema import FeatureSchema, Task
+from appliance.serving.interval import FILES
 from appliance.settings import Settings
 from appliance.training.cores import Cores
 from appliance.training.encode import encode_frame, unseen_counts
 from appliance.training.fit import Floats, Scorer
-from appliance.training.intervals import FILES, predict_interval
+from appliance.training.intervals import predict_interval
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable

@@ -14,8 +14,8 @@ from appliance.card_page import render_card
 from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.schema import FeatureSchema
+from appliance.serving.interval import FILES
 from appliance.training.contest import Incumbent
-from appliance.training.intervals import FILES
 from appliance.training.record import installed_hash
 from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle

@@ -12,6 +12,7 @@ from appliance.schema import Column, FeatureSchema, Kind
 from appliance.training.columns import as_kind
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
+from appliance.training.intervals import predict_interval
 
 Raw = str | int | float | bool | None
 """A value as it stands in a request's JSON."""
@@ -20,13 +21,14 @@ REAL_ROWS = 30
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """``golden.json``: rows as in a request, outputs of shape ``(rows, outputs)``."""
+    """``golden.json``: rows as in a request, outputs of shape ``(rows, outputs)``, intervals ``(rows, 2)`` if any."""
 
     rows: list[dict[str, Raw]]
     outputs: list[list[float]]
+    intervals: list[list[float]] = []
 
 
-def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> Golden:
+def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:
     """At most 30 rows evenly spaced in ``frame``, one of nulls only, and one of categories nobody ever saw."""
     picked = frame[np.unique(np.linspace(0, len(frame) - 1, num=min(REAL_ROWS, len(frame)), dtype=np.int64))]
     raw = [raw_values(picked[column.name], column) for column in schema.columns]
@@ -36,8 +38,12 @@ def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> G
     if any(column.kind is Kind.CATEGORY for column in schema.columns):
         unseen = {column.name: _unseen(column) for column in schema.columns if column.kind is Kind.CATEGORY}
         rows.append({**rows[0], **unseen})
-    outputs = scorer.predict(encode_frame(_as_frame(rows, schema), schema))
-    return Golden(rows=rows, outputs=outputs.tolist())
+    encoded = encode_frame(_as_frame(rows, schema), schema)
+    intervals: list[list[float]] = []
+    if ends:
+        low, high = ends
+        intervals = np.column_stack(predict_interval(low, high, encoded)).tolist()
+    return Golden(rows=rows, outputs=scorer.predict(encoded).tolist(), intervals=intervals)
 
 
 def raw_values(series: pl.Series, column: Column) -> list[Raw]:

@@ -11,15 +11,13 @@ from numpy.typing import NDArray
 from appliance.errors import BadTable
 from appliance.model_evaluation import Share
 from appliance.schema import FeatureSchema, Task
+from appliance.serving.interval import FILES
 from appliance.training.fairness import wilson
 from appliance.training.features import make_frame
 from appliance.training.fit import FitPlan, Sample, Scorer, fit, refit
 from appliance.training.prepare import Prepared
 
 Floats = NDArray[np.float64]
-
-FILES = ("interval_low.txt", "interval_high.txt")
-"""The two models' files in a bundle."""
 
 
 def fit_interval(prepared: Prepared, plan: FitPlan) -> tuple[str, ...]:

@@ -132,12 +132,13 @@ def train(
     scorer = Scorer(fitted.text, schema, threads=threads())
     held_raw, truth = prepared.frame[split.holdout], target.values[split.holdout]
     outputs = scorer.predict(prepared.rows[split.holdout])
+    ends = tuple(Scorer(text, schema, threads=threads()) for text in interval)
     contest = hold_contest(incumbent, target, held_raw, threads=threads())
     held = Held(raw=held_raw, encoded=prepared.rows[split.holdout], truth=truth, outputs=outputs)
     return TrainedModel(
         schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.frame), split=split,
         judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
-        golden=golden_rows(held_raw, schema, scorer), importance=_importance(schema, fitted),
+        golden=golden_rows(held_raw, schema, scorer, ends), importance=_importance(schema, fitted),
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
         warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),

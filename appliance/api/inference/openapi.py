@@ -122,6 +122,10 @@ def _answer_schema(schema: FeatureSchema) -> Json:
     prediction: Json = {"id": STRING, "flags": {"type": "array", "items": STRING}, "reasons": {"type": "array"}}
     if schema.task is Task.REGRESSION:
         prediction["value"] = {"type": "number"}
+        prediction["interval"] = {
+            "type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2,
+            "description": "Low and high; where the model declares intervals.",
+        }  # fmt: skip
     else:
         prediction["label"] = label_schema(schema)
         a_class: Json = {"type": "object", "properties": {name: {"type": "number"} for name in schema.classes}}

@@ -22,11 +22,12 @@ from appliance.api.inference.tensors import (
 )
 from appliance.errors import NotReady
 from appliance.prediction_ids import request_id
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import Task
 from appliance.serving.loaded_model import LoadedModel
 from appliance.serving.scoring import Scored
 
 DIALECT = "v2"
+_ENDS = ("interval_low", "interval_high")
 _ENCODE = msgspec.json.Encoder().encode
 _LENGTH_HEADER = b"inference-header-content-length"
 _OCTETS = b"application/octet-stream"
@@ -59,7 +60,7 @@ class OpenInference:
         choice = self._predictor.choose(call, key)
         model = choice.model
         request = decode_request(call.body, _json_length(call.headers))
-        names = require_outputs(request, model.schema)
+        names = require_outputs(request, model)
         if request.inputs and request.inputs[0].shape:
             self._predictor.require_rows(request.inputs[0].shape[0])
         scored = self._predictor.score(call, model, encode_tensors(request.inputs, model.encoder))
@@ -115,7 +116,7 @@ class OpenInference:
                 {"name": column.name, "datatype": COLUMN_DATATYPES[column.kind], "shape": [-1]}
                 for column in model.schema.columns
             ],
-            "outputs": describe_outputs(model.schema),
+            "outputs": describe_outputs(model),
         }
         return _reply(call, content)
 
@@ -142,10 +143,12 @@ class OpenInference:
         return _reply(call, content)
 
 
-def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
+def describe_outputs(model: LoadedModel) -> list[dict[str, object]]:
     """The output tensors of a model, as its metadata lists them."""
+    schema = model.schema
     if schema.task is Task.REGRESSION:
-        return [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
+        names = ["prediction", *(_ENDS if model.interval is not None else ())]
+        return [{"name": name, "datatype": "FP64", "shape": [-1]} for name in names]
     return [
         {"name": "prediction", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP64", "shape": [-1, len(schema.classes)]},
@@ -154,10 +157,13 @@ def describe_outputs(schema: FeatureSchema) -> list[dict[str, object]]:
 
 
 def outputs_of(scored: Scored) -> list[Output]:
-    """The output tensors of an answer: the value, or the label and one probability a class."""
+    """The output tensors of an answer: the value and its interval, or the label and one probability a class."""
     schema, rows = scored.model.schema, scored.rows
     if schema.task is Task.REGRESSION:
-        return [Output(name="prediction", shape=[rows], datatype="FP64", values=scored.values)]
+        columns = {"prediction": scored.values}
+        if scored.ends is not None:
+            columns |= {name: scored.ends[at::2] for at, name in enumerate(_ENDS)}
+        return [Output(name=name, shape=[rows], datatype="FP64", values=values) for name, values in columns.items()]
     shares = flat_probabilities(scored)
     raw_shape = [rows] if schema.task is Task.BINARY else [rows, len(schema.classes)]
     return [
@@ -167,13 +173,13 @@ def outputs_of(scored: Scored) -> list[Output]:
     ]
 
 
-def require_outputs(request: InferRequest, schema: FeatureSchema) -> set[str]:
+def require_outputs(request: InferRequest, model: LoadedModel) -> set[str]:
     """The names of the outputs to give.
 
     Raises:
         BadField: One that was asked for does not exist.
     """
-    known = [str(output["name"]) for output in describe_outputs(schema)]
+    known = [str(output["name"]) for output in describe_outputs(model)]
     if not request.outputs:
         return set(known)
     for output in request.outputs:

@@ -30,7 +30,7 @@ def write_predictions(scored: Scored) -> bytes:
     flags = [_NO_FLAGS] * scored.rows
     for index, found in scored.flags.items():
         flags[index] = _ENCODE(found)
-    closing = b"}" if scored.model.schema.task is Task.MULTICLASS else b""
+    closing = b"}" if scored.model.schema.task is Task.MULTICLASS else b"" if scored.ends is None else b"]"
     columns = [
         (b'},{"id":"' + scored.token.encode() + b".", _numbers(list(range(scored.rows)))),
         *_answer_columns(scored),
@@ -47,7 +47,11 @@ def _answer_columns(scored: Scored) -> list[tuple[bytes, list[bytes]]]:
     """What stands before each text of a column, and the texts, one a row."""
     schema = scored.model.schema
     if schema.task is Task.REGRESSION:
-        return [(b'","value":', _numbers(scored.values))]
+        values = (b'","value":', _numbers(scored.values))
+        if scored.ends is None:
+            return [values]
+        ends = _numbers(scored.ends)
+        return [values, (b',"interval":[', ends[0::2]), (b",", ends[1::2])]
     names = [_ENCODE(name) for name in schema.classes]
     labels = [names[at] for at in classes_of(scored)]
     shares = _object_columns(b',"probabilities":{', names, flat_probabilities(scored))
@@ -121,6 +125,11 @@ def describe_predictions(scored: Scored) -> list[dict[str, object]]:
             {"id": f"{token}.{index}", "value": value, "flags": flags.get(index, ())}
             for index, value in enumerate(scored.values)
         ]
+        if scored.ends is not None:
+            predictions = [
+                {"id": one["id"], "value": one["value"], "interval": interval, "flags": one["flags"]}
+                for one, interval in zip(predictions, by_row(scored.ends, scored.rows), strict=True)
+            ]
     else:
         predictions = [
             {
