@@ -38,21 +38,24 @@ def drift(
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
 
 
-def drift_compare(reference: str, current: str, *, json: Json = False) -> None:
+def drift_compare(reference: str, current: str, *, target: str | None = None, json: Json = False) -> None:
     """Hold one file against another by the same rule, without any model.
 
     Args:
         reference: CSV, Parquet or NDJSON: what was.
         current: Likewise: what is.
+        target: A column that is judged apart from the inputs.
     """
     from appliance.monitoring.compare import compare_files
 
-    report = compare_files(reference, current)
+    report = compare_files(reference, current, target=target)
     if json:
         print_json(report.to_json())
         return
     print(f"{report.dataset.state}: {report.dataset.drifted_share:.0%} of the columns moved")
     _print_columns(report.columns)
+    if report.target is not None:
+        print(f"target {report.target.state}: {report.target.sentence}")
 
 
 def quality(

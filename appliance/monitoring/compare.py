@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, NotFound
 from appliance.monitoring.bins import Floats
 from appliance.monitoring.distances import raw_distances
-from appliance.monitoring.drift import Distances, column_drift, dataset_drift
+from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, CompareReport
 from appliance.monitoring.reference import fit_column
 from appliance.monitoring.spans import Pair, State
@@ -27,33 +28,52 @@ from appliance.training.target import class_names
 from storage.errors import SourceUnreadable
 from storage.sources import SourceOptions, open_source
 
+PIECE_ROWS = 1_000_000
+"""Texts are counted so many rows at a time."""
+
 NO_NULLS = Pair(reference=0.0, current=0.0)
 
 
-def compare_files(reference: str, current: str) -> CompareReport:
+def compare_files(reference: str, current: str, *, target: str | None = None) -> CompareReport:
     """Fit the bins on one file and count the other into them; memory holds a column of each at a time.
 
     Args:
         reference: CSV, Parquet, or what else ``storage.sources`` reads without a query.
         current: Likewise.
+        target: See ``compare_frames``.
 
     Raises:
         SourceUnreadable: A file is not the table it claims to be.
+        NotFound: Neither has the target.
     """
     with tempfile.TemporaryDirectory(prefix="drift-compare-") as tmp:
         return compare_frames(
-            _by_column(reference, Path(tmp) / "reference"), _by_column(current, Path(tmp) / "current")
+            _by_column(reference, Path(tmp) / "reference"), _by_column(current, Path(tmp) / "current"), target=target
         )
 
 
-def compare_frames(reference: pl.DataFrame | pl.LazyFrame, current: pl.DataFrame | pl.LazyFrame) -> CompareReport:
-    """The same for two frames; the columns of the reference first, then those that only the current one has."""
+def compare_frames(
+    reference: pl.DataFrame | pl.LazyFrame, current: pl.DataFrame | pl.LazyFrame, *, target: str | None = None
+) -> CompareReport:
+    """The same for two frames; the columns of the reference first, then those that only the current one has.
+
+    Args:
+        reference: What was.
+        current: What is.
+        target: A column that is judged apart: that the truth moved says nothing about the inputs.
+
+    Raises:
+        NotFound: Neither table has the target.
+    """
     before, after = _Table.of(reference), _Table.of(current)
     names = [*before.types, *(name for name in after.types if name not in before.types)]
-    columns = tuple(_compare_column(name, before, after) for name in names)
+    if target is not None and target not in names:
+        raise NotFound(f"neither table has the target {target!r}; their columns are {', '.join(names[:20])}")
+    columns = tuple(_compare_column(name, before, after) for name in names if name != target)
     return CompareReport(
-        rows=Pair(reference=before.rows, current=after.rows), columns=columns, dataset=dataset_drift(columns)
-    )
+        rows=Pair(reference=before.rows, current=after.rows), columns=columns, dataset=dataset_drift(columns),
+        target=None if target is None else _compare_column(target, before, after),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +96,22 @@ class _Table:
             return pl.Series(name, [None], dtype=pl.Null).new_from_index(0, self.rows)
         return self.frame.select(pl.col(name)).collect().to_series()
 
+    def pieces(self, name: str) -> Iterator[pl.Series]:
+        """The column, some rows at a time."""
+        if name not in self.types:
+            yield self.column(name)
+            return
+        for start in range(0, self.rows, PIECE_ROWS):
+            yield self.frame.slice(start, PIECE_ROWS).select(pl.col(name)).collect().to_series()
+
+    def dtype(self, name: str) -> pl.DataType:
+        """Its type; Null where it has no value."""
+        found = self.types.get(name, pl.Null())
+        if found == pl.Null or self.rows == 0:
+            return pl.Null()
+        nulls = self.frame.select(pl.col(name).null_count()).collect().item()
+        return pl.Null() if nulls == self.rows else found
+
 
 def _compare_column(name: str, before: _Table, after: _Table) -> ColumnDrift:
     rows = Pair(reference=before.rows, current=after.rows)
@@ -84,45 +120,46 @@ def _compare_column(name: str, before: _Table, after: _Table) -> ColumnDrift:
         return _unjudged(name, rows, "the reference lacks this column", kind)
     faults = () if name in after.types else ("the current table lacks this column",)
     try:
-        return _judge_column(before.column(name), after.column(name), faults)
+        return _judge_column(name, before, after, faults)
     except (ApplianceError, pl.exceptions.PolarsError, ValueError, OverflowError) as exc:
         return _unjudged(name, rows, f"cannot be compared: {str(exc).splitlines()[0]}", None)
 
 
-def _judge_column(before: pl.Series, after: pl.Series, faults: tuple[str, ...]) -> ColumnDrift:
-    kind = _common_kind(before, after)
+def _judge_column(name: str, before: _Table, after: _Table, faults: tuple[str, ...]) -> ColumnDrift:
+    was, now = before.dtype(name), after.dtype(name)
+    kind = _common_kind(was, now)
     if kind is None:
         return _unjudged(
-            before.name,
-            Pair(reference=len(before), current=len(after)),
-            f"columns of type {before.dtype} and {after.dtype} cannot be compared",
+            name,
+            Pair(reference=before.rows, current=after.rows),
+            f"columns of type {was} and {now} cannot be compared",
             None,
         )
-    if natural_kind(before.dtype) is not natural_kind(after.dtype) and not (_empty(before) or _empty(after)):
-        faults = (*faults, f"the reference has {before.dtype}, the current table {after.dtype}")
+    if natural_kind(was) is not natural_kind(now) and pl.Null not in (was, now):
+        faults = (*faults, f"the reference has {was}, the current table {now}")
     if kind is Kind.CATEGORY:
-        column, encoded = _categories(before)
-        left, right = encoded, _codes(after, column)
-        distances = Distances()
-    else:
-        column = Column(name=before.name, kind=kind)
-        left, lost_left = _numbers(before, kind)
-        right, lost_right = _numbers(after, kind)
-        faults = (*faults, *lost_left.sentences("reference"), *lost_right.sentences("current table"))
-        distances = raw_distances(left[~np.isnan(left)], right[~np.isnan(right)])
-    fitted = fit_column(column, left)
+        column, left = _categories(before.column(name))
+        fitted = fit_column(column, left)
+        counts = np.zeros(fitted.bins.size, np.int64)
+        for piece in after.pieces(name):
+            counts += np.bincount(fitted.bins.index(_codes(piece, column)), minlength=fitted.bins.size)
+        return replace(column_drift(fitted, counts), faults=faults)
+    left, lost_left = _numbers(before.column(name), kind)
+    right, lost_right = _numbers(after.column(name), kind)
+    faults = (*faults, *lost_left.sentences("reference"), *lost_right.sentences("current table"))
+    distances = raw_distances(left[~np.isnan(left)], right[~np.isnan(right)])
+    fitted = fit_column(Column(name=name, kind=kind), left)
     counts = np.bincount(fitted.bins.index(right), minlength=fitted.bins.size)
-    found = column_drift(fitted, counts, exact=distances)
-    return replace(found, faults=faults)
+    return replace(column_drift(fitted, counts, exact=distances), faults=faults)
 
 
-def _common_kind(before: pl.Series, after: pl.Series) -> Kind | None:
+def _common_kind(before: pl.DataType, after: pl.DataType) -> Kind | None:
     """The kind both sides can be read as, the reference's first; None where there is none."""
-    if _empty(before) and _empty(after):
+    if before == pl.Null and after == pl.Null:
         return Kind.CATEGORY
-    if _empty(before) or _empty(after):
-        return natural_kind((after if _empty(before) else before).dtype)
-    one, other = natural_kind(before.dtype), natural_kind(after.dtype)
+    if pl.Null in (before, after):
+        return natural_kind(after if before == pl.Null else before)
+    one, other = natural_kind(before), natural_kind(after)
     if one is other or one is None or other is None:
         return one if other is not None else None
     kinds = {one, other}
@@ -132,10 +169,6 @@ def _common_kind(before: pl.Series, after: pl.Series) -> Kind | None:
         # Text beside numbers or dates: a stray text among numbers, or a code that looks like a number.
         return one if one in {Kind.NUMBER, Kind.DATETIME} else Kind.CATEGORY
     return None
-
-
-def _empty(series: pl.Series) -> bool:
-    return series.dtype == pl.Null or series.null_count() == len(series)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

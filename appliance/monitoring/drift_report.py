@@ -88,11 +88,17 @@ class DatasetDrift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareReport:
-    """Two tables held against each other, without any model."""
+    """Two tables held against each other, without any model.
+
+    Attributes:
+        columns: Without the target.
+        target: Judged apart; None when none was named.
+    """
 
     rows: Pair
     columns: tuple[ColumnDrift, ...]
     dataset: DatasetDrift
+    target: ColumnDrift | None = None
 
     def to_json(self) -> Json:
         """What ``drift-compare --json`` prints."""
@@ -100,6 +106,7 @@ class CompareReport:
             "rows": {"reference": int(self.rows.reference), "current": int(self.rows.current)},
             "columns": [column.to_json() for column in self.columns],
             "dataset": self.dataset.to_json(),
+            "target": self.target.to_json() if self.target else None,
         }
 
 

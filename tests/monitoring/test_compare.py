@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 from scipy import stats
 
+from appliance.errors import NotFound
+from appliance.monitoring import compare
 from appliance.monitoring.compare import compare_files, compare_frames
 from appliance.monitoring.drift_report import ColumnDrift
 from appliance.monitoring.spans import State
@@ -54,6 +56,27 @@ def test_distances_are_scipys_on_the_raw_values() -> None:
     left, right = before["body_mass_g"].drop_nulls().to_numpy(), after["body_mass_g"].drop_nulls().to_numpy()
     assert column.ks == pytest.approx(stats.ks_2samp(left, right).statistic, abs=1e-12)
     assert column.wasserstein == pytest.approx(stats.wasserstein_distance(left, right) / left.std(), rel=1e-9)
+
+
+def test_the_target_is_judged_apart() -> None:
+    frame = pl.read_parquet(PENGUINS)
+    moved = frame.with_columns(pl.lit("Gentoo").alias("species"))
+    report = compare_frames(frame, moved, target="species")
+    assert report.target is not None
+    assert (report.target.state, report.dataset.state) == (State.ALARM, State.OK)
+    assert "species" not in {column.name for column in report.columns}
+    assert report.target.to_json()["name"] == "species"
+    assert compare_frames(frame, moved).to_json()["target"] is None
+    assert compare_frames(frame, moved).dataset.drifted == ("species",)
+    with pytest.raises(NotFound, match="neither table has the target 'kind'; their columns are species"):
+        compare_frames(frame, moved, target="kind")
+
+
+def test_texts_are_counted_in_pieces_as_they_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pl.read_parquet(PENGUINS)
+    whole = compare_frames(frame[:150], frame[150:])
+    monkeypatch.setattr(compare, "PIECE_ROWS", 7)
+    assert compare_frames(frame[:150], frame[150:]) == whole
 
 
 def test_broken_columns_are_reported_one_by_one() -> None:

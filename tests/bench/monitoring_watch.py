@@ -1,0 +1,91 @@
+"""The watch loop beside a growing history; part of ``python -m tests.bench.monitoring``."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import msgspec
+
+from appliance.events import PredictionEvent
+from appliance.monitoring.reference import dump_reference
+from appliance.monitoring.watch import Watch, watch_once
+from appliance.settings import Settings
+from storage.bundles import Manifest, publish_bundle
+from storage.eventlog import EventWriter
+from storage.migrations import migrate
+from tests.bench.drift import encoded, make_reference, schema
+
+REQUESTS = 40_000
+RATE = 5_000
+START_US = 1_770_000_000_000_000
+YEAR_HOURS, YEAR_MINUTES = 365 * 24, 365 * 24 * 60
+
+
+def bench_watch(folder: Path) -> None:
+    """Print what a request costs the loop, first without a history, then after a year of it."""
+    settings = Settings(state=folder / "state")
+    settings.layout.create()
+    migrate(settings.layout.database)
+    manifest = Manifest(
+        model="bench", version=1, task="regression", created_at="", run_id="", dataset="", dataset_version=1,
+        code_version="", files={},
+    )  # fmt: skip
+    files = {"schema.json": msgspec.json.encode(schema()), "reference.json": dump_reference(make_reference())}
+    publish_bundle(settings.layout, manifest, files)
+    watch = Watch(settings.layout)
+    print(f"watch loop: {REQUESTS:,} requests of one row x 28 columns, log to SQLite, one look")
+    _look(settings, watch, 0)  # what is loaded once is loaded
+    fresh = _look(settings, watch, 1)
+    _say("no history", fresh)
+    hours, minutes = _remember_a_year(watch)
+    _say(f"{hours:,} hourly and {minutes:,} minute windows before", _look(settings, watch, 2), fresh)
+    for _ in range(20):  # the days of the made-up year are judged, a few a look
+        watch_once(watch)
+    started = time.process_time()
+    for _ in range(10):
+        watch_once(watch)
+    print(f"  a look that finds nothing new: {(time.process_time() - started) / 10 * 1000:.1f} ms of the processor")
+    watch.close()
+
+
+def _look(settings: Settings, watch: Watch, turn: int) -> float:
+    """Append requests of one row, count them, and give the processor seconds of the counting."""
+    writer = EventWriter(settings.layout.events / "predictions")
+    for number, row in enumerate(encoded(REQUESTS, turn)):
+        at = START_US + (turn * REQUESTS + number) * 200
+        values = [None if math.isnan(value) else value for value in row.tolist()]
+        event = PredictionEvent(
+            id=f"{turn * REQUESTS + number:032x}", t=at, at=at, m="bench", v=1, n=1, x=values, y=[1.0], us=500
+        )
+        writer.append(msgspec.json.encode(event))
+    writer.close()
+    started = time.process_time()
+    found = watch_once(watch)
+    if found.predictions != REQUESTS:
+        raise RuntimeError(f"{found.predictions} of {REQUESTS} requests were counted")
+    return time.process_time() - started
+
+
+def _remember_a_year(watch: Watch) -> tuple[int, int]:
+    """Copy the counted hour and minute backwards, as if the same traffic had come for a year; how many there are."""
+    for table, unit, count in (("feature_windows", "hour", YEAR_HOURS), ("service_windows", "minute", YEAR_MINUTES)):
+        names = [row["name"] for row in watch.connection.execute(f"PRAGMA table_info({table})")]
+        moved = ", ".join(f"{unit} - past.n" if name == unit else f"latest.{name}" for name in names)
+        watch.connection.execute(
+            f"WITH RECURSIVE past(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM past WHERE n < {count}) "  # noqa: S608
+            f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) SELECT {moved} FROM past, "
+            f"(SELECT * FROM {table} ORDER BY {unit} DESC LIMIT 1) AS latest"
+        )
+    found = [
+        int(watch.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+        for table in ("feature_windows", "service_windows")
+    ]
+    return found[0], found[1]
+
+
+def _say(what: str, seconds: float, before: float | None = None) -> None:
+    ratio = "" if before is None else f", {seconds / before:.2f} x that without a history"
+    print(f"  {what:<52} {seconds / REQUESTS * 1e6:6.1f} us a request; {RATE:,} a second take "
+          f"{RATE * seconds / REQUESTS:.1%} of a core{ratio}")  # fmt: skip
