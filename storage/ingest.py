@@ -21,8 +21,8 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from storage.columns import ColumnInfo
 from storage.conform import appended_columns, arrow_schema, columns_of, conform, told_evolution
+from storage.dataset_log import COMMIT_KEY, read_commits
 from storage.datasets import (
-    COMMIT_KEY,
     NAME,
     REJECTED,
     ArrowStream,
@@ -79,7 +79,7 @@ def ingest(
     columns = columns_of(reader.schema)
     rules = find_rules(layout, name)
     typed = columns if rules is None else typed_columns(columns, rules)
-    with _alone(layout, name), _without_orphans(dataset_path(layout, name)), contextlib.ExitStack() as stack:
+    with alone(layout, name), _without_orphans(dataset_path(layout, name)), contextlib.ExitStack() as stack:
         before = get_snapshot(layout, name) if name in list_datasets(layout) else None
         if info.once is not None and is_ingested(layout, name, info.once):
             raise AlreadyIngested(f"{info.source} is in the dataset {name!r} already; nothing was changed")
@@ -222,7 +222,12 @@ def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, plan: _Plan) -
 
 
 @contextlib.contextmanager
-def _alone(layout: Layout, name: str) -> Iterator[None]:
+def alone(layout: Layout, name: str) -> Iterator[None]:
+    """Whoever changes a dataset does it alone; others wait.
+
+    Raises:
+        StateUnwritable: The lock cannot be made.
+    """
     try:
         lock = os.open(layout.run / f"ingest-{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as exc:
@@ -246,13 +251,8 @@ def _without_orphans(path: Path) -> Iterator[None]:
 def _remove_orphans(path: Path) -> None:
     """Remove what an ingest that was killed or failed left behind: files that no commit names."""
     named: set[str] = set()
-    for commit in path.glob("_delta_log/*.json"):
-        with commit.open(encoding="utf-8") as lines:
-            for entry in map(json.loads, lines):
-                if "add" in entry:
-                    named.add(entry["add"]["path"])
-                elif COMMIT_KEY in entry.get("commitInfo", {}):
-                    named.add(json.loads(entry["commitInfo"][COMMIT_KEY]).get("rejected_file") or "")
+    for commit in read_commits(path):
+        named |= {*commit.added, str(commit.facts.get("rejected_file"))}
     with contextlib.suppress(OSError):  # a read-only disk keeps them; they are in nobody's way
         for file in (*path.glob("*.parquet"), *path.glob(f"{REJECTED}/*.parquet")):
             if file.name not in named:
