@@ -45,7 +45,7 @@ from storage.errors import (
 from storage.ingest import ingest, require_name
 from storage.profile import ColumnProfile, TableProfile, profile
 from storage.rules import Rules, find_rules, parse_rules, put_rules
-from storage.sources import Source, SourceOptions, open_source, told_source
+from storage.sources import Source, SourceOptions, read_source, told_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,10 @@ class Datasets:
             require_name(name)
             exists = name in list_datasets(self._layout)
             like = get_snapshot(self._layout, name).columns if intake.append and exists else ()
-            with open_source(intake.source, self._options(intake, like)) as opened:
-                snapshot = self._ingest(name, intake, opened, who=who, values=1 if like else 2)
+            snapshot = read_source(
+                intake.source, self._options(intake, like),
+                lambda opened: self._ingest(name, intake, opened, who=who, values=1 if like else 2),
+            )  # fmt: skip
         return self._added(snapshot, look=look)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
@@ -130,12 +132,18 @@ class Datasets:
             source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet,
             delimiter=newest.delimiter, target=newest.target,
         )  # fmt: skip
-        with _as_bad_input(), open_source(intake.source, self._options(intake, newest.columns)) as opened:
-            rules = self.rules(name)
+        rules = self.rules(name)
+
+        def replace_rows(opened: Source) -> Snapshot | None:
             if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
-                return Unchanged(dataset=name, version=newest.version, source=newest.source)
+                return None
             fitted = opened if evolve else _with_columns(opened, newest)
-            snapshot = self._ingest(name, intake, fitted, who=who, values=2)
+            return self._ingest(name, intake, fitted, who=who, values=2)
+
+        with _as_bad_input():
+            snapshot = read_source(intake.source, self._options(intake, newest.columns), replace_rows)
+        if snapshot is None:
+            return Unchanged(dataset=name, version=newest.version, source=newest.source)
         return self._added(snapshot)
 
     def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:

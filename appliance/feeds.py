@@ -11,6 +11,7 @@ from appliance.access import Access
 from appliance.cron import require_cron
 from appliance.datasets import Datasets, Unchanged
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound
+from appliance.feed_record import FeedRecord
 from appliance.feed_signs import WatchedFile, next_run, ready_files
 from appliance.intake import Intake
 from appliance.settings import Settings
@@ -41,6 +42,7 @@ class Feeds:
         self._settings = settings
         self._layout = settings.layout
         self._datasets = datasets
+        self._record = FeedRecord(settings)
 
     def schedule(self, name: str, cron: str, *, evolve: bool = False, who: str) -> FeedInfo:
         """Read the newest snapshot's source again whenever the expression says.
@@ -95,6 +97,7 @@ class Feeds:
         if name not in list_fed(self._layout):
             raise NotFound(f"the dataset {name!r} has no feed; feeds: {', '.join(list_fed(self._layout)) or 'none'}")
         put_feed(self._layout, name, None)
+        self._record.close(name)
         Access(self._settings).record(who, "dataset.feed", name, "stopped")
 
     def list(self) -> tuple[FeedInfo, ...]:
@@ -130,6 +133,7 @@ class Feeds:
             has = f"watches {known.folder}" if known.folder else f"is refreshed by {known.schedule}"
             raise Conflict(f"the dataset {name!r} {has}; end that first with 'appliance data feeds --stop {name}'")
         put_feed(self._layout, name, feed)
+        self._record.close(name)
         Access(self._settings).record(feed.who, "dataset.feed", name, told)
         return FeedInfo(dataset=name, feed=feed, status=FeedStatus(), next_at=next_run(feed, FeedStatus()))
 
@@ -141,42 +145,45 @@ class Feeds:
         return FeedInfo(dataset=name, feed=feed, status=status, next_at=next_run(feed, status))
 
     def _refresh(self, info: FeedInfo, now: datetime) -> None:
-        failed = False
-        try:
-            found = self._datasets.refresh(info.dataset, who="schedule", evolve=info.feed.evolve)
-            what = "did not change" if isinstance(found, Unchanged) else f"brought {found.rows} rows"
-            message = f"The source {what}; the newest version is {found.version}."
-        except StateUnwritable:
-            raise
-        except (ApplianceError, StorageError) as exc:
-            failed, message = True, str(exc)
+        with self._record.run(info.dataset) as run:
+            try:
+                found = self._datasets.refresh(info.dataset, who="schedule", evolve=info.feed.evolve)
+                run.is_news = not isinstance(found, Unchanged)
+                what = f"brought {found.rows} rows" if not isinstance(found, Unchanged) else "did not change"
+                run.message = f"The source {what}; the newest version is {found.version}."
+            except StateUnwritable:
+                raise
+            except (ApplianceError, StorageError) as exc:
+                run.failed, run.message = True, str(exc)
         # A time that was missed is made up for once: the next one counts from now.
-        put_status(self._layout, info.dataset, FeedStatus(ran_at=now, message=message, failed=failed))
-        (log.error if failed else log.info)("feed of %s: %s", info.dataset, message)
+        self._put(info, FeedStatus(ran_at=now, message=run.message, failed=run.failed))
+        (log.error if run.failed else log.info)("feed of %s: %s", info.dataset, run.message)
+
+    def _put(self, info: FeedInfo, status: FeedStatus) -> None:
+        put_status(self._layout, info.dataset, status)
+        self._record.alert(info.dataset, info.feed, status)
 
     def _take_in_files(self, info: FeedInfo, now: datetime) -> None:
-        folder, name = Path(info.feed.folder or ""), info.dataset
+        folder, name, was = Path(info.feed.folder or ""), info.dataset, info.status
         try:
             files = ready_files(folder, now=now.timestamp())
         except OSError as exc:
             message = f"cannot read the watched folder {folder}: {exc.strerror}"
-            put_status(self._layout, name, FeedStatus(ran_at=now, message=message, failed=True))
+            self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
             return
-        taken, troubles = 0, dict[str, Trouble]()
         new = find_new(self._layout, name, [_once(file) for file in files])
-        for file in (file for file in files if _once(file) in new):
-            known = info.status.troubles.get(file.name)
-            if known is not None and (known.bytes, known.changed_ns) == (file.bytes, file.changed_ns):
-                troubles[file.name] = known
-            else:
-                found = self._take_in(name, info.feed, file)
-                taken += found is None
-                if found is not None:
-                    troubles[file.name] = found
-        was = info.status
+        waiting = [file for file in files if _once(file) in new]
+        troubles = {file.name: known for file in waiting if (known := _known_trouble(was, file)) is not None}
+        status = _told(now, 0, len(files), troubles)
+        if untried := [file for file in waiting if file.name not in troubles]:
+            with self._record.run(name) as run:
+                found = {file.name: self._take_in(name, info.feed, file) for file in untried}
+                troubles |= {file: trouble for file, trouble in found.items() if trouble is not None}
+                status = _told(now, sum(trouble is None for trouble in found.values()), len(files), troubles)
+                run.message, run.failed = status.message, status.failed
         had_folder = was.ran_at is not None and (bool(was.troubles) or not was.failed)
-        if taken or troubles != was.troubles or not had_folder:
-            put_status(self._layout, name, _told(now, taken, len(files), troubles))
+        if untried or troubles != was.troubles or not had_folder:
+            self._put(info, status)
 
     def _take_in(self, name: str, feed: Feed, file: WatchedFile) -> Trouble | None:
         intake = Intake(
@@ -198,6 +205,12 @@ class Feeds:
 
 def _once(file: WatchedFile) -> str:
     return f"watched:{file.name}"
+
+
+def _known_trouble(status: FeedStatus, file: WatchedFile) -> Trouble | None:
+    """What was wrong with the file, where it has not changed since."""
+    known = status.troubles.get(file.name)
+    return known if known is not None and (known.bytes, known.changed_ns) == (file.bytes, file.changed_ns) else None
 
 
 def _told(now: datetime, taken: int, seen: int, troubles: dict[str, Trouble]) -> FeedStatus:

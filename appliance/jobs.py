@@ -1,4 +1,4 @@
-"""Jobs: trainings, retrainings and batch predictions, asked for and followed through Prefect's REST API."""
+"""Jobs: trainings, retrainings, batch predictions and feeds' runs, followed through Prefect's REST API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uuid import UUID
 import msgspec
 
 from appliance.disk import require_room_for_jobs
-from appliance.errors import BadInput, NotFound, NotReady
+from appliance.errors import BadInput, Conflict, NotFound, NotReady
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import require_model
 from appliance.orchestrator import CANCELLED, CANCELLING, DEPLOYMENT, SCHEDULED, FlowRun, Orchestrator
@@ -45,6 +45,7 @@ class JobKind(StrEnum):
     TRAIN = "train"
     RETRAIN = "retrain"
     PREDICT = "predict"
+    FEED = "feed"
 
 
 class JobState(StrEnum):
@@ -66,7 +67,11 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job; ``message`` says why it failed, or what it is waiting for."""
+    """One job; ``message`` says why it failed, or what it is waiting for.
+
+    Attributes:
+        model: What it works for; the dataset, where a feed ran.
+    """
 
     id: str
     kind: JobKind
@@ -196,8 +201,13 @@ class Jobs:
 
         Raises:
             NotFound: No such job.
+            Conflict: A feed runs, which ends by itself.
         """
         run = self._run(job_id)
+        if _job(run).kind is JobKind.FEED and not _state(run).final:
+            raise Conflict(
+                "a feed's run ends by itself; 'appliance data feeds --stop DATASET' keeps it from running again"
+            )
         if _state(run) is JobState.SCHEDULED and run.state is not None and run.state.type == SCHEDULED:
             self._orchestrator.set_state(job_id, CANCELLED, "cancelled before it started")
         elif not _state(run).final:

@@ -114,16 +114,28 @@ class Orchestrator:
         self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str], plan: Plan | None = None
     ) -> FlowRun:
         """Ask for a run of a flow, as soon as possible or as planned."""
-        try:
-            deployment = self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}", None, _Identified)
-        except NotFound as exc:
-            raise NotReady("the runner has not started yet; wait a moment, or see 'appliance status'") from exc
         state: dict[str, object] = {"type": SCHEDULED}
         body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": state}
         if plan is not None:
             state["state_details"] = {"scheduled_time": plan.at}
             body["idempotency_key"] = plan.key
-        return self._post(f"/deployments/{deployment.id}/create_flow_run", body, FlowRun)
+        return self._create_run(flow, body)
+
+    def begin_run(self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str]) -> FlowRun:
+        """A run of a flow that runs already, in the process that asks."""
+        run = self._create_run(
+            flow, {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": {"type": PENDING}}
+        )
+        self.set_state(run.id, RUNNING, "")
+        return run
+
+    def forget_run(self, run_id: str) -> None:
+        """Remove a run.
+
+        Raises:
+            NotFound: No such run.
+        """
+        self._call("DELETE", f"/flow_runs/{run_id}", None, None)
 
     def get_run(self, run_id: str) -> FlowRun:
         """One run.
@@ -155,6 +167,13 @@ class Orchestrator:
         answer = self._post(f"/flow_runs/{run_id}/set_state", body, dict[str, Any])
         return answer.get("status") == "ACCEPT"
 
+    def _create_run(self, flow: str, body: Mapping[str, object]) -> FlowRun:
+        try:
+            deployment = self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}", None, _Identified)
+        except NotFound as exc:
+            raise NotReady("the runner has not started yet; wait a moment, or see 'appliance status'") from exc
+        return self._post(f"/deployments/{deployment.id}/create_flow_run", body, FlowRun)
+
     def logs(self, run_id: str, *, limit: int) -> list[LogRecord]:
         """The last ``limit`` lines of a run's log, oldest first."""
         found: list[LogRecord] = []
@@ -176,7 +195,7 @@ class Orchestrator:
     def _post(self, path: str, body: object, answer: type[T]) -> T:
         return self._call("POST", path, body, answer)
 
-    def _call(self, method: str, path: str, body: object, answer: type[T]) -> T:
+    def _call(self, method: str, path: str, body: object, answer: type[T] | None) -> T:
         content = None if body is None else msgspec.json.encode(body)
         try:
             response = self._client.request(method, path, content=content, headers={"content-type": "application/json"})
@@ -194,6 +213,6 @@ class Orchestrator:
                 f"the orchestrator refused {method} {path} with {response.status_code}: {response.text[:300]}"
             )
         try:
-            return msgspec.json.decode(response.content, type=answer)
+            return msgspec.json.decode(response.content or b"null", type=answer)
         except msgspec.DecodeError as exc:
             raise OrchestratorRefused(f"the orchestrator answered {method} {path} unexpectedly: {exc}") from exc

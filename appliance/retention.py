@@ -18,8 +18,11 @@ from appliance.compaction import KINDS, tidy_history
 from appliance.errors import ApplianceError
 from appliance.settings import Settings
 from storage.backups import remove_backup
+from storage.datasets import list_datasets
 from storage.errors import StorageError
+from storage.forgetting import OldSnapshot, forget_snapshots, list_old_snapshots
 from storage.history import list_old_days
+from storage.model_rows import list_trained_on
 from storage.restore import is_swapping
 from storage.statedb import connect
 
@@ -33,7 +36,7 @@ class Spare:
     """One thing that may go.
 
     Attributes:
-        kind: ``history``, ``runs``, ``backups`` or ``scratch``.
+        kind: ``history``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
         what: Its name.
         bytes: That are freed; 0 where that is not known before.
         why: The rule, with its setting.
@@ -55,7 +58,7 @@ class Retention:
 
     def plan(self) -> Sequence[Spare]:
         """What would go now, by kind."""
-        return [*self._history(), *self._runs(), *self._old_backups(), *self._scratch()]
+        return [*self._history(), *self._runs(), *self._snapshots(), *self._old_backups(), *self._scratch()]
 
     def apply(self) -> Sequence[Spare]:
         """Let it go; what fails is logged, the rest goes on.
@@ -66,7 +69,7 @@ class Retention:
         found = self.plan()
         steps: dict[str, Callable[[], object]] = {
             "history": lambda: tidy_history(self._settings), "runs": self._remove_runs,
-            "backups": self._remove_backups, "scratch": self._remove_scratch,
+            "datasets": self._forget_snapshots, "backups": self._remove_backups, "scratch": self._remove_scratch,
         }  # fmt: skip
         gone = []
         for kind, step in steps.items():
@@ -131,6 +134,35 @@ class Retention:
         for run in runs:
             if folder := self._artifacts(run):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _snapshots(self) -> Iterator[Spare]:
+        settings = self._settings
+        why = (
+            f"older than snapshot_days = {settings.snapshot_days}, not among the newest keep_snapshots = "
+            f"{settings.keep_snapshots}, and no model was trained on it"
+        )
+        for one in self._old_snapshots():
+            yield Spare(kind="datasets", what=f"{one.dataset} version {one.version}", bytes=one.bytes, why=why)
+
+    def _old_snapshots(self) -> Iterator[OldSnapshot]:
+        if not self._settings.snapshot_days:
+            return
+        before_ms = int((time.time() - self._settings.snapshot_days * 86_400) * 1000)
+        with closing(connect(self._layout.database, read_only=True)) as connection:
+            for name in list_datasets(self._layout):
+                kept = list_trained_on(connection, name)
+                newest = self._settings.keep_snapshots
+                try:
+                    yield from list_old_snapshots(self._layout, name, before_ms=before_ms, newest=newest, kept=kept)
+                except StorageError as exc:
+                    log.error("versions of the dataset %s cannot be judged: %s", name, exc)
+
+    def _forget_snapshots(self) -> None:
+        versions: dict[str, list[int]] = {}
+        for one in self._old_snapshots():
+            versions.setdefault(one.dataset, []).append(one.version)
+        for name, old in versions.items():
+            forget_snapshots(self._layout, name, old)
 
     def _old_backups(self) -> Iterator[Spare]:
         why = (

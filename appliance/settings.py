@@ -85,6 +85,13 @@ class Settings(BaseSettings):
         default=400, ge=0,
         description="Days that MLflow keeps a run whose version neither serves nor stands by; 0: for good.",
     )  # fmt: skip
+    snapshot_days: int = Field(
+        default=400, ge=0,
+        description="Days that a version of a dataset is kept, unless a model was trained on it; 0: for good.",
+    )  # fmt: skip
+    keep_snapshots: int = Field(
+        default=10, ge=1, description="Newest versions of each dataset that are kept, however old."
+    )
     compaction_interval_s: float = Field(
         default=300.0, gt=0, description="Seconds between looks for closed segments of the event log to compact."
     )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 from appliance.feed_signs import Signs
 from appliance.settings import Settings
+from flows.side_process import SideProcess
 
 LOOK_S = 2.0
 """Between looks at the clock and at the watched folders."""
 RETRY_S = 30.0
 """After a pass that did not finish its work."""
-STOP_GRACE_S = 5.0
 
 
 class Feeding:
@@ -22,35 +20,20 @@ class Feeding:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._signs = Signs()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._pass = SideProcess("appliance.feeding")
         self._next_look = 0.0
 
     def tick(self) -> None:
         """Reap, and start when there is something to do."""
-        if self._process is not None:
-            code = self._process.poll()
-            if code is None:
-                return
-            self._process = None
-            if code != 0:
-                self._signs.forget()
-                self._next_look = time.monotonic() + RETRY_S
-        if time.monotonic() < self._next_look:
+        if self._pass.reap():
+            self._signs.forget()
+            self._next_look = time.monotonic() + RETRY_S
+        if self._pass.is_running() or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + LOOK_S
         if self._signs.look(self._settings.layout):
-            # A session of its own: niceness acts within one, and so does our own end.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "appliance.feeding"], stdin=subprocess.DEVNULL, start_new_session=True
-            )
+            self._pass.start()
 
     def stop(self) -> None:
         """End a pass that runs; the next one goes on."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._pass.stop()

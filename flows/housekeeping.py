@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import subprocess
-import sys
 import time
 from datetime import datetime, timedelta
 
 from appliance.disk import watch_disk
 from appliance.settings import Settings
+from flows.side_process import SideProcess
 from storage.backups import list_backups
 from storage.errors import StorageError
 from storage.eventlog import is_closed, list_segments
 
-STOP_GRACE_S = 5.0
 log = logging.getLogger("appliance.housekeeping")
 
 
@@ -34,8 +32,8 @@ class Housekeeping:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
-        self._backup: subprocess.Popen[bytes] | None = None
+        self._compaction = SideProcess("appliance.compaction")
+        self._night = SideProcess("appliance.nightly")
         self._looked_for_backup = 0.0
         self._looked_at_disk = 0.0
         self._started = time.monotonic()
@@ -49,20 +47,18 @@ class Housekeeping:
 
     def stop(self) -> None:
         """End what runs; the next runner goes on with it."""
-        for process in (self._process, self._backup):
-            if process is not None:
-                _end(process)
+        self._compaction.stop()
+        self._night.stop()
 
     def _back_up(self) -> None:
-        if self._backup is not None and self._backup.poll() is not None:
-            self._backup = None
-        if self._settings.systemd or not self._settings.backup_nightly or self._backup is not None:
+        self._night.reap()
+        if self._settings.systemd or not self._settings.backup_nightly or self._night.is_running():
             return
         if time.monotonic() - self._looked_for_backup < BACKUP_LOOK_S:
             return
         self._looked_for_backup = time.monotonic()
         if is_backup_due(self._settings, datetime.now().astimezone()):
-            self._backup = _start("appliance.nightly")
+            self._night.start()
 
     def _watch_disk(self) -> None:
         if time.monotonic() - self._looked_at_disk < DISK_LOOK_S:
@@ -74,16 +70,15 @@ class Housekeeping:
             log.warning("the disk cannot be watched: %s", exc)
 
     def _compact(self) -> None:
-        if self._process is not None and self._process.poll() is not None:
-            self._process = None
-        if self._process is not None or time.monotonic() - self._started < self._settings.compaction_interval_s:
+        self._compaction.reap()
+        if self._compaction.is_running() or time.monotonic() - self._started < self._settings.compaction_interval_s:
             return
         self._started = time.monotonic()
         day = int(time.time() // 86_400)
         if day == self._day and not self._has_closed():
             return
         self._day = day
-        self._process = _start("appliance.compaction")
+        self._compaction.start()
 
     def _has_closed(self) -> bool:
         events = self._settings.layout.events
@@ -114,17 +109,3 @@ def is_backup_due(settings: Settings, now: datetime) -> bool:
     except OSError:
         return False  # the state is unreadable; the next look may find it well
     return True
-
-
-def _start(module: str) -> subprocess.Popen[bytes]:
-    # A session of its own: niceness acts within one, and so does our own end.
-    return subprocess.Popen([sys.executable, "-P", "-m", module], stdin=subprocess.DEVNULL, start_new_session=True)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_GRACE_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

@@ -11,10 +11,16 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "train": {"model": _TEXT, "who": _TEXT, "dataset_version": _NUMBER},
     "retrain": {"model": _TEXT, "who": _TEXT},
     "predict": {"model": _TEXT, "who": _TEXT, "file": _TEXT, "out": _TEXT, "version": _NUMBER},
+    "feed": {"dataset": _TEXT, "who": _TEXT},
 }
-"""Parameter schemas by flow; what a flow's function takes."""
+"""Parameter schemas by flow; what a flow's function takes. A feed's runs are told by ``appliance.feeding``."""
 
-REQUIRED = {"train": ["model", "who"], "retrain": ["model", "who"], "predict": ["model", "who", "file", "out"]}
+REQUIRED = {
+    "train": ["model", "who"],
+    "retrain": ["model", "who"],
+    "predict": ["model", "who", "file", "out"],
+    "feed": ["dataset", "who"],
+}
 
 
 def register_flows(orchestrator: Orchestrator) -> None:

@@ -35,9 +35,9 @@ from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
-from flows.nightly import Nightly
 from flows.register import register_flows
 from flows.schedules import PLANNED, Schedules
+from flows.studying import Studying
 from storage.errors import StorageError
 
 log = logging.getLogger("appliance.runner")
@@ -68,7 +68,7 @@ class Runner:
         self._schedules = Schedules(settings)
         self._housekeeping = Housekeeping(settings)
         self._feeding = Feeding(settings)
-        self._nightly = Nightly(settings)
+        self._studying = Studying()
         self._unsettled: dict[str, tuple[str, str]] = {}
         self._rung = 0
         self._looked = 0.0
@@ -101,7 +101,7 @@ class Runner:
             self._unsettled.setdefault(run_id, outcome)
         self._housekeeping.tick()
         self._feeding.tick()
-        self._nightly.tick()
+        self._studying.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
@@ -121,7 +121,7 @@ class Runner:
         """Stop every job's process and say so at the orchestrator, if it still answers."""
         self._housekeeping.stop()
         self._feeding.stop()
-        self._nightly.stop()
+        self._studying.stop()
         for run_id in self._children.stop_all():
             self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
         try:

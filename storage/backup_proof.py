@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from storage.backups import DATABASES
+from storage.dataset_log import FORGOTTEN, needed_files
+from storage.errors import SnapshotNotFound
 
 
 def is_needed(name: str) -> bool:
     """Whether a file must be unpacked for the proof: databases, bundles, the tables' logs."""
-    return name in DATABASES or name.startswith("models/") or "/_delta_log/" in name
+    return name in DATABASES or name.startswith("models/") or "/_delta_log/" in name or name.endswith(f"/{FORGOTTEN}")
 
 
 def check_databases(unpacked: Path) -> list[str]:
@@ -32,7 +32,7 @@ def check_tables(unpacked: Path, names: Collection[str]) -> list[str]:
         table = str(log.parent.relative_to(unpacked))
         try:
             named = set(_named_by_any(log) if table.startswith("datasets/") else _named_by_newest(log.parent))
-        except (OSError, ValueError, KeyError, DeltaError) as exc:
+        except (OSError, ValueError, KeyError, DeltaError, SnapshotNotFound) as exc:
             problems.append(f"the log of {table} cannot be read: {exc}")
             continue
         missing = sorted(file for file in named if f"{table}/{file}" not in names)
@@ -53,12 +53,8 @@ def _check_database(path: Path, name: str) -> str:
 
 
 def _named_by_any(log: Path) -> Iterator[str]:
-    """Of every version: a dataset's old ones stay readable."""
-    for commit in sorted(log.glob("*.json")):
-        for line in commit.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if "add" in entry:
-                yield unquote(entry["add"]["path"])
+    """Of every version that was not forgotten: a dataset's old ones stay readable."""
+    yield from needed_files(log.parent)
 
 
 def _named_by_newest(table: Path) -> Iterator[str]:

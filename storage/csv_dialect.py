@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,17 +11,20 @@ import duckdb
 
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
+from storage.csv_checks import EXACT, TIMES, is_checked
+from storage.csv_lines import GLIMPSE, find_broken_line, likely_delimiter
+from storage.csv_reading import Dialect
 from storage.duck import OUT_OF_MEMORY, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
-DELIMITERS = (",", ";", "\t", "|")
-NO_DELIMITERS = frozenset("\"'.-_+()[]{}$%€£@")
-"""Marks that stand inside values."""
-GLIMPSE, MIN_GLIMPSE = 50, 3
-"""Lines that are looked at, and that are needed, to say that a mark separates columns."""
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
+
+SAMPLE_ROWS = 20_480
+"""Of each file, where the rest is checked while it is read."""
+LARGE_BYTES = 4 << 20
+"""A smaller file is looked at whole, which takes no time."""
 
 EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\s\x80-\xff]|\t)\r?\n", re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
@@ -33,53 +33,30 @@ DECIMAL_COMMA = r"[-+]?\d+(,\d+)?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Dialect:
-    """How one file is written; ``types`` are DuckDB's, by column."""
+class CsvScan:
+    """SQL that reads CSV files, the paths that it reads, and what was decided, one sentence each.
 
-    delimiter: str
-    quote: str
-    escape: str
-    comment: str
-    skip: int
-    header: bool
-    date_format: str | None
-    time_format: str | None
-    types: dict[str, str]
-    nulls: tuple[str, ...] = ("",)
-    decimal: str = "."
+    Attributes:
+        sampled: The types are those of the files' first rows. While the rows are read, whatever does not fit them is
+            an error, which says nothing about the files: they are to be scanned whole then.
+    """
 
-    @property
-    def options(self) -> str:
-        """The options of ``read_csv`` but for the types."""
-        options = {
-            "delim": sql_text(self.delimiter), "quote": sql_text(self.quote), "escape": sql_text(self.escape),
-            "comment": sql_text(self.comment), "skip": str(self.skip), "nullstr": sql_list(self.nulls),
-            "decimal_separator": sql_text(self.decimal), "auto_detect": "false", "hive_partitioning": "false",
-        }  # fmt: skip
-        if self.date_format:
-            options["dateformat"] = sql_text(self.date_format)
-        if self.time_format:
-            options["timestampformat"] = sql_text(self.time_format)
-        return ", ".join(f"{key} = {value}" for key, value in options.items())
-
-    def read(self, paths: Sequence[Path], *, as_text: bool = False) -> str:
-        """SQL that reads files of this dialect."""
-        types = ", ".join(
-            f"{sql_text(name)}: {sql_text('VARCHAR' if as_text else type_)}" for name, type_ in self.types.items()
-        )
-        header = "true" if self.header else "false"
-        return f"SELECT * FROM read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}})"
+    sql: str
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...]
+    sampled: bool
 
 
-def csv_sql(
+def csv_scan(
     connection: duckdb.DuckDBPyConnection,
     files: Sequence[SourceFile],
     links: Sequence[Path],
     *,
     like: Sequence[ColumnInfo],
     delimiter: str | None = None,
-) -> tuple[str, tuple[Path, ...], tuple[str, ...]]:
-    """SQL that reads CSV files, the paths that it reads, and what was decided, one sentence each.
+    sample: bool = False,
+) -> CsvScan:
+    """Find out how CSV files are written.
 
     Args:
         connection: Not confined yet.
@@ -87,30 +64,112 @@ def csv_sql(
         links: A path without special characters for each; a copy in UTF-8 is written beside it where one is needed.
         like: Columns that stay text although they read as numbers, where they are text here.
         delimiter: Between columns; found out when left out.
+        sample: Look at the first rows of large files, where those say enough; else at every value.
 
     Raises:
         SourceUnreadable: A file is no CSV, names a column twice, or has other columns than the first.
     """
     notes: list[str] = []
     paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
-    dialects = [_sniff(connection, file, path, delimiter) for file, path in zip(files, paths, strict=True)]
-    dialect = _merge(files, dialects)
-    if len(dialect.types) == 1 and (mark := _likely_delimiter(files[0])) is not None:
-        notes.append(
-            f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it again "
-            f"with --delimiter {mark!r}."
-        )
-    try:
-        dialect = _refine(connection, dialect, paths, notes)
-    except duckdb.Error as exc:
-        raise SourceUnreadable(_why_not(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}") from exc
-    if dialect.skip:
-        notes.append(f"Lines skipped above the header: {dialect.skip}.")
-    if not dialect.header:
-        notes.append("No header line was found: the columns are named column0, column1 and so on.")
+    look = _Look(connection, files, paths, delimiter)
+    dialect = look.sample() if sample and sum(file.path.stat().st_size for file in files) > LARGE_BYTES else None
+    sampled = dialect is not None
+    dialect = dialect or look.decide(None)
     text = {column.name for column in like if column.dtype is Dtype.STRING}
     types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
-    return replace(dialect, types=types).read(paths), tuple(paths), tuple(notes)
+    times = {name: formats for name, formats in dialect.times.items() if name not in text}
+    return CsvScan(
+        sql=replace(dialect, types=types, times=times, checked=sampled).read(paths), paths=tuple(paths),
+        notes=(*notes, *look.notes), sampled=sampled,
+    )  # fmt: skip
+
+
+class _Look:
+    """A look at the first rows of files, or at all; ``notes`` say what the last one decided."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], paths: Sequence[Path],
+        delimiter: str | None,
+    ) -> None:  # fmt: skip
+        self._connection = connection
+        self._files = files
+        self._paths = paths
+        self._delimiter = delimiter
+        self.notes: list[str] = []
+
+    def sample(self) -> Dialect | None:
+        """What the first rows say, or None where they do not say enough: the whole files do, or say what is wrong."""
+        try:
+            dialect = self.decide(SAMPLE_ROWS)
+            if not all(type_ in EXACT or is_checked(type_, formats={}) for type_ in dialect.types.values()):
+                return None
+            if dialect.blank and _values(self._connection, dialect, self._paths, None, dialect.blank):
+                return None  # a column whose first value comes late: its type is that of the later ones
+            if not dialect.quote:
+                if any(b'"' in next(read_blocks(file), b"") for file in self._files):
+                    return None
+                dialect = replace(dialect, quote='"', escape='"')  # the first quoted value may come late
+        except (SourceUnreadable, duckdb.Error):
+            return None
+        return dialect
+
+    def decide(self, rows: int | None) -> Dialect:
+        """The dialect by the first rows of each file, or by all."""
+        self.notes = []
+        files, connection = self._files, self._connection
+        dialects = [_sniff(connection, file, path, self._delimiter, rows) for file, path in self._each()]
+        if rows is not None or len(files) > 1:
+            dialects = [
+                _with_blank(connection, dialect, path, rows)
+                for dialect, path in zip(dialects, self._paths, strict=True)
+            ]
+        dialect = _merge(files, dialects)
+        if len(dialect.types) == 1 and (mark := likely_delimiter(files[0])) is not None:
+            self.notes.append(
+                f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it "
+                f"again with --delimiter {mark!r}."
+            )
+        try:
+            dialect = _refine(connection, dialect, self._paths, rows, self.notes)
+        except duckdb.Error as exc:
+            told = find_broken_line(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}"
+            raise SourceUnreadable(told) from exc
+        if dialect.skip:
+            self.notes.append(f"Lines skipped above the header: {dialect.skip}.")
+        if not dialect.header:
+            self.notes.append("No header line was found: the columns are named column0, column1 and so on.")
+        for what, form in (("Dates", dialect.date_format), ("Times", dialect.time_format)):
+            if form and not form.startswith("%Y"):
+                self.notes.append(f"{what} were read as {_told_format(form)}.")
+        return dialect
+
+    def _each(self) -> Iterator[tuple[SourceFile, Path]]:
+        return zip(self._files, self._paths, strict=True)
+
+
+def _told_format(form: str) -> str:
+    words = {"%d": "day", "%m": "month", "%Y": "year", "%y": "year of two digits"}
+    told = form.partition(" ")[0]
+    for mark, word in words.items():
+        told = told.replace(mark, word)
+    return told
+
+
+def _values(
+    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None,
+    names: Collection[str],
+) -> set[str]:  # fmt: skip
+    """Those of the columns that have a value."""
+    wanted = ", ".join(f"count(*) FILTER (NOT contains({sql_list(NULL_WORDS)}, {sql_name(name)}))" for name in names)
+    counts = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, rows)})").fetchone() or ()
+    return {name for name, count in zip(names, counts, strict=True) if count}
+
+
+def _with_blank(connection: duckdb.DuckDBPyConnection, dialect: Dialect, path: Path, rows: int | None) -> Dialect:
+    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
+    if not texts:
+        return dialect
+    return replace(dialect, blank=frozenset(texts) - _values(connection, dialect, [path], rows, texts))
 
 
 def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
@@ -123,50 +182,52 @@ def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
     return copy
 
 
-def _sniff(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, delimiter: str | None) -> _Dialect:
+def _sniff(
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, delimiter: str | None, rows: int | None
+) -> Dialect:
     told = EXCEL_LINE.match(next(read_blocks(file), b""))
     mark = delimiter or (told.group(1).decode() if told else None)
     options = ("" if mark is None else f", delim = {sql_text(mark)}") + (", skip = 1" if told else "")
     try:
-        dialect = _ask(connection, path, options)
-        if len(dialect.types) == 1 and delimiter is None and (why := _why_not(file, None)):
+        dialect = _ask(connection, path, options, rows)
+        if len(dialect.types) == 1 and delimiter is None and (why := find_broken_line(file, None)):
             raise SourceUnreadable(why)
         if any(type_ == "VARCHAR" for type_ in dialect.types.values()):
-            with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}")
+            with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}", rows)
             if _typed(with_nulls) > _typed(dialect):
                 dialect = replace(with_nulls, nulls=NULL_WORDS)
         if dialect.skip and not dialect.header and not told:
             # A title above a header is fine; rows left out to make the rest fit would be lost.
             raise SourceUnreadable(
-                _why_not(file, None)
+                find_broken_line(file, None)
                 or f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
                 "rest; give every line the header's columns, and quote values that hold the delimiter"
             )
         if dialect.header:
             _require_new_names(connection, file, path, dialect)
     except duckdb.Error as exc:
-        why = _why_not(file, None) or f"{file.path} cannot be read as CSV: {_reason(exc)}"
+        why = find_broken_line(file, None) or f"{file.path} cannot be read as CSV: {_reason(exc)}"
         raise SourceUnreadable(why) from exc
     return dialect
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str) -> _Dialect:
+def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str, rows: int | None) -> Dialect:
     found = connection.execute(
         "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, DateFormat, TimestampFormat, "
         "list_transform(Columns, lambda c: [c.name, c.type]) "
-        f"FROM sniff_csv({sql_text(path)}, sample_size = -1{options})"
+        f"FROM sniff_csv({sql_text(path)}, sample_size = {-1 if rows is None else rows}{options})"
     ).fetchone()
     if found is None:
         raise SourceUnreadable(f"{path} cannot be read as CSV")
     quote, escape, comment = (("" if mark in {None, "(empty)", "\0"} else str(mark)) for mark in found[1:4])
-    dialect = _Dialect(
+    dialect = Dialect(
         delimiter=found[0], quote=quote, escape=escape or quote, comment=comment, skip=found[4], header=found[5],
         date_format=found[6], time_format=found[7], types=dict(found[8]),
     )  # fmt: skip
-    return _keep_words(connection, path, dialect)
+    return _keep_words(connection, path, dialect, rows)
 
 
-def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: _Dialect) -> _Dialect:
+def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: Dialect, rows: int | None) -> Dialect:
     """Booleans are columns of true and false alone.
 
     DuckDB takes yes, no, y, n, t and f as well; those are words, and a class that is called "Yes" has to stay so.
@@ -175,16 +236,16 @@ def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: _Dia
     if not found:
         return dialect
     wanted = ", ".join(f"bool_and(lower({sql_name(name)}) IN ('true', 'false', ''))" for name in found)
-    plain = connection.execute(f"SELECT {wanted} FROM ({dialect.read([path], as_text=True)})").fetchone() or ()
+    plain = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows([path], rows)})").fetchone() or ()
     words = [name for name, is_plain in zip(found, plain, strict=True) if is_plain is False]
     return replace(dialect, types={**dialect.types, **dict.fromkeys(words, "VARCHAR")})
 
 
-def _typed(dialect: _Dialect) -> int:
+def _typed(dialect: Dialect) -> int:
     return sum(type_ != "VARCHAR" for type_ in dialect.types.values())
 
 
-def _require_new_names(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, dialect: _Dialect) -> None:
+def _require_new_names(connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, dialect: Dialect) -> None:
     # DuckDB renames a second "a" to "a_1"; the header line itself tells.
     header = connection.execute(replace(dialect, header=False).read([path], as_text=True) + " LIMIT 1").fetchone() or ()
     seen: dict[str, str] = {}
@@ -196,19 +257,30 @@ def _require_new_names(connection: duckdb.DuckDBPyConnection, file: SourceFile, 
         raise SourceUnreadable(f"{file.path}: {exc}") from exc
 
 
-def _merge(files: Sequence[SourceFile], dialects: Sequence[_Dialect]) -> _Dialect:
+def _merge(files: Sequence[SourceFile], dialects: Sequence[Dialect]) -> Dialect:
     """One dialect for all files: they must agree but for types, where the wider one is taken."""
     first = dialects[0]
-    types = dict(first.types)
-    nulls = max((dialect.nulls for dialect in dialects), key=len)
+    types, blank = dict(first.types), first.blank
     for file, dialect in zip(files[1:], dialects[1:], strict=True):
         if list(dialect.types) != list(types):
             raise SourceUnreadable(
                 f"{file.path} has other columns than {files[0].path}: {', '.join(dialect.types)[:200]}; "
                 "add the files one by one, or pick columns with a query"
             )
-        types = {name: _wider(type_, dialect.types[name]) for name, type_ in types.items()}
-    return replace(first, types=types, nulls=nulls)
+        # A column without values would read as text; its type is that of the other files.
+        types = {
+            name: type_ if name in dialect.blank else dialect.types[name] if name in blank
+            else _wider(type_, dialect.types[name])
+            for name, type_ in types.items()
+        }  # fmt: skip
+        blank &= dialect.blank
+    return replace(
+        first, types=types, blank=blank, nulls=max((dialect.nulls for dialect in dialects), key=len),
+        date_format=next((dialect.date_format for dialect in dialects if dialect.date_format), None),
+        time_format=next((dialect.time_format for dialect in dialects if dialect.time_format), None),
+        quote=next((dialect.quote for dialect in dialects if dialect.quote), ""),
+        escape=next((dialect.escape for dialect in dialects if dialect.quote), ""),
+    )  # fmt: skip
 
 
 def _wider(one: str, other: str) -> str:
@@ -218,12 +290,18 @@ def _wider(one: str, other: str) -> str:
 
 
 def _refine(
-    connection: duckdb.DuckDBPyConnection, dialect: _Dialect, paths: Sequence[Path], notes: list[str]
-) -> _Dialect:
-    """Look at every value of the text columns: where all are numbers with a decimal comma, read them so."""
+    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None, notes: list[str]
+) -> Dialect:
+    """Look at the values of the text columns: where all are times, or numbers with a decimal comma, read them so."""
     if dialect.nulls != ("",):
         notes.append(f"Read as missing: {', '.join(word for word in NULL_WORDS if word)}.")
-    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
+    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR" and name not in dialect.blank]
+    if not texts:
+        return dialect
+    dialect = replace(dialect, times=_find_times(connection, dialect, paths, rows, texts))
+    for name, formats in dialect.times.items():
+        notes.append(f"Read as times, {_told_format(formats[0])}: {name}.")
+    texts = [name for name in texts if name not in dialect.times]
     if not texts or dialect.delimiter == "," or "DOUBLE" in dialect.types.values():
         return dialect
     wanted = ", ".join(
@@ -231,7 +309,7 @@ def _refine(
         f"AND bool_or(contains({sql_name(name)}, ','))"
         for name in texts
     )
-    found = connection.execute(f"SELECT {wanted} FROM ({dialect.read(paths, as_text=True)})").fetchone() or ()
+    found = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, rows)})").fetchone() or ()
     commas = [name for name, is_number in zip(texts, found, strict=True) if is_number]
     if not commas:
         return dialect
@@ -239,46 +317,25 @@ def _refine(
     return replace(dialect, types={**dialect.types, **dict.fromkeys(commas, "DOUBLE")}, decimal=",")
 
 
-def _why_not(file: SourceFile, delimiter: str | None) -> str | None:
-    """The first line that has not as many fields as the header, as a sentence; None when all have."""
-    lines = _lines(file)
-    header = next((line for line in lines if line.strip()), "")
-    delimiter = delimiter or max(DELIMITERS, key=header.count)
-    wanted = len(next(csv.reader([header], delimiter=delimiter), []))
-    if wanted < 2:
-        return None
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        for row in reader:
-            if row and len(row) != wanted:
-                return (
-                    f"{file.path} is no regular CSV: the header has {wanted} fields, but line {reader.line_num + 1} "
-                    f"has {len(row)}; mend that line"
-                )
-    except csv.Error as exc:
-        return f"{file.path} is no regular CSV: line {reader.line_num + 1}: {exc}"
-    return None
-
-
-def _likely_delimiter(file: SourceFile) -> str | None:
-    """A mark that stands in each of the first lines equally often, and more than once where it is a blank."""
-    lines = [line.strip("\n") for line in itertools.islice(_lines(file), GLIMPSE) if line.strip()]
-    if len(lines) < MIN_GLIMPSE:
-        return None
-    marks = {mark for mark in lines[0] if not mark.isalnum() and mark not in NO_DELIMITERS}
-    same = [mark for mark in sorted(marks) if len({line.count(mark) for line in lines}) == 1]
-    return next((mark for mark in same if mark != " " or lines[0].count(mark) > 1), None)
-
-
-def _lines(file: SourceFile) -> Iterator[str]:
-    rest = ""
-    encoding = text_encoding(file)
-    decoder = io.IncrementalNewlineDecoder(None, translate=True)
-    for block in read_blocks(file):
-        *lines, rest = (rest + decoder.decode(block.decode(encoding, errors="replace"))).split("\n")
-        yield from (line + "\n" for line in lines)
-    if rest:
-        yield rest
+def _find_times(
+    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None,
+    texts: Sequence[str],
+) -> dict[str, tuple[str, ...]]:  # fmt: skip
+    """The text columns whose every value is a time of the same formats; few values show most that are none."""
+    found = dict.fromkeys(texts, TIMES)
+    for most, when_blank in ((GLIMPSE, True), (rows, False)):
+        asked = [(name, formats) for name, each in found.items() for formats in each]
+        if not asked:
+            break
+        wanted = ", ".join(
+            f"bool_and(try_strptime({sql_name(name)}, {sql_list(formats)}) IS NOT NULL) "
+            f"FILTER ({sql_name(name)} IS NOT NULL)"
+            for name, formats in asked
+        )
+        fits = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, most)})").fetchone() or ()
+        kept = [one for one, is_it in zip(asked, fits, strict=True) if (when_blank if is_it is None else is_it)]
+        found = {name: tuple(formats for each, formats in kept if each == name) for name in texts}
+    return {name: formats[0] for name, formats in found.items() if formats}
 
 
 def _reason(exc: Exception) -> str:

@@ -5,27 +5,24 @@ Snapshot n of a dataset is version n - 1 of its Delta table. What an ingest knew
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import polars as pl
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError
 
 from storage.columns import ColumnInfo
 from storage.conform import columns_of
+from storage.dataset_log import Commit, commit_path, read_commit, read_commits, read_forgotten
 from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.layout import Layout
-
-COMMIT_KEY = "appliance"
-"""Our entry in a Delta commit: the ``IngestInfo`` and the mode, as JSON."""
 
 REJECTED = "_rejected"
 """The folder, in a dataset's, of the rows that its rules rejected; Delta's readers pass over it."""
@@ -120,7 +117,7 @@ def dataset_path(layout: Layout, name: str) -> Path:
 def list_datasets(layout: Layout) -> list[str]:
     """The names of the datasets that have a snapshot, sorted."""
     return sorted(
-        path.name for path in layout.datasets.glob("*") if NAME.fullmatch(path.name) and _commit(path, 1).is_file()
+        path.name for path in layout.datasets.glob("*") if NAME.fullmatch(path.name) and commit_path(path, 1).is_file()
     )
 
 
@@ -131,17 +128,31 @@ def get_snapshot(layout: Layout, name: str, version: int | None = None) -> Snaps
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    return _snapshot(layout, name, open_table(layout, name, version))
+    table = open_table(layout, name, version)
+    commit = read_commit(commit_path(dataset_path(layout, name), table.version() + 1), table.version() + 1)
+    rows = sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
+    return _snapshot(name, commit, rows, columns_of(pa.schema(table.schema().to_arrow())))
 
 
 def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:
-    """Every snapshot of a dataset, newest first.
+    """Every snapshot of a dataset that was not forgotten, newest first.
 
     Raises:
         DatasetNotFound: No dataset has that name.
     """
-    newest = open_table(layout, name).version() + 1
-    return [get_snapshot(layout, name, version) for version in range(newest, 0, -1)]
+    open_table(layout, name)  # there is one
+    path, found = dataset_path(layout, name), list[Snapshot]()
+    forgotten = read_forgotten(path)
+    rows, columns, by_file = 0, tuple[ColumnInfo, ...](), dict[str, int]()
+    for commit in read_commits(path):
+        rows -= sum(by_file.pop(file, 0) for file in commit.removed)
+        by_file |= {file: added.rows for file, added in commit.added.items()}
+        rows += sum(added.rows for added in commit.added.values())
+        if commit.schema is not None:
+            columns = columns_of(pa.schema(Schema.from_json(commit.schema).to_arrow()))
+        if commit.version not in forgotten:
+            found.append(_snapshot(name, commit, rows, columns))
+    return found[::-1]
 
 
 def scan_snapshot(layout: Layout, name: str, version: int | None = None) -> pl.LazyFrame:
@@ -204,12 +215,17 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
         SnapshotNotFound: It has no such version.
     """
     path = dataset_path(layout, name)
-    if not NAME.fullmatch(name) or not _commit(path, 1).is_file():
+    if not NAME.fullmatch(name) or not commit_path(path, 1).is_file():
         known = ", ".join(list_datasets(layout)) or "none yet"
         raise DatasetNotFound(f"there is no dataset {name!r}; datasets: {known}. Add it with 'appliance data add'")
-    if version is not None and not _commit(path, version).is_file():
+    if version is not None and not commit_path(path, version).is_file():
         newest = DeltaTable(path).version() + 1
         raise SnapshotNotFound(f"the dataset {name!r} has no version {version}; it has 1 to {newest}")
+    if version is not None and version in read_forgotten(path):
+        raise SnapshotNotFound(
+            f"version {version} of the dataset {name!r} was let go (the settings snapshot_days and keep_snapshots); "
+            f"'appliance data versions {name}' shows those that are kept"
+        )
     try:
         return DeltaTable(path, version=None if version is None else version - 1)
     except (DeltaError, OSError) as exc:
@@ -224,14 +240,10 @@ def is_ingested(layout: Layout, name: str, once: str) -> bool:
 def find_new(layout: Layout, name: str, names: Sequence[str]) -> set[str]:
     """Those of the names (``IngestInfo.once``) under which nothing is in the dataset; all where there is no dataset."""
     path = dataset_path(layout, name)
-    if not _commit(path, 1).is_file():
+    if not commit_path(path, 1).is_file():
         return set(names)
     table = DeltaTable(path)
     return {once for once in names if table.transaction_version(once) is None}
-
-
-def _commit(path: Path, version: int) -> Path:
-    return path / "_delta_log" / f"{version - 1:020d}.json"
 
 
 def read_rejected(layout: Layout, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
@@ -244,32 +256,25 @@ def read_rejected(layout: Layout, name: str, version: int | None = None, *, rows
         SnapshotNotFound: It has no such version, or the file is gone.
     """
     snapshot = get_snapshot(layout, name, version)
-    file = _facts(layout, name, snapshot.version)[0].get("rejected_file")
+    path = dataset_path(layout, name)
+    file = read_commit(commit_path(path, snapshot.version), snapshot.version).facts.get("rejected_file")
     if file is None:
         return pl.DataFrame()
-    path = dataset_path(layout, name) / REJECTED / file
+    path = path / REJECTED / str(file)
     try:
         return pl.read_parquet(path, n_rows=rows, glob=False, hive_partitioning=False)
     except (OSError, pl.exceptions.PolarsError) as exc:
         raise SnapshotNotFound(f"{path} cannot be read: {exc}; restore it from a backup") from exc
 
 
-def _facts(layout: Layout, name: str, version: int) -> tuple[dict[str, Any], int]:
-    """What an ingest knew of itself, and the time of its commit in milliseconds since 1970."""
-    with _commit(dataset_path(layout, name), version).open(encoding="utf-8") as lines:
-        commit = next(entry["commitInfo"] for entry in map(json.loads, lines) if "commitInfo" in entry)
-    return json.loads(commit.get(COMMIT_KEY, "{}")), int(commit["timestamp"])
-
-
-def _snapshot(layout: Layout, name: str, table: DeltaTable) -> Snapshot:
-    version = table.version() + 1
-    facts, at_ms = _facts(layout, name, version)
+def _snapshot(name: str, commit: Commit, rows: int, columns: tuple[ColumnInfo, ...]) -> Snapshot:
+    facts = commit.facts
     return Snapshot(
         dataset=name,
-        version=version,
-        rows=sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist()),
-        columns=columns_of(pa.schema(table.schema().to_arrow())),
-        added_at=datetime.fromtimestamp(at_ms / 1000, UTC),
+        version=commit.version,
+        rows=rows,
+        columns=columns,
+        added_at=datetime.fromtimestamp(commit.at_ms / 1000, UTC),
         who=facts.get("who", "?"),
         source=facts.get("source", "?"),
         sha256=facts.get("sha256"),

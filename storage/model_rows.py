@@ -115,6 +115,12 @@ def find_alias(connection: sqlite3.Connection, model: str, alias: str) -> Versio
     return None if found is None else _version(found)
 
 
+def list_trained_on(connection: sqlite3.Connection, dataset: str) -> set[int]:
+    """The versions of a dataset that some registered version of a model was trained on."""
+    rows = connection.execute("SELECT DISTINCT dataset_version FROM versions WHERE dataset = ?", (dataset,))
+    return {int(row["dataset_version"]) for row in rows}
+
+
 def list_versions(connection: sqlite3.Connection, model: str) -> list[VersionRow]:
     """Every version of a model, newest first."""
     rows = connection.execute("SELECT * FROM versions WHERE model = ? ORDER BY version DESC", (model,))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -18,7 +19,7 @@ from deltalake.exceptions import DeltaError
 from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
 from storage.conform import columns_of, require_new_name
-from storage.csv_dialect import csv_sql
+from storage.csv_dialect import csv_scan
 from storage.download import DownloadLimits, download, is_address, redacted
 from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
 from storage.errors import SourceUnreadable
@@ -28,6 +29,8 @@ from storage.source_files import Format, SourceFile, find_files, hash_files, unp
 from storage.sqlite_source import read_sqlite
 
 BATCH_ROWS = 65_536
+
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class SourceOptions:
         memory: DuckDB's memory limit.
         threads: DuckDB's threads.
         limits: For sources that are fetched.
+        sample: Take the columns' types from the first rows of large text files; ``SampleMisled`` while the rows are
+            read says that they have to be read without it. ``read_source`` does both.
     """
 
     tmp: Path
@@ -56,6 +61,7 @@ class SourceOptions:
     memory: str = "1GB"
     threads: int = 1
     limits: DownloadLimits = field(default_factory=DownloadLimits)
+    sample: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,27 @@ class Source:
     batches: pa.RecordBatchReader
     sha256: str
     notes: tuple[str, ...] = ()
+
+
+class SampleMisled(SourceUnreadable):
+    """A row does not fit what the first rows of its file say; the whole file says whether that is a fault."""
+
+
+def read_source(source: str, options: SourceOptions, use: Callable[[Source], Used]) -> Used:
+    """What ``use`` makes of a source; of a large text file, mostly in one pass over its rows.
+
+    Where a late row is of another type than the first ones, ``use`` is called once more, for all rows from the first:
+    what it began must not count before it returns.
+
+    Raises:
+        SourceUnreadable, StateUnwritable: As ``open_source``; and whatever ``use`` raises.
+    """
+    try:
+        with open_source(source, replace(options, sample=not is_address(source))) as opened:
+            return use(opened)
+    except SampleMisled:
+        with open_source(source, options) as opened:
+            return use(opened)
 
 
 @contextmanager
@@ -160,11 +187,17 @@ def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.Duck
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scan:
-    """SQL that reads the files, the paths it reads them by, and the files' own paths."""
+    """SQL that reads the files, the paths it reads them by, and the files' own paths; ``sampled`` as ``CsvScan``."""
 
     sql: str
     paths: tuple[Path, ...]
     originals: tuple[Path, ...]
+    sampled: bool = False
+
+    @property
+    def unreadable(self) -> type[SourceUnreadable]:
+        """What an error while the rows are read means."""
+        return SampleMisled if self.sampled else SourceUnreadable
 
     def tell(self, exc: Exception) -> str:
         """What went wrong, with the files' own paths."""
@@ -181,7 +214,7 @@ def _scan_sql(
     links = tuple(work / f"{number}{file.suffix}" for number, file in enumerate(files))
     for link, file in zip(links, files, strict=True):
         link.symlink_to(file.path.absolute())
-    paths, notes = links, tuple[str, ...]()
+    originals = tuple(file.path for file in files)
     match files[0].format:
         case Format.PARQUET:
             for file in files:
@@ -191,8 +224,11 @@ def _scan_sql(
             how = "sample_size = -1, union_by_name = true, hive_partitioning = false"
             sql = f"SELECT * FROM read_json({sql_list(links)}, {how})"
         case _:
-            sql, paths, notes = csv_sql(connection, files, links, like=options.like, delimiter=options.delimiter)
-    return _Scan(sql=sql, paths=paths, originals=tuple(file.path for file in files)), notes
+            found = csv_scan(
+                connection, files, links, like=options.like, delimiter=options.delimiter, sample=options.sample
+            )
+            return _Scan(sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled), found.notes
+    return _Scan(sql=sql, paths=links, originals=originals), ()
 
 
 def _require_parquet(file: SourceFile) -> None:
@@ -216,7 +252,7 @@ def _query_files(
         confine(connection, scan.paths)
     except duckdb.Error as exc:
         raise SourceUnreadable(f"{source} cannot be read: {scan.tell(exc)}") from exc
-    return _run(source, connection, query, tell=scan.tell)
+    return _run(source, connection, query, tell=scan.tell, wrong=scan.unreadable)
 
 
 def _query_database(source: str, connection: duckdb.DuckDBPyConnection, path: Path, query: str) -> pa.RecordBatchReader:
@@ -244,6 +280,7 @@ def _run(
     connection: duckdb.DuckDBPyConnection,
     query: str | None,
     tell: Callable[[Exception], str] = short_message,
+    wrong: type[SourceUnreadable] = SourceUnreadable,
 ) -> pa.RecordBatchReader:
     try:
         if query is not None:
@@ -251,8 +288,8 @@ def _run(
         relation = connection.sql(query or "SELECT * FROM source")
         reader = relation.to_arrow_reader(BATCH_ROWS)
     except duckdb.Error as exc:
-        raise SourceUnreadable(f"{'the query' if query else source} cannot be run: {tell(exc)}") from exc
-    return _guard(source, reader, tell)
+        raise wrong(f"{'the query' if query else source} cannot be run: {tell(exc)}") from exc
+    return _guard(source, reader, tell, wrong)
 
 
 def _require_select(connection: duckdb.DuckDBPyConnection, query: str) -> None:
@@ -306,7 +343,10 @@ def _remember(reader: pa.RecordBatchReader, broken: list[SourceUnreadable]) -> p
 
 
 def _guard(
-    source: str, reader: pa.RecordBatchReader, tell: Callable[[Exception], str] = short_message
+    source: str,
+    reader: pa.RecordBatchReader,
+    tell: Callable[[Exception], str] = short_message,
+    wrong: type[SourceUnreadable] = SourceUnreadable,
 ) -> pa.RecordBatchReader:
     """The same stream; duplicate names and errors on the way are said in our words."""
     try:
@@ -318,7 +358,7 @@ def _guard(
         try:
             yield from reader
         except (duckdb.Error, pa.ArrowException, OSError) as exc:
-            raise SourceUnreadable(f"{source} cannot be read to its end: {tell(exc)}") from exc
+            raise wrong(f"{source} cannot be read to its end: {tell(exc)}") from exc
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
 

@@ -29,7 +29,10 @@ def read_sqlite(path: Path, query: str, stack: contextlib.ExitStack) -> pa.Recor
         SourceUnreadable: The file is no database, or the query is wrong.
     """
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+        # The rows may be read in another thread, one at a time.
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
         stack.callback(connection.close)
         connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)  # the query sees this file alone
         connection.execute("PRAGMA query_only = ON")

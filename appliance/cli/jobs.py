@@ -18,7 +18,7 @@ from appliance.house import Appliance
 from appliance.jobs import Job, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 
-app = App(name="jobs", help="Trainings and predictions: what runs, what ran, and their logs.")
+app = App(name="jobs", help="Trainings, predictions and runs of feeds: what runs, what ran, and their logs.")
 
 JOB_FAILED = 4
 
@@ -84,7 +84,7 @@ def list_jobs(*, limit: int = 20, json: Json = False) -> None:
         print_json({"jobs": jobs})
         return
     print_table(
-        ("job", "what", "model", "state", "created", "by", "message"),
+        ("job", "what", "of", "state", "created", "by", "message"),
         [(j.id, j.kind, j.model, j.state, show_time(j.created_at), j.who, j.message) for j in jobs],
     )
 

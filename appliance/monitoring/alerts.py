@@ -14,7 +14,8 @@ class Alert:
     """A state that held for two windows in a row.
 
     Attributes:
-        subject: ``drift`` (the columns), ``prediction`` or ``quality``.
+        model: Empty for what is about the host, the inference API or a dataset.
+        subject: ``drift`` (the columns), ``prediction``, ``quality`` and so on; ``feed`` and the dataset's name.
         closed_at: When the state changed again; None while it holds.
     """
 
@@ -26,6 +27,18 @@ class Alert:
     opened_at: datetime
     closed_at: datetime | None
     acknowledged_by: str | None
+
+    @property
+    def kind(self) -> str:
+        """The subject, without the dataset that it names."""
+        return self.subject.partition(" ")[0]
+
+    @property
+    def about(self) -> str:
+        """The model, or what an alert without one is about, for people."""
+        if self.kind == "feed":
+            return f"dataset {self.subject.partition(' ')[2]}"
+        return self.model or ("this host" if self.kind in {"backup", "disk"} else "inference API")
 
     def to_json(self) -> Json:
         """The fields under their names."""

@@ -17,6 +17,8 @@ WHAT_TO_DO = {
     "quality": "Retrain the model, or roll back if this began with a deployment ('appliance rollback NAME').",
     "recording": "Free space on the host, or run 'appliance doctor'.",
     "bundle": "Look at the page of the model; train again, or deploy another version.",
+    "feed": "Mend or remove the file or the source that is named; it is tried again by itself. 'appliance data feeds' "
+    "shows what came of it.",
     "watch": "Run 'appliance doctor' and look at 'appliance logs runner'.",
 }
 """The subject of an alert to what its reader does next."""
@@ -60,7 +62,7 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
         title, state = f"Test message from the appliance on {host}", "ok"
         text = f"If you read this, the channel works. Nothing has to be done.\n\n{address}"
     else:
-        about = f"{alert.model or 'inference API'}, {NAMES.get(alert.subject, alert.subject)}"
+        about = f"{alert.about}, {NAMES.get(alert.kind, alert.kind)}"
         title, state = _headline(event, alert, about, host)
         text = f"{alert.message}\n\n{_follow_up(event, alert)}\n\n{address}"
     document: Json = {
@@ -84,4 +86,4 @@ def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, s
 def _follow_up(event: Event, alert: Alert) -> str:
     if event is Event.CLOSED and alert.closed_at is not None:
         return f"This is over since {alert.closed_at:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
-    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {WHAT_TO_DO.get(alert.subject, '')}".rstrip()
+    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {WHAT_TO_DO.get(alert.kind, '')}".rstrip()

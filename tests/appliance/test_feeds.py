@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,9 +19,13 @@ from appliance.errors import BadInput, Conflict, NotFound
 from appliance.feed_signs import Signs, ready_files
 from appliance.feeds import Feeds
 from appliance.intake import Intake
+from appliance.monitoring.alerts import Alert
+from appliance.monitoring.spans import State
 from appliance.settings import Settings
+from storage.alert_rows import list_alerts
 from storage.errors import SourceUnreadable
 from storage.feeds import FeedStatus, find_feed, find_status, put_status
+from storage.statedb import connect
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """In the future: files written now have settled by then."""
@@ -247,3 +252,62 @@ def test_a_file_is_taken_in_once_though_the_pass_is_killed_before_or_after_the_c
             assert datasets.show("d").rows == round_
     feeds.run_due(NOW)
     assert datasets.preview("d").rows() == [(1,), (2,)]
+
+
+def open_alerts(settings: Settings) -> list[tuple[str, str]]:
+    with closing(connect(settings.layout.database)) as connection:
+        return [(row.subject, row.message) for row in list_alerts(connection, open_only=True)]
+
+
+def test_a_file_that_cannot_be_read_is_an_alert_until_it_can(
+    feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path
+) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a,b\n1,2\n")
+    drop(folder, "2.csv", "a,b\n1,2\n1,2,3\n")
+    feeds.run_due(NOW)
+    ((subject, message),) = open_alerts(settings)
+    assert subject == "feed d"
+    assert message.startswith(f"The folder {folder} brings no rows to the dataset 'd': 1 new of 2 files were appended.")
+    assert "2.csv is no regular CSV: the header has 2 fields, but line 3 has 3; mend that line" in message
+    feeds.run_due(NOW)
+    assert open_alerts(settings) == [(subject, message)], "nothing new is told"
+    drop(folder, "2.csv", "a,b\n3,4\n")
+    feeds.run_due(NOW + timedelta(minutes=1))
+    assert open_alerts(settings) == []
+    assert datasets.show("d").rows == 2
+
+
+def test_a_trouble_that_becomes_another_is_told_again(feeds: Feeds, settings: Settings, folder: Path) -> None:
+    watch(feeds, folder)
+    drop(folder, "1.csv", "a,b\n1,2\n1,2,3\n")
+    feeds.run_due(NOW)
+    before = open_alerts(settings)
+    drop(folder, "1.csv", "")
+    feeds.run_due(NOW + timedelta(minutes=1))
+    (after,) = open_alerts(settings)
+    assert [after] != before
+    assert "1.csv is empty" in after[1]
+
+
+def test_a_schedule_that_fails_is_an_alert_that_goes_with_the_feed(
+    feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path
+) -> None:
+    source = drop(folder, "x.csv", "a,b\n1,2\n")
+    datasets.add("d", str(source), who="ann")
+    feeds.schedule("d", "* * * * *", who="ann")
+    source.unlink()
+    feeds.run_due(NOW)
+    ((subject, message),) = open_alerts(settings)
+    assert subject == "feed d"
+    assert message.startswith("The schedule * * * * * brings no rows to the dataset 'd': no file ")
+    feeds.stop("d", who="ann")
+    assert open_alerts(settings) == []
+
+
+def test_an_alert_on_a_feed_names_the_dataset() -> None:
+    alert = Alert(
+        id=1, model="", subject="feed sales", state=State.WARN, message="", opened_at=NOW, closed_at=None,
+        acknowledged_by=None,
+    )  # fmt: skip
+    assert (alert.about, alert.kind) == ("dataset sales", "feed")

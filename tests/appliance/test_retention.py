@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -9,12 +10,15 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from appliance.backups import Backups
+from appliance.datasets import Datasets
 from appliance.registry.registry import Registry, RunRecord
 from appliance.retention import Retention
 from appliance.settings import Settings
+from storage.datasets import IngestInfo
 from storage.statedb import connect, transaction
 from tests.training.state import new_appliance
 
@@ -116,3 +120,27 @@ def test_scratch_goes_after_a_day_unless_something_in_it_is_new(settings: Settin
 def test_an_empty_state_has_nothing_to_lose(settings: Settings) -> None:
     assert list(Retention(settings).plan()) == []
     assert list(Retention(settings).apply()) == []
+
+
+def test_old_versions_of_datasets_go_but_never_one_that_a_model_was_trained_on(settings: Settings) -> None:
+    settings = settings.model_copy(update={"snapshot_days": 1, "keep_snapshots": 1})
+    datasets = Datasets(settings)
+    info = IngestInfo(who="t", source="made")
+    for value in range(4):
+        datasets.add_frame("d", pl.DataFrame({"a": [value]}), append=False, info=info)
+    record_runs(settings)  # trained on version 1
+    rules = Retention(settings)
+    assert [one for one in rules.plan() if one.kind == "datasets"] == [], "they are young"
+    for commit in (settings.layout.datasets / "d" / "_delta_log").glob("*.json"):
+        entries = [json.loads(line) for line in commit.read_text().splitlines()]
+        for entry in entries:
+            if "commitInfo" in entry:
+                entry["commitInfo"]["timestamp"] -= 2 * 86_400_000
+        commit.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    found = [one for one in rules.plan() if one.kind == "datasets"]
+    assert [one.what for one in found] == ["d version 2", "d version 3"]
+    assert all(one.bytes > 0 for one in found)
+    assert [one for one in Retention(settings).apply() if one.kind == "datasets"] == found
+    assert [one.version for one in datasets.versions("d")] == [4, 1]
+    backups = Backups(settings)
+    assert backups.verify(backups.create(who="t").name).problems == ()

@@ -16,16 +16,14 @@ from ui.pages.overview import alert_address
 from ui.words import number, plain, when
 
 _COLUMNS = (
-    Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
+    Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="About"),
     Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
 _SUBJECTS = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk", "domain": "inputs together",
+    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk", "feed": "feed",
+    "domain": "inputs together",
 }  # fmt: skip
-
-_HOSTS = {"backup": "this host", "disk": "this host"}
-"""What an alert without a model is about; the inference API when it is not here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +83,8 @@ def _row(one: Alert) -> Row:
         "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
         "state": Cell(status=status_of(one.state.value)),
         "model": Cell(
-            text=one.model or _HOSTS.get(one.subject, "inference API"),
-            note=_SUBJECTS.get(one.subject, one.subject),
+            text=one.about,
+            note=_SUBJECTS.get(one.kind, one.kind),
             href=alert_address(one),
         ),
         "message": Cell(

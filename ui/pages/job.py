@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from nicegui import ui as ng
 from nicegui.element import Element
 
-from appliance.jobs import Job, JobProgress, JobState, LogLine
+from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
 from appliance.schema import Task
@@ -19,7 +19,7 @@ from ui.components.markup import box, button_link, clock_html, panel, text
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
-from ui.pages.jobs import KINDS, duration_s
+from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.words import metric, number, seconds, share, when
 
 
@@ -29,7 +29,7 @@ class _State:
     progress: JobProgress | None
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
-    task: Task
+    task: Task | None
 
 
 async def build(view: View) -> None:
@@ -53,7 +53,7 @@ class _JobPage:
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
         return _State(
-            task=self._view.appliance.models.get(job.model).task,
+            task=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model).task,
             job=job,
             progress=jobs.progress(self._job_id),
             log=jobs.logs(self._job_id),
@@ -72,8 +72,8 @@ class _JobPage:
         job = state.job
         if self._view.actions is not None:
             with self._view.actions:
-                button_link(job.model, f"/models/{job.model}", icon_name="hub")
-                if self._view.may(Action.WORK):
+                button_link(job.model, address_of(job), icon_name="database" if state.task is None else "hub")
+                if self._view.may(Action.WORK) and job.kind is not JobKind.FEED:
                     self._cancel = button("Stop", self._stop, kind="danger", icon_name="stop")
                     self._cancel.set_visibility(not job.state.final)
         with panel():
@@ -149,6 +149,8 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
             f"{number(report.rows)} rows scored by version {report.version} in {seconds(report.seconds)}, "
             f"written to {report.out}.", tone="ok", title="Done",
         )  # fmt: skip
+    elif job.message:
+        notice(job.message, tone="ok", title="Done")
 
 
 def _training(view: View, report: TrainingReport) -> None:

@@ -13,7 +13,12 @@ from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.words import NONE, seconds, share, when
 
-KINDS = {JobKind.TRAIN: "Training", JobKind.RETRAIN: "Retraining", JobKind.PREDICT: "Batch prediction"}
+KINDS = {
+    JobKind.TRAIN: "Training",
+    JobKind.RETRAIN: "Retraining",
+    JobKind.PREDICT: "Batch prediction",
+    JobKind.FEED: "Feed",
+}
 _COLUMNS = (
     Column(name="what", label="Job"), Column(name="model", label="Model"), Column(name="state", label="State"),
     Column(name="progress", label="Progress"), Column(name="at", label="Asked for"),
@@ -56,7 +61,7 @@ def _row(line: _Line) -> Row:
     job, progress = line.job, line.progress
     cells = {
         "what": Cell(text=KINDS[job.kind], href=f"/jobs/{job.id}"),
-        "model": Cell(text=job.model, href=f"/models/{job.model}"),
+        "model": Cell(text=job.model, href=address_of(job)),
         "state": Cell(status=status_of(job.state.value)),
         "progress": Cell(text=f"{share(progress.fraction)}, {progress.step}" if progress else NONE),
         "at": Cell(text=when(job.created_at), sort=job.created_at.timestamp()),
@@ -65,6 +70,11 @@ def _row(line: _Line) -> Row:
         "message": Cell(text=job.message or NONE),
     }
     return Row(id=job.id, cells=cells)
+
+
+def address_of(job: Job) -> str:
+    """The page of what a job works for."""
+    return f"/data/{job.model}?tab=feed" if job.kind is JobKind.FEED else f"/models/{job.model}"
 
 
 def duration_s(job: Job, *, now: datetime) -> float | None:

@@ -175,6 +175,8 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
 
 def alert_address(alert: Alert) -> str:
     """The page that shows what an alert is about."""
+    if alert.kind == "feed":
+        return f"/data/{alert.subject.partition(' ')[2]}?tab=feed"
     if not alert.model:
         return "/alerts"
     if alert.subject == "bundle":

@@ -1,0 +1,79 @@
+"""How a CSV file is written, as the SQL that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.csv_checks import checked_sql, is_checked, time_sql
+from storage.duck import sql_list, sql_name, sql_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """How one file is written.
+
+    Attributes:
+        types: DuckDB's, by column.
+        blank: Columns that have no value in the rows seen.
+        times: Text columns that are times of these formats.
+        checked: A value that is not of its column's type is an error, not brought to it.
+    """
+
+    delimiter: str
+    quote: str
+    escape: str
+    comment: str
+    skip: int
+    header: bool
+    date_format: str | None
+    time_format: str | None
+    types: dict[str, str]
+    nulls: tuple[str, ...] = ("",)
+    decimal: str = "."
+    blank: frozenset[str] = frozenset()
+    times: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    checked: bool = False
+
+    @property
+    def options(self) -> str:
+        """The options of ``read_csv`` but for the types."""
+        options = {
+            "delim": sql_text(self.delimiter), "quote": sql_text(self.quote), "escape": sql_text(self.escape),
+            "comment": sql_text(self.comment), "skip": str(self.skip), "nullstr": sql_list(self.nulls),
+            "decimal_separator": sql_text(self.decimal), "auto_detect": "false", "hive_partitioning": "false",
+        }  # fmt: skip
+        if self.date_format:
+            options["dateformat"] = sql_text(self.date_format)
+        if self.time_format:
+            options["timestampformat"] = sql_text(self.time_format)
+        return ", ".join(f"{key} = {value}" for key, value in options.items())
+
+    def read(self, paths: Sequence[Path], *, as_text: bool = False) -> str:
+        """SQL that reads files of this dialect."""
+        as_text_too = {name for name in self.types if as_text or name in self.times or self._is_checked(name)}
+        types = ", ".join(
+            f"{sql_text(name)}: {sql_text('VARCHAR' if name in as_text_too else type_)}"
+            for name, type_ in self.types.items()
+        )
+        header = "true" if self.header else "false"
+        rows = f"read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}})"
+        if as_text or not (self.checked or self.times):
+            return f"SELECT * FROM {rows}"
+        return f"SELECT {', '.join(map(self._expression, self.types))} FROM {rows}"
+
+    def _is_checked(self, name: str) -> bool:
+        formats = {"DATE": self.date_format, "TIMESTAMP": self.time_format}
+        return self.checked and is_checked(self.types[name], formats=formats)
+
+    def _expression(self, name: str) -> str:
+        if name in self.times:
+            return time_sql(name, self.times[name])
+        return checked_sql(name, self.types[name]) if self._is_checked(name) else sql_name(name)
+
+    def first_rows(self, paths: Sequence[Path], rows: int | None) -> str:
+        """SQL that reads the first rows of each file, or all, as text."""
+        if rows is None:
+            return self.read(paths, as_text=True)
+        return " UNION ALL ".join(f"(SELECT * FROM ({self.read([path], as_text=True)}) LIMIT {rows})" for path in paths)
