@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from appliance.monitoring.alerts import Standing
+from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
 from appliance.monitoring.judged import judge_drift, judge_span_quality
 from appliance.monitoring.known import KnownVersions
@@ -22,7 +23,9 @@ from storage.outcome_rows import labelled_by_day
 from storage.statedb import transaction
 from storage.window_rows import newest_hours, next_days, predictions_by_bucket, watched_models
 
-DRIFT, PREDICTION, QUALITY = "drift", "prediction", "quality"
+DRIFT, PREDICTION, QUALITY, DATA_QUALITY = "drift", "prediction", "quality", "data_quality"
+BY_DAY = (DRIFT, PREDICTION, DATA_QUALITY)
+"""Judged as soon as a day is complete; quality waits for its labels."""
 MOST_DAYS = 31
 """Days of one model judged in one look."""
 NAMED_COLUMNS = 3
@@ -57,11 +60,15 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
         version = main_version(connection, model, day)
         known = versions.find(model, version)
         if known is None:
-            verdicts = dict.fromkeys((DRIFT, PREDICTION), _no_data(f"version {version} has no readable bundle"))
+            verdicts = dict.fromkeys(BY_DAY, _no_data(f"version {version} has no readable bundle"))
         else:
             span = window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
-            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
+            rows = judge_data_quality(connection, versions, known, span)
+            verdicts = {
+                DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction),
+                DATA_QUALITY: Verdict(state=rows.state, sentence=rows.sentence),
+            }  # fmt: skip
         changed += settle(connection, model, day, verdicts)
     return changed
 

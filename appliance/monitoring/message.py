@@ -11,6 +11,8 @@ from storage.delivery_rows import Event
 WHAT_TO_DO = {
     "drift": "Look at the page Drift of the model: is a source broken, or did the world change? Drift alone does not "
     "say that the model got worse; labels do.",
+    "data_quality": "Look at the page Data quality of the model and ask who sends the rows: a sender changed, or a "
+    "source is broken. Refused and ignored columns are named there.",
     "domain": "Look at the page Drift: which columns moved, alone or together? Single columns may look as ever.",
     "prediction": "The model answers differently than at training. Look at the drift of its inputs and, once labels "
     "come, at its quality.",
@@ -23,7 +25,7 @@ WHAT_TO_DO = {
 
 NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "domain": "inputs together", "watch": "watch loop",
+    "bundle": "deployment", "data_quality": "data quality", "domain": "inputs together", "watch": "watch loop",
 }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ from appliance.monitoring.against import (
 )
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
+from appliance.monitoring.data_quality_report import DataQualityReport
+from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.known import KnownVersion, KnownVersions
@@ -105,6 +107,18 @@ class Monitoring:
         )
         before = replace(span, first_hour=first, last_hour=last)
         return with_window(known, judged.read_counts(connection, known, before))
+
+    def data_quality(
+        self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
+    ) -> DataQualityReport:
+        """What was odd about the rows of a window of event time: missing, unseen, out of range, refused, unknown.
+
+        Raises:
+            NotFound: No such model, or no version of it is published.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            return judge_data_quality(connection, self._versions, known, span)
 
     def drift_detail(
         self,

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from appliance.events import SHADOW_SUFFIX
+from appliance.monitoring.data_quality import DataQualityCounts, parse_quality
 from appliance.monitoring.delivery import deliver_until
 from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
@@ -29,6 +30,7 @@ from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_st
 from appliance.monitoring.windows import WindowCounts, parse_counts
 from appliance.settings import Settings, load_settings
 from storage import statedb
+from storage.data_quality_rows import DataQualityKey, find_data_quality, put_data_quality
 from storage.errors import StateUnwritable
 from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
@@ -210,6 +212,8 @@ def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter
             _add_features(connection, feature_key, counts)
         for service_key, service in tally.service.items():
             _add_service(connection, service_key, service)
+        for quality_key, quality in tally.quality.items():
+            _add_data_quality(connection, quality_key, quality)
         for shadow in tally.shadows:
             answered = find_outcomes(connection, shadow.id.removesuffix(SHADOW_SUFFIX))
             for outcome in join_shadow(shadow, answered, watch.versions):
@@ -234,6 +238,12 @@ def _add_service(connection: sqlite3.Connection, key: ServiceKey, counts: Servic
     before = find_service_window(connection, key)
     total = counts if before is None else parse_service(before) + counts
     put_service_window(connection, key, total.dump())
+
+
+def _add_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts: DataQualityCounts) -> None:
+    before = find_data_quality(connection, key)
+    total = counts if before is None else parse_quality(before) + counts
+    put_data_quality(connection, key, total.dump())
 
 
 def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:

@@ -37,6 +37,17 @@ def drift_detail(
     return appliance.monitoring.drift_detail(name, column, parse_span(window), version=version).to_json()
 
 
+@get("/models/{name:str}/data-quality", sync_to_thread=True)
+def data_quality(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    window: FromQuery[str] = "24h",
+    version: FromQuery[int | None] = None,
+) -> Json:
+    """By column what was missing, unseen, out of range or refused, and the columns that nobody knows."""
+    return appliance.monitoring.data_quality(name, parse_span(window), version=version).to_json()
+
+
 @get("/models/{name:str}/studies", sync_to_thread=True)
 def studies(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
     """What the nightly studies found last: domain classifier, reconstruction, attribution."""
@@ -117,6 +128,6 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 
 MONITORING_ROUTES = (
-    drift, drift_detail, studies, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
-    metrics,
+    drift, drift_detail, data_quality, studies, latency, traffic, quality, quality_by, quality_series, alerts,
+    acknowledge, lag, metrics,
 )  # fmt: skip

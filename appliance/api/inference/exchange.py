@@ -17,6 +17,7 @@ from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.limits import Limits
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
+from appliance.errors import BadRow
 from appliance.prediction_ids import issue, request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
@@ -275,6 +276,8 @@ class Desk:
             log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
         self.counts.series(*call.subject).count_status(refusal.status)
         self.capture.count_refused(*call.subject, refusal.status)
+        if isinstance(exc, BadRow):
+            self.capture.count_field(*call.subject, exc.field)
         return Answer(
             body=refusal.body, request_id=answer_id, status=refusal.status, content_type=refusal.content_type,
             headers=refusal.headers,

@@ -1,0 +1,48 @@
+"""The table of data quality: what was odd about the rows that a version took in an hour; bytes to this module."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataQualityKey:
+    """One hour of one version, champion and canary together; ``hour`` counts from 1970, UTC.
+
+    Rows are counted in the hour of their event, refused requests in that of their arrival.
+    """
+
+    model: str
+    version: int
+    hour: int
+
+
+def find_data_quality(connection: sqlite3.Connection, key: DataQualityKey) -> bytes | None:
+    """An hour's counts, or None before its first row."""
+    row = connection.execute(
+        "SELECT counts FROM data_quality_windows WHERE model = ? AND version = ? AND hour = ?",
+        (key.model, key.version, key.hour),
+    ).fetchone()
+    return None if row is None else bytes(row["counts"])
+
+
+def put_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts: bytes) -> None:
+    """Write an hour's counts in place of the earlier ones."""
+    connection.execute(
+        "INSERT INTO data_quality_windows (model, version, hour, counts) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET counts = excluded.counts",
+        (key.model, key.version, key.hour, counts),
+    )
+
+
+def scan_data_quality(
+    connection: sqlite3.Connection, model: str, version: int, *, first_hour: int, last_hour: int
+) -> Iterator[bytes]:
+    """Counts of a version from ``first_hour`` up to but not including the last."""
+    rows = connection.execute(
+        "SELECT counts FROM data_quality_windows WHERE model = ? AND version = ? AND hour >= ? AND hour < ?",
+        (model, version, first_hour, last_hour),
+    )
+    return (bytes(row["counts"]) for row in rows)
