@@ -37,6 +37,36 @@ def put_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts
     )
 
 
+def next_checked_days(
+    connection: sqlite3.Connection, model: str, *, after: int, before: int, limit: int
+) -> dict[int, int]:
+    """Days since 1970 with rows or refusals, ascending, both ends excluded, to the newest version that had any."""
+    rows = connection.execute(
+        "SELECT hour / 24 AS day, MAX(version) AS version FROM data_quality_windows "
+        "WHERE model = ? AND hour >= ? AND hour < ? GROUP BY day ORDER BY day LIMIT ?",
+        (model, (after + 1) * 24, before * 24, limit),
+    )
+    return {int(row["day"]): int(row["version"]) for row in rows}
+
+
+def checked_models(connection: sqlite3.Connection) -> list[str]:
+    """Every model that was ever asked, though it may have refused all; by name."""
+    found: list[str] = []
+    while True:
+        row = connection.execute(
+            "SELECT MIN(model) FROM data_quality_windows WHERE model > ?", (found[-1] if found else "",)
+        ).fetchone()
+        if row[0] is None:
+            return found
+        found.append(row[0])
+
+
+def newest_quality_hour(connection: sqlite3.Connection, model: str) -> int | None:
+    """The newest hour of any version that has counts; None without any."""
+    row = connection.execute("SELECT MAX(hour) FROM data_quality_windows WHERE model = ?", (model,)).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def scan_data_quality(
     connection: sqlite3.Connection, model: str, version: int, *, first_hour: int, last_hour: int
 ) -> Iterator[bytes]:

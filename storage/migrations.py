@@ -184,6 +184,7 @@ def m006_data_quality(db: Database) -> None:
         "CREATE TABLE data_quality_windows (model TEXT NOT NULL, version INTEGER NOT NULL, hour INTEGER NOT NULL, "
         "counts BLOB NOT NULL, PRIMARY KEY (model, version, hour)) WITHOUT ROWID"
     )
+    db.execute("CREATE INDEX data_quality_by_hour ON data_quality_windows (model, hour)")
     db.execute(
         "CREATE TABLE skew_checks (deployment INTEGER PRIMARY KEY REFERENCES deployments(id), model TEXT NOT NULL, "
         "version INTEGER NOT NULL, replayed_at TEXT, replay TEXT NOT NULL DEFAULT '', live_at TEXT, "

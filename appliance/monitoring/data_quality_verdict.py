@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -130,10 +130,23 @@ def fingerprint(schema: FeatureSchema) -> str:
 
 
 def judge_data_quality(
-    connection: sqlite3.Connection, versions: KnownVersions, known: KnownVersion, span: Span
+    connection: sqlite3.Connection, versions: KnownVersions, known: KnownVersion, span: Span, *, refused_until: int = 0
 ) -> DataQualityReport:
-    """A span of one version's rows against its training."""
+    """A span of one version's rows against its training.
+
+    Args:
+        connection: The state database.
+        versions: Of which the others are looked up that callers may have been made for.
+        known: The version.
+        span: The hours judged.
+        refused_until: The hour at which the refusals counted end, in place of the span's end: they have no event time,
+            so where events are replayed, or all requests are refused, they lie in other hours than the rows.
+    """
     found = read_data_quality(connection, span)
+    if refused_until:
+        first = refused_until - (span.last_hour - span.first_hour)
+        arrived = read_data_quality(connection, replace(span, first_hour=first, last_hour=refused_until))
+        found = replace(found, refused=arrived.refused)
     columns = judge_columns(known.counter.split(read_counts(connection, known, span)), found)
     schemas = _schemas_beside(connection, versions, span)
     unknown = judge_unknown(found, training_rows=known.reference.rows, others=schemas)

@@ -19,6 +19,10 @@ WHAT_TO_DO = {
     "quality": "Retrain the model, or roll back if this began with a deployment ('appliance rollback NAME').",
     "recording": "Free space on the host, or run 'appliance doctor'.",
     "bundle": "Look at the page of the model; train again, or deploy another version.",
+    "skew": "Compare what the training job read with what callers send: look at the page of the model, under Training "
+    "against serving. Roll back ('appliance rollback NAME') if answers are wrong.",
+    "backup": "Run 'appliance backup create' and read what it says; look at 'appliance logs runner'.",
+    "disk": "Free space, or let go of what is kept no longer: 'appliance retention --dry-run' shows it.",
     "watch": "Run 'appliance doctor' and look at 'appliance logs runner'.",
 }
 """The subject of an alert to what its reader does next."""
@@ -26,7 +30,11 @@ WHAT_TO_DO = {
 NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
     "bundle": "deployment", "data_quality": "data quality", "domain": "inputs together", "watch": "watch loop",
+    "skew": "training against serving", "backup": "backup", "disk": "disk",
 }  # fmt: skip
+"""The subject of an alert as people call it."""
+
+_OF_THE_HOST = frozenset({"watch", "backup", "disk"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +70,7 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
         title, state = f"Test message from the appliance on {host}", "ok"
         text = f"If you read this, the channel works. Nothing has to be done.\n\n{address}"
     else:
-        about = f"{alert.model or 'inference API'}, {NAMES.get(alert.subject, alert.subject)}"
+        about = f"{subject_of(alert)}, {NAMES.get(alert.subject, alert.subject)}"
         title, state = _headline(event, alert, about, host)
         text = f"{alert.message}\n\n{_follow_up(event, alert)}\n\n{address}"
     document: Json = {
@@ -76,6 +84,16 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
     return Message(id=message_id, event=event, state=state, title=title, text=text, document=document)
 
 
+def subject_of(alert: Alert) -> str:
+    """Who an alert is about: its model, this host, or the inference API."""
+    return alert.model or ("this host" if alert.subject in _OF_THE_HOST else "inference API")
+
+
+def advise(alert: Alert) -> str:
+    """What the reader of an alert does next; empty for a subject that this release does not know."""
+    return WHAT_TO_DO.get(alert.subject, "").replace("NAME", alert.model or "NAME")
+
+
 def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, str]:
     if event is Event.CLOSED:
         return f"[over] {about} ({host})", "ok"
@@ -86,4 +104,4 @@ def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, s
 def _follow_up(event: Event, alert: Alert) -> str:
     if event is Event.CLOSED and alert.closed_at is not None:
         return f"This is over since {alert.closed_at:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
-    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {WHAT_TO_DO.get(alert.subject, '')}".rstrip()
+    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {advise(alert)}".rstrip()

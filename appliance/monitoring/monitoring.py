@@ -22,6 +22,7 @@ from appliance.monitoring.against import (
     with_rows,
     with_window,
 )
+from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.data_quality_report import DataQualityReport
@@ -118,7 +119,9 @@ class Monitoring:
         """
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            return judge_data_quality(connection, self._versions, known, span)
+            arrived = window_rows.newest_minute(connection, name) if until is None else None
+            ends = 0 if arrived is None else arrived // 60 + 1
+            return judge_data_quality(connection, self._versions, known, span, refused_until=ends)
 
     def drift_detail(
         self,
@@ -255,6 +258,15 @@ class Monitoring:
         """The newest alerts of all models, open ones first."""
         with self._database() as connection:
             return [alert_of(row) for row in alert_rows.list_alerts(connection, open_only=open_only, limit=limit)]
+
+    def alert(self, alert_id: int) -> AlertFacts:
+        """One alert: the window that opened it, what its channels were told, what to do.
+
+        Raises:
+            NotFound: No such alert.
+        """
+        with self._database() as connection:
+            return find_facts(connection, self._versions, alert_id)
 
     def acknowledge(self, alert_id: int, *, who: str) -> Alert:
         """Note who has seen an alert; it stays open while its state holds.

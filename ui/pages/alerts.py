@@ -1,4 +1,4 @@
-"""Alerts: changes of state that held for two windows in a row."""
+"""Alerts: changes of state that held for two windows in a row; the channels they go out through, and the messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from appliance.monitoring.alerts import Alert
+from appliance.monitoring.message import NAMES, subject_of
 from appliance.permissions import Action
 from ui.components.empty import empty
+from ui.components.form import tabs
 from ui.components.markup import panel, text
 from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
+from ui.pages.alert_channels import show_channels, show_messages
 from ui.pages.overview import alert_address
 from ui.words import number, plain, when
 
@@ -19,13 +22,11 @@ _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="Model"),
     Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
-_SUBJECTS = {
-    "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk", "domain": "inputs together",
-}  # fmt: skip
-
-_HOSTS = {"backup": "this host", "disk": "this host"}
-"""What an alert without a model is about; the inference API when it is not here."""
+_TABS = (("alerts", "Alerts"), ("channels", "Channels"), ("messages", "Messages"))
+_SAME = {
+    "channels": ("appliance alerts channel list", "GET /api/alert-channels"),
+    "messages": ("appliance alerts deliveries", "GET /api/alert-deliveries"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,18 @@ class _Found:
 
 async def build(view: View) -> None:
     """Fill the page."""
+    tab = view.query.get("tab", "alerts")
+    view.same = _SAME.get(tab)
+    tabs(_TABS, tab, lambda key: f"/alerts?tab={key}")
+    if tab == "channels":
+        await show_channels(view)
+    elif tab == "messages":
+        await show_messages(view, view.query.get("only", ""))
+    else:
+        await _alerts(view)
+
+
+async def _alerts(view: View) -> None:
     monitoring = view.appliance.monitoring
 
     def fetch() -> _Found:
@@ -85,8 +98,8 @@ def _row(one: Alert) -> Row:
         "open": Cell(status=status_of("open" if one.closed_at is None else "closed")),
         "state": Cell(status=status_of(one.state.value)),
         "model": Cell(
-            text=one.model or _HOSTS.get(one.subject, "inference API"),
-            note=_SUBJECTS.get(one.subject, one.subject),
+            text=subject_of(one),
+            note=NAMES.get(one.subject, one.subject),
             href=alert_address(one),
         ),
         "message": Cell(

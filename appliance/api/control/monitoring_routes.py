@@ -106,6 +106,12 @@ def alerts(appliance: NamedDependency[Appliance], open_only: FromQuery[bool] = F
     return [alert.to_json() for alert in appliance.monitoring.alerts(open_only=open_only)]
 
 
+@get("/alerts/{alert_id:int}", sync_to_thread=True)
+def alert(appliance: NamedDependency[Appliance], alert_id: FromPath[int]) -> Json:
+    """One alert: the window that opened it, what its channels were told, what to do."""
+    return appliance.monitoring.alert(alert_id).to_json()
+
+
 @post("/alerts/{alert_id:int}/acknowledge", sync_to_thread=True, status_code=200)
 def acknowledge(
     appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], alert_id: FromPath[int]
@@ -129,5 +135,5 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 MONITORING_ROUTES = (
     drift, drift_detail, data_quality, studies, latency, traffic, quality, quality_by, quality_series, alerts,
-    acknowledge, lag, metrics,
+    alert, acknowledge, lag, metrics,
 )  # fmt: skip
