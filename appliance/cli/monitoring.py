@@ -72,6 +72,29 @@ def _odd(share: Share | None) -> str:
     return "" if share is None else f"{share.share.reference:.1%} -> {share.share.current:.1%}"
 
 
+def skew(name: str, *, json: Json = False) -> None:
+    """How each deployment was proved: rows of the training replayed over HTTP, and the first live rows.
+
+    Args:
+        name: The model.
+    """
+    from appliance.monitoring.skew import finding_of, skew_json
+
+    house = open_house()
+    house.models.get(name)
+    rows = house.monitoring.skew(name)
+    if json:
+        print_json({"deployments": [skew_json(row) for row in rows]})
+        return
+    table = []
+    for row in rows:
+        for what, text, at in (("replay", row.replay, row.replayed_at), ("live rows", row.live, row.live_at)):
+            found = finding_of(text)
+            told = ("waiting", "", "") if found is None or at is None else (found.state, show_time(at), found.sentence)
+            table.append((row.version, what, *told))
+    print_table(("version", "proof", "state", "when", "what was found"), table)
+
+
 def drift_compare(reference: str, current: str, *, json: Json = False) -> None:
     """Hold one file against another by the same rule, without any model.
 

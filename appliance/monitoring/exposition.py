@@ -97,6 +97,12 @@ class Exposition:
             "appliance_quality", "A metric, measured on labels, estimated without, or of the holdout.",
             labels=[*labels, "metric", "source"],
         )  # fmt: skip
+        odd = GaugeMetricFamily(
+            "appliance_data_quality_ratio", "Rows missing, unseen, outside or refused, and their share at training.",
+            labels=[*labels, "column", "kind", "source"],
+        )  # fmt: skip
+        repeated = GaugeMetricFamily("appliance_duplicate_rows_ratio", "Rows that repeat another.", labels=labels)
+        unknown = GaugeMetricFamily("appliance_unknown_columns", "Columns that were sent and ignored.", labels=labels)
         coverage = GaugeMetricFamily("appliance_label_coverage_ratio", "Predictions with a label.", labels=labels)
         for model in self._models_with_traffic():
             drift = self._monitoring.drift(model)
@@ -110,13 +116,22 @@ class Exposition:
             states.add_metric([*key, "prediction"], _STATES[drift.prediction.state])
             states.add_metric([*key, "quality"], _STATES[found.state])
             coverage.add_metric(key, found.coverage)
+            rows = self._monitoring.data_quality(model)
+            states.add_metric([*key, "data_quality"], _STATES[rows.state])
+            unknown.add_metric(key, len(rows.unknown))
+            if rows.duplicate_share is not None:
+                repeated.add_metric(key, rows.duplicate_share)
+            for kept in rows.columns:
+                for oddity, part in kept.shares.items():
+                    odd.add_metric([*key, kept.name, oddity.value, "training"], part.share.reference)
+                    odd.add_metric([*key, kept.name, oddity.value, "window"], part.share.current)
             estimate = found.estimate.metrics if found.estimate else {}
             for source, metrics in (
                 ("labels", found.metrics), ("estimate", estimate), ("holdout", found.reference),
             ):  # fmt: skip
                 for name, value in metrics.items():
                     quality.add_metric([*key, name, source], value)
-        yield from (psi, states, share, quality, coverage)
+        yield from (psi, states, share, quality, coverage, odd, repeated, unknown)
 
     def _models_with_traffic(self) -> list[str]:
         connection = statedb.connect(self._settings.layout.database, read_only=True)

@@ -42,6 +42,7 @@ from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows
 from storage.bundles import list_bundles
 from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.eventlog import list_segments
+from storage.skew_rows import SkewRow, list_skews
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -253,6 +254,11 @@ class Monitoring:
         """What the nightly studies of rows found last, by kind; empty before the first night with traffic."""
         with self._database() as connection:
             return tuple(study_of(row) for row in study_rows.newest_studies(connection, name))
+
+    def skew(self, name: str) -> tuple[SkewRow, ...]:
+        """How each deployment of a model was proved, the newest first."""
+        with self._database() as connection:
+            return tuple(list_skews(connection, name))
 
     def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """The newest alerts of all models, open ones first."""

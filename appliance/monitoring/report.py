@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from html import escape
 
 from appliance.monitoring.alerts import Alert
+from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.monitoring import DAY_S, HOUR_S, Monitoring
 from appliance.monitoring.quality_report import QualityReport, QualitySeries
 from appliance.monitoring.report_svg import bars_svg, lines_svg
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
-from appliance.monitoring.spans import Json, utc_text
+from appliance.monitoring.spans import Json, State, utc_text
 from appliance.monitoring.study import Study
 
 MOST_PICTURES = 20
@@ -29,6 +30,7 @@ class ModelReport:
     drift: DriftReport
     pictures: tuple[DriftDetail, ...]
     studies: tuple[Study, ...]
+    rows: DataQualityReport
     quality: QualityReport
     series: QualitySeries
     latency: LatencyReport
@@ -45,6 +47,7 @@ class ModelReport:
             "drift": self.drift.to_json(),
             "histograms": [picture.to_json() for picture in self.pictures],
             "studies": [study.to_json() for study in self.studies],
+            "data_quality": self.rows.to_json(),
             "quality": self.quality.to_json(),
             "quality_series": self.series.to_json(),
             "latency": self.latency.to_json(),
@@ -62,6 +65,7 @@ class ModelReport:
             f"Made {self.made_at:%Y-%m-%d %H:%M} UTC.</p>",
             _alerts_html(self.alerts),
             _drift_html(drift, self.pictures, self.studies),
+            _rows_html(self.rows),
             _quality_html(quality, self.series),
             _service_html(self.latency, self.traffic),
         ]
@@ -91,6 +95,7 @@ def make_report(
             monitoring.drift_detail(name, column, window_s, version=drift.version, until=until) for column in wanted
         ),
         studies=monitoring.studies(name),
+        rows=monitoring.data_quality(name, window_s, version=drift.version),
         quality=monitoring.quality(name, window_s, version=version, until=until),
         series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, version=version, until=until),
         latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
@@ -136,6 +141,32 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
         f"<h2>Drift {_badge(dataset.state.value)}</h2>{lead}"
         f'{told}{_table(heads, rows)}<p>Grey: reference. Blue: now.</p><div class="pictures">{drawn}</div>'
     )
+
+
+def _rows_html(found: DataQualityReport) -> str:
+    heads = ("", "column", "missing", "unseen", "out of range", "refused", "what changed")
+    rows = [
+        (
+            _badge(one.state.value), escape(one.name), *(_odd(one.shares.get(oddity)) for oddity in Oddity),
+            escape(one.sentence),
+        )
+        for one in sorted(found.columns, key=lambda one: one.state is State.OK)
+    ]  # fmt: skip
+    unknown = "".join(
+        f"<li>{escape(one.name or 'further columns')}: {one.rows:,} rows ({one.share:.1%})</li>"
+        for one in found.unknown
+    )
+    repeated = "" if found.duplicate_share is None else f" {found.duplicate_share:.1%} of the rows repeat another."
+    ignored = f"<p>Sent, unknown and ignored:</p><ul>{unknown}</ul>" if unknown else ""
+    return (
+        f"<h2>Data quality {_badge(found.state.value)}</h2><p>{escape(found.sentence)} {found.rows:,} rows, "
+        f"{found.refused:,} requests refused for a column; schema {found.schema}.{repeated}</p>"
+        f"{_table(heads, rows)}{ignored}"
+    )
+
+
+def _odd(share: Share | None) -> str:
+    return "" if share is None else f"{share.share.reference:.1%} &rarr; {share.share.current:.1%}"
 
 
 def _quality_html(quality: QualityReport, series: QualitySeries) -> str:

@@ -26,6 +26,7 @@ from appliance.monitoring.outcomes import join_labels, join_shadow
 from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.service import ServiceCounts, parse_service
+from appliance.monitoring.skew import SkewWatch
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
 from appliance.settings import Settings, load_settings
@@ -146,6 +147,7 @@ def watch_until(
         alive: Called before every look and after every chunk of the log, so that a watchdog sees that it does not hang.
     """
     watch = Watch(settings.layout, alive=alive)
+    skew = SkewWatch(settings, watch.connection, watch.versions)
     ended = threading.Event()
     courier = threading.Thread(target=deliver_until, args=(settings, ended), name="deliveries", daemon=True)
     courier.start()
@@ -156,7 +158,9 @@ def watch_until(
                 progress = watch_once(watch)
                 if not progress.idle:
                     log.info("counted %s", progress)
-            except StateUnwritable as exc:
+                alive()
+                skew.look()
+            except (StateUnwritable, sqlite3.Error) as exc:
                 log.error("%s; trying again", exc)
             stop.wait(settings.watch_interval_s)
     finally:

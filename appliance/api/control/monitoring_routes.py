@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
+from appliance.monitoring.skew import skew_json
 from appliance.monitoring.spans import Json, parse_span
 from appliance.permissions import Caller
 
@@ -52,6 +53,12 @@ def data_quality(
 def studies(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
     """What the nightly studies found last: domain classifier, reconstruction, attribution."""
     return [study.to_json() for study in appliance.monitoring.studies(name)]
+
+
+@get("/models/{name:str}/skew", sync_to_thread=True)
+def skew(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
+    """How each deployment was proved: rows of the training replayed over HTTP, and the first live rows."""
+    return [skew_json(row) for row in appliance.monitoring.skew(name)]
 
 
 @get("/models/{name:str}/latency", sync_to_thread=True)
@@ -134,6 +141,6 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 
 MONITORING_ROUTES = (
-    drift, drift_detail, data_quality, studies, latency, traffic, quality, quality_by, quality_series, alerts,
+    drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, quality_series, alerts,
     alert, acknowledge, lag, metrics,
 )  # fmt: skip
