@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -29,6 +29,7 @@ from storage.window_rows import watched_models
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 FRESH_S = 60.0
 TIMEOUT_S = 2.0
+_DURATION = "appliance_request_duration_seconds"
 _STATES = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0, State.NOT_ENOUGH_DATA: -1.0}
 
 
@@ -178,7 +179,7 @@ class _Found(Collector):
 
 
 def _as_mlserver(families: Iterable[Metric]) -> Iterator[Metric]:
-    """MLServer 1.7's counters of inferences that went well and that did not."""
+    """MLServer 1.7's counters of inferences that went well and that did not, and its summary of their seconds."""
     labels = ["model", "version"]
     good = CounterMetricFamily("model_infer_request_success", "Model infer request success count", labels=labels)
     bad = CounterMetricFamily("model_infer_request_failure", "Model infer request failure count", labels=labels)
@@ -189,7 +190,12 @@ def _as_mlserver(families: Iterable[Metric]) -> Iterator[Metric]:
     for (model, version, well), count in counts.items():
         if model:
             (good if well else bad).add_metric([model, version], count)
-    yield from (good, bad)
+    took = SummaryMetricFamily("model_infer_request_duration", "Model infer request duration", labels=labels)
+    sums = {(one["model"], one["version"]): s for one, s in _samples(families, f"{_DURATION}_sum")}
+    for sample, count in _samples(families, f"{_DURATION}_count"):
+        model, version = sample["model"], sample["version"]
+        took.add_metric([model, version], count_value=count, sum_value=sums[model, version])  # type: ignore[arg-type]
+    yield from (good, bad, took)
 
 
 def _as_kserve(families: Iterable[Metric]) -> Iterator[Metric]:
@@ -197,7 +203,7 @@ def _as_kserve(families: Iterable[Metric]) -> Iterator[Metric]:
     metric = Metric("request_predict_seconds", "predict request latency", "histogram")
     totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for suffix in ("_bucket", "_sum", "_count"):
-        for sample, count in _samples(families, f"appliance_request_duration_seconds{suffix}"):
+        for sample, count in _samples(families, f"{_DURATION}{suffix}"):
             labels = {"model_name": sample["model"]} | ({"le": sample["le"]} if suffix == "_bucket" else {})
             key = (suffix, tuple(labels.items()))
             totals[key] = totals.get(key, 0.0) + count
