@@ -92,7 +92,7 @@ def _judge_column(column: ColumnReference, cells: Ints, found: DataQualityCounts
         low=column.summary.minimum if has_range and column.summary else None,
         high=column.summary.maximum if has_range and column.summary else None,
         state=worst([share.state for share in shares.values()]),
-        sentence=" ".join(_sentence(column, share) for share in moved) or f"`{column.name}` is as at training.",
+        sentence=" ".join(_sentence(column, share) for share in moved) or f"`{column.name}`: nothing beyond chance.",
     )  # fmt: skip
 
 

@@ -22,9 +22,8 @@ def show_skew(rows: Sequence[SkewRow]) -> None:
     """The newest deployments first; nothing before the first one was looked at."""
     if not rows:
         return
-    with panel("Training against serving", "rows of the training sent to the API, and the first rows of callers",
-               tight=True):  # fmt: skip
-        Table(_COLUMNS, [_row(one) for one in rows], per_page=5 if len(rows) > 5 else 0, name="skew")
+    with panel("Training against serving", tight=True):
+        Table(_COLUMNS, [_row(one) for one in rows], per_page=5 if len(rows) > 5 else 0)
 
 
 def _row(one: SkewRow) -> Row:
