@@ -89,8 +89,14 @@ class SkewWatch:
         changed = 0
         for deployment in live_deployments(self._connection):
             known = self._versions.find(deployment.model, deployment.version)
-            if known is not None:
+            if known is None:
+                continue
+            try:
                 changed += self._prove(deployment, known)
+            except httpx.TransportError as exc:
+                # The others would wait for the same API, and the watch loop for all of them.
+                log.debug("deployments cannot be proved yet: %s", exc)
+                break
         return changed
 
     def _prove(self, deployment: DeploymentRow, known: KnownVersion) -> int:
@@ -121,7 +127,11 @@ class SkewWatch:
         return now - row.rows >= LIVE_ROWS
 
     def _replay(self, deployment: DeploymentRow, schema: FeatureSchema) -> Finding | None:
-        """What the API answers to the golden rows; None while it does not serve the version."""
+        """What the API answers to the golden rows; None while it does not serve the version.
+
+        Raises:
+            httpx.TransportError: It does not answer.
+        """
         path = bundle_path(self._settings.layout, deployment.model, deployment.version) / "golden.json"
         try:
             golden = msgspec.json.decode(path.read_bytes(), type=_Golden)
@@ -133,7 +143,7 @@ class SkewWatch:
                 headers={"Authorization": f"Bearer {self._key.read()}", HEADER: sign(secret, body),
                          "Content-Type": "application/json"},
             )  # fmt: skip
-        except (OSError, msgspec.DecodeError, httpx.HTTPError, ApplianceError) as exc:
+        except (OSError, msgspec.DecodeError, ApplianceError) as exc:
             log.debug("%s version %d cannot be asked yet: %s", deployment.model, deployment.version, exc)
             return None
         if response.status_code in {404, 429, 503}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -158,6 +159,21 @@ def test_an_api_that_does_not_answer_is_asked_again(served: Served) -> None:
     assert row.replay == ""
     served.look()
     assert Monitoring(served.settings).skew("income")[0].replay
+
+
+def test_an_api_that_hangs_holds_the_watch_loop_up_once(served: Served) -> None:
+    begin(served)
+    beside = NewDeployment(
+        model="income", version=1, role="canary", who="test", reason="", started_at=datetime.now(UTC), percent=5
+    )
+    assert put_deployment(served.watch.connection, beside, replaces=None)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        elsewhere = served.settings.model_copy(update={"api_port": silent.getsockname()[1]})
+        assert SkewWatch(elsewhere, served.watch.connection, served.watch.versions).look() == 0
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_the_first_live_rows_are_judged_once(served: Served) -> None:
