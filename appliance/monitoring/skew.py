@@ -146,8 +146,8 @@ class SkewWatch:
         except (OSError, msgspec.DecodeError, ApplianceError) as exc:
             log.debug("%s version %d cannot be asked yet: %s", deployment.model, deployment.version, exc)
             return None
-        if response.status_code in {404, 429, 503}:
-            return None  # not loaded yet, or busy
+        if response.status_code in {401, 403, 404, 408, 429, 503}:
+            return None  # the key or the version is not known there yet, or it is busy
         if not response.is_success:
             return Finding(
                 state=State.ALARM, rows=len(golden.rows),
