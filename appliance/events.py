@@ -29,6 +29,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         us: Time from the request's first byte in our hands to the answer's bytes, microseconds.
         d: Dialect: native, v2, v1, mlflow.
         k: The caller's own key of the request.
+        i: Name of a column that the model does not know, and was ignored, to the rows that had it.
     """
 
     id: str
@@ -44,6 +45,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     r: str = "champion"
     u: list[tuple[int, int, str]] = []
     k: str | None = None
+    i: dict[str, int] = {}
 
 
 class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -74,9 +76,11 @@ class StatsEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         at: When it was written.
         errors: ``(model, version, HTTP status, count)``; an unknown model is ``""``, version 0.
         lost: ``(model, version, predictions)`` that were answered while the log could not be written.
+        fields: ``(model, version, column, requests)`` that were refused for a column: absent, or of another type.
     """
 
     id: str
     at: int
     errors: list[tuple[str, int, int, int]]
     lost: list[tuple[str, int, int]] = []
+    fields: list[tuple[str, int, str, int]] = []

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +10,8 @@ import msgspec
 
 from appliance.access import Access
 from appliance.datasets import Datasets
-from appliance.errors import ApplianceError, BadInput, NotReady
+from appliance.errors import BadInput, NotReady
+from appliance.own_key import OwnKey
 from appliance.schema import FeatureSchema
 from appliance.settings import Settings
 from storage.bundles import bundle_path
@@ -69,9 +66,8 @@ class Trial:
 
     def __init__(self, settings: Settings, *, access: Access, datasets: Datasets) -> None:
         self._settings = settings
-        self._access = access
         self._datasets = datasets
-        self._lock = threading.Lock()
+        self._key = OwnKey(access, settings.layout.root / "ui" / "predict-key", "dashboard")
 
     def example(self, model: str, version: int) -> Example:
         """The columns of a version, and a row of the dataset it was trained on.
@@ -102,7 +98,7 @@ class Trial:
             response = httpx.post(
                 f"{self._settings.api_url}/models/{model}/predict",
                 content=msgspec.json.encode({"rows": [row], "explain": reasons}),
-                headers={"Authorization": f"Bearer {self._key()}", "Content-Type": "application/json"},
+                headers={"Authorization": f"Bearer {self._key.read()}", "Content-Type": "application/json"},
                 timeout=TIMEOUT_S, trust_env=False,
             )  # fmt: skip
         except httpx.HTTPError as exc:
@@ -117,26 +113,3 @@ class Trial:
             problem = _Problem(detail=f"HTTP {response.status_code}")
         refused = BadInput if response.status_code in {400, 404, 413, 422} else NotReady
         raise refused(f"{problem.title}: {problem.detail}")
-
-    def _key(self) -> str:
-        """The dashboard's own key, made once; only its file and the state database's hash know of it."""
-        file = self._settings.layout.root / "ui" / "predict-key"
-        with self._lock:
-            kept = _read(file)
-            if kept and self._access.check_key(kept):
-                return kept
-            new = self._access.create_key(f"dashboard-{secrets.token_hex(4)}", "predict", who="dashboard")
-            try:
-                file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-                with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
-                    out.write(new.key)
-            except OSError as exc:
-                raise ApplianceError(f"cannot keep the dashboard's key in {file}: {exc.strerror}") from exc
-            return new.key
-
-
-def _read(file: Path) -> str | None:
-    try:
-        return file.read_text().strip()
-    except OSError:
-        return None

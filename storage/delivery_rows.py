@@ -216,6 +216,12 @@ def list_deliveries(
     return [_delivery(row) for row in rows]
 
 
+def list_deliveries_of(connection: sqlite3.Connection, alert: int) -> list[DeliveryRow]:
+    """What channels were told, or are to be told, of an alert, in the order in which it was written."""
+    rows = connection.execute("SELECT * FROM deliveries WHERE alert = ? ORDER BY id", (alert,))
+    return [_delivery(row) for row in rows]
+
+
 def count_deliveries(connection: sqlite3.Connection) -> dict[str, int]:
     """State to the number of deliveries in it."""
     rows = connection.execute("SELECT state, COUNT(*) AS n FROM deliveries GROUP BY state")

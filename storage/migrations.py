@@ -177,6 +177,21 @@ def m005_studies(db: Database) -> None:
     )
 
 
+@migrations()
+def m006_data_quality(db: Database) -> None:
+    """What was odd about the rows of an hour, and what became of the proofs of deployments."""
+    db.execute(
+        "CREATE TABLE data_quality_windows (model TEXT NOT NULL, version INTEGER NOT NULL, hour INTEGER NOT NULL, "
+        "counts BLOB NOT NULL, PRIMARY KEY (model, version, hour)) WITHOUT ROWID"
+    )
+    db.execute("CREATE INDEX data_quality_by_hour ON data_quality_windows (model, hour)")
+    db.execute(
+        "CREATE TABLE skew_checks (deployment INTEGER PRIMARY KEY REFERENCES deployments(id), model TEXT NOT NULL, "
+        "version INTEGER NOT NULL, replayed_at TEXT, replay TEXT NOT NULL DEFAULT '', live_at TEXT, "
+        "live TEXT NOT NULL DEFAULT '', rows INTEGER NOT NULL DEFAULT 0, counts BLOB NOT NULL DEFAULT x'')"
+    )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

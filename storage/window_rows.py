@@ -159,6 +159,15 @@ def predictions_by_bucket(
     return {(int(row["bucket"]), int(row["version"])): int(row["predicted"]) for row in rows}
 
 
+def count_predictions(connection: sqlite3.Connection, model: str, version: int) -> int:
+    """Predictions that a version answered, champion and canary, since its first."""
+    row = connection.execute(
+        "SELECT SUM(rows) FROM feature_windows WHERE model = ? AND version = ? AND variant <> 'shadow'",
+        (model, version),
+    ).fetchone()
+    return int(row[0] or 0)
+
+
 def next_days(connection: sqlite3.Connection, model: str, *, after: int, before: int, limit: int) -> list[int]:
     """Days since 1970 with events, ascending, both ends excluded."""
     rows = connection.execute(

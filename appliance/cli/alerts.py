@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, show_time
 from appliance.errors import BadInput
+from appliance.monitoring.message import NAMES
 from appliance.monitoring.spans import parse_span
 
 File = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
@@ -42,6 +43,36 @@ def alerts(*, open_only: Flag = False, json: Json = False) -> None:
             for a in found
         ],
     )  # fmt: skip
+
+
+@app.command
+def show(alert: int, *, json: Json = False) -> None:
+    """One alert: what happened, what its channels were told, and what to do.
+
+    Args:
+        alert: Its number.
+    """
+    house = open_house()
+    facts = house.monitoring.alert(alert)
+    found = facts.alert
+    if json:
+        print_json(facts.to_json())
+        return
+    over = f"over since {show_time(found.closed_at)}" if found.closed_at else "open"
+    print(f"alert {found.id}: {found.state}, {found.about}, {NAMES.get(found.kind, found.kind)}; {over}")
+    print(f"  {found.message}")
+    print(f"  since      {show_time(found.opened_at)}")
+    if facts.judged is not None:
+        window = facts.judged.window
+        print(f"  judged     version {facts.judged.version}, {show_time(window.start)} to {show_time(window.end)}")
+    if found.acknowledged_by:
+        print(f"  seen by    {found.acknowledged_by}")
+    if facts.snoozed_until:
+        print(f"  quiet      until {show_time(facts.snoozed_until)}")
+    for one in facts.deliveries:
+        print(f"  told       {one.channel}: {one.event}, {one.state}{f' ({one.reason})' if one.reason else ''}")
+    print(f"  what to do {facts.advice}")
+    print(f"  the page   {house.settings.ui_url}/alerts/{found.id}")
 
 
 @app.command

@@ -55,6 +55,8 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("predict", "jobs:predict", "Models", "Score a file."),
     ("jobs", "jobs:app", "Models", "Jobs: list, log, cancel."),
     ("drift", "monitoring:drift", "Monitoring", "How far a model's traffic moved from its training."),
+    ("data-quality", "monitoring:data_quality", "Monitoring", "What was odd about the rows: missing, unseen, refused."),
+    ("skew", "monitoring:skew", "Monitoring", "Whether what serves answers as training did, by deployment."),
     ("quality", "monitoring:quality", "Monitoring", "How right the predictions were."),
     ("latency", "monitoring:latency", "Monitoring", "How long answers took."),
     ("report", "report:report", "Monitoring", "Everything about a model and a span: one HTML page, or JSON."),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
 from appliance.monitoring.quality_report import SegmentReport
 from appliance.monitoring.spans import Window, parse_span
@@ -36,6 +37,62 @@ def drift(
     _print_columns([*report.columns, report.prediction, *([report.label] if report.label else [])])
     for study in studies:
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
+
+
+def data_quality(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+    """What was odd about the rows that a model took, by column, held against its training.
+
+    Args:
+        name: The model.
+        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        version: The version that serves when left out.
+    """
+    house = open_house()
+    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
+    report = house.monitoring.data_quality(name, seconds, version=version)
+    if json:
+        print_json(report.to_json())
+        return
+    print(f"{report.model} version {report.version}, {_span(report.window)}: {report.state}")
+    print(f"  {report.sentence}")
+    repeated = "-" if report.duplicate_share is None else f"{report.duplicate_share:.1%}"
+    print(f"  {report.rows} rows, {repeated} of them repeated; {report.refused} requests refused for a column")
+    others = [f"version {one} takes other columns" for one, s in report.schemas.items() if s != report.schema]
+    print(f"  schema {report.schema}{''.join(f'; {other}' for other in others)}")
+    print_table(
+        ("column", "state", "missing", "unseen", "out of range", "refused"),
+        [(one.name, one.state, *(_odd(one.shares.get(oddity)) for oddity in Oddity)) for one in report.columns],
+    )
+    for column in report.unknown:
+        known_to = f"; version {', '.join(map(str, column.versions))} takes it" if column.versions else ""
+        print(f"  ignored: {column.name or 'further columns'}, in {column.rows} rows ({column.share:.1%}){known_to}")
+
+
+def _odd(share: Share | None) -> str:
+    return "" if share is None else f"{share.share.reference:.1%} -> {share.share.current:.1%}"
+
+
+def skew(name: str, *, json: Json = False) -> None:
+    """How each deployment was proved: rows of the training replayed over HTTP, and the first live rows.
+
+    Args:
+        name: The model.
+    """
+    from appliance.monitoring.skew import finding_of, skew_json
+
+    house = open_house()
+    house.models.get(name)
+    rows = house.monitoring.skew(name)
+    if json:
+        print_json({"deployments": [skew_json(row) for row in rows]})
+        return
+    table = []
+    for row in rows:
+        for what, text, at in (("replay", row.replay, row.replayed_at), ("live rows", row.live, row.live_at)):
+            found = finding_of(text)
+            told = ("waiting", "", "") if found is None or at is None else (found.state, show_time(at), found.sentence)
+            table.append((row.version, what, *told))
+    print_table(("version", "proof", "state", "when", "what was found"), table)
 
 
 def drift_compare(reference: str, current: str, *, target: str | None = None, json: Json = False) -> None:

@@ -192,7 +192,7 @@ class Courier:
 
     def _compose(self, delivery: DeliveryRow, alert: Alert | None) -> Message:
         host = socket.gethostname()
-        address = f"{self._settings.ui_url}/alerts"
+        address = f"{self._settings.ui_url}/alerts" + (f"/{alert.id}" if alert else "")
         return compose(delivery.event, alert, message_id=f"{host}-{delivery.id}", host=host, address=address)
 
     def _send(self, delivery: DeliveryRow, claim: str, message: Message, now: datetime) -> str:

@@ -11,18 +11,21 @@ import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from appliance.errors import NotFound
 from appliance.monitoring.alerts import Standing
+from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
 from appliance.monitoring.judged import judge_drift, judge_span_quality
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Verdict
 from appliance.monitoring.spans import Span, State
 from storage.alert_rows import NewAlert, StandingRow, close_alert, find_standing, open_alert, put_standing
+from storage.data_quality_rows import checked_models, newest_quality_hour, next_checked_days
 from storage.outcome_rows import labelled_by_day
 from storage.statedb import transaction
 from storage.window_rows import newest_hours, next_days, predictions_by_bucket, watched_models
 
-DRIFT, PREDICTION, QUALITY = "drift", "prediction", "quality"
+DRIFT, PREDICTION, QUALITY, DATA_QUALITY = "drift", "prediction", "quality", "data_quality"
 MOST_DAYS = 31
 """Days of one model judged in one look."""
 NAMED_COLUMNS = 3
@@ -46,6 +49,9 @@ def evaluate(connection: sqlite3.Connection, versions: KnownVersions) -> int:
         today = max(newest.values()) // 24
         changed += _drift_days(connection, versions, model, today)
         changed += _quality_days(connection, versions, model, today)
+    for model in checked_models(connection):
+        newest_hour = newest_quality_hour(connection, model) or 0
+        changed += _data_quality_days(connection, versions, model, newest_hour // 24)
     return changed
 
 
@@ -63,6 +69,24 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
             report = judge_drift(connection, known, span, labels=False)
             verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
         changed += settle(connection, model, day, verdicts)
+    return changed
+
+
+def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
+    """Days with rows or refusals; one that has too few of both is passed."""
+    after = _judged_day(connection, model, DATA_QUALITY)
+    hours = versions.window_hours(model)
+    changed = 0
+    days = next_checked_days(connection, model, after=after, before=today, limit=MOST_DAYS)
+    for day, newest_version in days.items():
+        version = find_main_version(connection, model, day) or newest_version
+        known = versions.find(model, version)
+        if known is None:
+            continue
+        report = judge_data_quality(connection, versions, known, window_until(model, version, day, hours))
+        if report.state is State.NOT_ENOUGH_DATA:
+            continue  # so that one refusal today judges no day of a replay that comes later
+        changed += settle(connection, model, day, {DATA_QUALITY: Verdict(state=report.state, sentence=report.sentence)})
     return changed
 
 
@@ -89,10 +113,20 @@ def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model
 
 
 def main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
-    """The version that answered most of the day."""
+    """The version that answered most of a day that has events."""
+    version = find_main_version(connection, model, day)
+    if version is None:
+        raise NotFound(f"model {model!r} answered nothing on day {day} since 1970")
+    return version
+
+
+def find_main_version(connection: sqlite3.Connection, model: str, day: int) -> int | None:
+    """The version that answered most of the day, or None when nobody did."""
     predicted = predictions_by_bucket(
         connection, model, first_hour=day * 24, last_hour=day * 24 + 24, bucket_hours=24
     )  # fmt: skip
+    if not predicted:
+        return None
     (_, version), _ = max(predicted.items(), key=lambda item: (item[1], item[0]))
     return version
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -29,6 +29,7 @@ from storage.window_rows import watched_models
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 FRESH_S = 60.0
 TIMEOUT_S = 2.0
+_DURATION = "appliance_request_duration_seconds"
 _STATES = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0, State.NOT_ENOUGH_DATA: -1.0}
 
 
@@ -97,6 +98,12 @@ class Exposition:
             "appliance_quality", "A metric, measured on labels, estimated without, or of the holdout.",
             labels=[*labels, "metric", "source"],
         )  # fmt: skip
+        odd = GaugeMetricFamily(
+            "appliance_data_quality_ratio", "Rows missing, unseen, outside or refused, and their share at training.",
+            labels=[*labels, "column", "kind", "source"],
+        )  # fmt: skip
+        repeated = GaugeMetricFamily("appliance_duplicate_rows_ratio", "Rows that repeat another.", labels=labels)
+        unknown = GaugeMetricFamily("appliance_unknown_columns", "Columns that were sent and ignored.", labels=labels)
         coverage = GaugeMetricFamily("appliance_label_coverage_ratio", "Predictions with a label.", labels=labels)
         for model in self._models_with_traffic():
             drift = self._monitoring.drift(model)
@@ -110,13 +117,22 @@ class Exposition:
             states.add_metric([*key, "prediction"], _STATES[drift.prediction.state])
             states.add_metric([*key, "quality"], _STATES[found.state])
             coverage.add_metric(key, found.coverage)
+            rows = self._monitoring.data_quality(model)
+            states.add_metric([*key, "data_quality"], _STATES[rows.state])
+            unknown.add_metric(key, len(rows.unknown))
+            if rows.duplicate_share is not None:
+                repeated.add_metric(key, rows.duplicate_share)
+            for kept in rows.columns:
+                for oddity, part in kept.shares.items():
+                    odd.add_metric([*key, kept.name, oddity.value, "training"], part.share.reference)
+                    odd.add_metric([*key, kept.name, oddity.value, "window"], part.share.current)
             estimate = found.estimate.metrics if found.estimate else {}
             for source, metrics in (
                 ("labels", found.metrics), ("estimate", estimate), ("holdout", found.reference),
             ):  # fmt: skip
                 for name, value in metrics.items():
                     quality.add_metric([*key, name, source], value)
-        yield from (psi, states, share, quality, coverage)
+        yield from (psi, states, share, quality, coverage, odd, repeated, unknown)
 
     def _models_with_traffic(self) -> list[str]:
         connection = statedb.connect(self._settings.layout.database, read_only=True)
@@ -163,7 +179,7 @@ class _Found(Collector):
 
 
 def _as_mlserver(families: Iterable[Metric]) -> Iterator[Metric]:
-    """MLServer 1.7's counters of inferences that went well and that did not."""
+    """MLServer 1.7's counters of inferences that went well and that did not, and its summary of their seconds."""
     labels = ["model", "version"]
     good = CounterMetricFamily("model_infer_request_success", "Model infer request success count", labels=labels)
     bad = CounterMetricFamily("model_infer_request_failure", "Model infer request failure count", labels=labels)
@@ -174,7 +190,12 @@ def _as_mlserver(families: Iterable[Metric]) -> Iterator[Metric]:
     for (model, version, well), count in counts.items():
         if model:
             (good if well else bad).add_metric([model, version], count)
-    yield from (good, bad)
+    took = SummaryMetricFamily("model_infer_request_duration", "Model infer request duration", labels=labels)
+    sums = {(one["model"], one["version"]): s for one, s in _samples(families, f"{_DURATION}_sum")}
+    for sample, count in _samples(families, f"{_DURATION}_count"):
+        model, version = sample["model"], sample["version"]
+        took.add_metric([model, version], count_value=count, sum_value=sums[model, version])  # type: ignore[arg-type]
+    yield from (good, bad, took)
 
 
 def _as_kserve(families: Iterable[Metric]) -> Iterator[Metric]:
@@ -182,7 +203,7 @@ def _as_kserve(families: Iterable[Metric]) -> Iterator[Metric]:
     metric = Metric("request_predict_seconds", "predict request latency", "histogram")
     totals: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
     for suffix in ("_bucket", "_sum", "_count"):
-        for sample, count in _samples(families, f"appliance_request_duration_seconds{suffix}"):
+        for sample, count in _samples(families, f"{_DURATION}{suffix}"):
             labels = {"model_name": sample["model"]} | ({"le": sample["le"]} if suffix == "_bucket" else {})
             key = (suffix, tuple(labels.items()))
             totals[key] = totals.get(key, 0.0) + count

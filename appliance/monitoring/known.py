@@ -8,6 +8,7 @@ import msgspec
 
 from appliance.errors import BadInput
 from appliance.model_spec import load_spec
+from appliance.monitoring.data_quality import RowChecker
 from appliance.monitoring.estimates import Estimator, open_estimator
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
@@ -25,6 +26,7 @@ class KnownVersion:
     schema: FeatureSchema
     reference: Reference
     counter: Counter
+    checker: RowChecker
     estimator: Estimator | None
 
 
@@ -63,6 +65,6 @@ class KnownVersions:
         except (OSError, msgspec.DecodeError, BadInput):
             return None
         return KnownVersion(
-            schema=schema, reference=reference, counter=Counter(reference),
+            schema=schema, reference=reference, counter=Counter(reference), checker=RowChecker(reference),
             estimator=open_estimator(schema, reference.estimation),
         )  # fmt: skip

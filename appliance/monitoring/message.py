@@ -11,6 +11,8 @@ from storage.delivery_rows import Event
 WHAT_TO_DO = {
     "drift": "Look at the page Drift of the model: is a source broken, or did the world change? Drift alone does not "
     "say that the model got worse; labels do.",
+    "data_quality": "Look at the page Data quality of the model and ask who sends the rows: a sender changed, or a "
+    "source is broken. Refused and ignored columns are named there.",
     "domain": "Look at the page Drift: which columns moved, alone or together? Single columns may look as ever.",
     "prediction": "The model answers differently than at training. Look at the drift of its inputs and, once labels "
     "come, at its quality.",
@@ -19,14 +21,20 @@ WHAT_TO_DO = {
     "bundle": "Look at the page of the model; train again, or deploy another version.",
     "feed": "Mend or remove the file or the source that is named; it is tried again by itself. 'appliance data feeds' "
     "shows what came of it.",
+    "skew": "Compare what the training job read with what callers send: look at the page of the model, under Training "
+    "against serving. Roll back ('appliance rollback NAME') if answers are wrong.",
+    "backup": "Run 'appliance backup create' and read what it says; look at 'appliance logs runner'.",
+    "disk": "Free space, or let go of what is kept no longer: 'appliance retention --dry-run' shows it.",
     "watch": "Run 'appliance doctor' and look at 'appliance logs runner'.",
 }
 """The subject of an alert to what its reader does next."""
 
 NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "domain": "inputs together", "watch": "watch loop",
+    "bundle": "deployment", "data_quality": "data quality", "domain": "inputs together", "watch": "watch loop",
+    "skew": "training against serving", "backup": "backup", "disk": "disk", "feed": "feed",
 }  # fmt: skip
+"""The subject of an alert as people call it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +84,11 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
     return Message(id=message_id, event=event, state=state, title=title, text=text, document=document)
 
 
+def advise(alert: Alert) -> str:
+    """What the reader of an alert does next; empty for a subject that this release does not know."""
+    return WHAT_TO_DO.get(alert.kind, "").replace("NAME", alert.model or "NAME")
+
+
 def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, str]:
     if event is Event.CLOSED:
         return f"[over] {about} ({host})", "ok"
@@ -86,4 +99,4 @@ def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, s
 def _follow_up(event: Event, alert: Alert) -> str:
     if event is Event.CLOSED and alert.closed_at is not None:
         return f"This is over since {alert.closed_at:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
-    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {WHAT_TO_DO.get(alert.kind, '')}".rstrip()
+    return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {advise(alert)}".rstrip()

@@ -22,8 +22,11 @@ from appliance.monitoring.against import (
     with_rows,
     with_window,
 )
+from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
+from appliance.monitoring.data_quality_report import DataQualityReport
+from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.known import KnownVersion, KnownVersions
@@ -39,6 +42,7 @@ from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows
 from storage.bundles import list_bundles
 from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.eventlog import list_segments
+from storage.skew_rows import SkewRow, list_skews
 
 DAY_S = 86_400
 HOUR_S = 3_600
@@ -105,6 +109,20 @@ class Monitoring:
         )
         before = replace(span, first_hour=first, last_hour=last)
         return with_window(known, judged.read_counts(connection, known, before))
+
+    def data_quality(
+        self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
+    ) -> DataQualityReport:
+        """What was odd about the rows of a window of event time: missing, unseen, out of range, refused, unknown.
+
+        Raises:
+            NotFound: No such model, or no version of it is published.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            arrived = window_rows.newest_minute(connection, name) if until is None else None
+            ends = 0 if arrived is None else arrived // 60 + 1
+            return judge_data_quality(connection, self._versions, known, span, refused_until=ends)
 
     def drift_detail(
         self,
@@ -237,10 +255,24 @@ class Monitoring:
         with self._database() as connection:
             return tuple(study_of(row) for row in study_rows.newest_studies(connection, name))
 
+    def skew(self, name: str) -> tuple[SkewRow, ...]:
+        """How each deployment of a model was proved, the newest first."""
+        with self._database() as connection:
+            return tuple(list_skews(connection, name))
+
     def alerts(self, *, open_only: bool = False, limit: int = 100) -> list[Alert]:
         """The newest alerts of all models, open ones first."""
         with self._database() as connection:
             return [alert_of(row) for row in alert_rows.list_alerts(connection, open_only=open_only, limit=limit)]
+
+    def alert(self, alert_id: int) -> AlertFacts:
+        """One alert: the window that opened it, what its channels were told, what to do.
+
+        Raises:
+            NotFound: No such alert.
+        """
+        with self._database() as connection:
+            return find_facts(connection, self._versions, alert_id)
 
     def acknowledge(self, alert_id: int, *, who: str) -> Alert:
         """Note who has seen an alert; it stays open while its state holds.

@@ -8,17 +8,22 @@ from datetime import UTC, datetime
 from html import escape
 
 from appliance.monitoring.alerts import Alert
+from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.monitoring import DAY_S, HOUR_S, Monitoring
 from appliance.monitoring.quality_report import QualityReport, QualitySeries
 from appliance.monitoring.report_svg import bars_svg, lines_svg
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
-from appliance.monitoring.spans import Json, utc_text
+from appliance.monitoring.skew import finding_of, skew_json
+from appliance.monitoring.spans import Json, State, utc_text
 from appliance.monitoring.study import Study
+from storage.skew_rows import SkewRow
 
 MOST_PICTURES = 20
 """Columns whose histograms are drawn, the most drifted first: a page stays below 1 MB however wide the model is."""
 MOST_ALERTS = 50
+LONG_CELL = 40
+"""Characters of markup from which a cell is a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +34,13 @@ class ModelReport:
     drift: DriftReport
     pictures: tuple[DriftDetail, ...]
     studies: tuple[Study, ...]
+    rows: DataQualityReport
     quality: QualityReport
     series: QualitySeries
     latency: LatencyReport
     traffic: TrafficSeries
     alerts: tuple[Alert, ...]
+    proofs: tuple[SkewRow, ...] = ()
 
     def to_json(self) -> Json:
         """One object a chapter."""
@@ -45,10 +52,12 @@ class ModelReport:
             "drift": self.drift.to_json(),
             "histograms": [picture.to_json() for picture in self.pictures],
             "studies": [study.to_json() for study in self.studies],
+            "data_quality": self.rows.to_json(),
             "quality": self.quality.to_json(),
             "quality_series": self.series.to_json(),
             "latency": self.latency.to_json(),
             "traffic": self.traffic.to_json(),
+            "skew": [skew_json(row) for row in self.proofs],
             "alerts": [alert.to_json() for alert in self.alerts],
         }
 
@@ -62,7 +71,9 @@ class ModelReport:
             f"Made {self.made_at:%Y-%m-%d %H:%M} UTC.</p>",
             _alerts_html(self.alerts),
             _drift_html(drift, self.pictures, self.studies),
+            _rows_html(self.rows),
             _quality_html(quality, self.series),
+            _skew_html(self.proofs),
             _service_html(self.latency, self.traffic),
         ]
         return (
@@ -91,10 +102,12 @@ def make_report(
             monitoring.drift_detail(name, column, window_s, version=drift.version, until=until) for column in wanted
         ),
         studies=monitoring.studies(name),
+        rows=monitoring.data_quality(name, window_s, version=drift.version),
         quality=monitoring.quality(name, window_s, version=version, until=until),
         series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, version=version, until=until),
         latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
         alerts=tuple(alert for alert in monitoring.alerts(limit=1_000) if alert.model == name)[:MOST_ALERTS],
+        proofs=monitoring.skew(name),
     )  # fmt: skip
 
 
@@ -105,7 +118,7 @@ def _alerts_html(alerts: Sequence[Alert]) -> str:
         (
             _badge(alert.state.value if alert.closed_at is None else "over"), escape(alert.subject),
             f"{alert.opened_at:%Y-%m-%d %H:%M}",
-            f"{alert.closed_at:%Y-%m-%d %H:%M}" if alert.closed_at else "open", escape(alert.message),
+            f"{alert.closed_at:%Y-%m-%d %H:%M}" if alert.closed_at else "open", _sentence(alert.message),
         )
         for alert in alerts
     ]  # fmt: skip
@@ -120,7 +133,7 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
         (
             _badge(column.state.value), escape(column.name), _number(column.psi), _number(column.noise_floor),
             _number(column.js), _number(column.ks), f"{column.null_share.current:.1%}", f"{column.unseen_share:.1%}",
-            escape(column.sentence),
+            _sentence(column.sentence),
         )
         for column in columns
     ]  # fmt: skip
@@ -130,12 +143,38 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
         f"{_badge(picture.drift.state.value)}</figcaption></figure>"
         for picture in pictures
     )
-    told = "".join(f"<p>{_badge(study.state.value)} {escape(study.sentence)}</p>" for study in studies)
+    told = "".join(f"<p>{_badge(study.state.value)} {_sentence(study.sentence)}</p>" for study in studies)
     lead = f"<p>{dataset.drifted_share:.0%} of the columns moved{weighted}.</p>"
     return (
         f"<h2>Drift {_badge(dataset.state.value)}</h2>{lead}"
         f'{told}{_table(heads, rows)}<p>Grey: reference. Blue: now.</p><div class="pictures">{drawn}</div>'
     )
+
+
+def _rows_html(found: DataQualityReport) -> str:
+    heads = ("", "column", "missing", "unseen", "out of range", "refused", "what changed")
+    rows = [
+        (
+            _badge(one.state.value), escape(one.name), *(_odd(one.shares.get(oddity)) for oddity in Oddity),
+            _sentence(one.sentence),
+        )
+        for one in sorted(found.columns, key=lambda one: one.state is State.OK)
+    ]  # fmt: skip
+    unknown = "".join(
+        f"<li>{escape(one.name or 'further columns')}: {one.rows:,} rows ({one.share:.1%})</li>"
+        for one in found.unknown
+    )
+    repeated = "" if found.duplicate_share is None else f" {found.duplicate_share:.1%} of the rows repeat another."
+    ignored = f"<p>Sent, unknown and ignored:</p><ul>{unknown}</ul>" if unknown else ""
+    return (
+        f"<h2>Data quality {_badge(found.state.value)}</h2><p>{_sentence(found.sentence)} {found.rows:,} rows, "
+        f"{found.refused:,} requests refused for a column; schema {found.schema}.{repeated}</p>"
+        f"{_table(heads, rows)}{ignored}"
+    )
+
+
+def _odd(share: Share | None) -> str:
+    return "" if share is None else f"{share.share.reference:.1%} &rarr; {share.share.current:.1%}"
 
 
 def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
@@ -169,6 +208,21 @@ def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
     )
 
 
+def _skew_html(proofs: Sequence[SkewRow]) -> str:
+    if not proofs:
+        return ""
+    rows = [
+        (_badge(found.state.value), str(row.version), what, f"{at:%Y-%m-%d %H:%M}", _sentence(found.sentence))
+        for row in proofs
+        for what, text, at in (
+            ("rows of the training, over HTTP", row.replay, row.replayed_at),
+            ("first live rows", row.live, row.live_at),
+        )
+        if at is not None and (found := finding_of(text)) is not None
+    ]  # fmt: skip
+    return "<h2>Training against serving</h2>" + _table(("", "version", "proof", "when", "what was found"), rows)
+
+
 def _service_html(latency: LatencyReport, traffic: TrafficSeries) -> str:
     parts = [("all", latency.total), *((f"version {version}", one) for version, one in latency.by_version.items())]
     rows = [
@@ -186,8 +240,18 @@ def _service_html(latency: LatencyReport, traffic: TrafficSeries) -> str:
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Cells are markup already."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td{_prose(cell)}>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _prose(cell: str) -> str:
+    """Sentences wrap, figures and names do not."""
+    return ' class="prose"' if len(cell) > LONG_CELL else ""
+
+
+def _sentence(text: str) -> str:
+    """A sentence without the quoting marks of a terminal."""
+    return escape(text.replace("`", ""))
 
 
 def _badge(state: str) -> str:
@@ -206,7 +270,12 @@ _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;color:#17202b;max-width:72rem;margin:2rem auto;padding:0 1rem}"
     "table{border-collapse:collapse;font-size:13px}th,td{text-align:left;padding:.25rem .75rem .25rem 0;"
     "border-bottom:1px solid #dfe3e8;vertical-align:top}.wide{overflow-x:auto}"
+    "td{white-space:nowrap}td.prose{white-space:normal;min-width:16rem}"
     "b{font-weight:600;padding:0 .4rem;border-radius:3px;background:#eceff3}b.ok{background:#e3f3e9;color:#17713f}"
     "b.warn{background:#fbf0d9;color:#8a5a00}b.alarm{background:#fbe6e4;color:#b3261e}"
-    ".pictures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:13px}svg{max-width:100%}"
+    ".pictures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:13px}svg{max-width:100%;height:auto}"
+    "svg text:not([fill]){fill:currentColor}:root{color-scheme:light dark}"
+    "@media(prefers-color-scheme:dark){body{background:#12161c;color:#e3e8ee}th,td{border-color:#2b323c}"
+    "b{background:#2b323c}b.ok{background:#17382a;color:#7fd6a4}b.warn{background:#3d2f12;color:#e9b65a}"
+    "b.alarm{background:#43201e;color:#f19a92}}"
 )

@@ -16,10 +16,12 @@ import numpy as np
 
 from appliance.events import PredictionEvent, StatsEvent
 from appliance.monitoring.bins import Floats, Ints
+from appliance.monitoring.data_quality import DataQualityCounts
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.reference import predicted
 from appliance.monitoring.service import MINUTE_US, ServiceCounts, bucket_of
 from appliance.monitoring.windows import HOUR_US, WindowCounts
+from storage.data_quality_rows import DataQualityKey
 from storage.window_rows import FeatureKey, ServiceKey
 
 DAY_US = 24 * HOUR_US
@@ -51,6 +53,7 @@ class Tally:
 
     features: dict[FeatureKey, WindowCounts] = field(default_factory=dict)
     service: dict[ServiceKey, ServiceCounts] = field(default_factory=dict)
+    quality: dict[DataQualityKey, DataQualityCounts] = field(default_factory=dict)
     faults: Counter[str] = field(default_factory=Counter)
     predictions: int = 0
     errors: int = 0
@@ -72,8 +75,16 @@ def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
         if known is None:
             tally.faults[Fault.BUNDLE_MISSING] += sum(event.n for event in events)
             continue
-        for hour, counts in _count(events, known, tally.faults).items():
+        rows = _read_rows(events, known, tally.faults)
+        if rows is None:
+            continue
+        for hour, counts in _count(rows, known).items():
             tally.features[FeatureKey(model=model, version=version, variant=variant, hour=hour)] = counts
+        if variant != "shadow":  # it scores rows that were counted with the answer
+            for hour, found in known.checker.count(rows.matrix, rows.hours).items():
+                _add_quality(tally, model, version, hour, found)
+            for hour, names in rows.unknown.items():
+                _add_quality(tally, model, version, hour, DataQualityCounts(unknown=names))
     return tally
 
 
@@ -85,6 +96,9 @@ def tally_stats(lines: Sequence[bytes]) -> Tally:
             window = _service_window(tally, model, version, event.at)
             window.errors[status] += count
             tally.errors += count
+        for model, version, column, count in event.fields:
+            refused = DataQualityCounts(refused=Counter({column: count}))
+            _add_quality(tally, model, version, event.at // HOUR_US, refused)
         tally.faults[Fault.UNRECORDED] += sum(count for _, _, count in event.lost)
     return tally
 
@@ -133,12 +147,30 @@ def _service_window(tally: Tally, model: str, version: int, at_us: int) -> Servi
     return tally.service.setdefault(key, ServiceCounts())
 
 
-def _count(events: list[PredictionEvent], known: KnownVersion, faults: Counter[str]) -> dict[int, WindowCounts]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rows:
+    """The rows of one version's events that can be counted.
+
+    Attributes:
+        matrix: Encoded, shape ``(n, inputs)``.
+        given: Outputs, flat.
+        hours: Of event time since 1970, shape ``(n,)``.
+        unknown: Hour to the names of columns that the model does not know, and the rows that had them.
+    """
+
+    matrix: Floats
+    given: Floats
+    hours: Ints
+    unknown: dict[int, Counter[str]]
+
+
+def _read_rows(events: list[PredictionEvent], known: KnownVersion, faults: Counter[str]) -> _Rows | None:
     inputs, outputs = known.counter.inputs, known.schema.outputs
     rows: list[list[float | None] | Floats] = []
     answers: list[list[float]] = []
     sizes: list[int] = []
     hours: list[int] = []
+    unknown: dict[int, Counter[str]] = defaultdict(Counter)
     for event in events:
         values = _values(event)
         if len(values) != event.n * inputs or len(event.y) != event.n * outputs or event.n == 0:
@@ -150,12 +182,25 @@ def _count(events: list[PredictionEvent], known: KnownVersion, faults: Counter[s
         answers.append(event.y)
         sizes.append(event.n)
         hours.append(moment // HOUR_US)
+        if event.i:
+            unknown[moment // HOUR_US].update(event.i)
     if not rows:
-        return {}
-    given = np.array(list(chain.from_iterable(answers)), np.float64)
-    hour = np.repeat(np.array(hours, np.int64), sizes)
-    counted = known.counter.count(_matrix(rows, inputs), predicted(given, known.schema), hour)
-    return _with_expected(counted, given, hour, known)
+        return None
+    return _Rows(
+        matrix=_matrix(rows, inputs), given=np.array(list(chain.from_iterable(answers)), np.float64),
+        hours=np.repeat(np.array(hours, np.int64), sizes), unknown=unknown,
+    )  # fmt: skip
+
+
+def _count(rows: _Rows, known: KnownVersion) -> dict[int, WindowCounts]:
+    counted = known.counter.count(rows.matrix, predicted(rows.given, known.schema), rows.hours)
+    return _with_expected(counted, rows.given, rows.hours, known)
+
+
+def _add_quality(tally: Tally, model: str, version: int, hour: int, counts: DataQualityCounts) -> None:
+    key = DataQualityKey(model=model, version=version, hour=hour)
+    before = tally.quality.get(key)
+    tally.quality[key] = counts if before is None else before + counts
 
 
 def _with_expected(

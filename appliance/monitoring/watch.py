@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from appliance.events import SHADOW_SUFFIX
+from appliance.monitoring.data_quality import DataQualityCounts, parse_quality
 from appliance.monitoring.delivery import deliver_until
 from appliance.monitoring.evaluation import evaluate
 from appliance.monitoring.known import KnownVersions
@@ -25,10 +26,12 @@ from appliance.monitoring.outcomes import join_labels, join_shadow
 from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.service import ServiceCounts, parse_service
+from appliance.monitoring.skew import SkewWatch
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
 from appliance.settings import Settings, load_settings
 from storage import statedb
+from storage.data_quality_rows import DataQualityKey, find_data_quality, put_data_quality
 from storage.errors import StateUnwritable
 from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
@@ -144,6 +147,7 @@ def watch_until(
         alive: Called before every look and after every chunk of the log, so that a watchdog sees that it does not hang.
     """
     watch = Watch(settings.layout, alive=alive)
+    skew = SkewWatch(settings, watch.connection, watch.versions)
     ended = threading.Event()
     courier = threading.Thread(target=deliver_until, args=(settings, ended), name="deliveries", daemon=True)
     courier.start()
@@ -154,7 +158,9 @@ def watch_until(
                 progress = watch_once(watch)
                 if not progress.idle:
                     log.info("counted %s", progress)
-            except StateUnwritable as exc:
+                alive()
+                skew.look()
+            except (StateUnwritable, sqlite3.Error) as exc:
                 log.error("%s; trying again", exc)
             stop.wait(settings.watch_interval_s)
     finally:
@@ -210,6 +216,8 @@ def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter
             _add_features(connection, feature_key, counts)
         for service_key, service in tally.service.items():
             _add_service(connection, service_key, service)
+        for quality_key, quality in tally.quality.items():
+            _add_data_quality(connection, quality_key, quality)
         for shadow in tally.shadows:
             answered = find_outcomes(connection, shadow.id.removesuffix(SHADOW_SUFFIX))
             for outcome in join_shadow(shadow, answered, watch.versions):
@@ -234,6 +242,12 @@ def _add_service(connection: sqlite3.Connection, key: ServiceKey, counts: Servic
     before = find_service_window(connection, key)
     total = counts if before is None else parse_service(before) + counts
     put_service_window(connection, key, total.dump())
+
+
+def _add_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts: DataQualityCounts) -> None:
+    before = find_data_quality(connection, key)
+    total = counts if before is None else parse_quality(before) + counts
+    put_data_quality(connection, key, total.dump())
 
 
 def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:

@@ -51,6 +51,7 @@ class Capture:
         self._stats = EventWriter(layout.events / "stats")
         self._refused: Counter[tuple[str, int, int]] = Counter()
         self._lost: Counter[tuple[str, int]] = Counter()
+        self._fields: Counter[tuple[str, int, str]] = Counter()
         self._unlooked = LOOK_BYTES
         self._serial = 0
         self._encode = msgspec.json.Encoder().encode
@@ -97,6 +98,10 @@ class Capture:
         """Count a request that has no prediction event; goes into the log with the next ``flush``."""
         self._refused[model, version, status] += 1
 
+    def count_field(self, model: str, version: int, field: str) -> None:
+        """Count a refused request by the column of the model that it was refused for."""
+        self._fields[model, version, field] += 1
+
     def count_lost(self, model: str, version: int, predictions: int) -> None:
         """Count predictions that were answered and not recorded; goes into the log once it can be written again."""
         self._lost[model, version] += predictions
@@ -115,6 +120,7 @@ class Capture:
             id=f"{os.getpid()}-{self._serial}", at=time.time_ns() // 1000,
             errors=[(model, version, status, count) for (model, version, status), count in self._refused.items()],
             lost=[(model, version, count) for (model, version), count in self._lost.items()],
+            fields=[(model, version, field, count) for (model, version, field), count in self._fields.items()],
         )  # fmt: skip
         try:
             self._append(self._stats, self._encode(event))
@@ -123,6 +129,7 @@ class Capture:
         self._serial += 1
         self._refused.clear()
         self._lost.clear()
+        self._fields.clear()
 
     def close(self) -> None:
         """Flush and close; the last thing a serving process does."""

@@ -16,6 +16,10 @@ from appliance.prediction_ids import issue
 from appliance.schema import Kind, Task
 from appliance.serving.loaded_model import LoadedModel
 
+MOST_IGNORED = 20
+"""Names of unknown columns that one event holds, each up to ``LONGEST_NAME`` characters; callers choose them."""
+LONGEST_NAME = 100
+
 LIST_CELLS = 2048
 """Cells up to which an event holds its rows as a JSON list; larger requests are base64 of their float64."""
 
@@ -152,8 +156,22 @@ def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
         id=scored.token, t=asked.event_us, at=asked.at_us, m=scored.model.name, v=scored.model.version,
         n=scored.rows, x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
         y=scored.values, us=took_us, d=asked.dialect, k=asked.key, r=asked.role,
+        i=count_ignored(scored.flags) if scored.flags else {},
     )  # fmt: skip
     return _ENCODE(event), took_us
+
+
+def count_ignored(flags: dict[int, list[str]]) -> dict[str, int]:
+    """Name of a column that the model does not know to the rows that had it; names beyond 20 together as ``""``."""
+    found: dict[str, int] = {}
+    for odd in flags.values():
+        for flag in odd:
+            kind, _, name = flag.partition(":")
+            if kind == "ignored":
+                short = name[:LONGEST_NAME]
+                kept = short if short in found or len(found) < MOST_IGNORED else ""
+                found[kept] = found.get(kept, 0) + 1
+    return found
 
 
 def _explain(model: LoadedModel, encoded: EncodedRows, outputs: list[list[float]], k: int) -> list[list[Reason]]:

@@ -17,7 +17,8 @@ from appliance.training.intervals import predict_interval
 Raw = str | int | float | bool | None
 """A value as it stands in a request's JSON."""
 
-REAL_ROWS = 30
+REAL_ROWS = 100
+"""Replayed over HTTP after each deployment; the rows of nulls and of unseen categories come on top."""
 
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +30,7 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:
-    """At most 30 rows evenly spaced in ``frame``, one of nulls only, and one of categories nobody ever saw."""
+    """At most 100 rows evenly spaced in ``frame``, one of nulls only, and one of categories nobody ever saw."""
     picked = frame[np.unique(np.linspace(0, len(frame) - 1, num=min(REAL_ROWS, len(frame)), dtype=np.int64))]
     raw = [raw_values(picked[column.name], column) for column in schema.columns]
     names = [column.name for column in schema.columns]

@@ -31,10 +31,17 @@ PAGES = {
     "monitoring": "/monitoring",
     "monitoring-service": f"/monitoring/{MODEL}?tab=service",
     "monitoring-drift": f"/monitoring/{MODEL}?tab=drift",
+    "monitoring-data-quality": f"/monitoring/{MODEL}?tab=rows",
     "monitoring-quality": f"/monitoring/{MODEL}?tab=quality",
     "jobs": "/jobs",
     "job": "/jobs/{job}",
     "alerts": "/alerts",
+    "alert-drift": "/alerts/{drift}",
+    "alert-prediction": "/alerts/{prediction}",
+    "alert-data-quality": "/alerts/{data_quality}",
+    "alert-quality": "/alerts/{quality}",
+    "alert-channels": "/alerts?tab=channels",
+    "alert-messages": "/alerts?tab=messages",
     "settings-keys": "/settings",
     "settings-users": "/settings?tab=users",
     "settings-audit": "/settings?tab=audit",
@@ -54,14 +61,15 @@ def test_every_page_in_this_look(world: World, chromium: Browser, state_of_login
     width, height, scheme = LOOKS[look]
     folder = ARTIFACTS / look
     folder.mkdir(parents=True, exist_ok=True)
-    job = world.appliance.jobs.list(1)[0].id
+    ids = {"job": world.appliance.jobs.list(1)[0].id}
+    ids |= {alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts()}
     context = chromium.new_context(
         storage_state=state_of_login, viewport={"width": width, "height": height}, color_scheme=scheme,  # type: ignore[arg-type]
     )  # fmt: skip
     problems = []
     for name, address in PAGES.items():
         with watched_tab(context) as watched:
-            watched.page.goto(world.url + address.replace("{job}", job))
+            watched.page.goto(world.url + address.format(**ids))
             settle(watched.page)
             watched.page.screenshot(path=folder / f"{name}.png", full_page=True)
             problems += [f"{name}: asked {url}" for url in watched.requests if not is_ours(url)]

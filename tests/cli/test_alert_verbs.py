@@ -40,6 +40,7 @@ def test_a_channel_from_its_file_to_its_end(shell: Shell, tmp_path: Path) -> Non
         (["channel", "add", "ops", "--address-file", "/nowhere"], "cannot read /nowhere"),
         (["channel", "test", "ops"], "there are: none yet"),
         (["channel", "remove", "ops"], "there is no channel 'ops'"),
+        (["show", "7"], "there is no alert 7; 'appliance alerts' lists them"),
         (["seen", "7"], "there is no alert 7"),
         (["snooze", "7", "8h"], "there is no alert 7"),
         (["snooze", "7", "soon"], "such as 24h"),

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,9 +24,13 @@ from appliance.api.control.sessions import Sessions
 from appliance.house import Appliance, open_appliance, prepare_state
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.processes.control import settings_environment
+from appliance.processes.ledger import Ledger, ProcessEntry, write_ledger
+from appliance.processes.procfs import find_start
+from appliance.schema import Task
 from appliance.settings import Settings, load_settings
+from tests.model_bundles import MIXED_COLUMNS, deploy, publish, sample_rows, train_model
 from tests.monitoring.test_estimates import publish_loans, replay_loans
-from tests.served_api import free_port, serve_api
+from tests.served_api import ServedApi, free_port, serve_api
 
 FOLDER = Path(__file__).parents[2] / "systemd" / "prometheus"
 needs_prometheus = pytest.mark.skipif(shutil.which("promtool") is None, reason="Debian's package prometheus")
@@ -123,6 +128,7 @@ def test_a_real_prometheus_scrapes_all_of_it(house: Appliance, tmp_path: Path) -
             "api_port": api.port, "metrics_aliases": frozenset({"mlserver", "kserve"})}))) as key,
     ):  # fmt: skip
         assert httpx.get(f"{ours.ui_url}/metrics").status_code == 401
+        serve_a_model(ours, api)
         scrape = (FOLDER / "scrape.yml").read_text(encoding="utf-8")
         credentials = tmp_path / "key"
         credentials.write_text(key, encoding="utf-8")
@@ -153,12 +159,50 @@ def test_a_real_prometheus_scrapes_all_of_it(house: Appliance, tmp_path: Path) -
             assert ask('appliance_scrape_failed{part="api"} == 0')
             assert ask('appliance_state{model="m",subject="drift"} == 2')
             assert ask('appliance_quality{model="m",metric="auc",source="estimate"} > 0.9')
+            for expression in dashboard_expressions():
+                until(partial(ask, expression))
+            for name in ("model_infer_request_duration_count", "request_predict_seconds_bucket"):
+                assert ask(name), name
             rules = client.get("/rules").json()["data"]["groups"][0]["rules"]
             assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
             client.close()
         finally:
             process.terminate()
             process.wait(20)
+
+
+def serve_a_model(settings: Settings, api: ServedApi) -> None:
+    """Deploy one that answers and refuses, and note the API's process as the supervisor does."""
+    publish(settings.layout, train_model("mixed", 1, task=Task.BINARY, columns=MIXED_COLUMNS))
+    deploy(settings.layout, {"mixed": 1})
+    api.wait_until_serving("mixed", 1)
+    for row in (*sample_rows(MIXED_COLUMNS, 20), {}):
+        api.client.post("/models/mixed/predict", json={"rows": [row]})
+    started = find_start(api.process.pid)
+    assert started is not None
+    entry = ProcessEntry(
+        name="api", state="running", pid=api.process.pid, started=started, since="2026-03-01T00:00:00Z"
+    )
+    write_ledger(settings.layout, Ledger(pid=api.process.pid, started=started, processes=(entry,)))
+
+
+def dashboard_expressions() -> list[str]:
+    """Every query of the shipped dashboard, of all models."""
+    dashboard = json.loads((FOLDER / "grafana.json").read_text(encoding="utf-8"))
+    found = [target["expr"].replace("$model", ".+") for panel in dashboard["panels"] for target in panel["targets"]]
+    assert "$" not in "".join(found)
+    return found
+
+
+@needs_prometheus
+def test_promtool_finds_no_fault_in_the_metrics(house: Appliance) -> None:
+    ours = house.settings.model_copy(update={"metrics_aliases": frozenset()})
+    with serve_api(ours.layout) as api:
+        serve_a_model(ours, api)
+        told = open_appliance(ours.model_copy(update={"api_port": api.port}))
+        text = told.exposition.scrape({"x-api-key": api.key})
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 @needs_prometheus
@@ -182,7 +226,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist(house: Appliance) -> Non
               re.findall(r"appliance_[a-z_]+", line)}  # fmt: skip
     bare = {re.sub(r"_(bucket|total)$", "", name) for name in asked}
     assert bare - {re.sub(r"_total$", "", name) for name in named} == set()
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 12
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 13
 
 
 def test_the_names_of_mlserver_and_kserve(house: Appliance, tmp_path: Path) -> None:
@@ -202,7 +246,10 @@ def test_the_names_of_mlserver_and_kserve(house: Appliance, tmp_path: Path) -> N
     )
     families = list(text_string_to_metric_families(text))
     mlserver = {sample.name: sample.value for family in _as_mlserver(families) for sample in family.samples}
-    assert mlserver == {"model_infer_request_success_total": 7.0, "model_infer_request_failure_total": 3.0}
+    assert mlserver == {
+        "model_infer_request_success_total": 7.0, "model_infer_request_failure_total": 3.0,
+        "model_infer_request_duration_count": 4.0, "model_infer_request_duration_sum": 0.5,
+    }  # fmt: skip
     kserve = {sample.name: sample.value for family in _as_kserve(families) for sample in family.samples}
     assert kserve["request_predict_seconds_bucket"] == 7.0
     assert kserve["request_predict_seconds_count"] == 4.0

@@ -2,6 +2,7 @@
 
 from ui.page import Page
 from ui.pages import (
+    alert,
     alerts,
     data,
     dataset,
@@ -22,6 +23,6 @@ PAGES: tuple[Page, ...] = tuple(
     module.PAGE
     for module in (
         overview, data, dataset, models, new_model, model, try_model, monitoring, model_monitoring, jobs, job, alerts,
-        settings,
+        alert, settings,
     )
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Alerts: changes of state that held for two windows in a row."""
+"""Alerts: changes of state that held for two windows in a row; the channels they go out through, and the messages."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from appliance.monitoring.alerts import Alert
+from appliance.monitoring.message import NAMES
 from appliance.permissions import Action
 from ui.components.empty import empty
+from ui.components.form import tabs
 from ui.components.markup import panel, text
 from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
+from ui.pages.alert_channels import show_channels, show_messages
 from ui.pages.overview import alert_address
 from ui.words import number, plain, when
 
@@ -19,11 +22,11 @@ _COLUMNS = (
     Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="About"),
     Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
 )  # fmt: skip
-_SUBJECTS = {
-    "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
-    "bundle": "deployment", "watch": "watch loop", "backup": "backup", "disk": "disk", "feed": "feed",
-    "domain": "inputs together",
-}  # fmt: skip
+_TABS = (("alerts", "Alerts"), ("channels", "Channels"), ("messages", "Messages"))
+_SAME = {
+    "channels": ("appliance alerts channel list", "GET /api/alert-channels"),
+    "messages": ("appliance alerts deliveries", "GET /api/alert-deliveries"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,18 @@ class _Found:
 
 async def build(view: View) -> None:
     """Fill the page."""
+    tab = view.query.get("tab", "alerts")
+    view.same = _SAME.get(tab)
+    tabs(_TABS, tab, lambda key: f"/alerts?tab={key}")
+    if tab == "channels":
+        await show_channels(view)
+    elif tab == "messages":
+        await show_messages(view, view.query.get("only", ""))
+    else:
+        await _alerts(view)
+
+
+async def _alerts(view: View) -> None:
     monitoring = view.appliance.monitoring
 
     def fetch() -> _Found:
@@ -84,7 +99,7 @@ def _row(one: Alert) -> Row:
         "state": Cell(status=status_of(one.state.value)),
         "model": Cell(
             text=one.about,
-            note=_SUBJECTS.get(one.kind, one.kind),
+            note=NAMES.get(one.kind, one.kind),
             href=alert_address(one),
         ),
         "message": Cell(

@@ -14,6 +14,7 @@ from appliance.model_card import ModelCard
 from appliance.models import ModelInfo, VersionInfo
 from appliance.monitoring.alerts import Alert
 from appliance.permissions import Action
+from storage.skew_rows import SkewRow
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
 from ui.components.form import button, figure
@@ -23,6 +24,7 @@ from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.pages.models import TASKS
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
+from ui.pages.skew_panel import show_skew
 from ui.words import metric, number, plain, seconds, share, when
 
 
@@ -35,6 +37,7 @@ class _Facts:
     running: tuple[Job, ...]
     refused: tuple[Alert, ...]
     trial: Trial | None
+    proofs: tuple[SkewRow, ...]
 
 
 async def build(view: View) -> None:
@@ -64,7 +67,7 @@ class _ModelPage:
             running=_running(self._view, self._name),
             refused=tuple(one for one in appliance.monitoring.alerts(open_only=True)
                           if one.model == self._name and one.subject == "bundle"),
-            trial=find_trial(appliance, self._name),
+            trial=find_trial(appliance, self._name), proofs=appliance.monitoring.skew(self._name),
         )  # fmt: skip
 
     def show(self, found: _Facts) -> None:
@@ -91,6 +94,7 @@ class _ModelPage:
             _how(found.card)
         with box("cols wide"):
             show_history(found.history)
+            show_skew(found.proofs)
             _declaration(found.model)
 
     def _headline(self, found: _Facts, card: ModelCard) -> None:

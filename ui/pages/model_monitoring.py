@@ -1,4 +1,4 @@
-"""One model watched: service, drift and quality, over a window that is chosen once for all three."""
+"""One model watched: service, drift, data quality and quality, over a window that is chosen once for all."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from appliance.monitoring.spans import parse_span
 from ui.components.form import segmented, tabs
 from ui.components.markup import box, button_link
 from ui.page import Page, View
+from ui.pages.data_quality_tab import show_data_quality
 from ui.pages.drift_tab import show_drift
 from ui.pages.quality_tab import show_quality
 from ui.pages.service_tab import show_service
 
-_TABS = (("service", "Service"), ("drift", "Drift"), ("quality", "Quality"))
+_TABS = (("service", "Service"), ("drift", "Drift"), ("rows", "Data quality"), ("quality", "Quality"))
 _WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d", "90 d"), ("365d", "1 y"))
 _SAME = {
     "service": ("appliance latency {name}", "GET /api/models/{name}/latency; GET /api/models/{name}/traffic"),
+    "rows": ("appliance data-quality {name}", "GET /api/models/{name}/data-quality"),
     "quality": ("appliance quality {name}", "GET /api/models/{name}/quality; GET /api/models/{name}/quality/series"),
 }
 _USUAL = {"service": "24h", "quality": "90d"}
@@ -44,6 +46,8 @@ async def build(view: View) -> None:
         segmented(windows, span, lambda key: f"/monitoring/{name}?tab={tab}&window={key}{kept}", label="Time range")
     if tab == "service":
         await show_service(view, name, window_s)
+    elif tab == "rows":
+        await show_data_quality(view, name, window_s)
     elif tab == "quality":
         await show_quality(view, name, window_s)
     else:

@@ -166,7 +166,7 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
         Table(columns, [
             Row(id=str(one.id), cells={
                 "state": Cell(status=status_of(one.state.value)),
-                "model": Cell(text=one.model or "inference API", href=alert_address(one)),
+                "model": Cell(text=one.about, href=alert_address(one)),
                 "what": Cell(text=plain(one.message), note=f"since {when(one.opened_at)}"),
             })
             for one in alerts
@@ -174,15 +174,8 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
 
 
 def alert_address(alert: Alert) -> str:
-    """The page that shows what an alert is about."""
-    if alert.kind == "feed":
-        return f"/data/{alert.subject.partition(' ')[2]}?tab=feed"
-    if not alert.model:
-        return "/alerts"
-    if alert.subject == "bundle":
-        return f"/models/{alert.model}"
-    tab = "quality" if alert.subject == "quality" else "drift"
-    return f"/monitoring/{alert.model}?tab={tab}"
+    """The page of an alert."""
+    return f"/alerts/{alert.id}"
 
 
 def _rounded(found: HostReport) -> HostReport:

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
+from appliance.monitoring.skew import skew_json
 from appliance.monitoring.spans import Json, parse_span
 from appliance.permissions import Caller
 
@@ -37,10 +38,27 @@ def drift_detail(
     return appliance.monitoring.drift_detail(name, column, parse_span(window), version=version).to_json()
 
 
+@get("/models/{name:str}/data-quality", sync_to_thread=True)
+def data_quality(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    window: FromQuery[str] = "24h",
+    version: FromQuery[int | None] = None,
+) -> Json:
+    """By column what was missing, unseen, out of range or refused, and the columns that nobody knows."""
+    return appliance.monitoring.data_quality(name, parse_span(window), version=version).to_json()
+
+
 @get("/models/{name:str}/studies", sync_to_thread=True)
 def studies(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
     """What the nightly studies found last: domain classifier, reconstruction, attribution."""
     return [study.to_json() for study in appliance.monitoring.studies(name)]
+
+
+@get("/models/{name:str}/skew", sync_to_thread=True)
+def skew(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Json]:
+    """How each deployment was proved: rows of the training replayed over HTTP, and the first live rows."""
+    return [skew_json(row) for row in appliance.monitoring.skew(name)]
 
 
 @get("/models/{name:str}/latency", sync_to_thread=True)
@@ -95,6 +113,12 @@ def alerts(appliance: NamedDependency[Appliance], open_only: FromQuery[bool] = F
     return [alert.to_json() for alert in appliance.monitoring.alerts(open_only=open_only)]
 
 
+@get("/alerts/{alert_id:int}", sync_to_thread=True)
+def alert(appliance: NamedDependency[Appliance], alert_id: FromPath[int]) -> Json:
+    """One alert: the window that opened it, what its channels were told, what to do."""
+    return appliance.monitoring.alert(alert_id).to_json()
+
+
 @post("/alerts/{alert_id:int}/acknowledge", sync_to_thread=True, status_code=200)
 def acknowledge(
     appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], alert_id: FromPath[int]
@@ -117,6 +141,6 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 
 MONITORING_ROUTES = (
-    drift, drift_detail, studies, latency, traffic, quality, quality_by, quality_series, alerts, acknowledge, lag,
-    metrics,
+    drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, quality_series, alerts,
+    alert, acknowledge, lag, metrics,
 )  # fmt: skip

@@ -78,7 +78,7 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
         keys=KeyRing(layout), capture=capture, counts=counts,
         bodies=BodyReader(config.max_body_bytes, timeout_s=config.body_timeout_s),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
-        shadows=Shadows(capture, counts), heap=Heap(),
+        shadows=Shadows(capture, counts), heap=Heap(), secret=scorer.secret,
         limits=Limits(max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s),
     )  # fmt: skip
     paths = PathTable(list_endpoints(config, router, scorer, desk))

@@ -18,7 +18,9 @@ from appliance.api.inference.errors import MethodNotAllowed
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.limits import Limits
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
+from appliance.errors import BadRow
 from appliance.prediction_ids import issue, request_id
+from appliance.rehearsal import HEADER, is_signed
 from appliance.serving.capture import Capture
 from appliance.serving.counts import Counts
 from appliance.serving.heap import Heap
@@ -32,6 +34,7 @@ Send = Callable[[Any], Any]
 OFFLOAD_BYTES = 32 << 10
 """Bodies from this size on are decoded, scored and answered in another thread, so that small ones need not wait."""
 
+REHEARSAL = HEADER.encode()
 CAPTURE_OFF = (b"x-capture", b"off")
 """Header of an answer that is not in the event log."""
 
@@ -130,6 +133,7 @@ class Desk:
 
     Attributes:
         pool: Threads for large requests.
+        secret: Signs what the appliance asks itself; empty: nothing is taken for such.
     """
 
     keys: KeyRing
@@ -140,6 +144,7 @@ class Desk:
     shadows: Shadows
     limits: Limits
     heap: Heap
+    secret: bytes = b""
 
     async def serve(
         self, endpoint: Endpoint, scope: Mapping[str, Any], receive: Receive, send: Send, params: Mapping[str, str]
@@ -247,11 +252,20 @@ class Desk:
             EventLogUnwritable: Labels could not be written.
         """
         if answer.prediction is not None:
+            if REHEARSAL in call.headers and self._is_rehearsal(call):
+                answer.prediction, answer.shadow = None, None
+                answer.headers = (*answer.headers, CAPTURE_OFF)
+                call.subject = _UNKNOWN_MODEL  # no model's traffic
+                return True
             self.counts.series(*call.subject).observe(answer.us / 1e6, answer.rows, answer.unseen)
             return self.capture.append_prediction(answer.prediction)
         if answer.labels:
             self.capture.append_labels(answer.labels)
         return True
+
+    def _is_rehearsal(self, call: Call) -> bool:
+        """Whether the appliance itself asks, to see whether a deployment answers as training did."""
+        return is_signed(self.secret, call.body, call.headers[REHEARSAL])
 
     def _count_answered(self, call: Call, answer: Answer) -> None:
         """Count what is no prediction; predictions are observed with their time."""
@@ -276,6 +290,8 @@ class Desk:
             log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
         self.counts.series(*call.subject).count_status(refusal.status)
         self.capture.count_refused(*call.subject, refusal.status)
+        if isinstance(exc, BadRow):
+            self.capture.count_field(*call.subject, exc.field)
         return Answer(
             body=refusal.body, request_id=answer_id, status=refusal.status, content_type=refusal.content_type,
             headers=refusal.headers,

@@ -1,0 +1,61 @@
+"""What is watched over HTTP: data quality, how deployments were proved, one alert."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+from appliance.monitoring.watch import Watch, watch_once
+from appliance.settings import Settings
+from storage.alert_rows import NewAlert, open_alert
+from storage.statedb import connect, transaction
+from tests.api.control.conftest import Control
+from tests.monitoring.traffic import START, START_US, Traffic, encoded_rows, publish, regression_schema, training_frame
+
+
+@pytest.fixture
+def settings(control: Control) -> Settings:
+    """Of the served house, with a version, traffic and an alert."""
+    made = control.appliance.settings
+    publish(made, regression_schema(), training_frame())
+    traffic = Traffic(made)
+    rows = encoded_rows(np.random.default_rng(0), 200)
+    rows[:50, 1] = -1.0
+    traffic.predict(rows, event_us=START_US)
+    traffic.close()
+    with closing(Watch(made.layout)) as watch:
+        watch_once(watch)
+    with closing(connect(made.layout.database)) as db, transaction(db):
+        new = NewAlert(model="rent", subject="data_quality", state="warn", message="It changed.", opened_at=START)
+        open_alert(db, new)
+    return made
+
+
+def test_data_quality_by_column(control: Control, settings: Settings) -> None:
+    assert settings.state.is_dir()
+    found = control.client.get("/models/rent/data-quality?window=24h", headers=control.read).json()
+    assert (found["rows"], found["state"]) == (200, "alarm")
+    season = next(column for column in found["columns"] if column["name"] == "season")
+    assert season["unseen"] == {"share": {"reference": 0.0, "current": 0.25}, "count": 50, "state": "alarm"}
+    assert control.client.get("/models/rent/data-quality?window=soon", headers=control.read).status_code == 422
+
+
+def test_a_model_that_was_never_deployed_has_no_proof(control: Control, settings: Settings) -> None:
+    assert settings.state.is_dir()
+    assert control.client.get("/models/rent/skew", headers=control.read).json() == []
+
+
+def test_one_alert_says_what_to_do(control: Control, settings: Settings) -> None:
+    assert settings.state.is_dir()
+    found = control.client.get("/alerts/1", headers=control.read).json()
+    assert (found["subject"], found["judged"], found["deliveries"]) == ("data_quality", None, [])
+    assert "Data quality" in found["advice"]
+    missing = control.client.get("/alerts/77", headers=control.read)
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("path", ["/models/rent/data-quality", "/models/rent/skew", "/alerts/1"])
+def test_nothing_is_told_without_a_key(control: Control, path: str) -> None:
+    assert control.client.get(path).status_code == 401

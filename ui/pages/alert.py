@@ -1,0 +1,205 @@
+"""One alert: what happened, in pictures of its own time, what its channels were told, and what to do about it."""
+
+from __future__ import annotations
+
+from nicegui import ui as ng
+
+from appliance.errors import BadInput
+from appliance.monitoring.alert_story import TREND_DAYS, AlertStory, TrendPoint, tell_alert
+from appliance.monitoring.alerts import Alert
+from appliance.monitoring.drift_report import DriftDetail
+from appliance.monitoring.message import NAMES
+from appliance.monitoring.quality_report import QualitySeries
+from appliance.monitoring.spans import parse_span
+from appliance.permissions import Action
+from storage.delivery_rows import DeliveryRow
+from ui.components.chart import Chart, Line, compared_histogram, lines
+from ui.components.facts import facts
+from ui.components.form import button, choice, dialog
+from ui.components.markup import box, button_link, panel, text
+from ui.components.status import badge, status_of
+from ui.components.table import Cell, Column, Row, Table
+from ui.page import Page, View, tell
+from ui.pages.data_quality_tab import show_columns
+from ui.pages.rollout import ask_rollback
+from ui.words import NONE, metric, number, plain, when
+
+_RETRAINABLE = frozenset({"drift", "prediction", "quality", "domain"})
+_QUIET = {"1h": "one hour", "8h": "eight hours", "24h": "a day", "7d": "a week"}
+_TABS = {"quality": "quality", "data_quality": "rows"}
+
+
+async def build(view: View) -> None:
+    """Fill the page."""
+    try:
+        alert_id = int(view.parts["id"])
+    except ValueError:
+        raise BadInput(f"{view.parts['id']!r} is no number of an alert; the page Alerts lists them") from None
+    monitoring = view.appliance.monitoring
+    story = await view.ask(tell_alert, monitoring, alert_id)
+    if view.actions is not None and story.facts.alert.model:
+        with view.actions:
+            button_link("Monitoring", _address(story.facts.alert), icon_name="monitor_heart")
+            button_link("Model", f"/models/{story.facts.alert.model}", icon_name="hub")
+    elif view.actions is not None and story.facts.alert.kind == "feed":
+        with view.actions:
+            dataset = story.facts.alert.subject.partition(" ")[2]
+            button_link("Dataset", f"/data/{dataset}?tab=feed", icon_name="table_chart")
+    await view.live(10.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
+
+
+def _address(alert: Alert) -> str:
+    return f"/monitoring/{alert.model}?tab={_TABS.get(alert.subject, 'drift')}"
+
+
+def _show(view: View, story: AlertStory) -> None:
+    found, alert = story.facts, story.facts.alert
+    is_open = alert.closed_at is None
+    with panel(), box("stack"):
+        with box("line"):
+            badge("open" if is_open else "closed")
+            badge(alert.state.value)
+            text(f"{alert.about}, {NAMES.get(alert.kind, alert.kind)}", "strong grow")
+        text(plain(alert.message))
+        judged = found.judged
+        facts((
+            ("Since", when(alert.opened_at)),
+            ("Until", when(alert.closed_at) if alert.closed_at else "it holds; it closes by itself when it is over"),
+            ("Judged", NONE if judged is None else f"version {judged.version}, {when(judged.window.start)} to "
+             f"{when(judged.window.end)}"),
+            ("Seen by", alert.acknowledged_by or "nobody yet"),
+            ("Quiet", f"until {when(found.snoozed_until)}" if found.snoozed_until else "no"),
+        ))  # fmt: skip
+    if is_open:
+        _what_to_do(view, story)
+    for picture in story.pictures:
+        _histograms(picture)
+    if story.trend:
+        _trend(story.pictures[0].drift.name, story.trend)
+    if story.rows is not None:
+        show_columns(story.rows, "")
+    if story.series is not None:
+        _quality(story.series)
+    _deliveries(found.deliveries)
+
+
+def _what_to_do(view: View, story: AlertStory) -> None:
+    alert = story.facts.alert
+    with panel("What to do"), box("stack"):
+        text(plain(story.facts.advice))
+        if not view.may(Action.WORK):
+            text("Operators acknowledge, snooze, retrain and roll back from here.", "muted small")
+            return
+        with box("line"):
+            if alert.acknowledged_by is None:
+                button("Acknowledge", lambda: _acknowledge(view, alert), kind="primary", icon_name="done")
+            button("Snooze", lambda: _ask_snooze(view, alert), icon_name="snooze")
+            if alert.model and alert.subject in _RETRAINABLE:
+                button("Retrain on labels", lambda: _retrain(view, alert.model), icon_name="restart_alt")
+            if alert.model:
+                button("Roll back", lambda: _roll_back(view, alert.model), icon_name="undo")
+        text(
+            "Acknowledging says that somebody has seen it: channels that have not been told are not told any more, and "
+            "it stays open while its state holds. Snoozing keeps its subject quiet; what holds then is told again.",
+            "muted small",
+        )
+
+
+async def _acknowledge(view: View, alert: Alert) -> None:
+    if await view.act(Action.WORK, view.appliance.monitoring.acknowledge, alert.id, who=view.caller.name):
+        tell("Noted that you have seen it. It closes by itself when its cause is gone.")
+
+
+async def _ask_snooze(view: View, alert: Alert) -> None:
+    with dialog("Keep quiet about it") as window:
+        span = choice("For", _QUIET, "8h")
+
+        async def go() -> None:
+            chosen = str(span.value)
+            snooze = view.appliance.channels.snooze
+            if await view.act(Action.WORK, snooze, alert.id, parse_span(chosen), who=view.caller.name):
+                window.close()
+                tell(f"Quiet for {_QUIET[chosen]}")
+
+        button("Snooze", go, kind="primary", icon_name="snooze")
+    window.open()
+
+
+async def _retrain(view: View, model: str) -> None:
+    job = await view.act(Action.WORK, view.appliance.jobs.start_retraining, model, who=view.caller.name)
+    if job:
+        ng.navigate.to(f"/jobs/{job}")
+
+
+async def _roll_back(view: View, model: str) -> None:
+    await ask_rollback(view, await view.ask(view.appliance.models.get, model))
+
+
+def _histograms(picture: DriftDetail) -> None:
+    name = picture.drift.name
+    with panel(f"{name}: the training against the judged window"):
+        with box("line"):
+            badge(picture.drift.state.value)
+            text(plain(picture.drift.sentence), "grow")
+        Chart(
+            compared_histogram(
+                [part.label for part in picture.bins], [round(part.reference * 100, 3) for part in picture.bins],
+                [round(part.current * 100, 3) for part in picture.bins], x_name="",
+            ),
+            label=f"Shares of {name} by bin, at training and in the window, in per cent of the rows",
+        )  # fmt: skip
+
+
+def _trend(name: str, trend: tuple[TrendPoint, ...]) -> None:
+    with panel(f"{name}: how it came", f"PSI of the window that ends at each of the {TREND_DAYS} days before"):
+        points = [(point.at, point.psi) for point in trend]
+        curves = [Line(name=f"PSI of {name}", points=points)]
+        for label, level, colour in (("warning", 0.1, "var(--series-2)"), ("alarm", 0.2, "var(--series-4)")):
+            ends = [(points[0][0], level), (points[-1][0], level)]
+            curves.append(Line(name=label, points=ends, dashed=True, colour=colour))
+        chart = lines(curves, y_unit="PSI", span=(points[0][0], points[-1][0]))
+        Chart(chart, label=f"PSI of {name} day by day, beside the levels of warning and alarm")
+
+
+def _quality(series: QualitySeries) -> None:
+    names = list(series.reference) or [name for point in series.points[:1] for name in point.metrics]
+    if not names or not series.points:
+        return
+    shown, points = names[0], series.points
+    curves = [Line(name="labelled predictions", points=[(p.at, p.metrics.get(shown)) for p in points])]
+    if shown in series.reference:
+        level = series.reference[shown]
+        ends = [(points[0].at, level), (points[-1].at, level)]
+        curves.append(Line(name="training holdout", points=ends, dashed=True, colour="var(--series-5)"))
+    with panel(f"{metric(shown)} over time", f"the training's holdout had {number(series.reference.get(shown))}"):
+        chart = lines(curves, y_unit=metric(shown), span=(points[0].at, points[-1].at))
+        Chart(chart, label=f"{metric(shown)} of the labelled predictions over time, beside the training's holdout")
+
+
+_DELIVERIES = (
+    Column(name="channel", label="Channel"), Column(name="event", label="Told that it"),
+    Column(name="state", label="Delivery"), Column(name="at", label="When"),
+)  # fmt: skip
+_EVENTS = {"opened": "opened", "closed": "is over", "still_open": "still holds"}
+
+
+def _deliveries(deliveries: tuple[DeliveryRow, ...]) -> None:
+    if not deliveries:
+        with panel("Messages"):
+            text("No channel was told: none was there when it opened. Alerts, Channels adds one.", "muted")
+        return
+    with panel("Messages", tight=True):
+        Table(_DELIVERIES, [
+            Row(id=str(one.id), cells={
+                "channel": Cell(text=one.channel), "event": Cell(text=_EVENTS.get(one.event, one.event)),
+                "state": Cell(status=status_of(one.state), note=one.reason),
+                "at": Cell(text=when(one.ended_at or one.due_at)),
+            })
+            for one in deliveries
+        ])  # fmt: skip
+
+
+PAGE = Page(
+    path="/alerts/{id}", section="alerts", title="Alert {id}", build=build, parents=(("Alerts", "/alerts"),),
+    cli="appliance alerts show {id}", rest="GET /api/alerts/{id}",
+)  # fmt: skip
