@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Evaluation, Fairness, Segment
@@ -13,6 +12,8 @@ from appliance.schema import FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
 from appliance.training.fairness import compare_groups, group_names
 from appliance.training.fit import Scorer
+from appliance.training.rows import EncodedRows
+from appliance.training.table import Table
 
 Floats = NDArray[np.float64]
 
@@ -38,13 +39,13 @@ class Held:
 
     Attributes:
         raw: In the dataset's own types, all columns.
-        encoded: ``f0 … fN``.
+        encoded: The model's inputs.
         truth: Numbers or class indices.
         outputs: Shape ``(rows, outputs)``.
     """
 
-    raw: pl.DataFrame
-    encoded: pl.DataFrame
+    raw: Table
+    encoded: EncodedRows
     truth: Floats
     outputs: Floats
 
@@ -135,9 +136,9 @@ def histogram(values: Floats) -> Curve:
     return Curve(x=tuple(((edges[:-1] + edges[1:]) / 2).tolist()), y=tuple(counts.astype(np.float64).tolist()))
 
 
-def contributions(encoded: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> tuple[Contribution, ...]:
+def contributions(encoded: EncodedRows, schema: FeatureSchema, scorer: Scorer) -> tuple[Contribution, ...]:
     """Each column's share of the mean absolute contributions, the largest first."""
-    sample = encoded.gather_every(-(-len(encoded) // SHAP_ROWS) or 1)
+    sample = encoded.pick(np.arange(0, len(encoded), -(-len(encoded) // SHAP_ROWS) or 1))
     sizes = np.abs(scorer.contributions(sample)[:, :, :-1]).mean(axis=(0, 1))
     total = float(sizes.sum())
     shares = (sizes / total if total > 0 else sizes).tolist()

@@ -13,10 +13,10 @@ from appliance.model_card import Trial
 from appliance.model_spec import seconds_of
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import make_folds
-from appliance.training.features import make_frame
 from appliance.training.fit import Param, Sample, fit
 from appliance.training.folds import Fold
 from appliance.training.prepare import Prepared, plan_fit
+from appliance.training.rows import FeatureRows
 
 TRIALS = {"better": 25, "best": 100}
 TIME_LIMIT = {"better": "30m", "best": "4h"}
@@ -120,7 +120,7 @@ def _measure(
 ) -> tuple[float, int]:
     """The metric on the fold's other rows, and the rounds it took; with a trial, that may be pruned between rounds."""
     plan = plan_fit(prepared, {**params, **prepared.spec.params}, threads)
-    rows = make_frame(prepared.rows[fold.test], prepared.learn(fold.fit))
+    rows = FeatureRows(prepared.rows.pick(fold.test), prepared.learn(fold.fit))
     stop = Sample(rows=rows, target=prepared.target.values[fold.test], weight=prepared.weight_of(fold.test))
 
     def note(iteration: int, train: float, valid: float) -> None:  # noqa: ARG001  (OnRound's signature)
