@@ -29,6 +29,9 @@ WORST = 10
 Z_WORST = 3.09
 """Standard errors that chance exceeds once in a thousand times."""
 
+MOST_FAIR_CLASSES = 10
+"""Classes of a multiclass task whose selection rates are compared."""
+
 MOST_SLICES = 20
 """Values of one column that are looked at, the most frequent ones."""
 
@@ -193,10 +196,18 @@ def _fairness(
 ) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:
     if not protected:
         return (), ("no protected column is declared, so fairness is not measured",)
-    if schema.task is not Task.BINARY:
-        return (), (f"fairness is measured for two classes; this is a {schema.task.value} task",)
-    truth, given = held.truth == 1, answers == 1
-    return tuple(compare_groups(held.raw[name], truth, given) for name in protected), ()
+    if schema.task is Task.REGRESSION:
+        return (), ("fairness compares what groups are given; a regression gives no class",)
+    if schema.task is Task.BINARY:
+        return tuple(compare_groups(held.raw[name], held.truth == 1, answers == 1) for name in protected), ()
+    found = []
+    for name in protected:
+        column = held.raw[name]
+        for at, label in enumerate(schema.classes[:MOST_FAIR_CLASSES]):
+            found.append(compare_groups(column, held.truth == at, answers == at, outcome=label))
+    beyond = len(schema.classes) - MOST_FAIR_CLASSES
+    notes = (f"fairness leaves out the last {beyond} classes",) if beyond > 0 else ()
+    return tuple(found), notes
 
 
 def _by_threshold(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
