@@ -20,7 +20,8 @@ from appliance.monitoring.bins import (
 )
 from appliance.monitoring.estimates import Estimation, fit_estimation
 from appliance.schema import Column, FeatureSchema, Kind, Task
-from appliance.training.encode import encode_frame
+from appliance.training.encode import encode_rows
+from appliance.training.rows import EncodedRows
 from appliance.training.target import class_names
 
 PREDICTION = "prediction"
@@ -101,15 +102,38 @@ def fit_reference(
         BadTable: A column of the schema is missing or cannot be read as its kind.
         BadInput: The table has no rows.
     """
-    if frame.height == 0:
+    return fit_encoded_reference(
+        encode_rows(frame, schema, scratch=None), schema, outputs=outputs, labels=labels, quality=quality,
+        importance=importance,
+    )  # fmt: skip
+
+
+def fit_encoded_reference(
+    rows: EncodedRows,
+    schema: FeatureSchema,
+    *,
+    outputs: Floats,
+    labels: pl.Series,
+    quality: Mapping[str, float],
+    importance: Mapping[str, float] | None = None,
+) -> Reference:
+    """The same of rows that are encoded already, a column in memory at a time.
+
+    Args:
+        rows: The training rows.
+        schema: As for ``fit_reference``, like all that follow.
+
+    Raises:
+        BadInput: There are no rows.
+    """
+    if len(rows) == 0:
         raise BadInput("a reference needs rows: the training table is empty")
-    encoded = encode_frame(frame, schema)
-    columns = tuple(fit_column(column, encoded[f"f{index}"].to_numpy()) for index, column in enumerate(schema.columns))
+    columns = tuple(fit_column(column, rows.column(index)) for index, column in enumerate(schema.columns))
     gain = sum((importance or {}).values())
     given = np.asarray(outputs, np.float64)
     truth = _label_values(labels, schema)
     return Reference(
-        rows=frame.height,
+        rows=len(rows),
         columns=columns,
         prediction=fit_column(prediction_column(schema), predicted(given, schema)),
         label=fit_column(label_column(schema), truth),

@@ -32,8 +32,7 @@ def varying_parts(seconds: Floats) -> tuple[Part, ...]:
         seconds: Since 1970, UTC, a row; NaN is missing.
     """
     known = seconds[~np.isnan(seconds)]
-    made = {part: derive(known, Feature(column=0, part=part)) for part in CALENDAR if len(known)}
-    return tuple(part for part, values in made.items() if (values != values[0]).any())
+    return tuple(part for part in CALENDAR if len(known) and _varies(derive(known, Feature(column=0, part=part))))
 
 
 def recurring_parts(seconds: Floats) -> tuple[Part, ...]:
@@ -56,6 +55,10 @@ def untold_parts(frame: pl.DataFrame, time: str) -> tuple[Part, ...]:
     return tuple(
         part for part in recurring_parts(seconds) if part in TELLING and not _is_told(_part(seconds, part), others)
     )
+
+
+def _varies(values: Floats) -> bool:
+    return bool((values != values[0]).any())
 
 
 def _part(seconds: Floats, part: Part) -> pl.Series:

@@ -12,6 +12,7 @@ from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
 from appliance.training.split import Way, choose_way
+from appliance.training.table import RawRows
 
 ID_LIKE_SHARE = 0.9
 """A text column with at least this share of distinct values names rows, it does not describe them."""
@@ -42,7 +43,7 @@ class Columns:
     warnings: tuple[Warn, ...]
 
 
-def plan_columns(frame: pl.DataFrame, spec: ModelSpec) -> Columns:
+def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
     """Read the kinds off the column types and the declaration's overrides.
 
     Args:
@@ -66,10 +67,10 @@ def plan_columns(frame: pl.DataFrame, spec: ModelSpec) -> Columns:
     features: list[Column] = []
     warnings: list[Warn] = []
     no_inputs = {*spec.no_inputs, spec.group, by if way == "group" else None, time} - set(spec.columns)
-    for series in frame.iter_columns():
-        if series.name in no_inputs:
+    for name in frame.columns:
+        if name in no_inputs:
             continue
-        kind = spec.columns.get(series.name)
+        series, kind = frame[name], spec.columns.get(name)
         if (reason := _unusable(series, kind)) is not None:
             warnings.append(reason)
             continue
@@ -107,7 +108,7 @@ def _many_levels(column: Column) -> Warn:
     return Warn(column=column.name, code="many_levels", message=message)
 
 
-def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[str, ...]]:
+def find_time(frame: RawRows, spec: ModelSpec) -> tuple[str | None, tuple[str, ...]]:
     """The column that orders the rows, and a sentence why.
 
     Raises:
@@ -116,12 +117,17 @@ def find_time(frame: pl.DataFrame, spec: ModelSpec) -> tuple[str | None, tuple[s
     if spec.time is not None:
         _require_times(frame[spec.time])
         return spec.time, (f"rows are ordered by {spec.time!r}, as declared",)
-    free = [
-        series for series in frame.iter_columns()
-        if series.name not in {spec.target, *spec.exclude} and series.name not in spec.columns
-    ]  # fmt: skip
-    dates = [series for series in free if isinstance(series.dtype, pl.Date | pl.Datetime)]
-    dates = dates or [series for series in free if _is_dates_as_text(series)]
+    taken = {spec.target, *spec.exclude, *spec.columns}
+    dates, texts = [], []
+    for name in frame.columns:
+        if name in taken:
+            continue
+        series = frame[name]
+        if isinstance(series.dtype, pl.Date | pl.Datetime):
+            dates.append(series)
+        elif not dates and _is_dates_as_text(series):
+            texts.append(series)
+    dates = dates or texts
     if not dates:
         return None, ("there is no date column, so the rows have no order in time",)
     found = max(dates, key=lambda series: series.n_unique())
@@ -183,7 +189,7 @@ def natural_kind(dtype: pl.DataType) -> Kind | None:
     return None
 
 
-def _require_declared(frame: pl.DataFrame, spec: ModelSpec) -> None:
+def _require_declared(frame: RawRows, spec: ModelSpec) -> None:
     for key, name in spec.named_columns:
         if key != "exclude" and name not in frame.columns:
             raise BadTable(
@@ -200,7 +206,7 @@ def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
         code, why = "type", f"is {series.dtype}, which no model takes"
     elif series.null_count() == len(series):
         code, why = "empty", "has no values"
-    elif series.n_unique() == 1:
+    elif series.null_count() == 0 and bool((series == series[0]).all()):
         code, why = "constant", "has one value only"
     elif declared is None and series.dtype.is_integer() and _counts_up(series):
         code, why = "row_number", "rises by itself from row to row, like a row number"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadInput
 from appliance.schema import FeatureSchema, Task
-from appliance.training.encode import encode_frame
+from appliance.training.encode import encode_rows
 from appliance.training.evaluate import evaluate
 from appliance.training.fit import Scorer
+from appliance.training.table import Table
 from appliance.training.target import Target, class_names
 
 Floats = NDArray[np.float64]
@@ -36,8 +38,10 @@ class Contest:
     obstacle: str | None = None
 
 
-def hold_contest(incumbent: Incumbent | None, target: Target, held: pl.DataFrame, *, threads: int) -> Contest:
-    """Score the champion on raw held-out rows, if there is one and it can be."""
+def hold_contest(
+    incumbent: Incumbent | None, target: Target, held: Table, *, threads: int, scratch: Path | None = None
+) -> Contest:
+    """Score the champion on raw held-out rows, if there is one and it can be; ``scratch`` as for ``encode_rows``."""
     if incumbent is None:
         return Contest()
     schema = incumbent.schema
@@ -49,7 +53,7 @@ def hold_contest(incumbent: Incumbent | None, target: Target, held: pl.DataFrame
     if target.task is Task.BINARY and schema.classes != target.classes:
         return Contest(version=incumbent.version, obstacle=f"its classes are {', '.join(schema.classes)}")
     try:
-        outputs = Scorer(incumbent.text, schema, threads=threads).predict(encode_frame(held, schema))
+        outputs = Scorer(incumbent.text, schema, threads=threads).predict(encode_rows(held, schema, scratch=scratch))
     except BadInput as exc:
         return Contest(version=incumbent.version, obstacle=str(exc))
     if target.task is Task.MULTICLASS:

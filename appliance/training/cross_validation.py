@@ -58,5 +58,5 @@ def _measure(
     prepared: Prepared, fold: Fold, text: str, calibration: Calibration | None, threshold: float, threads: Threads
 ) -> dict[str, float]:
     schema = prepared.schema(fold.fit, calibration, threshold)
-    outputs = Scorer(text, schema, threads=threads()).predict(prepared.rows[fold.test])
+    outputs = Scorer(text, schema, threads=threads()).predict(prepared.rows.pick(fold.test))
     return evaluate(prepared.target.task, prepared.target.values[fold.test], outputs, threshold=threshold)

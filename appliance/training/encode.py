@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import polars as pl
 
 from appliance.errors import BadTable
 from appliance.schema import Column, FeatureSchema, Kind
 from appliance.training.columns import as_kind
+from appliance.training.rows import ColumnStore, EncodedRows
+from appliance.training.table import RawRows
 
 
 def encode_frame(frame: pl.DataFrame, schema: FeatureSchema) -> pl.DataFrame:
@@ -23,23 +27,50 @@ def encode_frame(frame: pl.DataFrame, schema: FeatureSchema) -> pl.DataFrame:
     Raises:
         BadTable: A column is missing or has a type that the schema's kind cannot hold.
     """
-    if missing := [column.name for column in schema.columns if column.name not in frame.columns]:
+    _require_columns(frame, schema)
+    return pl.DataFrame(
+        [encode_column(frame[column.name], column).alias(f"f{i}") for i, column in enumerate(schema.columns)]
+    )
+
+
+def encode_rows(table: RawRows, schema: FeatureSchema, *, scratch: Path | None) -> EncodedRows:
+    """The same, a column after the other: never more than one in memory where there is a place for a file.
+
+    Args:
+        table: Raw columns; further ones are ignored.
+        schema: Which columns, and how.
+        scratch: Where the file may lie; None: in memory.
+
+    Raises:
+        BadTable: As ``encode_frame``.
+        OSError: The disk is full.
+    """
+    _require_columns(table, schema)
+    store = ColumnStore(table.height, scratch=scratch)
+    for column in schema.columns:
+        store.append(encode_column(table[column.name], column).to_numpy())
+    return EncodedRows(store)
+
+
+def _require_columns(table: RawRows, schema: FeatureSchema) -> None:
+    there = set(table.columns)
+    if missing := [column.name for column in schema.columns if column.name not in there]:
         raise BadTable(
             f"the table lacks the model's column(s) {', '.join(map(repr, missing))}; add them, empty if need be"
         )
-    return pl.DataFrame([_encode(frame[column.name], column).alias(f"f{i}") for i, column in enumerate(schema.columns)])
 
 
 def unseen_counts(frame: pl.DataFrame, schema: FeatureSchema) -> dict[str, int]:
     """Rows a category column holds a level that training never saw; columns without any are left out."""
     counts = {
-        column.name: int((_encode(frame[column.name], column) == -1.0).sum())
+        column.name: int((encode_column(frame[column.name], column) == -1.0).sum())
         for column in schema.columns if column.kind is Kind.CATEGORY
     }  # fmt: skip
     return {name: count for name, count in counts.items() if count}
 
 
-def _encode(series: pl.Series, column: Column) -> pl.Series:
+def encode_column(series: pl.Series, column: Column) -> pl.Series:
+    """One column, as ``encode_frame`` encodes it."""
     if series.dtype == pl.Null:
         return series.cast(pl.Float64).fill_null(float("nan"))
     match column.kind:

@@ -33,22 +33,26 @@ def wilson(hits: int, rows: int) -> Share:
     return Share(rows=rows, value=share, low=max(0.0, middle - half), high=min(1.0, middle + half))
 
 
-def compare_groups(column: pl.Series, truth: Booleans, given: Booleans) -> Fairness:
+def compare_groups(column: pl.Series, truth: Booleans, given: Booleans, *, outcome: str | None = None) -> Fairness:
     """Compare the groups of one protected column.
 
     Args:
         column: Its raw values, one a row; missing is a group of its own.
         truth: Whether the positive class is true.
         given: Whether it was given.
+        outcome: Multiclass: the class that is meant by the positive one.
     """
     names = group_names(column)
     counted = names.value_counts(sort=True).head(MOST_GROUPS)
     groups = tuple(_group(name, (names == name).to_numpy(), truth, given) for name in counted[names.name].to_list())
+    subject = repr(column.name) if outcome is None else f"{column.name!r}, for class {outcome!r}"
+    title = column.name if outcome is None else f"{column.name} ({outcome})"
+    what = "the positive class" if outcome is None else "it"
     judged = [group for group in groups if group.judged]
     if len(judged) < 2:
         return Fairness(
-            column=column.name, groups=groups, difference=None, ratio=None, equalised_odds=None, flagged=False,
-            sentence=f"{column.name!r} has fewer than two groups of {FEWEST_ROWS} held-out rows; they are not compared",
+            column=title, groups=groups, difference=None, ratio=None, equalised_odds=None, flagged=False,
+            sentence=f"{subject} has fewer than two groups of {FEWEST_ROWS} held-out rows; they are not compared",
         )  # fmt: skip
     rates = sorted((group.selected.value or 0.0, group.name) for group in judged)
     (least, poorest), (most, richest) = rates[0], rates[-1]
@@ -57,9 +61,9 @@ def compare_groups(column: pl.Series, truth: Booleans, given: Booleans) -> Fairn
     flagged = ratio is not None and ratio < FOUR_FIFTHS
     verdict = "below the four-fifths rule" if flagged else "within the four-fifths rule"
     return Fairness(
-        column=column.name, groups=groups, difference=most - least, ratio=ratio, equalised_odds=odds, flagged=flagged,
-        sentence=f"{column.name!r}: {least:.1%} of {poorest!r} and {most:.1%} of {richest!r} are given the positive "
-        f"class, a ratio of {'-' if ratio is None else f'{ratio:.2f}'}, {verdict}; equalised odds differ by {odds:.2f}",
+        column=title, groups=groups, difference=most - least, ratio=ratio, equalised_odds=odds, flagged=flagged,
+        sentence=f"{subject}: {least:.1%} of {poorest!r} and {most:.1%} of {richest!r} are given {what}, "
+        f"a ratio of {'-' if ratio is None else f'{ratio:.2f}'}, {verdict}; equalised odds differ by {odds:.2f}",
     )  # fmt: skip
 
 
@@ -74,7 +78,7 @@ def group_names(column: pl.Series) -> pl.Series:
             for low, high in pairwise(edges)
         ]
         places = np.searchsorted(np.array(cuts), numbers.fill_null(float("nan")).to_numpy(), side="left")
-        named = pl.Series(column.name, [labels[min(at, len(labels) - 1)] for at in places.tolist()])
+        named = pl.Series(column.name, labels).gather(np.minimum(places, len(labels) - 1))
         return named.set(numbers.is_null() | numbers.is_nan(), "missing")
     return column.cast(pl.String).fill_null("missing")
 

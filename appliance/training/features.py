@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
-from appliance.features import derive
 from appliance.model_spec import Encoding, ModelSpec
 from appliance.schema import Column, Feature, Kind, Part, Task
 from appliance.training.calendar import recurring_parts, varying_parts
 from appliance.training.folds import Indices, deal
+from appliance.training.rows import EncodedRows, FeatureRows
 from appliance.training.target import Target
 
 Floats = NDArray[np.float64]
@@ -37,13 +36,13 @@ _ENCODINGS: dict[Kind, tuple[Encoding, ...]] = {
 
 
 def plan_features(
-    columns: Sequence[Column], rows: pl.DataFrame, spec: ModelSpec, target: Target, *, time: str | None
+    columns: Sequence[Column], rows: EncodedRows, spec: ModelSpec, target: Target, *, time: str | None
 ) -> tuple[tuple[Feature, ...], tuple[str, ...]]:
     """Which features each column becomes, in the columns' order, and sentences why.
 
     Args:
         columns: The inputs.
-        rows: Their encoded rows, ``f0 … fN``.
+        rows: Their encoded rows.
         spec: Its ``encode`` is followed.
         target: What is learned.
         time: The column that orders the rows: new rows have times that training never saw, so only its calendar
@@ -64,7 +63,7 @@ def plan_features(
         encoding = _encoding(column, spec, target)
         made = [Feature(column=at)]
         if encoding == "calendar":
-            seconds = rows[f"f{at}"].to_numpy()
+            seconds = rows.column(at)
             wanted = recurring_parts(seconds) if column.name == time else varying_parts(seconds)
             parts = [Feature(column=at, part=part) for part in wanted]
             made = parts if column.name == time and parts else [*made, *parts]
@@ -106,20 +105,6 @@ def value_features(columns: Sequence[Column]) -> tuple[Feature, ...]:
     return tuple(Feature(column=at) for at in range(len(columns)))
 
 
-def make_frame(rows: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
-    """Encoded rows as LightGBM sees them, columns ``f0 … fM``; the very same frame without features."""
-    if not features:
-        return rows
-    return pl.DataFrame(
-        [
-            rows[f"f{feature.column}"].alias(f"f{at}")
-            if feature.part is Part.VALUE
-            else pl.Series(f"f{at}", derive(rows[f"f{feature.column}"].to_numpy(), feature))
-            for at, feature in enumerate(features)
-        ]
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeaturePlan:
     """Features that are still to be learned from the rows a model is fitted on.
@@ -135,14 +120,14 @@ class FeaturePlan:
     multiclass: bool
     seed: int
 
-    def learn(self, rows: pl.DataFrame, target: Floats) -> tuple[Feature, ...]:
+    def learn(self, rows: EncodedRows, target: Floats) -> tuple[Feature, ...]:
         """The features with the target means of these rows; for rows that are not among them."""
         return tuple(
             self._learned(feature, rows, target) if feature.part is Part.TARGET else feature
             for feature in self.features
         )
 
-    def training_frame(self, rows: pl.DataFrame, target: Floats, groups: Indices | None) -> pl.DataFrame:
+    def training_rows(self, rows: EncodedRows, target: Floats, groups: Indices | None) -> FeatureRows:
         """What LightGBM is fitted on: a row's target means are those of the other folds, never with its own target.
 
         Args:
@@ -151,24 +136,21 @@ class FeaturePlan:
             groups: The entity of each row, all in one fold; or None.
         """
         means = [(at, feature) for at, feature in enumerate(self.features) if feature.part is Part.TARGET]
-        made = make_frame(rows, tuple(msgspec.structs.replace(one, part=Part.VALUE) if one.part is Part.TARGET else one
-                                      for one in self.features))  # fmt: skip
         if not means:
-            return made
+            return FeatureRows(rows, self.features)
         dealt = deal(len(rows), TARGET_FOLDS, seed=self.seed, groups=groups)
-        return made.with_columns(
-            pl.Series(f"f{at}", self._out_of_fold(feature, rows, target, dealt)) for at, feature in means
-        )
+        given = {at: self._out_of_fold(feature, rows, target, dealt) for at, feature in means}
+        return FeatureRows(rows, self.features, given)
 
-    def _learned(self, feature: Feature, rows: pl.DataFrame, target: Floats) -> Feature:
+    def _learned(self, feature: Feature, rows: EncodedRows, target: Floats) -> Feature:
         codes, truth = _codes(feature, rows), self._truth(feature, target)
         prior = float(truth.mean())
         means = self._means(feature, codes, truth, prior)
         return msgspec.structs.replace(feature, values=tuple(means.tolist()), prior=prior)
 
-    def _out_of_fold(self, feature: Feature, rows: pl.DataFrame, target: Floats, dealt: Indices) -> Floats:
+    def _out_of_fold(self, feature: Feature, rows: EncodedRows, target: Floats, dealt: Indices) -> Floats:
         codes, truth = _codes(feature, rows), self._truth(feature, target)
-        made = rows[f"f{feature.column}"].to_numpy().copy()
+        made = rows.column(feature.column).copy()
         known = ~np.isnan(made)
         for fold in range(TARGET_FOLDS):
             inside = dealt == fold
@@ -212,7 +194,7 @@ def _said(feature: Feature) -> str:
     return "seconds" if feature.part is Part.VALUE else feature.part.value.replace("_", " ")
 
 
-def _codes(feature: Feature, rows: pl.DataFrame) -> Indices:
+def _codes(feature: Feature, rows: EncodedRows) -> Indices:
     """Codes; -1 for missing and unseen."""
-    codes: Indices = np.nan_to_num(rows[f"f{feature.column}"].to_numpy(), nan=-1.0).astype(np.int64)
+    codes: Indices = np.nan_to_num(rows.column(feature.column), nan=-1.0).astype(np.int64)
     return codes

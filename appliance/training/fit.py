@@ -16,7 +16,8 @@ from appliance.errors import BadTable
 from appliance.features import FeatureMaker, calibrate
 from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.cores import Threads
-from appliance.training.features import make_frame, value_features
+from appliance.training.features import value_features
+from appliance.training.rows import EncodedRows, FeatureRows
 
 Floats = NDArray[np.float64]
 Param = bool | int | float | str
@@ -78,9 +79,9 @@ class FitPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """Rows as LightGBM sees them (``f0 … fM``, float64), their targets, and what each weighs; in the same order."""
+    """Rows as LightGBM sees them, their targets, and what each weighs; in the same order."""
 
-    rows: pl.DataFrame
+    rows: FeatureRows
     target: Floats
     weight: Floats | None = None
 
@@ -124,18 +125,31 @@ class Scorer:
         self._maker = FeatureMaker(schema)
         self._threads = threads
 
-    def predict(self, rows: pl.DataFrame) -> Floats:
+    def predict(self, rows: pl.DataFrame | EncodedRows) -> Floats:
         """The answers for encoded rows: through the schema's features, and calibrated where it is."""
-        matrix = make_frame(rows, self._schema.features).to_numpy(order="c")
-        raw = self._booster.predict(matrix, num_threads=self._threads)
-        outputs = np.asarray(raw, dtype=np.float64).reshape(len(rows), self._schema.outputs)
-        if self._schema.calibration is None:
-            return outputs
-        return np.array(calibrate(outputs[:, 0].tolist(), self._schema.calibration)).reshape(-1, 1)
+        outputs = np.empty((len(rows), self._schema.outputs))
+        start = 0
+        for block in self._features(rows).blocks():
+            raw = np.asarray(self._booster.predict(block, num_threads=self._threads), dtype=np.float64)
+            outputs[start : start + len(block)] = self._calibrated(raw.reshape(len(block), -1))
+            start += len(block)
+        return outputs
 
-    def contributions(self, rows: pl.DataFrame) -> Floats:
-        """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base."""
-        matrix = make_frame(rows, self._schema.features).to_numpy(order="c")
+    def _calibrated(self, raw: Floats) -> Floats:
+        if self._schema.calibration is None:
+            return raw
+        return np.array(calibrate(raw[:, 0].tolist(), self._schema.calibration)).reshape(-1, 1)
+
+    def _features(self, rows: pl.DataFrame | EncodedRows) -> FeatureRows:
+        encoded = EncodedRows.of(rows) if isinstance(rows, pl.DataFrame) else rows
+        return FeatureRows(encoded, self._schema.features)
+
+    def contributions(self, rows: EncodedRows) -> Floats:
+        """What each column added to the raw score, shape ``(rows, outputs, columns + 1)``; the last is the base.
+
+        All rows at once: for a sample.
+        """
+        matrix = self._features(rows).block(0, len(rows))
         found = np.asarray(self._booster.predict(matrix, pred_contrib=True, num_threads=self._threads), np.float64)
         found = found.reshape(len(rows), self._schema.outputs, -1)
         return self._maker.by_column(found) if self._schema.features else found
@@ -204,11 +218,11 @@ def refit(train: Sample, plan: FitPlan, rounds: int, *, categories: Sequence[str
     )  # fmt: skip
 
 
-def one_tree(column: pl.Series, target: Floats, task: Task, *, category: bool, threads: int) -> Floats:
+def one_tree(column: Floats, target: Floats, task: Task, *, category: bool, threads: int) -> Floats:
     """Fit a single shallow tree on one encoded column; its outputs on the same rows, ``(rows,)``.
 
     Args:
-        column: One encoded column.
+        column: One encoded column, ``(rows,)``.
         target: Numbers, or 0 and 1.
         task: Regression or binary.
         category: The column holds category codes.
@@ -219,10 +233,34 @@ def one_tree(column: pl.Series, target: Floats, task: Task, *, category: bool, t
         "min_data_in_leaf": max(5, len(target) // 200), "min_data_per_group": 5, "cat_smooth": 1.0,
         "deterministic": True, "force_row_wise": True, "num_threads": threads,
     }  # fmt: skip
-    rows = pl.DataFrame([column.alias("f0")])
-    data = _dataset(Sample(rows=rows, target=target), params, ["f0"] if category else [])
+    rows = np.ascontiguousarray(column).reshape(-1, 1)
+    data = lightgbm.Dataset(rows, label=target, params=dict(params), categorical_feature=[0] if category else [])
     booster = lightgbm.train(params, data, num_boost_round=1)
-    return np.asarray(booster.predict(rows.to_numpy(order="c"), num_threads=threads), dtype=np.float64)
+    return np.asarray(booster.predict(rows, num_threads=threads), dtype=np.float64)
+
+
+class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped
+    """Feature rows as LightGBM asks for them: rising single rows to find the bins, then all rows a block at a time."""
+
+    def __init__(self, rows: FeatureRows) -> None:
+        self._rows = rows
+        self._start = 0
+        self._block = np.empty((0, rows.width))
+        self.batch_size = rows.block_rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, wanted: int | slice | list[int]) -> Floats:
+        if isinstance(wanted, slice):
+            return self._rows.block(wanted.start, wanted.stop)
+        assert isinstance(wanted, int | np.integer), "LightGBM asks for a row or a slice"  # noqa: S101
+        at = int(wanted) - self._start
+        if not 0 <= at < len(self._block):
+            self._start, at = int(wanted), 0
+            self._block = self._rows.block(self._start, self._start + self.batch_size)
+        row: Floats = self._block[at]
+        return row
 
 
 class _Gear:
@@ -250,8 +288,8 @@ def _dataset(
     sample: Sample, params: Mapping[str, object], categories: Sequence[str], reference: object = None
 ) -> lightgbm.Dataset:
     return lightgbm.Dataset(
-        sample.rows.to_arrow(), label=sample.target, weight=sample.weight, reference=reference, params=dict(params),
-        feature_name=sample.rows.columns, categorical_feature=list(categories), free_raw_data=True,
+        _Blocks(sample.rows), label=sample.target, weight=sample.weight, reference=reference, params=dict(params),
+        feature_name=sample.rows.names, categorical_feature=list(categories), free_raw_data=True,
     )  # fmt: skip
 
 

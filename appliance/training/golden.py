@@ -13,6 +13,7 @@ from appliance.training.columns import as_kind
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
 from appliance.training.intervals import predict_interval
+from appliance.training.table import Table
 
 Raw = str | int | float | bool | None
 """A value as it stands in a request's JSON."""
@@ -29,9 +30,10 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True):
     intervals: list[list[float]] = []
 
 
-def golden_rows(frame: pl.DataFrame, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:
-    """At most 100 rows evenly spaced in ``frame``, one of nulls only, and one of categories nobody ever saw."""
-    picked = frame[np.unique(np.linspace(0, len(frame) - 1, num=min(REAL_ROWS, len(frame)), dtype=np.int64))]
+def golden_rows(table: Table, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:
+    """At most 100 rows evenly spaced in ``table``, one of nulls only, and one of categories nobody ever saw."""
+    places = np.unique(np.linspace(0, len(table) - 1, num=min(REAL_ROWS, len(table)), dtype=np.int64))
+    picked = table.pick(places)
     raw = [raw_values(picked[column.name], column) for column in schema.columns]
     names = [column.name for column in schema.columns]
     rows: list[dict[str, Raw]] = [dict(zip(names, values, strict=True)) for values in zip(*raw, strict=True)]

@@ -13,9 +13,9 @@ from appliance.model_evaluation import Share
 from appliance.schema import FeatureSchema, Task
 from appliance.serving.interval import FILES
 from appliance.training.fairness import wilson
-from appliance.training.features import make_frame
 from appliance.training.fit import FitPlan, Sample, Scorer, fit, refit
 from appliance.training.prepare import Prepared
+from appliance.training.rows import EncodedRows, FeatureRows
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +32,7 @@ def fit_interval(prepared: Prepared, plan: FitPlan) -> tuple[str, ...]:
     return tuple(_fit_quantile(prepared, dataclasses.replace(plan, quantile=one)) for one in quantiles)
 
 
-def predict_interval(low: Scorer, high: Scorer, encoded: pl.DataFrame) -> tuple[Floats, Floats]:
+def predict_interval(low: Scorer, high: Scorer, encoded: pl.DataFrame | EncodedRows) -> tuple[Floats, Floats]:
     """Lower and upper ends of encoded rows; where the two models cross, the ends change places."""
     ends = np.column_stack([scorer.predict(encoded)[:, 0] for scorer in (low, high)])
     return ends.min(axis=1), ends.max(axis=1)
@@ -46,7 +46,7 @@ def measure_coverage(
         return None
     low, high = (Scorer(text, schema, threads=threads) for text in texts)
     held = prepared.split.holdout
-    lower, upper = predict_interval(low, high, prepared.rows[held])
+    lower, upper = predict_interval(low, high, prepared.rows.pick(held))
     truth = prepared.target.values[held]
     return wilson(int(((truth >= lower) & (truth <= upper)).sum()), len(held))
 
@@ -56,7 +56,7 @@ def _fit_quantile(prepared: Prepared, plan: FitPlan) -> str:
     if plan.early_stopping:
         stop = None
         if len(split.stop):
-            rows = make_frame(prepared.rows[split.stop], prepared.learn(split.fit))
+            rows = FeatureRows(prepared.rows.pick(split.stop), prepared.learn(split.fit))
             stop = Sample(rows=rows, target=prepared.target.values[split.stop], weight=prepared.weight_of(split.stop))
         first = fit(
             prepared.training_sample(split.fit), stop, plan, lambda *_: None, categories=prepared.categories

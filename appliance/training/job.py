@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import appliance
@@ -27,15 +29,20 @@ from appliance.training.bundle import (
 from appliance.training.contest import Incumbent
 from appliance.training.cores import Cores, threads_for
 from appliance.training.record import installed_hash, make_record
+from appliance.training.table import Table
 from appliance.training.train import Progress, TrainedModel, train
 from storage.bundles import publish_bundle
-from storage.datasets import Snapshot, get_snapshot, read_snapshot, snapshot_files
+from storage.datasets import Snapshot, get_snapshot, scan_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, put_version
+from storage.scratch import open_scratch
 from storage.statedb import connect, transaction
 
 if TYPE_CHECKING:
     from appliance.registry.registry import Registry, RunRecord
+
+IN_MEMORY_CELLS = 10_000_000
+"""Rows times columns up to which a snapshot is read into memory: 80 MB of numbers."""
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -65,16 +72,18 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
     """
     started = time.monotonic()
     spec = Models(settings).get(order.model).spec
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry") as side:
+    with ExitStack() as stack:
+        side = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry"))
         progress.step("read", 0.01, f"reading dataset {spec.dataset!r}")
         # MLflow takes seconds to import and open; it does so beside the fit.
         registry = side.submit(_open_registry, settings)
         snapshot = _snapshot(settings, spec.dataset, order.dataset_version)
-        frame = read_snapshot(settings.layout, spec.dataset, snapshot.version)
+        table, scratch = _open_table(settings, snapshot, stack)
         recorder = _CurveRecorder(progress)
         trained = train(
-            spec, frame, incumbent=_find_incumbent(settings, spec),
-            threads=threads_for(frame.height * frame.width, Cores(settings)), progress=recorder,
+            spec, table, incumbent=_find_incumbent(settings, spec),
+            threads=threads_for(table.height * len(table.columns), Cores(settings)), progress=recorder,
+            scratch=scratch,
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
         card = _release(settings, order, spec, trained, _Work(
@@ -87,6 +96,14 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         seconds=card.seconds, metrics=card.metrics, baseline=card.baseline, champion=card.champion, gate=card.gate,
         champion_version=card.champion_version, deployed=deployed,
     )  # fmt: skip
+
+
+def _open_table(settings: Settings, snapshot: Snapshot, stack: ExitStack) -> tuple[Table, Path | None]:
+    """The snapshot's rows, in memory where they are few; else a column at a time, with a place for encoded ones."""
+    rows = scan_snapshot(settings.layout, snapshot.dataset, snapshot.version)
+    if snapshot.rows * len(snapshot.columns) <= IN_MEMORY_CELLS:
+        return Table.of(rows.collect()), None
+    return Table.scan(rows, height=snapshot.rows), open_scratch(settings.layout.tmp, stack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,8 @@ from appliance.model_card import Warn
 from appliance.schema import FeatureSchema, Kind, Task
 from appliance.training.evaluate import area_under_roc
 from appliance.training.fit import one_tree
+from appliance.training.rows import EncodedRows
+from appliance.training.table import RawRows
 from appliance.training.target import Target, class_names
 
 STRONG = 0.95
@@ -19,18 +21,21 @@ STRONG = 0.95
 SUSPECT = 0.85
 """One-column score from which a person should ask whether the value is known when we predict."""
 
+Floats = NDArray[np.float64]
+
 SAMPLE_ROWS = 20_000
 """Rows looked at, evenly spaced."""
 
 
-def require_no_twin(frame: pl.DataFrame, target: str, names: tuple[str, ...]) -> None:
+def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None:
     """Refuse a feature that equals the target in every row.
 
     Raises:
         BadTable: Names the column.
     """
+    known = frame[target]
     for name in names:
-        if is_twin(frame[name], frame[target]):
+        if is_twin(frame[name], known):
             raise BadTable(
                 f"column {name!r} equals the target {target!r} in every row; the model would only copy it. "
                 f"Exclude it (exclude = [{name!r}]) unless it is known before the target is"
@@ -46,7 +51,7 @@ def is_twin(column: pl.Series, target: pl.Series) -> bool:
     return bool(class_names(column).eq_missing(class_names(target)).all())
 
 
-def leak_suspects(rows: pl.DataFrame, schema: FeatureSchema, target: Target, *, threads: int) -> tuple[Warn, ...]:
+def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, *, threads: int) -> tuple[Warn, ...]:
     """Columns from which one shallow tree alone predicts the target.
 
     The score is AUC (each class against the rest, the lowest of them when multiclass) or R2 on the fitted rows.
@@ -58,10 +63,12 @@ def leak_suspects(rows: pl.DataFrame, schema: FeatureSchema, target: Target, *, 
         threads: At least 1.
     """
     step = -(-len(rows) // SAMPLE_ROWS)
-    sample, truth = rows.gather_every(step), target.values[::step]
+    truth = target.values[::step]
     warnings = []
     for index, column in enumerate(schema.columns):
-        score = _score(sample[f"f{index}"], truth, target, category=column.kind is Kind.CATEGORY, threads=threads)
+        score = _score(
+            rows.column(index)[::step], truth, target, category=column.kind is Kind.CATEGORY, threads=threads
+        )
         if score >= SUSPECT:
             measure = "R2" if target.task is Task.REGRESSION else "AUC"
             code = "leak" if score >= STRONG else "leak_suspect"
@@ -75,7 +82,7 @@ def leak_suspects(rows: pl.DataFrame, schema: FeatureSchema, target: Target, *, 
     return tuple(warnings)
 
 
-def _score(column: pl.Series, truth: NDArray[np.float64], target: Target, *, category: bool, threads: int) -> float:
+def _score(column: Floats, truth: Floats, target: Target, *, category: bool, threads: int) -> float:
     if target.task is Task.REGRESSION:
         guess = one_tree(column, truth, Task.REGRESSION, category=category, threads=threads)
         spread = float(np.sum((truth - truth.mean()) ** 2))

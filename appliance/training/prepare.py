@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -15,11 +16,12 @@ from appliance.model_spec import ModelSpec
 from appliance.schema import Calibration, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.columns import Columns, as_kind, plan_columns
 from appliance.training.cores import Threads
-from appliance.training.encode import encode_frame
+from appliance.training.encode import encode_rows
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
 from appliance.training.fit import FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
+from appliance.training.rows import EncodedRows
 from appliance.training.split import (
     Split,
     split_at_random,
@@ -28,6 +30,7 @@ from appliance.training.split import (
     split_by_time,
     with_stop_rows,
 )  # fmt: skip
+from appliance.training.table import RawRows, Table
 from appliance.training.target import Target, read_target
 
 Floats = NDArray[np.float64]
@@ -41,8 +44,8 @@ class Prepared:
     """Rows ready to be fitted.
 
     Attributes:
-        frame: The labelled rows, raw.
-        rows: The same, encoded, ``f0 … fN``.
+        table: The labelled rows, raw.
+        rows: The same, encoded.
         times: Microseconds since 1970 a row; None without a time column.
         groups: The entity of each row as a number; None without a group split.
         weight: What each row weighs; None: all the same.
@@ -50,11 +53,11 @@ class Prepared:
     """
 
     spec: ModelSpec
-    frame: pl.DataFrame
+    table: Table
     target: Target
     columns: Columns
     plan: FeaturePlan
-    rows: pl.DataFrame
+    rows: EncodedRows
     split: Split
     times: NDArray[np.int64] | None
     groups: Indices | None
@@ -65,10 +68,11 @@ class Prepared:
 
     def training_sample(self, indices: Indices) -> Sample:
         """Rows to fit on."""
-        rows, target = self.rows[indices], self.target.values[indices]
+        target = self.target.values[indices]
         groups = None if self.groups is None else self.groups[indices]
         return Sample(
-            rows=self.plan.training_frame(rows, target, groups), target=target, weight=self.weight_of(indices)
+            rows=self.plan.training_rows(self.rows.pick(indices), target, groups),
+            target=target, weight=self.weight_of(indices),
         )  # fmt: skip
 
     def schema(
@@ -87,7 +91,7 @@ class Prepared:
         """The features with target means of those rows."""
         if not any(feature.part is Part.TARGET for feature in self.plan.features):
             return self.plan.features
-        return self.plan.learn(self.rows[indices], self.target.values[indices])
+        return self.plan.learn(self.rows.pick(indices), self.target.values[indices])
 
     @property
     def categories(self) -> list[str]:
@@ -99,41 +103,43 @@ class Prepared:
         return None if self.weight is None else self.weight[indices]
 
 
-def prepare(spec: ModelSpec, frame: pl.DataFrame, *, threads: int) -> Prepared:
+def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | None = None) -> Prepared:
     """Check a snapshot's rows and decide what no key of the declaration says.
 
     Args:
         spec: What to learn.
-        frame: All rows of the snapshot, in its order.
+        rows: All rows of the snapshot, in its order.
         threads: For the search for leaks.
+        scratch: Where a file of the encoded rows may lie; None: in memory.
 
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
-    target = read_target(frame, spec.target, spec.task)
+    table = rows if isinstance(rows, Table) else Table.of(rows)
+    target = read_target(table, spec.target, spec.task)
     if not target.labelled.all():
-        frame = frame.filter(pl.Series(target.labelled))
-    columns = plan_columns(frame, spec)
-    require_no_twin(frame, spec.target, tuple(column.name for column in columns.features))
+        table = table.pick(np.flatnonzero(target.labelled))
+    columns = plan_columns(table, spec)
+    require_no_twin(table, spec.target, tuple(column.name for column in columns.features))
     bare = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes,
     )  # fmt: skip
-    rows = encode_frame(frame, bare)
-    features, said = plan_features(columns.features, rows, spec, target, time=columns.time)
+    encoded = encode_rows(table, bare, scratch=scratch)
+    features, said = plan_features(columns.features, encoded, spec, target, time=columns.time)
     plan = FeaturePlan(
         columns=columns.features, features=features, multiclass=target.task is Task.MULTICLASS, seed=spec.seed
     )
-    split = split_rows(frame, spec, target, columns)
-    weight, weighed = _weights(frame, spec, target)
+    split = split_rows(table, spec, target, columns)
+    weight, weighed = _weights(table, spec, target)
     return Prepared(
-        spec=spec, frame=frame, target=target, columns=columns, plan=plan, rows=rows, split=split,
-        times=None if columns.time is None else _stamps(frame[columns.time]),
-        groups=_groups(frame, columns), weight=weight, own=_own_params(spec, target, columns, features),
+        spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
+        times=None if columns.time is None else _stamps(table[columns.time]),
+        groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
         decisions=(target.sentence, *columns.decisions, *said, *weighed),
         warnings=(
             *_missing_labels(target), *_imbalanced(spec, target), *columns.warnings,
-            *leak_suspects(rows, bare, target, threads=threads),
+            *leak_suspects(encoded, bare, target, threads=threads),
         ),
     )  # fmt: skip
 
@@ -147,7 +153,7 @@ def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) 
     )  # fmt: skip
 
 
-def split_rows(frame: pl.DataFrame, spec: ModelSpec, target: Target, columns: Columns) -> Split:
+def split_rows(frame: RawRows, spec: ModelSpec, target: Target, columns: Columns) -> Split:
     """The split that was decided on.
 
     Raises:
@@ -170,7 +176,7 @@ def _stamps(times: pl.Series) -> NDArray[np.int64]:
     return stamps.fill_null(np.iinfo(np.int64).min).to_numpy()
 
 
-def _groups(frame: pl.DataFrame, columns: Columns) -> Indices | None:
+def _groups(frame: RawRows, columns: Columns) -> Indices | None:
     if columns.way != "group" or columns.by is None:
         return None
     # A row without an entity is one of its own.
@@ -178,7 +184,7 @@ def _groups(frame: pl.DataFrame, columns: Columns) -> Indices | None:
     return numbers.select(pl.col("n").fill_null(-1 - pl.col("i").cast(pl.Int64)))["n"].to_numpy()
 
 
-def _weights(frame: pl.DataFrame, spec: ModelSpec, target: Target) -> tuple[Floats | None, tuple[str, ...]]:
+def _weights(frame: RawRows, spec: ModelSpec, target: Target) -> tuple[Floats | None, tuple[str, ...]]:
     weight, said = None, []
     if spec.weight is not None:
         weight = _read_weight(frame[spec.weight])

@@ -10,7 +10,7 @@ from appliance.models import Proposal
 from appliance.schema import FeatureSchema, Kind
 from appliance.training.calendar import untold_parts
 from appliance.training.columns import plan_columns
-from appliance.training.encode import encode_frame
+from appliance.training.encode import encode_rows
 from appliance.training.leaks import is_twin, leak_suspects
 from appliance.training.target import read_target
 
@@ -42,7 +42,7 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes, time_column=columns.time,
     )  # fmt: skip
-    suspects = leak_suspects(encode_frame(frame, schema), schema, target, threads=1)
+    suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target, threads=1)
     left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
     sentences = [target.sentence, *columns.decisions]
     if parts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Evaluation, Fairness, Segment
@@ -13,6 +12,8 @@ from appliance.schema import FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
 from appliance.training.fairness import compare_groups, group_names
 from appliance.training.fit import Scorer
+from appliance.training.rows import EncodedRows
+from appliance.training.table import Table
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,9 @@ WORST = 10
 Z_WORST = 3.09
 """Standard errors that chance exceeds once in a thousand times."""
 
+MOST_FAIR_CLASSES = 10
+"""Classes of a multiclass task whose selection rates are compared."""
+
 MOST_SLICES = 20
 """Values of one column that are looked at, the most frequent ones."""
 
@@ -38,13 +42,13 @@ class Held:
 
     Attributes:
         raw: In the dataset's own types, all columns.
-        encoded: ``f0 … fN``.
+        encoded: The model's inputs.
         truth: Numbers or class indices.
         outputs: Shape ``(rows, outputs)``.
     """
 
-    raw: pl.DataFrame
-    encoded: pl.DataFrame
+    raw: Table
+    encoded: EncodedRows
     truth: Floats
     outputs: Floats
 
@@ -135,9 +139,9 @@ def histogram(values: Floats) -> Curve:
     return Curve(x=tuple(((edges[:-1] + edges[1:]) / 2).tolist()), y=tuple(counts.astype(np.float64).tolist()))
 
 
-def contributions(encoded: pl.DataFrame, schema: FeatureSchema, scorer: Scorer) -> tuple[Contribution, ...]:
+def contributions(encoded: EncodedRows, schema: FeatureSchema, scorer: Scorer) -> tuple[Contribution, ...]:
     """Each column's share of the mean absolute contributions, the largest first."""
-    sample = encoded.gather_every(-(-len(encoded) // SHAP_ROWS) or 1)
+    sample = encoded.pick(np.arange(0, len(encoded), -(-len(encoded) // SHAP_ROWS) or 1))
     sizes = np.abs(scorer.contributions(sample)[:, :, :-1]).mean(axis=(0, 1))
     total = float(sizes.sum())
     shares = (sizes / total if total > 0 else sizes).tolist()
@@ -192,10 +196,18 @@ def _fairness(
 ) -> tuple[tuple[Fairness, ...], tuple[str, ...]]:
     if not protected:
         return (), ("no protected column is declared, so fairness is not measured",)
-    if schema.task is not Task.BINARY:
-        return (), (f"fairness is measured for two classes; this is a {schema.task.value} task",)
-    truth, given = held.truth == 1, answers == 1
-    return tuple(compare_groups(held.raw[name], truth, given) for name in protected), ()
+    if schema.task is Task.REGRESSION:
+        return (), ("fairness compares what groups are given; a regression gives no class",)
+    if schema.task is Task.BINARY:
+        return tuple(compare_groups(held.raw[name], held.truth == 1, answers == 1) for name in protected), ()
+    found = []
+    for name in protected:
+        column = held.raw[name]
+        for at, label in enumerate(schema.classes[:MOST_FAIR_CLASSES]):
+            found.append(compare_groups(column, held.truth == at, answers == at, outcome=label))
+    beyond = len(schema.classes) - MOST_FAIR_CLASSES
+    notes = (f"fairness leaves out the last {beyond} classes",) if beyond > 0 else ()
+    return tuple(found), notes
 
 
 def _by_threshold(truth: Floats, score: Floats) -> tuple[Floats, Floats]:

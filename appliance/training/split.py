@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.model_spec import ModelSpec
+from appliance.training.table import RawRows
 
 Way = Literal["time", "group", "column", "random"]
 """What decides on which side a row lies."""
@@ -38,7 +39,7 @@ _SIDES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Row indices, disjoint, together all labelled rows; ``stop`` may be empty."""
+    """Row indices, ascending and disjoint, together all labelled rows; ``stop`` may be empty."""
 
     fit: NDArray[np.int64]
     stop: NDArray[np.int64]
@@ -55,7 +56,7 @@ class Split:
 def split_by_time(times: pl.Series, *, holdout: float) -> Split | None:
     """The newest rows are held out, the newest of the others decide when to stop.
 
-    Rows of one instant stay on one side; rows without a time count as the oldest.
+    Rows of one instant stay on one side; rows without a time count as the oldest. Each side is in the table's order.
 
     Args:
         times: Dates or datetimes, one a row.
@@ -75,7 +76,7 @@ def split_by_time(times: pl.Series, *, holdout: float) -> Split | None:
         stop = cut
     first_held = times[int(order[cut])]
     return Split(
-        fit=order[:stop], stop=order[stop:cut], holdout=order[cut:],
+        fit=np.sort(order[:stop]), stop=np.sort(order[stop:cut]), holdout=np.sort(order[cut:]),
         sentence=f"by time: the {len(order) - cut} rows from {first_held} on are held out, {cut} older rows train",
         way="time",
     )  # fmt: skip
@@ -185,7 +186,7 @@ def split_by_column(sides: pl.Series) -> Split:
     )  # fmt: skip
 
 
-def choose_way(frame: pl.DataFrame, spec: ModelSpec, time: str | None) -> tuple[Way, str | None]:
+def choose_way(frame: RawRows, spec: ModelSpec, time: str | None) -> tuple[Way, str | None]:
     """What decides the split, and the column it is decided by.
 
     As ``split_by`` says, else the declared ``split`` or ``group``, else the time column, else an inferred group.
@@ -208,16 +209,17 @@ def choose_way(frame: pl.DataFrame, spec: ModelSpec, time: str | None) -> tuple[
     return spec.split_by, columns[spec.split_by]
 
 
-def find_group(frame: pl.DataFrame, free: set[str]) -> str | None:
+def find_group(frame: RawRows, free: set[str]) -> str | None:
     """A column whose name ends in id and whose values come back: rows of the same entity; None without one.
 
     Args:
         frame: The labelled rows.
         free: Columns that have no other part in the declaration.
     """
-    for series in frame.iter_columns():
-        if series.name not in free or not _ENTITY_NAME.search(series.name):
+    for name in frame.columns:
+        if name not in free or not _ENTITY_NAME.search(name):
             continue
+        series = frame[name]
         if not (series.dtype.is_integer() or series.dtype == pl.String):
             continue
         distinct = series.n_unique()

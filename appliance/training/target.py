@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Task
+from appliance.training.table import RawRows
 
 MOST_CLASSES = 20
 """A number with more distinct values is a quantity, not a class."""
@@ -49,7 +50,7 @@ def class_names(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-def read_target(frame: pl.DataFrame, name: str, task: Task | None) -> Target:
+def read_target(frame: RawRows, name: str, task: Task | None) -> Target:
     """The target of a snapshot.
 
     Args:
@@ -82,7 +83,7 @@ def read_target(frame: pl.DataFrame, name: str, task: Task | None) -> Target:
     return Target(name=name, task=found, classes=classes, values=values, labelled=mask, sentence=sentence)
 
 
-def _find(frame: pl.DataFrame, name: str) -> pl.Series:
+def _find(frame: RawRows, name: str) -> pl.Series:
     if name in frame.columns:
         return frame[name]
     close = difflib.get_close_matches(name, frame.columns, n=1)

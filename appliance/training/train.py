@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -22,14 +23,16 @@ from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import cross_validate
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
-from appliance.training.features import make_frame, value_features
+from appliance.training.features import value_features
 from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
 from appliance.training.golden import Golden, golden_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
+from appliance.training.rows import EncodedRows, FeatureRows
 from appliance.training.split import Split
+from appliance.training.table import RawRows
 from appliance.training.target import class_names
 
 if TYPE_CHECKING:
@@ -66,7 +69,7 @@ class TrainedModel:
 
     Attributes:
         schema: Its version is 0.
-        reference: The training rows, raw, that monitoring compares with.
+        reference: The training rows, encoded, that monitoring compares with.
         outputs: Of the holdout rows, shape ``(holdout rows, outputs)``.
         labels: Of the holdout rows, raw.
         interval: The texts of the two quantiles' models; none when no interval is declared.
@@ -82,7 +85,7 @@ class TrainedModel:
     importance: tuple[Importance, ...]
     decisions: tuple[str, ...]
     warnings: tuple[Warn, ...]
-    reference: pl.DataFrame
+    reference: EncodedRows
     outputs: Floats
     labels: pl.Series
     trials: tuple[Trial, ...] = ()
@@ -92,23 +95,25 @@ class TrainedModel:
 
 
 def train(
-    spec: ModelSpec, frame: pl.DataFrame, *, incumbent: Incumbent | None, threads: Threads, progress: Progress
-) -> TrainedModel:
+    spec: ModelSpec, rows: RawRows, *, incumbent: Incumbent | None, threads: Threads, progress: Progress,
+    scratch: Path | None = None,
+) -> TrainedModel:  # fmt: skip
     """Check, split, fit, evaluate beside the dummy and the champion, and judge.
 
     The same rows and declaration give the same model, bit for bit, on however many threads.
 
     Args:
         spec: What to learn.
-        frame: All rows of the snapshot, in its order.
+        rows: All rows of the snapshot, in its order.
         incumbent: The champion, scored on the same holdout.
         progress: Told of every step and round.
+        scratch: Where files of encoded rows may lie, for a table that memory need not hold; None: in memory.
 
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
-    progress.step("check", 0.05, f"checking {len(frame)} rows and {len(frame.columns)} columns")
-    prepared = prepare(spec, frame, threads=threads())
+    progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
+    prepared = prepare(spec, rows, threads=threads(), scratch=scratch)
     target, split = prepared.target, prepared.split
 
     found = _search(prepared, threads, progress) if spec.budget != "quick" else None
@@ -130,17 +135,18 @@ def train(
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
     scorer = Scorer(fitted.text, schema, threads=threads())
-    held_raw, truth = prepared.frame[split.holdout], target.values[split.holdout]
-    outputs = scorer.predict(prepared.rows[split.holdout])
+    held_raw, truth = prepared.table.pick(split.holdout), target.values[split.holdout]
+    encoded = prepared.rows.pick(split.holdout)
+    outputs = scorer.predict(encoded)
     ends = tuple(Scorer(text, schema, threads=threads()) for text in interval)
-    contest = hold_contest(incumbent, target, held_raw, threads=threads())
-    held = Held(raw=held_raw, encoded=prepared.rows[split.holdout], truth=truth, outputs=outputs)
+    contest = hold_contest(incumbent, target, held_raw, threads=threads(), scratch=scratch)
+    held = Held(raw=held_raw, encoded=encoded, truth=truth, outputs=outputs)
     return TrainedModel(
-        schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.frame), split=split,
+        schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
         judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
         golden=golden_rows(held_raw, schema, scorer, ends), importance=_importance(schema, fitted),
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
-        warnings=prepared.warnings, reference=prepared.frame[trained_on], outputs=outputs,
+        warnings=prepared.warnings, reference=prepared.rows.pick(trained_on), outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
         cross_validation=folds, interval=interval, evaluation=msgspec.structs.replace(
             evaluate_whole(held, schema, scorer, spec.protected),
@@ -184,8 +190,11 @@ def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _S
     scores, truth = np.empty(0), np.empty(0)
     if first.text is not None:
         schema = prepared.schema(split.fit)
-        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows[split.stop])[:, 0]
-        truth = prepared.target.values[split.stop]
+        stop = split.stop
+        if split.way == "time" and prepared.times is not None:
+            stop = stop[np.argsort(prepared.times[stop], kind="stable")]
+        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows.pick(stop))[:, 0]
+        truth = prepared.target.values[stop]
     calibration, sentences = None, []
     if spec.calibrate:
         calibration, said = find_calibration(scores, truth, in_time=split.way == "time")
@@ -211,7 +220,7 @@ def _stop_sample(prepared: Prepared) -> Sample | None:
     stop = prepared.split.stop
     if not len(stop):
         return None
-    rows = make_frame(prepared.rows[stop], prepared.learn(prepared.split.fit))
+    rows = FeatureRows(prepared.rows.pick(stop), prepared.learn(prepared.split.fit))
     return Sample(rows=rows, target=prepared.target.values[stop], weight=prepared.weight_of(stop))
 
 

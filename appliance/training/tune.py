@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,10 @@ from appliance.model_card import Trial
 from appliance.model_spec import seconds_of
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import make_folds
-from appliance.training.features import make_frame
 from appliance.training.fit import Param, Sample, fit
 from appliance.training.folds import Fold
 from appliance.training.prepare import Prepared, plan_fit
+from appliance.training.rows import FeatureRows
 
 TRIALS = {"better": 25, "best": 100}
 TIME_LIMIT = {"better": "30m", "best": "4h"}
@@ -26,6 +26,9 @@ FOLDED_ROWS = 20_000
 """Up to so many training rows a trial is measured on folds: one small set to stop on would be learned by heart."""
 
 FOLDS = 4
+
+RETRIED = 3
+"""Folds on which the best of many rows' trials is held against the defaults."""
 
 _DIGITS = 8
 """Significant digits of a trial's metric that count; the last ones depend on the number of threads."""
@@ -51,7 +54,9 @@ class Search:
 def search(
     prepared: Prepared, threads: Threads, on_trial: OnTrial, *, clock: Callable[[], float] = time.monotonic
 ) -> Search:
-    """Try parameters, the defaults first, and keep the best; the same seed and trials find the same.
+    """Try parameters, the defaults first; others are kept if they are better by more than chance.
+
+    The same seed and trials find the same.
 
     Raises:
         BadTable: LightGBM refuses the rows or a declared parameter.
@@ -68,29 +73,84 @@ def search(
     )  # fmt: skip
     study.enqueue_trial({})
     trials: list[Trial] = []
+    measured: dict[int, list[float]] = {}
     deadline = clock() + seconds_of(limit)
     while len(trials) < most and (not trials or clock() < deadline):
-        trials.append(_try(study, prepared, folds, threads))
+        trial, measured[len(trials)] = _try(study, prepared, folds, threads)
+        trials.append(trial)
         on_trial(trials[-1], most)
     finished = [trial for trial in trials if trial.value is not None]
-    best = min(finished, key=lambda trial: (trial.value, trial.number))
+    best, why = _choose(prepared, finished, measured, threads)
     ended = "" if len(trials) == most else f", ended by the time limit of {limit}: another host may find another model"
-    measured = f"{len(folds)} folds of the training rows" if len(folds) > 1 else "the early-stopping rows"
+    where = f"{len(folds)} folds of the training rows" if len(folds) > 1 else "the early-stopping rows"
     return Search(
         params=dict(best.params), trials=tuple(trials),
-        sentence=f"{len(trials)} of {most} trials on {measured}, {len(trials) - len(finished)} of them pruned{ended}; "
-        f"trial {best.number} is best: {best.value:.6g}, the defaults {finished[0].value:.6g}",
+        sentence=f"{len(trials)} of {most} trials on {where}, {len(trials) - len(finished)} of them pruned{ended}; "
+        f"{why}",
     )  # fmt: skip
+
+
+def is_real_gain(defaults: Sequence[float], found: Sequence[float], *, in_time: bool) -> bool:
+    """Whether parameters are better than the defaults by more than the folds differ.
+
+    The mean gain must exceed its standard error over the folds; where the folds run forward in time there must be one
+    on the newest too, since that is what comes next.
+
+    Args:
+        defaults: The defaults' metric on each fold, lower is better; at least two folds, the newest last.
+        found: The other parameters' on the same folds.
+        in_time: The folds run forward in time.
+    """
+    gains = np.subtract(defaults, found)
+    error = float(gains.std(ddof=1)) / len(gains) ** 0.5
+    return float(gains.mean()) > error and (not in_time or float(gains[-1]) > 0)
+
+
+def _choose(
+    prepared: Prepared, finished: list[Trial], measured: Mapping[int, list[float]], threads: Threads
+) -> tuple[Trial, str]:
+    """The best trial that beats the defaults by more than chance, else the defaults; and a sentence's end."""
+    defaults, ranked = finished[0], sorted(finished, key=lambda trial: (trial.value, trial.number))
+    in_time = prepared.split.way == "time"
+    known = dict(measured)
+    if len(known[defaults.number]) == 1:  # one set of rows shows no chance: measured again, on folds
+        ranked = ranked[:1]
+        for trial in {defaults.number: defaults, ranked[0].number: ranked[0]}.values():
+            known[trial.number] = [
+                _measure(prepared, fold, trial.params, threads, None)[0] for fold in _recent_folds(prepared, RETRIED)
+            ]
+    for trial in ranked:
+        if trial is defaults:
+            break
+        if is_real_gain(known[defaults.number], known[trial.number], in_time=in_time):
+            return trial, f"trial {trial.number} is best: {trial.value:.6g}, the defaults {defaults.value:.6g}"
+    best = ranked[0]
+    return defaults, (
+        f"the defaults stay ({defaults.value:.6g}): trial {best.number}, {best.value:.6g}, is not better by more than "
+        f"{len(known[defaults.number])} folds differ"
+        if best is not defaults
+        else f"the defaults are best: {best.value:.6g}"
+    )
 
 
 def _folds(prepared: Prepared) -> tuple[Fold, ...]:
     split = prepared.split
     if len(split.stop) and len(split.trained_on) > FOLDED_ROWS:
         return (Fold(fit=split.fit, test=split.stop),)
-    return make_folds(prepared, split.trained_on, FOLDS)
+    return _recent_folds(prepared, FOLDS)
 
 
-def _try(study: optuna.Study, prepared: Prepared, folds: tuple[Fold, ...], threads: Threads) -> Trial:
+def _recent_folds(prepared: Prepared, folds: int) -> tuple[Fold, ...]:
+    """Folds; forward in time over the newer half of the rows: with little history other parameters are good."""
+    if prepared.split.way != "time":
+        return make_folds(prepared, prepared.split.trained_on, folds)
+    return make_folds(prepared, prepared.split.trained_on, 2 * folds - 1)[folds - 1 :]
+
+
+def _try(
+    study: optuna.Study, prepared: Prepared, folds: tuple[Fold, ...], threads: Threads
+) -> tuple[Trial, list[float]]:
+    """A trial, and its metric on each fold that it was measured on."""
     started = time.monotonic()
     asked = study.ask()
     params = {} if asked.number == 0 else _suggest(asked, prepared)
@@ -107,12 +167,14 @@ def _try(study: optuna.Study, prepared: Prepared, folds: tuple[Fold, ...], threa
                     raise optuna.TrialPruned
     except optuna.TrialPruned:
         study.tell(asked, state=optuna.trial.TrialState.PRUNED)
-        return Trial(
+        trial = Trial(
             number=asked.number, params=params, value=None, rounds=rounds, seconds=time.monotonic() - started
         )  # fmt: skip
+        return trial, values
     value = float(f"{np.mean(values):.{_DIGITS}g}")
     study.tell(asked, value)
-    return Trial(number=asked.number, params=params, value=value, rounds=rounds, seconds=time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Trial(number=asked.number, params=params, value=value, rounds=rounds, seconds=seconds), values
 
 
 def _measure(
@@ -120,7 +182,7 @@ def _measure(
 ) -> tuple[float, int]:
     """The metric on the fold's other rows, and the rounds it took; with a trial, that may be pruned between rounds."""
     plan = plan_fit(prepared, {**params, **prepared.spec.params}, threads)
-    rows = make_frame(prepared.rows[fold.test], prepared.learn(fold.fit))
+    rows = FeatureRows(prepared.rows.pick(fold.test), prepared.learn(fold.fit))
     stop = Sample(rows=rows, target=prepared.target.values[fold.test], weight=prepared.weight_of(fold.test))
 
     def note(iteration: int, train: float, valid: float) -> None:  # noqa: ARG001  (OnRound's signature)

@@ -120,7 +120,7 @@ def bare(size: Size, state: Path, *, two: bool = False) -> dict[str, float]:
     plan = FitPlan(
         task=Task.REGRESSION, classes=0, rounds=rounds, early_stopping=50, seed=1, threads=lambda: 1, params={}
     )
-    params = plan.lightgbm_params() | {"num_threads": len(os.sched_getaffinity(0))}
+    params = plan.lightgbm_params() | {"num_threads": size.threads}
     with Watched() as watched:
         if two:
             stop = round(cut * 0.125)

@@ -19,6 +19,7 @@ from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.features import SHRINK_ROWS, FeaturePlan
 from appliance.training.fit import Scorer
 from appliance.training.prepare import prepare
+from appliance.training.rows import EncodedRows
 from tests.training.rows import fit, made_up, spec
 
 MOMENTS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))  # noqa: DTZ001  (hypothesis')
@@ -121,10 +122,10 @@ def test_no_rows_own_target_is_in_its_mean() -> None:
     frame = many_shops(rows=500, shops=40)
     prepared = prepare(spec("y", encode={"shop": "target"}), frame, threads=1)
     everything = np.arange(500)
-    before = prepared.training_sample(everything).rows["f0"].to_numpy()
+    before = prepared.training_sample(everything).rows.block(0, 500)[:, 0]
     changed = prepared.target.values.copy()
     changed[7] += 1000.0
-    after = prepared.plan.training_frame(prepared.rows, changed, None)["f0"].to_numpy()
+    after = prepared.plan.training_rows(prepared.rows, changed, None).block(0, len(changed))[:, 0]
     assert before[7] == after[7]
     assert (before != after).any()
 
@@ -133,7 +134,7 @@ def test_a_target_mean_is_shrunk_to_that_of_all_rows() -> None:
     columns = (Column(name="c", kind=Kind.CATEGORY, levels=("a", "b")),)
     plan = FeaturePlan(columns=columns, features=(Feature(column=0, part=Part.TARGET),), multiclass=False, seed=1)
     rows = pl.DataFrame({"f0": [0.0, 0.0, 1.0, math.nan]})
-    (learned,) = plan.learn(rows, np.array([1.0, 1.0, 0.0, 0.0]))
+    (learned,) = plan.learn(EncodedRows.of(rows), np.array([1.0, 1.0, 0.0, 0.0]))
     assert learned.prior == 0.5
     assert learned.values == ((2 + SHRINK_ROWS * 0.5) / (2 + SHRINK_ROWS), (SHRINK_ROWS * 0.5) / (1 + SHRINK_ROWS))
 
@@ -157,7 +158,7 @@ def test_a_million_categories_keep_the_frequent_ones_and_say_so() -> None:
     levels = next(column.levels for column in prepared.plan.columns if column.name == "name")
     assert len(levels) == 50_000
     assert "often" in levels
-    assert (prepared.rows["f4"] == -1.0).sum() > 0
+    assert (prepared.rows.column(4) == -1.0).any()
     assert "60001 categories; the 50000 most frequent are kept" in prepared.warnings[0].message
 
 

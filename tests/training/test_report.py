@@ -193,3 +193,14 @@ def test_a_card_of_an_earlier_release_is_read(house: Appliance) -> None:
         del card[name]
     old = msgspec.convert(card, ModelCard)
     assert "How good it is" in render_card(old)
+
+
+def test_fairness_of_three_classes_compares_what_each_group_is_given_of_each() -> None:
+    frame = pl.concat([penguins()] * 4)
+    found = fit(spec("species", protected=("sex",)), frame).evaluation
+    assert found is not None
+    assert [one.column for one in found.fairness] == ["sex (Adelie)", "sex (Chinstrap)", "sex (Gentoo)"]
+    for one in found.fairness:
+        assert one.sentence.startswith(f"'sex', for class '{one.column[5:-1]}'")
+    by_name = [{group.name: group.selected.value for group in one.groups} for one in found.fairness]
+    assert all(sum(rates[name] or 0.0 for rates in by_name) == pytest.approx(1.0) for name in by_name[0])

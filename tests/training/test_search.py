@@ -10,7 +10,7 @@ import pytest
 
 from appliance.schema import Task
 from appliance.training.prepare import prepare
-from appliance.training.tune import search
+from appliance.training.tune import is_real_gain, search
 from tests.training.rows import BIKE, Remembered, adults, bikes, fit, made_up, penguins, spec
 
 
@@ -39,6 +39,22 @@ def test_hopeless_trials_are_pruned_between_rounds_when_there_are_many_rows() ->
     pruned = [trial for trial in model.trials if trial.value is None]
     assert pruned
     assert any("early-stopping rows" in sentence for sentence in model.decisions)
+
+
+@pytest.mark.parametrize(
+    ("found", "in_time", "kept"),
+    [
+        ([9.0, 18.0, 27.0, 36.0], True, True),  # gains 1, 2, 3, 4: mean 2.5, error 0.65
+        ([9.9, 21.0, 29.0, 40.0], False, False),  # gains 0.1, -1, 1, 0: mean 0.025
+        ([5.0, 15.0, 25.0, 41.0], False, True),  # gains 5, 5, 5, -1: mean 3.5, error 1.5
+        ([5.0, 15.0, 25.0, 41.0], True, False),  # the newest fold tells what comes next
+        ([10.0, 20.0, 30.0, 40.0], True, False),
+    ],
+)
+def test_parameters_replace_the_defaults_by_more_than_the_folds_differ(
+    found: list[float], in_time: bool, kept: bool
+) -> None:
+    assert is_real_gain([10.0, 20.0, 30.0, 40.0], found, in_time=in_time) is kept
 
 
 def test_declared_parameters_are_not_searched_over() -> None:
