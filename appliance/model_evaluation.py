@@ -14,6 +14,38 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     y: tuple[float, ...]
 
 
+class Cut(msgspec.Struct, frozen=True, kw_only=True):
+    """Held-out row counts if the positive class were given from ``threshold`` on.
+
+    Attributes:
+        threshold: A probability in [0, 1].
+    """
+
+    threshold: float
+    true_positive: int
+    false_positive: int
+    false_negative: int
+    true_negative: int
+
+    @property
+    def precision(self) -> float | None:
+        """Share of the alarms that are right; None without an alarm."""
+        given = self.true_positive + self.false_positive
+        return self.true_positive / given if given else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of the positives that are found; None without a positive."""
+        positives = self.true_positive + self.false_negative
+        return self.true_positive / positives if positives else None
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of the two; 0 where nothing is found."""
+        both = 2 * self.true_positive + self.false_positive + self.false_negative
+        return 2 * self.true_positive / both if both else 0.0
+
+
 class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
     """One class against the others; a share that has no rows is None."""
 
@@ -101,6 +133,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         confusion: Row counts, truth by answer, in the classes' order.
+        cuts: Binary: by rising threshold, at most some hundred; none in cards of earlier releases.
         roc: False positive rate to true positive rate.
         precision_recall: Recall to precision.
         calibration: Mean probability to share of positives, ten equal-count bins.
@@ -114,6 +147,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     classes: tuple[ClassResult, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
+    cuts: tuple[Cut, ...] = ()
     roc: Curve | None = None
     precision_recall: Curve | None = None
     calibration: Curve | None = None

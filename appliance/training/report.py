@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.model_evaluation import ClassResult, Contribution, Curve, Evaluation, Fairness, Segment
+from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
 from appliance.schema import FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
 from appliance.training.fairness import compare_groups, group_names
@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 BINS = 10
 POINTS = 100
 """Points that a curve is thinned to."""
+
+CUTS = 51
+"""Thresholds spread over [0, 1], and as many over the scores: those of a rare class lie close together."""
 
 SHAP_ROWS = 500
 """Held-out rows that are explained, evenly spaced; each costs as much as hundreds of predictions."""
@@ -64,6 +67,7 @@ def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected:
         task=schema.task,
         classes=() if regression else class_results(held.truth, answers, schema.classes),
         confusion=() if regression else confusion(held.truth, answers, len(schema.classes)),
+        cuts=cuts(held.truth, score, schema.threshold) if binary else (),
         roc=roc_curve(held.truth, score) if binary else None,
         precision_recall=precision_recall_curve(held.truth, score) if binary else None,
         calibration=binned(score, held.truth) if binary else None,
@@ -102,6 +106,23 @@ def class_results(truth: Floats, answers: Floats, names: tuple[str, ...]) -> tup
             )
         )  # fmt: skip
     return tuple(results)
+
+
+def cuts(truth: Floats, score: Floats, served: float) -> tuple[Cut, ...]:
+    """The confusion matrix at thresholds that are spread over [0, 1] and over the scores, and at the served one."""
+    even = np.linspace(0.0, 1.0, num=CUTS)
+    thresholds = np.unique(np.concatenate([even, np.quantile(score, even), [served]]))
+    ordered = np.sort(score)
+    positives = np.sort(score[truth == 1])
+    given = len(ordered) - np.searchsorted(ordered, thresholds, side="left")
+    hits = len(positives) - np.searchsorted(positives, thresholds, side="left")
+    return tuple(
+        Cut(
+            threshold=at, true_positive=hit, false_positive=alarms - hit, false_negative=len(positives) - hit,
+            true_negative=len(ordered) - len(positives) - alarms + hit,
+        )
+        for at, hit, alarms in zip(thresholds.tolist(), hits.tolist(), given.tolist(), strict=True)
+    )  # fmt: skip
 
 
 def roc_curve(truth: Floats, score: Floats) -> Curve | None:

@@ -19,7 +19,7 @@ from appliance.model_card import ModelCard
 from appliance.schema import Task
 from appliance.training.evaluate import area_under_roc
 from appliance.training.fairness import compare_groups, group_names, wilson
-from appliance.training.report import binned, class_results, confusion, histogram, roc_curve, row_losses
+from appliance.training.report import binned, class_results, confusion, cuts, histogram, roc_curve, row_losses
 from tests.cli.shell import Shell
 from tests.training.rows import BIKE, adults, bikes, fit, made_up, penguins, spec
 from tests.training.state import add, new_appliance, train_now
@@ -49,6 +49,21 @@ def test_confusion_and_class_results_count_the_same_rows() -> None:
     first, second, third = class_results(truth, answers, ("a", "b", "c"))
     assert (first.precision, first.recall, second.precision, second.recall) == (0.5, 0.5, 0.5, 2 / 3)
     assert (third.precision, third.recall, third.f1) == (None, 0.0, 0.0)
+
+
+def test_every_cut_counts_each_row_once_and_the_served_one_is_the_confusion_matrix() -> None:
+    truth = (RNG.random(500) < 0.1).astype(np.float64)
+    score = np.clip(truth * 0.2 + RNG.random(500) * 0.5, 0, 1)
+    found = cuts(truth, score, 0.3217)
+    assert all(one.true_positive + one.false_positive + one.false_negative + one.true_negative == 500 for one in found)
+    assert (found[0].threshold, found[0].recall, found[-1].precision) == (0.0, 1.0, None)
+    (served,) = [one for one in found if one.threshold == 0.3217]
+    ((tn, fp), (fn, tp)) = confusion(truth, (score >= 0.3217).astype(np.float64), 2)
+    counted = (served.true_negative, served.false_positive, served.false_negative, served.true_positive)
+    assert counted == (tn, fp, fn, tp)
+    positive = class_results(truth, (score >= 0.3217).astype(np.float64), ("no", "yes"))[1]
+    assert (served.precision, served.recall) == (positive.precision, positive.recall)
+    assert served.f1 == pytest.approx(positive.f1)
 
 
 def test_a_histogram_holds_every_row_and_a_constant_one_too() -> None:

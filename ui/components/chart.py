@@ -152,6 +152,21 @@ def compared_histogram(
     return options
 
 
+def counted_bars(points: Sequence[tuple[float, float]], *, name: str, x_name: str, y_unit: str) -> dict[str, Any]:
+    """Options of a histogram: bin middles to heights."""
+    options = _frame(legend=False)
+    options["grid"]["bottom"] = 28
+    options["xAxis"] = _axis(type="category", name=x_name, split=False)
+    options["xAxis"]["data"] = [f"{x:.3g}" for x, _ in points]
+    options["yAxis"] = _axis(type="value", name=y_unit)
+    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(y_unit)}
+    options["series"] = [{
+        "type": "bar", "name": name, "data": [y for _, y in points], "itemStyle": {"color": "var(--series-1)"},
+        "barCategoryGap": "12%", "emphasis": {"disabled": True},
+    }]  # fmt: skip
+    return options
+
+
 def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -> dict[str, Any]:
     """Options of horizontal bars to both sides of zero, the first on top."""
     options = _frame(legend=False)

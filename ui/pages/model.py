@@ -22,6 +22,7 @@ from ui.components.markup import box, button_link, link, panel, text, with_attri
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.pages.evaluation import show_evaluation
 from ui.pages.models import TASKS
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
@@ -89,6 +90,7 @@ class _ModelPage:
         show_trials(self._view, found.history, found.trial)
         self._headline(found, found.card)
         self._versions(found)
+        show_evaluation(self._view, found.model, found.card)
         with box("cols wide"):
             _importance(found.card)
             _how(found.card)
