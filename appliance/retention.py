@@ -23,6 +23,7 @@ from storage.errors import StorageError
 from storage.forgetting import OldSnapshot, forget_snapshots, list_old_snapshots
 from storage.history import list_old_days
 from storage.model_rows import list_trained_on
+from storage.outcome_rows import count_old_outcomes, remove_old_outcomes
 from storage.restore import is_swapping
 from storage.statedb import connect
 
@@ -36,7 +37,7 @@ class Spare:
     """One thing that may go.
 
     Attributes:
-        kind: ``history``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
+        kind: ``history``, ``labels``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
         what: Its name.
         bytes: That are freed; 0 where that is not known before.
         why: The rule, with its setting.
@@ -58,7 +59,10 @@ class Retention:
 
     def plan(self) -> Sequence[Spare]:
         """What would go now, by kind."""
-        return [*self._history(), *self._runs(), *self._snapshots(), *self._old_backups(), *self._scratch()]
+        return [
+            *self._history(), *self._labels(), *self._runs(), *self._snapshots(), *self._old_backups(),
+            *self._scratch(),
+        ]  # fmt: skip
 
     def apply(self) -> Sequence[Spare]:
         """Let it go; what fails is logged, the rest goes on.
@@ -68,7 +72,7 @@ class Retention:
         """
         found = self.plan()
         steps: dict[str, Callable[[], object]] = {
-            "history": lambda: tidy_history(self._settings), "runs": self._remove_runs,
+            "history": lambda: tidy_history(self._settings), "labels": self._remove_labels, "runs": self._remove_runs,
             "datasets": self._forget_snapshots, "backups": self._remove_backups, "scratch": self._remove_scratch,
         }  # fmt: skip
         gone = []
@@ -92,6 +96,28 @@ class Retention:
             for model, day, size in list_old_days(self._layout, kind, before=oldest):
                 why = f"older than history_days = {days}"
                 yield Spare(kind="history", what=f"{kind} of {model}, {day}", bytes=size, why=why)
+
+    def _labels(self) -> Iterator[Spare]:
+        """Labelled predictions in the state database, one row each."""
+        days = self._settings.history_days
+        if not days:
+            return
+        with closing(connect(self._layout.database, read_only=True)) as connection:
+            found = count_old_outcomes(connection, before_us=self._oldest_us())
+        for model, count in found:
+            why = f"older than history_days = {days}; the windows' counts stay"
+            yield Spare(kind="labels", what=f"{count} labelled predictions of {model}", bytes=0, why=why)
+
+    def _remove_labels(self) -> None:
+        before_us = self._oldest_us()
+        with closing(connect(self._layout.database)) as connection:
+            for model, _ in count_old_outcomes(connection, before_us=before_us):
+                remove_old_outcomes(connection, model, before_us=before_us)
+
+    def _oldest_us(self) -> int:
+        """The first instant of the oldest day that is kept."""
+        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        return int((day - timedelta(days=self._settings.history_days)).timestamp()) * 1_000_000
 
     def _runs(self) -> Iterator[Spare]:
         for run in self._spare_runs():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +13,17 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from appliance.errors import BadSetting
+from appliance.settings_file import describe_stranger, read_settings_file
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
 DEFAULTS_VARIABLE = "APPLIANCE_DEFAULTS"
 """Names the file in which a release proposes settings for its host; everything else comes before it."""
 VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
+log = logging.getLogger("appliance.settings")
 
 
 class Settings(BaseSettings):
@@ -160,21 +162,25 @@ class Settings(BaseSettings):
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         if port := os.environ.get(VERTEX_PORT_VARIABLE):
             sources.append(InitSettingsSource(settings_cls, {"api_port": port}))
-        if path := os.environ.get(CONFIG_VARIABLE):
-            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
-        if path := os.environ.get(DEFAULTS_VARIABLE):
-            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=Path(path)))
+        for variable in (CONFIG_VARIABLE, DEFAULTS_VARIABLE):
+            if path := os.environ.get(variable):
+                file = read_settings_file(Path(path), settings_cls.model_fields)
+                sources.append(InitSettingsSource(settings_cls, file.known))
         return tuple(sources)
 
 
 def load_settings(**flags: Any) -> Settings:
     """Read the settings; flags that are None are left out.
 
+    Keys of the settings file that are no setting are left out too, and logged.
+
     Raises:
         BadSetting: One sentence a wrong setting, with its name and what is accepted.
     """
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+        for sentence in list_strangers():
+            log.warning("%s", sentence)
     except ValidationError as exc:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()
@@ -182,6 +188,20 @@ def load_settings(**flags: Any) -> Settings:
         raise BadSetting(f"settings: {problems}") from exc
     except (OSError, ValueError) as exc:
         raise BadSetting(f"settings file {os.environ.get(CONFIG_VARIABLE)}: {exc}") from exc
+    return settings
+
+
+def list_strangers() -> list[str]:
+    """A sentence for each key of the settings file that is no setting of this release.
+
+    Raises:
+        OSError, ValueError: The file cannot be read.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    if not path:
+        return []
+    file = read_settings_file(Path(path), Settings.model_fields)
+    return [f"settings file {path}: {describe_stranger(name, Settings.model_fields)}" for name in file.strangers]
 
 
 def _reachable(listen: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import signal
 import socket
@@ -12,6 +13,7 @@ from types import FrameType
 import uvicorn
 
 from appliance.processes.notify import notify
+from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings, load_settings
 from flows.environment import enter_environment
 
@@ -27,9 +29,12 @@ END_WITHIN_S = 20
 class _Server(uvicorn.Server):
     """Tells who started it when requests are answered: after the migrations and the start of the services."""
 
+    _pulse: asyncio.Task[None] | None = None
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._pulse = asyncio.create_task(feed_while_answering(self.config.host, self.config.port, "/api/health"))
             notify("READY=1")
             log.info("the orchestrator listens on %s:%s", self.config.host, self.config.port)
 
@@ -39,6 +44,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify("STOPPING=1")
+        if self._pulse is not None:
+            self._pulse.cancel()
         await super().shutdown(sockets)
 
 
@@ -62,6 +69,7 @@ def run(settings: Settings) -> int:
 def main() -> int:
     """Settings from the environment; logs to standard error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     for name in ("docket", "httpx", "prefect"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every loop of every service
     return run(load_settings())

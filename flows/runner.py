@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import logging
 import os
@@ -305,6 +306,7 @@ def main() -> int:
     """Settings from the environment; logs to standard error."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     step_back(BEHIND_SERVING)
     try:
         return run(load_settings())

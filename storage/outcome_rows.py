@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from storage.statedb import transaction
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -116,6 +118,35 @@ def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tup
         "SELECT revision, label FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
     )
     return [(int(row["revision"]), str(row["label"])) for row in rows]
+
+
+def count_old_outcomes(connection: sqlite3.Connection, *, before_us: int) -> list[tuple[str, int]]:
+    """Each model with outcomes of an event time before that, and how many."""
+    rows = connection.execute(
+        "SELECT model, COUNT(*) AS count FROM outcomes WHERE event_us < ? GROUP BY model ORDER BY model", (before_us,)
+    )
+    return [(row["model"], row["count"]) for row in rows]
+
+
+def remove_old_outcomes(connection: sqlite3.Connection, model: str, *, before_us: int, batch: int = 2_000) -> int:
+    """Let a model's old outcomes go with what they said before; the daily numbers of labels stay.
+
+    In transactions of ``batch`` outcomes, so that the watch loop writes in between; may be killed anywhere.
+
+    Returns:
+        How many went.
+    """
+    gone = 0
+    while True:
+        with transaction(connection):
+            ids = connection.execute(
+                "SELECT id FROM outcomes WHERE model = ? AND event_us < ? LIMIT ?", (model, before_us, batch)
+            ).fetchall()
+            connection.executemany("DELETE FROM outcome_history WHERE id = ?", ids)
+            connection.executemany("DELETE FROM outcomes WHERE id = ?", ids)
+        gone += len(ids)
+        if len(ids) < batch:
+            return gone
 
 
 def _outcome(row: sqlite3.Row) -> Outcome:

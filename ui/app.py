@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import logging
 import os
@@ -58,6 +59,7 @@ def main() -> None:
     """Run, and say in one sentence what went wrong when it cannot."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     try:
         run(load_settings())
     except (ApplianceError, StorageError) as exc:

@@ -16,6 +16,7 @@ from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
 from appliance.house import open_appliance
 from appliance.processes.notify import say_ready
+from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings
 from ui.gate import Gate
 from ui.memory import give_back
@@ -68,6 +69,7 @@ def serve(settings: Settings) -> None:
     control = create_control_app(appliance, doorkeeper, session_key=SESSION_KEY)
     app.mount("/api", cast("ASGIApp", control))  # Litestar spells the same ASGI types more narrowly
     app.add_middleware(SafeHeaders)
+    app.on_startup(lambda: feed_while_answering(settings.listen, settings.ui_port, "/api/health"))
     app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
     ng.run(
         host=settings.listen,

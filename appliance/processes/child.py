@@ -23,6 +23,8 @@ PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Before the first, second, … restart in a row."""
 STEADY_S = 60.0
 """A process that ran this long before it ended counts as a first failure again."""
+ABORT_S = 5.0
+"""From SIGABRT, upon which a process that hangs says where, to SIGKILL."""
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -39,6 +41,8 @@ class Child:
         self._state: State = "stopped"
         self._since = datetime.now(UTC)
         self._started_clock = 0.0
+        self._heard_clock = 0.0
+        self._kill_at: float | None = None
         self._retry_at = 0.0
         self._failures = 0
         self._restarts = 0
@@ -64,7 +68,10 @@ class Child:
     def start(self) -> None:
         """Start it; its output goes to its log, it gets a session of its own and ends with this process."""
         log = open_log(log_path(self._layout, self.service.name))
-        environment = {**os.environ, "NOTIFY_SOCKET": "@" + self._address, "PYTHONUNBUFFERED": "1"}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHDOG_")}
+        environment |= {"NOTIFY_SOCKET": "@" + self._address, "PYTHONUNBUFFERED": "1"}
+        if self.service.watchdog_s:
+            environment["WATCHDOG_USEC"] = str(round(self.service.watchdog_s * 1e6))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", self.service.module],
@@ -77,7 +84,8 @@ class Child:
         finally:
             os.close(log)
         self._started = find_start(self._process.pid) or 0
-        self._started_clock = time.monotonic()
+        self._started_clock = self._heard_clock = time.monotonic()
+        self._kill_at = None
         self._detail = ""
         self._enter("starting")
 
@@ -86,6 +94,7 @@ class Child:
         with contextlib.suppress(BlockingIOError):
             while True:
                 for line in self.notices.recv(4096).decode(errors="replace").splitlines():
+                    self._heard_clock = time.monotonic()
                     key, _, value = line.partition("=")
                     if key == "READY" and self._state == "starting":
                         self._enter("running")
@@ -93,15 +102,28 @@ class Child:
                         self._detail = value
 
     def look(self) -> None:
-        """Notice that it ended, and start it again when its pause is over."""
+        """Notice that it ended or hangs, and start it again when its pause is over."""
         if self._process is not None:
             code = self._process.poll()
             if code is not None:
                 self._process = None
-                self._fail(f"ended with {_describe(code)}")
+                hung = f"hung: it said nothing for {self.service.watchdog_s:g} s; " if self._kill_at else ""
+                self._fail(f"{hung}ended with {_describe(code)}")
+            else:
+                self._end_hung(self._process)
         elif self._state == "restarting" and time.monotonic() >= self._retry_at:
             self._restarts += 1
             self.start()
+
+    def _end_hung(self, process: subprocess.Popen[bytes]) -> None:
+        now = time.monotonic()
+        if self._kill_at is not None:
+            if now >= self._kill_at:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        elif self._state == "running" and 0 < self.service.watchdog_s < now - self._heard_clock:
+            process.send_signal(signal.SIGABRT)
+            self._kill_at = now + ABORT_S
 
     def terminate(self) -> None:
         """Ask it to end; a process that waits for its restart is not started again."""

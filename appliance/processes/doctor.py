@@ -28,7 +28,7 @@ from appliance.processes.doctor_state import (
 )
 from appliance.processes.ports import is_free
 from appliance.processes.roster import Service, roster
-from appliance.settings import Settings
+from appliance.settings import Settings, list_strangers
 from storage.channel_rows import list_channels
 from storage.delivery_rows import DeliveryState, list_deliveries
 from storage.errors import StorageError
@@ -43,7 +43,8 @@ ON_DEMAND = frozenset({"compaction", "studies"})
 def run_checks(settings: Settings) -> list[Check]:
     """Every check, in the order in which one would fix things; none raises."""
     now = datetime.now(UTC)
-    checks = _guarded("state", lambda: check_permissions(settings))
+    checks = _guarded("settings", _check_settings)
+    checks += _guarded("state", lambda: check_permissions(settings))
     checks += _guarded("interrupted", lambda: check_interrupted(settings))
     checks += _guarded("disk", lambda: check_disk(settings))
     checks += [_check_libgomp()]
@@ -71,10 +72,18 @@ def _with_database(settings: Settings, look: Callable[[sqlite3.Connection], list
 def _guarded(name: str, look: Callable[[], list[Check]]) -> list[Check]:
     try:
         return look()
-    except (ApplianceError, StorageError, sqlite3.Error, OSError) as exc:
+    except (ApplianceError, StorageError, sqlite3.Error, OSError, ValueError) as exc:
         return [
             Check(name=name, state="fail", message=str(exc), fix="do what it says, then run 'appliance doctor' again")
         ]
+
+
+def _check_settings() -> list[Check]:
+    """The settings file holds settings alone."""
+    return [
+        Check(name="settings", state="warn", message=sentence, fix="correct it, or take the line out of the file")
+        for sentence in list_strangers()
+    ] or [Check(name="settings", state="ok", message="every line of the settings file is understood")]
 
 
 def _check_libgomp() -> Check:

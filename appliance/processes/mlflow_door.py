@@ -18,6 +18,7 @@ import tomllib
 from pathlib import Path
 
 from appliance.processes.notify import notify
+from appliance.processes.pulse import feed_while_turning
 from storage.layout import Layout
 
 IDLE_S = 600.0
@@ -44,6 +45,7 @@ class Door:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = await asyncio.start_server(self._admit, sock=listener)
         notify("READY=1\nSTATUS=asleep; the first connection starts MLflow")
+        pulse = asyncio.create_task(feed_while_turning())
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=min(self._idle_s, 10.0))
@@ -52,6 +54,7 @@ class Door:
                 if end_when_idle:
                     break
         notify("STOPPING=1")
+        pulse.cancel()
         server.close()
         for task in self._connections:
             task.cancel()

@@ -30,11 +30,8 @@ def notify(state: str) -> bool:
 
 
 async def say_ready() -> None:
-    """The callback for uvicorn's ``callback_notify``: called once requests are answered, then every 30 s from its loop.
-
-    So a server whose loop hangs stops feeding the watchdog.
-    """
-    notify("READY=1\nWATCHDOG=1")
+    """The callback for uvicorn's ``callback_notify``: called once requests are answered, then every 30 s."""
+    notify("READY=1")
 
 
 def watchdog_interval_s() -> float | None:

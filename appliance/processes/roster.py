@@ -32,6 +32,8 @@ class Service:
         port: 0 when it does not listen.
         setting: The setting that holds its port.
         health: A URL that answers with 2xx when the process is well; empty when it has none.
+        watchdog_s: A process that was ready and has said nothing for so long hangs, and is started again; its unit's
+            ``WatchdogSec=`` is the same.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Service:
     port: int = 0
     setting: str = ""
     health: str = ""
+    watchdog_s: float = 0.0
 
     @property
     def unit(self) -> str:
@@ -52,26 +55,26 @@ def roster(settings: Settings) -> tuple[Service, ...]:
     tls = (
         Service(
             name="tls", module=MODULES["tls"], host=settings.tls_listen, port=settings.tls_api_port,
-            setting="tls_api_port",
+            setting="tls_api_port", watchdog_s=60.0,
         ),
     )  # fmt: skip
     return (
         Service(
             name="api", module=MODULES["api"], host=settings.listen, port=settings.api_port,
-            setting="api_port", health=f"{settings.api_url}/health/live",
+            setting="api_port", health=f"{settings.api_url}/health/live", watchdog_s=30.0,
         ),
         Service(
             name="ui", module=MODULES["ui"], host=settings.listen, port=settings.ui_port,
-            setting="ui_port", health=f"{settings.ui_url}/login",
+            setting="ui_port", health=f"{settings.ui_url}/login", watchdog_s=150.0,
         ),
         Service(
             name="orchestrator", module=MODULES["orchestrator"], host="127.0.0.1", port=settings.orchestrator_port,
-            setting="orchestrator_port", health=f"{settings.orchestrator_url}/health",
+            setting="orchestrator_port", health=f"{settings.orchestrator_url}/health", watchdog_s=150.0,
         ),
-        Service(name="runner", module=MODULES["runner"]),
+        Service(name="runner", module=MODULES["runner"], watchdog_s=300.0),
         Service(
             name="mlflow", module=MODULES["mlflow"], host="127.0.0.1", port=settings.mlflow_port,
-            setting="mlflow_port",
+            setting="mlflow_port", watchdog_s=60.0,
         ),
         *(tls if settings.tls_cert else ()),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from appliance.errors import BadSetting
 from appliance.processes.notify import notify
+from appliance.processes.pulse import feed_while_turning
 from appliance.settings import Settings, load_settings
 
 LOOK_S = 60.0
@@ -86,11 +87,13 @@ class TlsDoor:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         servers = [await self._open(outer, inner) for outer, inner in self._ports.items()]
         notify("READY=1")
+        pulse = asyncio.create_task(feed_while_turning())
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), timeout=look_s)
             self._renew()
         notify("STOPPING=1")
+        pulse.cancel()
         for server in servers:
             server.close()
 

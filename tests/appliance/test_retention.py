@@ -19,6 +19,7 @@ from appliance.registry.registry import Registry, RunRecord
 from appliance.retention import Retention
 from appliance.settings import Settings
 from storage.datasets import IngestInfo
+from storage.outcome_rows import Outcome, put_outcome
 from storage.statedb import connect, transaction
 from tests.training.state import new_appliance
 
@@ -59,6 +60,39 @@ def record_runs(settings: Settings) -> list[str]:
             (now,),
         )
     return runs
+
+
+def put_outcomes(connection: sqlite3.Connection, model: str, count: int, *, age_days: float) -> None:
+    event_us = int((time.time() - age_days * 86_400) * 1e6)
+    with transaction(connection):
+        for number in range(count):
+            for label in ("1.0", "2.0"):  # the second corrects the first
+                outcome = Outcome(
+                    id=f"{model}-{age_days}.{number}", model=model, version=1, variant="champion", event_us=event_us,
+                    output="[1.0]", label=label, label_us=event_us, arrived_us=event_us,
+                )  # fmt: skip
+                put_outcome(connection, outcome)
+
+
+def test_old_labels_go_with_what_was_corrected_and_new_ones_stay(settings: Settings) -> None:
+    rules = Retention(settings.model_copy(update={"history_days": 30}))
+    with closing(connect(settings.layout.database)) as connection:
+        put_outcomes(connection, "a", 2_500, age_days=40)
+        put_outcomes(connection, "b", 3, age_days=32)
+        put_outcomes(connection, "b", 5, age_days=29)
+        planned = [one.what for one in rules.plan() if one.kind == "labels"]
+        assert planned == ["2500 labelled predictions of a", "3 labelled predictions of b"]
+        assert [one.what for one in rules.apply() if one.kind == "labels"] == planned
+        for table in ("outcomes", "outcome_history"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 5  # noqa: S608
+        assert connection.execute("SELECT sum(labelled) FROM outcome_days").fetchone()[0] == 2_508, "counts stay"
+    assert not [one for one in rules.plan() if one.kind == "labels"]
+
+
+def test_labels_are_kept_for_good_where_the_setting_says_so(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        put_outcomes(connection, "a", 2, age_days=4_000)
+    assert not list(Retention(settings.model_copy(update={"history_days": 0})).plan())
 
 
 def left_runs(settings: Settings) -> set[str]:

@@ -14,13 +14,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 
 from appliance.processes.procfs import find_pss_mb, list_tree
 from appliance.schema import Task
+from storage.deployment_rows import NewDeployment, put_deployment
 from storage.layout import Layout
+from storage.statedb import connect
 from tests.bench.serving.machine import describe_machine
 from tests.install.place import free_ports
 from tests.model_bundles import add_key, deploy, numeric_columns, prepare_state, publish, sample_rows, train_model
@@ -42,16 +46,27 @@ def main() -> None:
         layout = prepare_state(Path(folder) / "state")
         publish(layout, train_model("m", 1, task=Task.REGRESSION, columns=COLUMNS))
         deploy(layout, {"m": 1})
-        environment = _environment(layout)
+        _write_down(layout)
+        environment = own_environment(layout)
         try:
             _start(layout, environment)
             time.sleep(SETTLE_S)
             _measure(environment, minutes)
         finally:
-            _appliance(environment, "down")
+            appliance_command(environment, "down")
 
 
-def _environment(layout: Layout) -> dict[str, str]:
+def _write_down(layout: Layout) -> None:
+    """The runner publishes what the database says serves."""
+    new = NewDeployment(
+        model="m", version=1, role="champion", who="bench", reason="bench", started_at=datetime.now(UTC)
+    )
+    with closing(connect(layout.database)) as connection:
+        put_deployment(connection, new, replaces=None)
+
+
+def own_environment(layout: Layout) -> dict[str, str]:
+    """For processes on a state of their own: free ports, one worker of the API, nothing of the caller's settings."""
     ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW"), free_ports(4), strict=True))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
     return {
@@ -95,7 +110,7 @@ def _until(is_there: Callable[[], bool], *, timeout_s: float = 120.0) -> None:
 def _measure(environment: Mapping[str, str], minutes: float) -> None:
     pids = {
         one["name"]: int(one["pid"])
-        for one in json.loads(_appliance(environment, "status", "--json"))["services"]
+        for one in json.loads(appliance_command(environment, "status", "--json"))["services"]
         if one["pid"]
     }
     before = {name: _processor_s(pid) for name, pid in pids.items()}
@@ -124,7 +139,8 @@ def _processor_s(pid: int) -> float:
     return total / _TICKS_PER_S
 
 
-def _appliance(environment: Mapping[str, str], *words: str) -> str:
+def appliance_command(environment: Mapping[str, str], *words: str) -> str:
+    """What the command says on standard output."""
     return subprocess.run(
         [sys.executable, "-m", "appliance.cli.main", *words], env=dict(environment), check=False,
         stdout=subprocess.PIPE, text=True,

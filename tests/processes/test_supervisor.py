@@ -29,6 +29,10 @@ while True:
     time.sleep(0.1)
 """
 DEAF = STEADY.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
+FED = STEADY.replace("    time.sleep(0.1)", '    notify("WATCHDOG=1")\n    time.sleep(0.1)')
+TELLING = STEADY.replace(
+    'print("steady starts"', 'import os; print({n: v for n, v in os.environ.items() if "WATCHDOG" in n}'
+)
 BROKEN = "raise SystemExit(7)"
 LONG_S = 30.0
 
@@ -50,10 +54,10 @@ class Box:
         self._modules.mkdir()
         self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *, foreground: bool = False, **modules: str) -> subprocess.Popen[bytes]:
+    def start(self, *, foreground: bool = False, watchdog_s: float = 0.0, **modules: str) -> subprocess.Popen[bytes]:
         for name, text in modules.items():
             (self._modules / f"box_{name}.py").write_text(text)
-        services = tuple(Service(name=name, module=f"box_{name}") for name in modules)
+        services = tuple(Service(name=name, module=f"box_{name}", watchdog_s=watchdog_s) for name in modules)
         plan = Plan(state=str(self.layout.root), services=services, foreground=foreground)
         path = os.pathsep.join([str(self._modules), str(Path(__file__).parents[2])])
         process = subprocess.Popen(
@@ -108,6 +112,26 @@ def test_a_killed_process_is_started_again(box: Box) -> None:
     os.kill(before.pid, signal.SIGKILL)
     wait_for(lambda: box.ledger().processes[0].restarts == 1 and box.states() == {"api": "running"})
     assert box.ledger().processes[0].pid != before.pid
+
+
+def test_a_process_that_hangs_is_ended_and_started_again(box: Box) -> None:
+    box.start(api=FED, watchdog_s=2.0)
+    wait_for(lambda: box.states() == {"api": "running"})
+    time.sleep(3.0)
+    before = box.ledger().processes[0]
+    assert (before.state, before.restarts) == ("running", 0), "it is let be while it feeds its watchdog"
+    os.kill(before.pid, signal.SIGSTOP)
+    wait_for(lambda: "hung: it said nothing for 2 s; ended with signal SIG" in box.ledger().processes[0].detail)
+    wait_for(lambda: box.ledger().processes[0].restarts == 1 and box.states() == {"api": "running"})
+    assert box.ledger().processes[0].pid != before.pid
+
+
+def test_a_process_is_told_of_its_watchdog_and_of_no_other(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", "7")
+    monkeypatch.setenv("WATCHDOG_PID", "1")
+    box.start(api=TELLING, watchdog_s=30.0)
+    wait_for(lambda: box.states() == {"api": "running"})
+    assert read_tail(log_path(box.layout, "api"), lines=5) == ["{'WATCHDOG_USEC': '30000000'}"]
 
 
 def test_a_process_that_keeps_ending_says_how_and_waits(box: Box) -> None:
