@@ -41,7 +41,7 @@ async def build(view: View) -> None:
         with view.actions:
             button_link("Monitoring", _address(story.facts.alert), icon_name="monitor_heart")
             button_link("Model", f"/models/{story.facts.alert.model}", icon_name="hub")
-    await view.live(10.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
+    await view.live(4.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
 
 
 def _address(alert: Alert) -> str:
