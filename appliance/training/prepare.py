@@ -131,6 +131,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | Non
         columns=columns.features, features=features, multiclass=target.task is Task.MULTICLASS, seed=spec.seed
     )
     split = split_rows(table, spec, target, columns)
+    one_sided = _one_sided(target, split)
     weight, weighed = _weights(table, spec, target)
     return Prepared(
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
@@ -138,7 +139,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | Non
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
         decisions=(target.sentence, *columns.decisions, *said, *weighed),
         warnings=(
-            *_missing_labels(target), *_imbalanced(spec, target), *columns.warnings,
+            *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, threads=threads),
         ),
     )  # fmt: skip
@@ -231,6 +232,31 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
         return ()
     message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
     return (Warn(column=target.name, code="unlabelled", message=message),)
+
+
+def _one_sided(target: Target, split: Split) -> tuple[Warn, ...]:
+    """Classes that only one side of the split has.
+
+    Raises:
+        BadTable: The training rows are of one class.
+    """
+    if target.task is Task.REGRESSION:
+        return ()
+    learned, judged = (
+        set(np.unique(target.values[side]).astype(int).tolist()) for side in (split.trained_on, split.holdout)
+    )
+    if len(learned) < 2:
+        raise BadTable(
+            f"every row that trains is {target.classes[learned.pop()]!r}: the other classes of {target.name!r} are "
+            f"held out ({split.sentence}); add rows, or split them otherwise (split_by = 'random')"
+        )
+    warnings = []
+    for where, there, missing in (("trains", judged, judged - learned), ("is held out", learned, learned - judged)):
+        names = ", ".join(repr(target.classes[at]) for at in sorted(missing & there))
+        if names:
+            message = f"no row of {target.name!r} that {where} is {names}; the metrics say nothing useful about it"
+            warnings.append(Warn(column=target.name, code="one_sided", message=message))
+    return tuple(warnings)
 
 
 def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:

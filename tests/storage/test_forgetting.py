@@ -26,7 +26,10 @@ from storage.profile import profile
 from storage.rules import parse_rules, put_rules
 
 INFO = IngestInfo(who="t", source="made")
-LATER_MS = int(time.time() * 1000) + 60_000
+
+
+def later_ms() -> int:
+    return int(time.time() * 1000) + 60_000
 
 
 def put(layout: Layout, *values: int, append: bool = False) -> None:
@@ -38,7 +41,7 @@ def files(layout: Layout) -> int:
 
 
 def old(layout: Layout, *, newest: int = 1, kept: set[int] | None = None) -> list[tuple[int, int]]:
-    found = list_old_snapshots(layout, "d", before_ms=LATER_MS, newest=newest, kept=kept or set())
+    found = list_old_snapshots(layout, "d", before_ms=later_ms(), newest=newest, kept=kept or set())
     return [(one.version, one.bytes) for one in found]
 
 

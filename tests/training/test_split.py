@@ -6,8 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
+import pytest
 
+from appliance.errors import BadTable
+from appliance.training.prepare import prepare
 from appliance.training.split import Split, split_at_random, split_by_time
+from tests.training.rows import made_up, spec
 
 
 def parts(split: Split) -> list[int]:
@@ -58,3 +62,31 @@ def test_rows_added_later_leave_earlier_rows_where_they_were() -> None:
 
 def test_few_rows_do_not_stop_early() -> None:
     assert len(split_at_random(None, 40, holdout=0.2, seed=1).stop) == 0
+
+
+def sided(train: list[str], held: list[str]) -> pl.DataFrame:
+    rows = len(train) + len(held)
+    sides = ["train"] * len(train) + ["test"] * len(held)
+    return made_up(rows).drop("y").with_columns(pl.Series("c", train + held), pl.Series("side", sides))
+
+
+def test_training_rows_of_one_class_are_refused_with_the_way_out() -> None:
+    frame = sided(["a"] * 200, ["b"] * 100)
+    with pytest.raises(BadTable, match=r"every row that trains is 'a'.*split_by = 'random'"):
+        prepare(spec("c", split="side"), frame, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("train", "held", "message"),
+    [
+        (["a", "b"] * 100, ["c"] * 60, "that trains is 'c'"),
+        (["a", "b"] * 100, ["a"] * 60, "that is held out is 'b'"),
+    ],
+)
+def test_a_class_that_only_one_side_has_is_named(train: list[str], held: list[str], message: str) -> None:
+    warnings = prepare(spec("c", split="side"), sided(train, held), threads=1).warnings
+    assert any(one.code == "one_sided" and message in one.message for one in warnings)
+
+
+def test_a_regression_has_no_classes_to_miss() -> None:
+    assert all(one.code != "one_sided" for one in prepare(spec("y"), made_up(), threads=1).warnings)

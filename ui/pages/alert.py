@@ -45,7 +45,7 @@ async def build(view: View) -> None:
         with view.actions:
             dataset = story.facts.alert.subject.partition(" ")[2]
             button_link("Dataset", f"/data/{dataset}?tab=feed", icon_name="table_chart")
-    await view.live(10.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
+    await view.live(4.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
 
 
 def _address(alert: Alert) -> str:
