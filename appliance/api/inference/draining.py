@@ -9,7 +9,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-PATIENCE_S = 0.3
+PATIENCE_S = 0.6
 """How long an idle connection may still bring a request once the process ends: longer than a caller's way to us."""
 
 LINGER_S = 1.0
