@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -40,6 +42,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ModelSpec(name="income", dataset="adults", target="income", exclude=("split",), rounds=100),
         ModelSpec(name="species", dataset="penguins", target="species"),
         ModelSpec(name="plain", dataset="rows", target="y", rounds=20, deploy="auto"),
+        ModelSpec(
+            name="searched", dataset="adults", target="income", exclude=("split",), budget="best", trials=1000
+        ),
         ModelSpec(
             name="slow", dataset="adults", target="income", rounds=100_000, early_stopping=10_000, params=SLOW
         ),
@@ -130,6 +135,21 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
     assert children_of(runner) == []
     assert stack.house.jobs.cancel(job_id).state is JobState.CANCELLED
+
+
+def test_a_search_that_is_cancelled_leaves_no_run_behind(stack: Stack) -> None:
+    job_id = stack.train("searched")
+    until(
+        lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.message.startswith("trial"),
+        "the first trial",
+    )
+    stack.house.jobs.cancel(job_id)
+    assert wait(stack, job_id)[0].state is JobState.CANCELLED
+    with closing(sqlite3.connect(stack.house.settings.layout.mlflow / "mlflow.db")) as store:
+        runs = store.execute("SELECT runs.name, status FROM runs JOIN experiments USING (experiment_id)").fetchall()
+    assert {status for _, status in runs} <= {"FINISHED"}
+    assert not [name for name, _ in runs if name.startswith("searched")]
+    assert stack.house.models.versions("searched") == ()
 
 
 def test_a_job_takes_only_the_processor_time_that_nobody_wants(stack: Stack) -> None:
