@@ -46,8 +46,10 @@ def _about(card: ModelCard) -> str:
         ("Owner", card.owner or "not stated: declare owner in the model's TOML"),
         ("Gate", " ".join(card.gate.reasons)),
     ]
+    calibrated = "calibrated" if card.calibrated else "not calibrated"
+    if card.task == "multiclass":
+        rows.append(("Answers", f"the likeliest class, {calibrated}"))
     if card.task == "binary":
-        calibrated = "calibrated" if card.calibrated else "not calibrated"
         rows.append(("Answers", f"the positive class from a probability of {card.threshold:.4g} on, {calibrated}"))
     if card.evaluation is not None and card.evaluation.coverage is not None:
         rows.append(("Interval", f"holds the truth of {_share(card.evaluation.coverage)} of the held-out rows"))

@@ -88,6 +88,24 @@ def calibrate(outputs: Sequence[float], calibration: Calibration) -> list[float]
     return found
 
 
+def calibrate_classes(outputs: Sequence[float], calibrations: Sequence[Calibration]) -> list[float]:
+    """The calibrated probabilities of each row's classes, divided by their sum.
+
+    Args:
+        outputs: Flat, row-major ``rows * classes``.
+        calibrations: One a class; none of them ever gives 0.
+    """
+    classes = len(calibrations)
+    found = [0.0] * len(outputs)
+    for at, calibration in enumerate(calibrations):
+        found[at::classes] = calibrate(outputs[at::classes], calibration)
+    for start in range(0, len(found), classes):
+        row = found[start : start + classes]
+        total = math.fsum(row)
+        found[start : start + classes] = [value / total for value in row]
+    return found
+
+
 def _reader(feature: Feature) -> Callable[[float], float] | None:
     if feature.part is Part.VALUE:
         return None

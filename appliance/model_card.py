@@ -129,7 +129,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         purpose: What it is for, as declared.
         owner: Who answers for it, as declared.
         threshold: Binary: the positive class is given from this probability on.
-        calibrated: Binary: the answers are not LightGBM's own probabilities, but calibrated ones.
+        calibrated: The answers are not LightGBM's own probabilities, but calibrated ones.
         trials: Of the search over parameters; none with the budget quick.
         cross_validation: Where it was asked for.
         record: None for versions of earlier releases, as is evaluation.

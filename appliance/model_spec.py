@@ -85,7 +85,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         class_weights: Class to the weight of its rows.
         is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong.
         intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.
-        calibrate: Binary: calibrate the probabilities where that lowers the log loss on rows not used to fit.
+        calibrate: Classes: calibrate the probabilities where that lowers the log loss on rows not used to fit.
         threshold: Binary: how the served threshold is chosen; None: 0.5.
         protected: Columns by whose groups fairness is reported, inputs or not.
         purpose: What the model is for; for its card.

@@ -97,8 +97,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     y: tuple[float, ...]
 
 
-NEWEST_FORMAT = 2
-"""Of ``schema.json`` that this release reads: 2 may have features or a calibration, 1 has neither."""
+NEWEST_FORMAT = 3
+"""Of ``schema.json`` that this release reads: 3 may have calibrations of several classes, 2 features or a calibration,
+1 none of them."""
 
 
 class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +113,7 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
         threshold: Binary: the positive label is given from this probability on.
         time_column: The dataset's time column, an input only if it is one of ``columns``; None without one.
         calibration: Binary: from LightGBM's probability to the answer; None: the answer is LightGBM's.
+        class_calibrations: Multiclass: the same for each class, whose results are divided by their sum; or none.
     """
 
     model: str
@@ -125,6 +127,12 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
     format: int = 1
     features: tuple[Feature, ...] = ()
     calibration: Calibration | None = None
+    class_calibrations: tuple[Calibration, ...] = ()
+
+    @property
+    def calibrations(self) -> tuple[Calibration, ...]:
+        """Of each output, or none."""
+        return self.class_calibrations if self.calibration is None else (self.calibration,)
 
     @property
     def outputs(self) -> int:

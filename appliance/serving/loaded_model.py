@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BundleRefused
-from appliance.features import FeatureMaker, calibrate
+from appliance.features import FeatureMaker, calibrate, calibrate_classes
 from appliance.schema import NEWEST_FORMAT, FeatureSchema
 from appliance.serving.interval import FILES, Interval
 from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
@@ -152,14 +152,16 @@ def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
 
 def _link_of(text: bytes, schema: FeatureSchema) -> Link | None:
     """LightGBM's link, and after it the version's calibration."""
-    link, calibration = find_link(text), schema.calibration
-    if calibration is None:
+    link, calibration, classes = find_link(text), schema.calibration, schema.class_calibrations
+    if calibration is None and not classes:
         return link
     if link is None:
         raise BundleRefused(
             f"model {schema.model!r} version {schema.version}: it is calibrated, but its objective gives no "
             "probabilities; train it again"
         )
+    if calibration is None:
+        return lambda raw: calibrate_classes(link(raw), classes)
     return lambda raw: calibrate(link(raw), calibration)
 
 
@@ -177,6 +179,8 @@ def _require_shape(schema: FeatureSchema, booster: Booster) -> None:
         )
     if booster.columns != schema.width:
         raise BundleRefused(f"{where}: model.txt has {booster.columns} columns, schema.json {schema.width}")
+    if len(schema.class_calibrations) not in {0, schema.outputs}:
+        raise BundleRefused(f"{where}: {len(schema.class_calibrations)} calibrations for {schema.outputs} classes")
     if booster.outputs != schema.outputs:
         raise BundleRefused(f"{where}: model.txt gives {booster.outputs} outputs, schema.json {schema.outputs}")
 

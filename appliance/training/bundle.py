@@ -75,7 +75,7 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
         champion_version=judgement.champion_version, gate=judgement.gate, importance=trained.importance,
         warnings=trained.warnings, iterations=trained.fitted.iterations, params=dict(trained.params), seed=spec.seed,
         code_version=appliance.__version__, lock_hash=installed_hash(), purpose=spec.purpose, owner=spec.owner,
-        threshold=trained.schema.threshold, calibrated=trained.schema.calibration is not None,
+        threshold=trained.schema.threshold, calibrated=bool(trained.schema.calibrations),
         evaluation=trained.evaluation, record=origin.record, trials=trained.trials,
         cross_validation=trained.cross_validation,
     )  # fmt: skip

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from appliance.features import calibrate
+from appliance.features import calibrate, calibrate_classes
 from appliance.model_spec import Threshold
-from appliance.schema import Calibration
-from appliance.training.evaluate import log_loss
+from appliance.schema import Calibration, Task
+from appliance.training.evaluate import evaluate, log_loss
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +43,37 @@ def find_calibration(scores: Floats, truth: Floats, *, in_time: bool) -> tuple[C
     if after < before:
         return found, f"calibrated (isotonic, on {int(first.sum())} rows): it lowers {numbers}"
     return None, f"not calibrated: an isotonic calibration changes {numbers}, no gain"
+
+
+def find_class_calibrations(scores: Floats, truth: Floats, *, in_time: bool) -> tuple[tuple[Calibration, ...], str]:
+    """Fit each class against the others, divide by the sum, and keep all of them if that lowers the log loss.
+
+    One calibration a class, renormalised (Zadrozny and Elkan, 2002).
+
+    Args:
+        scores: Probabilities of a model that was not fitted on these rows, shape ``(n, classes)``.
+        truth: Class indices.
+        in_time: As for ``find_calibration``.
+
+    Returns:
+        One a class, or none; and a sentence why.
+    """
+    classes = scores.shape[1]
+    first = np.arange(len(scores)) < len(scores) // 2 if in_time else np.arange(len(scores)) % 2 == 0
+    counts = [np.bincount(truth[half].astype(np.int64), minlength=classes) for half in (first, ~first)]
+    if min(int(count.min()) for count in counts) < FEWEST_OF_A_CLASS:
+        return (), (
+            f"not calibrated: {len(scores)} rows beside the fit are too few to fit a calibration of each class and "
+            f"judge it ({FEWEST_OF_A_CLASS} of each class in either half)"
+        )
+    found = tuple(isotonic(scores[first, at], (truth[first] == at).astype(np.float64)) for at in range(classes))
+    rest, right = scores[~first], truth[~first]
+    answers = np.array(calibrate_classes(rest.ravel().tolist(), found)).reshape(rest.shape)
+    before, after = (evaluate(Task.MULTICLASS, right, one)["log_loss"] for one in (rest, answers))
+    numbers = f"the log loss on {len(right)} further rows from {before:.4g} to {after:.4g}"
+    if after < before:
+        return found, f"each class is calibrated (isotonic, on {int(first.sum())} rows): it lowers {numbers}"
+    return (), f"not calibrated: isotonic calibrations change {numbers}, no gain"
 
 
 def isotonic(scores: Floats, truth: Floats) -> Calibration:

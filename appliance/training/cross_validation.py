@@ -42,7 +42,7 @@ def cross_validate(prepared: Prepared, plan: FitPlan, rounds: int, served: Featu
     results = []
     for fold in make_folds(prepared, prepared.split.trained_on, prepared.spec.cv):
         fitted = refit(prepared.training_sample(fold.fit), plan, rounds, categories=prepared.categories)
-        metrics = _measure(prepared, fold, fitted.text, served.calibration, served.threshold, plan.threads)
+        metrics = _measure(prepared, fold, fitted.text, served.calibrations, served.threshold, plan.threads)
         results.append(FoldResult(rows_fit=len(fold.fit), rows_test=len(fold.test), metrics=metrics))
     names = [name for name in results[0].metrics if all(name in result.metrics for result in results)]
     values: dict[str, NDArray[np.float64]] = {
@@ -55,8 +55,8 @@ def cross_validate(prepared: Prepared, plan: FitPlan, rounds: int, served: Featu
 
 
 def _measure(
-    prepared: Prepared, fold: Fold, text: str, calibration: Calibration | None, threshold: float, threads: Threads
+    prepared: Prepared, fold: Fold, text: str, calibrations: tuple[Calibration, ...], threshold: float, threads: Threads
 ) -> dict[str, float]:
-    schema = prepared.schema(fold.fit, calibration, threshold)
+    schema = prepared.schema(fold.fit, calibrations, threshold)
     outputs = Scorer(text, schema, threads=threads()).predict(prepared.rows.pick(fold.test))
     return evaluate(prepared.target.task, prepared.target.values[fold.test], outputs, threshold=threshold)

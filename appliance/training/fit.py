@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
-from appliance.features import FeatureMaker, calibrate
+from appliance.features import FeatureMaker, calibrate, calibrate_classes
 from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.cores import Threads
 from appliance.training.features import value_features
@@ -136,9 +136,13 @@ class Scorer:
         return outputs
 
     def _calibrated(self, raw: Floats) -> Floats:
-        if self._schema.calibration is None:
+        if self._schema.class_calibrations:
+            found = calibrate_classes(raw.ravel().tolist(), self._schema.class_calibrations)
+        elif self._schema.calibration is not None:
+            found = calibrate(raw[:, 0].tolist(), self._schema.calibration)
+        else:
             return raw
-        return np.array(calibrate(raw[:, 0].tolist(), self._schema.calibration)).reshape(-1, 1)
+        return np.array(found).reshape(raw.shape)
 
     def _features(self, rows: pl.DataFrame | EncodedRows) -> FeatureRows:
         encoded = EncodedRows.of(rows) if isinstance(rows, pl.DataFrame) else rows

@@ -76,15 +76,17 @@ class Prepared:
         )  # fmt: skip
 
     def schema(
-        self, fitted_on: Indices, calibration: Calibration | None = None, threshold: float = 0.5
+        self, fitted_on: Indices, calibrations: tuple[Calibration, ...] = (), threshold: float = 0.5
     ) -> FeatureSchema:
         """What a model fitted on those rows takes and gives."""
         features = self.learn(fitted_on)
+        several = calibrations if self.target.task is Task.MULTICLASS else ()
         return FeatureSchema(
             model=self.spec.name, version=0, task=self.target.task, target=self.spec.target,
             columns=self.plan.columns, classes=self.target.classes, threshold=threshold,
-            time_column=self.columns.time, features=features, calibration=calibration,
-            format=2 if features or calibration else 1,
+            time_column=self.columns.time, features=features,
+            calibration=calibrations[0] if calibrations and not several else None, class_calibrations=several,
+            format=3 if several else 2 if features or calibrations else 1,
         )  # fmt: skip
 
     def learn(self, indices: Indices) -> tuple[Feature, ...]:

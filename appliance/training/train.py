@@ -18,7 +18,7 @@ from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_evaluation import Evaluation
 from appliance.model_spec import ModelSpec
 from appliance.schema import Calibration, FeatureSchema, Task
-from appliance.training.calibration import choose_threshold, find_calibration
+from appliance.training.calibration import choose_threshold, find_calibration, find_class_calibrations
 from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import cross_validate
@@ -127,7 +127,7 @@ def train(
     progress.step("refit", 0.7, f"fitting all {len(trained_on)} training rows with {first.rounds} rounds")
     fitted = refit(prepared.training_sample(trained_on), plan, first.rounds, categories=prepared.categories)
     interval = fit_interval(prepared, plan)
-    schema = prepared.schema(trained_on, served.calibration, served.threshold)
+    schema = prepared.schema(trained_on, served.calibrations, served.threshold)
     folds = None
     if spec.cv:
         progress.step("cross-validate", 0.78, f"fitting and measuring {spec.cv} folds of the training rows")
@@ -157,9 +157,9 @@ def train(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Served:
-    """How a binary model's scores become answers, and why."""
+    """How a classifier's scores become answers, and why; a calibration for each output, or none."""
 
-    calibration: Calibration | None = None
+    calibrations: tuple[Calibration, ...] = ()
     threshold: float = 0.5
     sentences: tuple[str, ...] = ()
 
@@ -183,28 +183,34 @@ def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
 def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _Served:
     """Calibration and threshold, by the model that was not fitted on the early-stopping rows."""
     spec, split = prepared.spec, prepared.split
-    if prepared.target.task is not Task.BINARY:
-        if spec.threshold is not None:
-            raise BadTable(f"a threshold is for two classes, but {spec.target!r} makes a {prepared.target.task} task")
+    task = prepared.target.task
+    if task is not Task.BINARY and spec.threshold is not None:
+        raise BadTable(f"a threshold is for two classes, but {spec.target!r} makes a {task} task")
+    if task is Task.REGRESSION:
         return _Served()
-    scores, truth = np.empty(0), np.empty(0)
+    scores, truth = np.empty((0, len(prepared.target.classes))), np.empty(0)
     if first.text is not None:
         schema = prepared.schema(split.fit)
         stop = split.stop
         if split.way == "time" and prepared.times is not None:
             stop = stop[np.argsort(prepared.times[stop], kind="stable")]
-        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows.pick(stop))[:, 0]
+        scores = Scorer(first.text, schema, threads=threads()).predict(prepared.rows.pick(stop))
         truth = prepared.target.values[stop]
-    calibration, sentences = None, []
+    in_time = split.way == "time"
+    if task is Task.MULTICLASS:
+        several, said = find_class_calibrations(scores, truth, in_time=in_time) if spec.calibrate else ((), "")
+        return _Served(calibrations=several, sentences=(said,) if said else ())
+    positive, calibration, sentences = scores[:, 0], None, []
     if spec.calibrate:
-        calibration, said = find_calibration(scores, truth, in_time=split.way == "time")
+        calibration, said = find_calibration(positive, truth, in_time=in_time)
         sentences.append(said)
     threshold = 0.5
     if spec.threshold is not None:
-        answers = np.array(calibrate(scores.tolist(), calibration)) if calibration else scores
+        answers = np.array(calibrate(positive.tolist(), calibration)) if calibration else positive
         threshold, said = choose_threshold(answers, truth, spec.threshold)
         sentences.append(said)
-    return _Served(calibration=calibration, threshold=threshold, sentences=tuple(sentences))
+    found = () if calibration is None else (calibration,)
+    return _Served(calibrations=found, threshold=threshold, sentences=tuple(sentences))
 
 
 def _first_fit(prepared: Prepared, plan: FitPlan, progress: Progress) -> FirstFit:

@@ -11,12 +11,12 @@ import polars as pl
 import pytest
 
 from appliance.errors import BadTable, BundleRefused
-from appliance.features import calibrate
+from appliance.features import calibrate, calibrate_classes
 from appliance.model_spec import Threshold
-from appliance.schema import Kind
+from appliance.schema import Kind, Task
 from appliance.serving.loaded_model import LoadedModel, load_model
-from appliance.training.calibration import choose_threshold, find_calibration, isotonic
-from appliance.training.evaluate import calibration_error
+from appliance.training.calibration import choose_threshold, find_calibration, find_class_calibrations, isotonic
+from appliance.training.evaluate import calibration_error, evaluate
 from appliance.training.fit import Scorer
 from appliance.training.train import TrainedModel
 from storage.bundles import Manifest, publish_bundle
@@ -158,7 +158,7 @@ def test_features_are_served_bit_for_bit_and_explained_by_their_column(tmp_path:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"format": 3}, "reads up to 2; upgrade"), ({"features": ()}, "columns")],
+    [({"format": 4}, "reads up to 3; upgrade"), ({"features": ()}, "columns")],
 )
 def test_a_schema_that_this_release_cannot_serve_is_refused(
     tmp_path: Path, changes: dict[str, object], message: str
@@ -175,6 +175,57 @@ def test_a_calibration_that_was_changed_is_refused_by_the_golden_rows(tmp_path: 
     bent = msgspec.structs.replace(found, y=tuple(value * 0.99 for value in found.y))
     with pytest.raises(BundleRefused, match="golden row"):
         serve(model, tmp_path, calibration=bent)
+
+
+def overconfident_classes(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes; the scores say far more than the truth holds."""
+    rng = np.random.default_rng(seed)
+    shares = rng.dirichlet([2.0, 2.0, 2.0], rows)
+    truth = (rng.random(rows)[:, None] > np.cumsum(shares, axis=1)).sum(axis=1).astype(np.float64)
+    sharp = shares**6
+    return sharp / sharp.sum(axis=1, keepdims=True), truth
+
+
+def test_each_class_is_calibrated_where_that_lowers_the_log_loss() -> None:
+    scores, truth = overconfident_classes(3000, 1)
+    found, sentence = find_class_calibrations(scores, truth, in_time=False)
+    assert len(found) == 3
+    assert "each class is calibrated" in sentence
+    new, labels = overconfident_classes(3000, 2)
+    answers = np.array(calibrate_classes(new.ravel().tolist(), found)).reshape(new.shape)
+    assert np.allclose(answers.sum(axis=1), 1.0, atol=1e-12)
+    assert answers.min() > 0.0
+    after, before = (evaluate(Task.MULTICLASS, labels, one)["log_loss"] for one in (answers, new))
+    assert after < before - 0.1
+    honest = np.random.default_rng(3).dirichlet([2.0, 2.0, 2.0], 900)
+    drawn = (np.random.default_rng(4).random(900)[:, None] > np.cumsum(honest, axis=1)).sum(axis=1).astype(np.float64)
+    assert find_class_calibrations(honest, drawn, in_time=True)[0] == ()
+    few, why = find_class_calibrations(scores[:100], truth[:100], in_time=False)
+    assert (few, "too few" in why) == ((), True)
+
+
+def test_calibrated_classes_are_served_with_the_same_bits(tmp_path: Path) -> None:
+    frame = adults().gather_every(2).filter(pl.col("education").is_in(["HS-grad", "Some-college", "Bachelors"]))
+    weights = {"Bachelors": 8.0, "HS-grad": 1.0, "Some-college": 1.0}
+    weighted = spec("education", exclude=("split", "education_num"), class_weights=weights)
+    model = fit(weighted, frame)
+    assert len(model.schema.class_calibrations) == 3, model.decisions
+    assert model.schema.format == 3
+    assert any("each class is calibrated" in sentence for sentence in model.decisions)
+    raw = fit(msgspec.structs.replace(weighted, calibrate=False), frame)
+    assert raw.schema.class_calibrations == ()
+    assert model.judgement.metrics["log_loss"] < raw.judgement.metrics["log_loss"]
+    served = serve(model, tmp_path / "served")
+    many, _ = served.score(served.encoder.encode(model.golden.rows).matrix)
+    assert many == [value for row in model.golden.outputs for value in row]
+    one, _ = served.score_one(served.encoder.encode(model.golden.rows[:1]).matrix[0].tolist())
+    assert one == model.golden.outputs[0]
+    with pytest.raises(BundleRefused, match="1 calibrations for 3 classes"):
+        serve(model, tmp_path / "short", class_calibrations=model.schema.class_calibrations[:1])
+    first, *others = model.schema.class_calibrations
+    bent = msgspec.structs.replace(first, y=tuple(value * 0.9 for value in first.y))
+    with pytest.raises(BundleRefused, match="golden row"):
+        serve(model, tmp_path / "bent", class_calibrations=(bent, *others))
 
 
 def test_a_monotone_output_never_falls_when_its_column_rises() -> None:
