@@ -96,16 +96,18 @@ class Housekeeping:
 def is_backup_due(settings: Settings, now: datetime) -> bool:
     """Whether the night's backup is still to be made: none was tried since the last ``BACKUP_HOUR``.
 
-    A try that failed counts for an hour, so that a full disk is not tried every minute.
+    A try that failed counts for an hour, so that a full disk is not tried every minute. What a clock that ran ahead
+    dated into the future counts for nothing, or there would be no backup until that day.
     """
     due = now.replace(hour=BACKUP_HOUR, minute=0, second=0, microsecond=0)
     due = due if due <= now else due - timedelta(days=1)
     tried = settings.layout.run / "backup-tried"
     try:
-        last = max((one.created_at for one in list_backups(settings.backups)), default=None)
+        made = (one.created_at for one in list_backups(settings.backups))
+        last = max((at for at in made if at <= now), default=None)
         if last is not None and last >= due:
             return False
-        if tried.exists() and now.timestamp() - tried.stat().st_mtime < RETRY_S:
+        if tried.exists() and 0 <= now.timestamp() - tried.stat().st_mtime < RETRY_S:
             return False
         # The first night of a new appliance is the coming one.
         if last is None and settings.layout.secret.stat().st_mtime >= due.timestamp():

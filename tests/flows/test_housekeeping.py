@@ -70,8 +70,19 @@ NIGHT = datetime(2030, 5, 2, 3, 0, tzinfo=UTC)
         (72, 30, 0.2, False),
         (72, 30, 2, True),
         (0.1, None, None, False),
+        (72, -48, None, True),
+        (72, 30, -48, True),
     ],
-    ids=["never", "yesterday", "this night", "failed just now", "failed earlier", "a new appliance"],
+    ids=[
+        "never",
+        "yesterday",
+        "this night",
+        "failed just now",
+        "failed earlier",
+        "a new appliance",
+        "made while the clock ran ahead",
+        "tried while the clock ran ahead",
+    ],
 )
 def test_a_backup_is_due_once_a_night(
     tmp_path: Path, made_h_ago: float, last_backup_h_ago: float | None, tried_h_ago: float | None, due: bool
