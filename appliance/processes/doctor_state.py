@@ -121,7 +121,8 @@ def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetim
         message = f"it says {now:%Y-%m-%d %H:%M:%S}Z, and {ahead_s:.0f} s later something was written: it was set back"
         fix = "set it right (timedatectl); until then new events count into the wrong windows"
         return [Check(name="clock", state="fail", message=message, fix=fix)]
-    kept = {True: "; a time server keeps it right", False: "; no time server keeps it right"}.get(is_synchronised(), "")
+    synchronised = is_synchronised()
+    kept = "" if synchronised is None else f"; {'a' if synchronised else 'no'} time server keeps it right"
     message = f"{now:%Y-%m-%d %H:%M:%S}Z, and nothing was written later{kept}"
     return [Check(name="clock", state="ok", message=message)]
 
