@@ -80,8 +80,8 @@ NIGHT = datetime(2030, 5, 2, 3, 0, tzinfo=UTC)
         "failed just now",
         "failed earlier",
         "a new appliance",
-        "dated ahead",
-        "a try dated ahead",
+        "made while the clock ran ahead",
+        "tried while the clock ran ahead",
     ],
 )
 def test_a_backup_is_due_once_a_night(

@@ -15,6 +15,7 @@ import pytest
 from appliance.backups import Backups
 from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
+from appliance.processes.doctor_state import is_synchronised
 from appliance.processes.release_journal import Files, Journal
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes
@@ -84,6 +85,11 @@ def test_a_clock_that_was_set_back_shows(settings: Settings) -> None:
         put_heartbeat(connection, "watch", Heartbeat(at=later, detail=""))
     found = look(settings, "clock")
     assert (found.state, "it was set back" in found.message, "timedatectl" in found.fix) == ("fail", True, True)
+
+
+def test_whether_a_time_server_keeps_the_clock_right_is_said(settings: Settings) -> None:
+    kept = {True: "a time server keeps it right", False: "no time server keeps it right", None: "written later"}
+    assert kept[is_synchronised()] in look(settings, "clock").message
 
 
 def test_an_address_whose_interface_is_gone_shows(tmp_path: Path) -> None:

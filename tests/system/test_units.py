@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -181,27 +182,18 @@ def test_stop_is_orderly_and_start_serves_again(serving: Machine) -> None:
     assert code == "200", body
 
 
-def test_how_soon_it_answers_after_a_start_and_after_a_reboot(serving: Machine) -> None:
-    """Figures, not limits: they depend on the machine; seen with ``-s``."""
-    clock = "cut -d ' ' -f 1 /proc/uptime"
-    predicts = f'until [ "$({PREDICT} | tail -c 3)" = 200 ]; do sleep 0.05; done'
-    shows = "until curl -sf -o /dev/null http://127.0.0.1:8080/login; do sleep 0.05; done"
-    for how in ("start", "reboot"):
-        if how == "reboot":
-            serving.kill()
-            serving.up()
-            begin = "true"
-        else:
-            serving.ok("systemctl stop appliance.target; sleep 2")
-            begin = "systemctl start --no-block appliance.target"
-        times = [
-            float(word)
-            for word in serving.ok(f"{clock}; {begin}; {predicts}; {clock}; {shows}; {clock}", timeout_s=120).split()
-        ]
-        sys.stdout.write(
-            f"\n{how}: first prediction {times[1] - times[0]:.1f} s, dashboard {times[2] - times[0]:.1f} s\n"
-        )
-        assert times == sorted(times)
+@pytest.mark.parametrize("how", ["start", "reboot"])
+def test_how_soon_it_answers(serving: Machine, how: str) -> None:
+    """Figures, not limits: they depend on the machine; seen with ``-s``. A reboot's hold the boot itself."""
+    serving.ok("systemctl stop appliance.target; sleep 2") if how == "start" else serving.kill()
+    began = time.monotonic()
+    serving.ok("systemctl start --no-block appliance.target") if how == "start" else serving.up()
+    serving.ok(f'until [ "$({PREDICT} | tail -c 3)" = 200 ]; do sleep 0.05; done', timeout_s=120)
+    predicted_s = time.monotonic() - began
+    serving.ok("until curl -sf -o /dev/null http://127.0.0.1:8080/login; do sleep 0.05; done", timeout_s=120)
+    shown_s = time.monotonic() - began
+    sys.stdout.write(f"\n{how}: first prediction {predicted_s:.1f} s, dashboard {shown_s:.1f} s\n")
+    assert serving.ok(PREDICT).strip().endswith("200")
 
 
 def test_a_settings_change_is_taken_over(installed: Machine) -> None:
