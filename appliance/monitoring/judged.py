@@ -19,7 +19,7 @@ from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
 from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
-from appliance.monitoring.reference import Reference, predicted
+from appliance.monitoring.reference import ColumnReference, Reference, predicted
 from appliance.monitoring.segments import judge_fairness, judge_segments
 from appliance.monitoring.spans import Pair, Span, State
 from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
@@ -44,7 +44,7 @@ def judge_drift(
     counts = read_counts(connection, known, span)
     cells = [(cells, total) for _, cells, total in known.counter.split(counts)]
     *columns, prediction = [
-        _as_time_passes(column_drift(column, cells, total=total), known.schema.time_column)
+        judge_column(known, column, cells, total=total)
         for column, (cells, total) in zip((*held.columns, held.prediction), cells, strict=True)
     ]
     label = judge_label(read_labelled(connection, known, span), known) if labels else None
@@ -60,11 +60,22 @@ def judge_drift(
     )
 
 
-def _as_time_passes(found: ColumnDrift, time: str | None) -> ColumnDrift:
-    """The column that orders the rows moves with every new row; only that it is missing more often is drift of it."""
-    if found.name != time or found.state not in (State.WARN, State.ALARM) or found.moved_bin == NULL_LABEL:
+def judge_column(known: KnownVersion, reference: ColumnReference, cells: Ints, *, total: float) -> ColumnDrift:
+    """One column of a version's rows by the drift rule.
+
+    The column that orders the rows moves with every new row; only that it is missing more often is drift of it.
+
+    Args:
+        known: The version.
+        reference: What the column is held against.
+        cells: Counted rows, shape ``(bins,)``.
+        total: The values' sum.
+    """
+    found = column_drift(reference, cells, total=total)
+    is_time = found.name == known.schema.time_column
+    if not is_time or found.state not in (State.WARN, State.ALARM) or found.moved_bin == NULL_LABEL:
         return found
-    sentence = f"`{time}` orders the rows: that newer rows are later is no drift."
+    sentence = f"`{found.name}` orders the rows: that newer rows are later is no drift."
     return dataclasses.replace(found, state=State.OK, sentence=sentence)
 
 

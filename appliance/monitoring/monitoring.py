@@ -27,7 +27,6 @@ from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.data_quality_report import DataQualityReport
 from appliance.monitoring.data_quality_verdict import judge_data_quality
-from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
@@ -147,7 +146,7 @@ class Monitoring:
             model=name,
             version=span.version,
             window=span.window,
-            drift=column_drift(reference, counts, total=total),
+            drift=judged.judge_column(known, reference, counts, total=total),
             bins=tuple(BinShare(label=label, reference=was, current=now) for label, was, now in bins),
         )
 

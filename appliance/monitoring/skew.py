@@ -19,7 +19,8 @@ import numpy as np
 
 from appliance.access import Access
 from appliance.errors import ApplianceError
-from appliance.monitoring.drift import column_drift, dataset_drift
+from appliance.monitoring.drift import dataset_drift
+from appliance.monitoring.judged import judge_column
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.spans import Json, State, utc_text
 from appliance.monitoring.windows import WindowCounts, add_up, parse_counts
@@ -202,7 +203,7 @@ def judge_first_rows(known: KnownVersion, before: WindowCounts, now: WindowCount
     if rows < LIVE_ROWS or not known.counter.fits(before):
         return None
     since = WindowCounts(rows=rows, cells=now.cells - before.cells, sums=now.sums - before.sums)
-    drifts = [column_drift(column, cells, total=total) for column, cells, total in known.counter.split(since)]
+    drifts = [judge_column(known, column, cells, total=total) for column, cells, total in known.counter.split(since)]
     verdict = dataset_drift(drifts[:-1], known.reference.importance or None)
     if not verdict.drifted:
         return Finding(state=State.OK, rows=rows, sentence=f"The first {rows:,} live rows are like the training's.")

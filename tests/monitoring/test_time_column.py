@@ -11,6 +11,7 @@ import pytest
 
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.monitoring import Monitoring
+from appliance.monitoring.skew import judge_first_rows
 from appliance.monitoring.spans import State
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.schema import Column, FeatureSchema, Kind
@@ -60,6 +61,20 @@ def test_later_rows_are_no_drift(ordered: Settings) -> None:
         State.OK, "`when` orders the rows: that newer rows are later is no drift."
     )  # fmt: skip
     assert (report.dataset.state, report.dataset.drifted) == (State.OK, ())
+    detail = Monitoring(ordered).drift_detail("rent", "when")
+    assert detail.drift == when
+
+
+def test_the_first_live_rows_being_later_is_no_skew(ordered: Settings) -> None:
+    known = KnownVersions(ordered.layout).find("rent", 1)
+    assert known is not None
+    temp = np.random.default_rng(4).normal(20.0, 5.0, 500)
+    for when, state in ((START_S + np.arange(500) * 60.0, State.OK), (np.full(500, np.nan), State.ALARM)):
+        rows = np.column_stack([temp, when])
+        (counts,) = known.counter.count(rows, temp * 2, np.zeros(500, np.int64)).values()
+        found = judge_first_rows(known, known.counter.empty(), counts)
+        assert found is not None
+        assert (found.state, found.rows) == (state, 500)
 
 
 def test_a_time_that_is_missing_is_drift(ordered: Settings) -> None:
