@@ -23,6 +23,10 @@ WINDOW = r"^[1-9][0-9]{0,4}[mhd]$"
 Encoding = Literal["calendar", "seconds", "levels", "target"]
 """How a column becomes what LightGBM sees."""
 
+TRIALS = {"better": 25, "best": 100}
+TIME_LIMIT = {"better": "30m", "best": "4h"}
+"""What a budget allows where the declaration says nothing."""
+
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 OWN_PARAMS = frozenset(

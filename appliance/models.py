@@ -82,10 +82,15 @@ class VersionInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A declaration worked out from a dataset, and why, in sentences."""
+    """A declaration worked out from a dataset, and why, in sentences.
+
+    Attributes:
+        suspects: Columns that predict the target nearly alone: a person has to say whether they are known in time.
+    """
 
     spec: ModelSpec
     sentences: tuple[str, ...]
+    suspects: tuple[str, ...] = ()
 
 
 class Models:

@@ -57,4 +57,5 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     keep = msgspec.structs.replace(
         spec, time=columns.time, exclude=(*spec.exclude, *(name for name in left_out if name is not None))
     )
-    return Proposal(spec=keep, sentences=tuple(sentences))
+    asked = tuple(warning.column for warning in suspects if warning.column is not None)
+    return Proposal(spec=keep, sentences=tuple(sentences), suspects=asked)

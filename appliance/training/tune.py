@@ -10,17 +10,13 @@ import numpy as np
 import optuna
 
 from appliance.model_card import Trial
-from appliance.model_spec import seconds_of
+from appliance.model_spec import TIME_LIMIT, TRIALS, seconds_of
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import make_folds
 from appliance.training.fit import Param, Sample, fit
 from appliance.training.folds import Fold
 from appliance.training.prepare import Prepared, plan_fit
 from appliance.training.rows import FeatureRows
-
-TRIALS = {"better": 25, "best": 100}
-TIME_LIMIT = {"better": "30m", "best": "4h"}
-"""What a budget allows where the declaration says nothing."""
 
 FOLDED_ROWS = 20_000
 """Up to so many training rows a trial is measured on folds: one small set to stop on would be learned by heart."""

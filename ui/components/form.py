@@ -45,6 +45,25 @@ def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
     )
 
 
+def native_choice(label: str, options: dict[str, str], on_choice: Callable[[str], None]) -> Element:
+    """One of several as the browser's own field: light enough for one a column of a wide table."""
+    with with_attributes(ng.element("select").classes("native-choice"), aria_label=label) as field:
+        for value, name in options.items():
+            with_attributes(text(name, tag="option"), value=value)
+    field.on("change", lambda event: on_choice(str(event.args)), js_handler="event => emit(event.target.value)")
+    return field
+
+
+def native_slider(label: str, places: int, place: int, on_place: Callable[[int], None]) -> Element:
+    """A slider over the places 0 to ``places - 1`` as the browser's own field, which takes every key of a slider."""
+    field = ng.element("input").classes("native-slider")
+    with_attributes(field, type="range", min="0", max=str(places - 1), step="1", aria_label=label)
+    # As an attribute alone: Vue puts a property `value` back whenever the page is drawn anew, while somebody slides.
+    field.props["^value"] = str(place)
+    field.on("input", lambda event: on_place(int(event.args)), js_handler="event => emit(event.target.value)")
+    return field
+
+
 def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
     """One of a few, side by side."""
     made = ng.toggle(options, value=value).props(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from nicegui import ui as ng
 
 from appliance.model_card import ModelCard
 from appliance.model_evaluation import Curve, Cut, Evaluation, Fairness, Segment
@@ -14,8 +13,8 @@ from appliance.models import ModelInfo
 from appliance.permissions import Action
 from ui.components.chart import Chart, Line, counted_bars, lines
 from ui.components.facts import sentences
-from ui.components.form import button, figure
-from ui.components.markup import box, panel, text, with_attributes
+from ui.components.form import button, figure, native_slider
+from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
@@ -54,9 +53,7 @@ class _ThresholdPanel:
         positive = self._card.classes[-1]
         with panel("Threshold", f"{positive} is answered from this probability on; this version serves with "
                    f"{number(self._card.threshold)}"):  # fmt: skip
-            slider = ng.slider(min=0, max=len(self._cuts) - 1, step=1, value=self._place)
-            with_attributes(slider.props("color=chosen"), aria_label="Threshold")
-            slider.on_value_change(lambda event: self._move(int(event.value)))
+            native_slider("Threshold", len(self._cuts), self._place, self._move)
             self._result = box("stack")
             with self._result:
                 self._show()

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 from nicegui import ui as ng
+from nicegui.events import ValueChangeEventArguments
 
-from appliance.model_spec import ModelSpec
+from appliance.model_spec import TIME_LIMIT, TRIALS, ModelSpec, seconds_of
 from appliance.models import Proposal
 from appliance.permissions import Action
-from appliance.schema import Task
+from appliance.schema import Kind, Task
 from storage.datasets import Snapshot
 from ui.components.empty import empty
 from ui.components.facts import sentences
-from ui.components.form import button, choice, text_field
+from ui.components.form import button, choice, native_choice, text_field, toggle
 from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
 from ui.proposals import propose_apart
-from ui.words import DTYPES, number
+from ui.words import DTYPES, number, seconds
 
+_LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
+_BUDGETS = {"quick": "Quick", "better": "Better", "best": "Best"}
+_EFFORT = (
+    "Quick fits once with good defaults: seconds, up to minutes with a million rows. "
+    f"Better tries {TRIALS['better']} settings and stops after {_LIMITS['better']}, "
+    f"Best tries {TRIALS['best']} and stops after {_LIMITS['best']}."
+)
+_KINDS = {
+    Kind.NUMBER.value: "number", Kind.BOOLEAN.value: "yes or no", Kind.CATEGORY.value: "category",
+    Kind.DATETIME.value: "date and time",
+}  # fmt: skip
 _FIND_OUT = "find out from the values"
 _RANDOM = "no column: rows are in no order"
 
@@ -75,6 +89,8 @@ class _Draft:
         self._shown = shown
         self._proposal = proposal
         self._left_out = set(proposal.spec.exclude)
+        self._kinds = dict(proposal.spec.columns)
+        self._boxes: dict[str, ng.checkbox] = {}
 
     def draw(self) -> None:
         """Put it on the page."""
@@ -87,9 +103,14 @@ class _Draft:
                         button("Train", self._train, kind="primary", icon_name="play_arrow")
                         button("Save without training", self._save, kind="plain")
                     text("Nothing serves before you deploy a version, unless you tick the box below.", "muted small")
+                    self._budget = toggle("How long to search", _BUDGETS, spec.budget)
+                    text(_EFFORT, "muted small")
                     self._auto = ng.checkbox(
                         "Deploy a version by itself when it passes the gate", value=spec.deploy == "auto"
                     )
+                if self._proposal.suspects:
+                    with panel("Is this known when you predict?"):
+                        self._ask()
                 with panel("Columns", "untick what is not known at the moment you predict"):
                     self._columns()
             with box("stack"):
@@ -113,20 +134,40 @@ class _Draft:
                     )
                     link("Another target", f"/models/new?dataset={spec.dataset}", "small")
 
+    def _ask(self) -> None:
+        """About each column that nearly gives the answer away; the answer ticks or unticks it below."""
+        text("A column that is filled in only after the fact makes metrics that no live request will see.", "muted")
+        for name in self._proposal.suspects:
+            with box("line"):
+                text(name, "strong wrap-any grow")
+                answer = toggle(f"Is {name} known when you predict?", {"yes": "Yes", "no": "No, leave it out"}, "yes")
+                answer.on_value_change(partial(self._answer, name))
+
+    def _answer(self, name: str, event: ValueChangeEventArguments[Any]) -> None:
+        self._boxes[name].set_value(event.value == "yes")
+
     def _columns(self) -> None:
         with box("cols narrow"):
             for column in self._shown.columns:
                 if column.name in {self._proposal.spec.target, self._proposal.spec.time}:
                     continue
                 with box("stack s"):
-                    ng.checkbox(
+                    self._boxes[column.name] = ng.checkbox(
                         column.name, value=column.name not in self._left_out,
                         on_change=lambda event, name=column.name: self._use(name, used=bool(event.value)),
                     ).props("dense")  # fmt: skip
-                    text(DTYPES[column.dtype], "muted small").style("padding-left: 28px; margin-top: -6px")
+                    native_choice(
+                        f"How {column.name} is read", {"": f"{DTYPES[column.dtype]}, as found"} | _KINDS,
+                        partial(self._read_as, column.name),
+                    )  # fmt: skip
 
     def _use(self, name: str, *, used: bool) -> None:
         (self._left_out.discard if used else self._left_out.add)(name)
+
+    def _read_as(self, name: str, kind: str) -> None:
+        self._kinds.pop(name, None)
+        if kind:
+            self._kinds[name] = Kind(kind)
 
     def _spec(self) -> ModelSpec:
         spec = self._proposal.spec
@@ -135,6 +176,8 @@ class _Draft:
             time=self._time.value or None, holdout=float(self._holdout.value or spec.holdout),
             exclude=tuple(one.name for one in self._shown.columns if one.name in self._left_out),
             deploy="auto" if self._auto.value else "manual",
+            budget=self._budget.value,
+            columns={name: kind for name, kind in self._kinds.items() if name not in self._left_out},
         )  # fmt: skip
 
     async def _save(self) -> None:
