@@ -102,6 +102,7 @@ def make_report(
             monitoring.drift_detail(name, column, window_s, version=drift.version, until=until) for column in wanted
         ),
         studies=monitoring.studies(name),
+        # Without an end, refusals are those of the last arrivals: they have no event time.
         rows=monitoring.data_quality(name, window_s, version=drift.version),
         quality=monitoring.quality(name, window_s, version=version, until=until),
         series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, version=version, until=until),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nicegui import ui as ng
 
 from appliance.errors import BadInput
-from appliance.monitoring.alert_story import TREND_DAYS, AlertStory, TrendPoint, tell_alert
+from appliance.monitoring.alert_story import TREND_DAYS, AlertFacts, AlertStory, TrendPoint, tell_alert
 from appliance.monitoring.alerts import Alert
 from appliance.monitoring.drift_report import DriftDetail
 from appliance.monitoring.message import NAMES
@@ -36,24 +36,26 @@ async def build(view: View) -> None:
     except ValueError:
         raise BadInput(f"{view.parts['id']!r} is no number of an alert; the page Alerts lists them") from None
     monitoring = view.appliance.monitoring
-    story = await view.ask(tell_alert, monitoring, alert_id)
-    if view.actions is not None and story.facts.alert.model:
+    alert = (await view.ask(monitoring.alert, alert_id)).alert
+    if view.actions is not None and alert.model:
         with view.actions:
-            button_link("Monitoring", _address(story.facts.alert), icon_name="monitor_heart")
-            button_link("Model", f"/models/{story.facts.alert.model}", icon_name="hub")
-    elif view.actions is not None and story.facts.alert.kind == "feed":
+            button_link("Monitoring", _address(alert), icon_name="monitor_heart")
+            button_link("Model", f"/models/{alert.model}", icon_name="hub")
+    elif view.actions is not None and alert.kind == "feed":
         with view.actions:
-            dataset = story.facts.alert.subject.partition(" ")[2]
-            button_link("Dataset", f"/data/{dataset}?tab=feed", icon_name="table_chart")
-    await view.live(4.0, lambda: tell_alert(monitoring, alert_id), lambda found: _show(view, found))
+            button_link("Dataset", f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
+    await view.live(4.0, lambda: monitoring.alert(alert_id), lambda found: _show(view, found))
+    # A window that is over hardly changes, and its pictures ask for weeks of counts.
+    await view.live(60.0, lambda: tell_alert(monitoring, alert_id), _pictures)
+    await view.live(4.0, lambda: monitoring.alert(alert_id).deliveries, _deliveries)
 
 
 def _address(alert: Alert) -> str:
     return f"/monitoring/{alert.model}?tab={_TABS.get(alert.subject, 'drift')}"
 
 
-def _show(view: View, story: AlertStory) -> None:
-    found, alert = story.facts, story.facts.alert
+def _show(view: View, found: AlertFacts) -> None:
+    alert = found.alert
     is_open = alert.closed_at is None
     with panel(), box("stack"):
         with box("line"):
@@ -71,7 +73,10 @@ def _show(view: View, story: AlertStory) -> None:
             ("Quiet", f"until {when(found.snoozed_until)}" if found.snoozed_until else "no"),
         ))  # fmt: skip
     if is_open:
-        _what_to_do(view, story)
+        _what_to_do(view, found)
+
+
+def _pictures(story: AlertStory) -> None:
     for picture in story.pictures:
         _histograms(picture)
     if story.trend:
@@ -80,13 +85,12 @@ def _show(view: View, story: AlertStory) -> None:
         show_columns(story.rows, "")
     if story.series is not None:
         _quality(story.series)
-    _deliveries(found.deliveries)
 
 
-def _what_to_do(view: View, story: AlertStory) -> None:
-    alert = story.facts.alert
+def _what_to_do(view: View, found: AlertFacts) -> None:
+    alert = found.alert
     with panel("What to do"), box("stack"):
-        text(plain(story.facts.advice))
+        text(plain(found.advice))
         if not view.may(Action.WORK):
             text("Operators acknowledge, snooze, retrain and roll back from here.", "muted small")
             return
