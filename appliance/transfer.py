@@ -25,9 +25,7 @@ from storage.bundles import MANIFEST, Manifest, bundle_path, list_bundles, publi
 from storage.errors import BundleCorrupt, BundleNotFound
 from storage.layout import Layout
 from storage.model_rows import (
-    GateRow,
     ModelRow,
-    VersionRow,
     find_alias,
     find_model,
     find_version,
@@ -246,7 +244,7 @@ class Transfer:
     def _take_in(self, found: SignedBundle, spec: ModelSpec, card: ModelCard, origin: Origin, who: str) -> Imported:
         """Register, publish, and write the version's row; in this order, so that a row always has its bundle."""
         from appliance.registry.registry import Registry  # noqa: PLC0415  (loads MLflow: seconds, 190 MB)
-        from appliance.training.job import sync_aliases  # noqa: PLC0415  (loads LightGBM)
+        from appliance.training.job import sync_aliases, version_row  # noqa: PLC0415  (loads LightGBM)
 
         registry = Registry(self._layout, self._settings.mlflow_uri)
         registered = registry.record(_run_of(spec, card, origin, found))
@@ -259,12 +257,7 @@ class Transfer:
             champion_version=None, gate=_gate_of(origin, champion.version if champion else None),
         )  # fmt: skip
         self._publish(found, spec, card, origin)
-        row = VersionRow(
-            model=spec.name, version=card.version, run_id=card.run_id, dataset=card.dataset,
-            dataset_version=card.dataset_version, rows=card.rows, seconds=card.seconds, metrics=card.metrics,
-            baseline=card.baseline, champion=None, gate=GateRow(passed=card.gate.passed, reasons=card.gate.reasons),
-            created_at=now, alias=CHALLENGER if champion else CHAMPION,
-        )  # fmt: skip
+        row = version_row(card, created_at=now, alias=CHALLENGER if champion else CHAMPION)
         with closing(connect(self._layout.database)) as connection, transaction(connection):
             if not is_declared:
                 put_model(connection, ModelRow(

@@ -173,14 +173,8 @@ def _release(
     card = model_card(spec, trained, origin)
     publish_bundle(settings.layout, manifest_of(card), bundle_files(spec, trained, card, reference))
     registry.attach(registered.run_id, card_files(card, trained.golden.rows[0]), folder="card")
-    passed = card.gate.passed
-    row = VersionRow(
-        model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,
-        dataset_version=card.dataset_version, rows=card.rows, seconds=card.seconds, metrics=card.metrics,
-        baseline=card.baseline, champion=card.champion,
-        gate=GateRow(passed=passed, reasons=card.gate.reasons), created_at=origin.created_at,
-        alias=CHAMPION if passed else CHALLENGER, job_id=order.job_id,
-    )  # fmt: skip
+    alias = CHAMPION if card.gate.passed else CHALLENGER
+    row = version_row(card, created_at=origin.created_at, alias=alias, job_id=order.job_id)
     connection = connect(settings.layout.database)
     try:
         with transaction(connection):
@@ -189,6 +183,17 @@ def _release(
         connection.close()
     sync_aliases(settings, registry, card.model)
     return card
+
+
+def version_row(card: ModelCard, *, created_at: datetime, alias: str, job_id: str | None = None) -> VersionRow:
+    """What the state database keeps of a version's card."""
+    return VersionRow(
+        model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,
+        dataset_version=card.dataset_version, rows=card.rows, seconds=card.seconds, metrics=card.metrics,
+        baseline=card.baseline, champion=card.champion,
+        gate=GateRow(passed=card.gate.passed, reasons=card.gate.reasons), created_at=created_at, alias=alias,
+        job_id=job_id,
+    )  # fmt: skip
 
 
 def sync_aliases(settings: Settings, registry: Registry, model: str) -> None:
