@@ -2,13 +2,11 @@
 
 - Counting encoded rows into hourly windows, as the watch loop does, against the least that must be done: numpy (one
   search and one bincount a column) and DuckDB (one group-by a column over a table in memory).
-- The same from the event log: JSON decoded, counted, written to SQLite.
 - ``drift-compare`` of two Parquet files, and of two CSV files.
 """
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import tempfile
@@ -17,27 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from appliance.events import PredictionEvent
 from appliance.monitoring.bins import EdgeBins, LevelBins, ValueBins
-from appliance.monitoring.reference import Reference, dump_reference, fit_reference
-from appliance.monitoring.watch import Watch, watch_once
+from appliance.monitoring.reference import Reference, fit_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import Column, FeatureSchema, Kind, Task
-from appliance.settings import Settings
-from storage.bundles import Manifest, publish_bundle
-from storage.eventlog import EventWriter
-from storage.migrations import migrate
 
 Matrix = npt.NDArray[np.float64]
 NUMBERS, CATEGORIES, FLAGS = 20, 5, 3
 LEVELS = tuple(f"level {i}" for i in range(30))
 HOURS = 24
-REQUESTS = 20_000
 
 
 def schema() -> FeatureSchema:
@@ -130,33 +120,6 @@ def make_reference() -> Reference:
     )
 
 
-def bench_watch(directory: Path) -> None:
-    settings = Settings(state=directory / "state")
-    settings.layout.create()
-    migrate(settings.layout.database)
-    manifest = Manifest(
-        model="bench", version=1, task="regression", created_at="", run_id="", dataset="", dataset_version=1,
-        code_version="", files={},
-    )  # fmt: skip
-    files = {"schema.json": msgspec.json.encode(schema()), "reference.json": dump_reference(make_reference())}
-    publish_bundle(settings.layout, manifest, files)
-    writer = EventWriter(settings.layout.events / "predictions")
-    matrix = encoded(REQUESTS, 4)
-    start_us = 1_770_000_000_000_000
-    for i, row in enumerate(matrix):
-        at = start_us + i * 200
-        values = [None if math.isnan(value) else value for value in row.tolist()]
-        event = PredictionEvent(id=f"{i:032x}", t=at, at=at, m="bench", v=1, n=1, x=values, y=[1.0], us=500)
-        writer.append(msgspec.json.encode(event))
-    writer.close()
-    watch = Watch(settings.layout)
-    seconds = timed(f"watch loop: {REQUESTS:,} requests of one row, log to SQLite", lambda: watch_once(watch))
-    watch.close()
-    print(
-        f"  {REQUESTS / seconds:,.0f} requests a second; 5,000 a second take {5000 * seconds / REQUESTS:.0%} of a core"
-    )
-
-
 def bench_compare(rows: int, directory: Path) -> None:
     print(f"drift-compare, {rows:,} rows x 28 columns on each side")
     for side, seed in (("reference", 5), ("current", 6)):
@@ -187,7 +150,6 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     with tempfile.TemporaryDirectory() as tmp:
         bench_counting(rows)
-        bench_watch(Path(tmp))
         bench_compare(rows, Path(tmp))
 
 
