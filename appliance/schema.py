@@ -143,3 +143,20 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
     def width(self) -> int:
         """Numbers that LightGBM sees of a row."""
         return len(self.features) or len(self.columns)
+
+
+Raw = str | int | float | bool | None
+"""A value as it stands in a request's JSON."""
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """``golden.json``: rows as in a request, and what LightGBM's own ``Booster.predict`` said of them at training.
+
+    Attributes:
+        outputs: Shape ``(rows, outputs)``.
+        intervals: Low and high a row; empty where the version has no interval, or was trained before these were kept.
+    """
+
+    rows: list[dict[str, Raw]]
+    outputs: list[list[float]]
+    intervals: list[list[float]] = []

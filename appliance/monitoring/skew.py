@@ -26,7 +26,7 @@ from appliance.monitoring.spans import Json, State, utc_text
 from appliance.monitoring.windows import WindowCounts, add_up, parse_counts
 from appliance.own_key import OwnKey
 from appliance.rehearsal import HEADER, sign
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import FeatureSchema, Golden, Task
 from appliance.settings import Settings
 from storage.alert_rows import NewAlert, close_alert, has_open_alert, open_alert
 from storage.bundles import bundle_path
@@ -61,11 +61,6 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     sentence: str
     worst: float | None = None
-
-
-class _Golden(msgspec.Struct, frozen=True, kw_only=True):
-    rows: list[dict[str, Any]]
-    outputs: list[list[float]]
 
 
 class SkewWatch:
@@ -135,7 +130,7 @@ class SkewWatch:
         """
         path = bundle_path(self._settings.layout, deployment.model, deployment.version) / "golden.json"
         try:
-            golden = msgspec.json.decode(path.read_bytes(), type=_Golden)
+            golden = msgspec.json.decode(path.read_bytes(), type=Golden)
             body = msgspec.json.encode({"instances": golden.rows})
             secret = self._settings.layout.secret.read_bytes()
             response = httpx.post(

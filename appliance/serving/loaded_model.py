@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BundleRefused
 from appliance.features import FeatureMaker, calibrate, calibrate_classes
-from appliance.schema import NEWEST_FORMAT, FeatureSchema
+from appliance.schema import NEWEST_FORMAT, FeatureSchema, Golden, Raw
 from appliance.serving.interval import FILES, Interval
 from appliance.serving.lightgbm_c import Booster, SingleRow, is_close
 from appliance.serving.link import Link, find_link
@@ -24,18 +24,6 @@ from storage.layout import Layout
 
 PARALLEL_CELLS = 20_000
 """Rows times trees from which a second thread pays; below it, waking the thread costs more than it brings."""
-
-
-class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows and what LightGBM's own ``Booster.predict`` said of them when the model was trained.
-
-    Attributes:
-        intervals: Low and high a row; empty where the version has no interval, or was trained before these were kept.
-    """
-
-    rows: list[dict[str, object]]
-    outputs: list[list[float]]
-    intervals: list[list[float]] = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +42,7 @@ class LoadedModel:
     schema: FeatureSchema
     encoder: RowEncoder
     booster: Booster
-    example: dict[str, object]
+    example: dict[str, Raw]
     bytes_of_text: int
     interval: Interval | None
     _link: Link | None

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import msgspec
 import numpy as np
 import polars as pl
 
-from appliance.schema import Column, FeatureSchema, Kind
+from appliance.schema import Column, FeatureSchema, Golden, Kind, Raw
 from appliance.training.columns import as_kind
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
 from appliance.training.intervals import predict_interval
 from appliance.training.table import Table
 
-Raw = str | int | float | bool | None
-"""A value as it stands in a request's JSON."""
-
 REAL_ROWS = 100
 """Replayed over HTTP after each deployment; the rows of nulls and of unseen categories come on top."""
-
-
-class Golden(msgspec.Struct, frozen=True, kw_only=True):
-    """``golden.json``: rows as in a request, outputs of shape ``(rows, outputs)``, intervals ``(rows, 2)`` if any."""
-
-    rows: list[dict[str, Raw]]
-    outputs: list[list[float]]
-    intervals: list[list[float]] = []
 
 
 def golden_rows(table: Table, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:

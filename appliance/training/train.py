@@ -17,7 +17,7 @@ from appliance.features import calibrate
 from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_evaluation import Evaluation
 from appliance.model_spec import ModelSpec
-from appliance.schema import Calibration, FeatureSchema, Task
+from appliance.schema import Calibration, FeatureSchema, Golden, Task
 from appliance.training.calibration import choose_threshold, find_calibration, find_class_calibrations
 from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
@@ -26,7 +26,7 @@ from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.features import value_features
 from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fit, refit
 from appliance.training.gate import judge
-from appliance.training.golden import Golden, golden_rows
+from appliance.training.golden import golden_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
