@@ -74,7 +74,7 @@ def lines(
     if span:
         options["xAxis"] = _time_axis(span)
     else:
-        options["xAxis"] = _axis(type="value", name=x_name, split=False) | {"min": "dataMin"}
+        options["xAxis"] = _axis(type="value", name=x_name, split=False, scale=True)
     options["yAxis"] = _axis(type="value", name=y_unit, scale=True)
     options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(y_unit)}
     options["series"] = [_curve(line, _SERIES[i % len(_SERIES)]) for i, line in enumerate(series)]

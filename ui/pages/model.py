@@ -93,11 +93,11 @@ class _ModelPage:
         show_evaluation(self._view, found.model, found.card)
         with box("cols wide"):
             _importance(found.card)
-            _how(found.card)
-        with box("cols wide"):
-            show_history(found.history)
-            show_skew(found.proofs)
-            _declaration(found.model)
+            with box("stack"):
+                _how(found.card)
+                _declaration(found.model)
+        show_history(found.history)
+        show_skew(found.proofs)
 
     def _headline(self, found: _Facts, card: ModelCard) -> None:
         with panel(), box("stack"):
