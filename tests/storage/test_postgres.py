@@ -111,5 +111,5 @@ def test_without_the_extra_its_name_is_said(desk: Desk, monkeypatch: pytest.Monk
 
 def test_the_server_does_not_run_as_root(postgres: Postgres) -> None:
     if os.geteuid() != 0:
-        pytest.skip("is not root")
+        pytest.skip("only root has to step down; the others run the server as themselves")
     assert (postgres.log.parent / "data").owner() == "nobody"
