@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,25 +11,15 @@ from appliance.feeds import Feeds
 from appliance.intake import Intake
 from appliance.settings import Settings
 from flows.feeding import Feeding
-from storage.migrations import migrate
+from tests.flows.ticking import empty_state, tick_until
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    made = Settings(state=tmp_path / "state")
-    made.layout.create()
-    migrate(made.layout.database)
+    made = empty_state(tmp_path)
     monkeypatch.setenv("APPLIANCE_STATE", str(made.state))
     monkeypatch.setattr("flows.feeding.LOOK_S", 0.01)
     return made
-
-
-def tick_until(feeding: Feeding, is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_done():
-        feeding.tick()
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 def old_file(folder: Path, name: str, text: str) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -10,26 +9,16 @@ import pytest
 from appliance.settings import Settings
 from appliance.studies.nightly import HEARTBEAT
 from flows.studying import Studying
-from storage.migrations import migrate
 from storage.statedb import connect
 from storage.window_rows import find_heartbeat
+from tests.flows.ticking import empty_state, tick_until
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    made = Settings(state=tmp_path / "state")
-    made.layout.create()
-    migrate(made.layout.database)
+    made = empty_state(tmp_path)
     monkeypatch.setenv("APPLIANCE_STATE", str(made.state))
     return made
-
-
-def tick_until(studying: Studying, is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_done():
-        studying.tick()
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 def when_studied(settings: Settings) -> object:
