@@ -43,21 +43,22 @@ class Probe:
     async def _ask(self) -> bytes:
         """The head of the answer to a request through our own protocol."""
         ours, theirs = socket.socketpair()
-        server = self._server
-        await asyncio.get_running_loop().connect_accepted_socket(
-            lambda: server.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn calls it so, too
-                config=server.config, server_state=server.server_state, app_state=server.lifespan.state
-            ),
-            theirs,
-        )
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
-            writer.write(_REQUEST)
-            return await reader.readuntil(b"\r\n\r\n")
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+        with ours:  # the end of the process may cancel this at any await
+            server = self._server
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: server.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn calls it so, too
+                    config=server.config, server_state=server.server_state, app_state=server.lifespan.state
+                ),
+                theirs,
+            )
+            reader, writer = await asyncio.open_connection(sock=ours)
+            try:
+                writer.write(_REQUEST)
+                return await reader.readuntil(b"\r\n\r\n")
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
 
     def _score(self) -> str:
         """Hold each version's score of its example against the first one, to the bit; it warms this thread, too."""

@@ -16,6 +16,8 @@ from appliance.serving.router import Router
 PROBE_AGAIN_S = 1.0
 """Pause after a probe that failed: one slow answer must not use up the watchdog's patience."""
 
+_TURNS_TO_CONNECT = 5
+
 log = logging.getLogger("appliance.api")
 
 
@@ -38,14 +40,26 @@ class Server(uvicorn.Server):
             self._watching.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watching
-        for listening in self.servers:
-            listening.close()
-        for _ in range(5):  # turns of the loop: what was accepted a moment ago is a connection by then
-            await asyncio.sleep(0)
+        await self._stop_accepting()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         notify("STOPPING=1")
         await super().shutdown(sockets)
+
+    async def _stop_accepting(self) -> None:
+        """What was accepted a moment ago is a connection afterwards.
+
+        Asyncio's server makes one a turn of the loop after it has accepted, and drops it without a word when the server
+        was closed in between: its caller would read a reset. So the loop stops looking first.
+        """
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
+        for server in self.servers:
+            server.close()
 
     async def _watch(self) -> None:
         """Probe for good: on this loop, so that a loop that hangs falls silent."""
