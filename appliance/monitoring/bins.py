@@ -156,16 +156,21 @@ class LevelBins(msgspec.Struct, frozen=True, kw_only=True, tag="levels"):
 Bins: TypeAlias = ValueBins | EdgeBins | LevelBins
 
 
-def fit_number(column: Floats, kind: Kind) -> ValueBins | EdgeBins:
-    """Bins of a number, boolean or datetime column; NaN is null, there is no infinity."""
-    present = column[~np.isnan(column)]
+def fit_number(present: Floats, kind: Kind, deciles: Floats) -> ValueBins | EdgeBins:
+    """Bins of a number, boolean or datetime column.
+
+    Args:
+        present: Its values, neither null nor infinite, float64 ``(rows,)``.
+        kind: How they are written.
+        deciles: The values at ``QUANTILES``; nothing is read of it when there are no rows.
+    """
     # The first rows tell most columns with many values without sorting a million of them.
     if len(np.unique(present[:2000])) <= MAX_EXACT_VALUES:
         distinct, counts = np.unique(present, return_counts=True)
         if _are_few(distinct, counts) or kind is Kind.BOOLEAN:
             values = distinct[counts >= MIN_ROWS]
             return ValueBins(values=tuple(values.tolist()), texts=texts_of(values, kind))
-    edges = np.unique(np.quantile(present, QUANTILES))
+    edges = np.unique(deciles)
     if edges[0] == (top := present.max()):
         # A point mass at the maximum: without an edge below it, one bin would hold every row.
         edges = np.array([present[present < top].max(), top])
@@ -180,7 +185,7 @@ def _are_few(distinct: Floats, counts: Ints) -> bool:
 def fit_levels(codes: Floats, levels: Sequence[str]) -> LevelBins:
     """Bins of a category column, encoded as indices into ``levels``; NaN is null.
 
-    The reference mass of the unseen is not here: ``reference_counts`` takes it out of the rarer.
+    The reference mass of the unseen is not here: ``level_counts`` takes it out of the rarer.
     """
     counts = np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(levels))
     frequent = np.flatnonzero(counts >= max(MIN_LEVEL_SHARE * len(codes), MIN_ROWS))
@@ -190,17 +195,16 @@ def fit_levels(codes: Floats, levels: Sequence[str]) -> LevelBins:
     )
 
 
-def reference_counts(bins: Bins, column: Floats) -> Ints:
-    """Counts of the reference's own rows, shape ``(bins.size,)``.
+def level_counts(bins: LevelBins, codes: Floats) -> Ints:
+    """Counts of the reference's own rows of a category column, shape ``(bins.size,)``.
 
-    The unseen of a category get the Good-Turing mass, one row for each level seen exactly once, out of the rarer.
+    The unseen get the Good-Turing mass, one row for each level seen exactly once, out of the rarer.
     """
-    counts = np.bincount(bins.index(column), minlength=bins.size)
-    if isinstance(bins, LevelBins):
-        seen = np.bincount(column[column >= 0].astype(np.int64), minlength=bins.known)
-        moved = min(int(np.count_nonzero(seen == 1)), int(counts[len(bins.codes)]))
-        counts[len(bins.codes)] -= moved
-        counts[bins.unseen] += moved
+    counts = np.bincount(bins.index(codes), minlength=bins.size)
+    seen = np.bincount(codes[codes >= 0].astype(np.int64), minlength=bins.known)
+    moved = min(int(np.count_nonzero(seen == 1)), int(counts[len(bins.codes)]))
+    counts[len(bins.codes)] -= moved
+    counts[bins.unseen] += moved
     return counts
 
 

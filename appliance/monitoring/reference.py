@@ -10,13 +10,15 @@ import polars as pl
 
 from appliance.errors import BadInput
 from appliance.monitoring.bins import (
+    QUANTILES,
     Bins,
     EdgeBins,
     Floats,
+    Ints,
     ValueBins,
     fit_levels,
     fit_number,
-    reference_counts,
+    level_counts,
 )
 from appliance.monitoring.estimates import Estimation, fit_estimation
 from appliance.schema import Column, FeatureSchema, Kind, Task
@@ -26,6 +28,8 @@ from appliance.training.target import class_names
 
 PREDICTION = "prediction"
 LABEL = "label"
+
+_SUMMARY = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,20 +149,24 @@ def fit_encoded_reference(
 
 def fit_column(column: Column, values: Floats) -> ColumnReference:
     """Bins, counts and summary of one encoded column, shape ``(rows,)``; NaN is null, nothing is infinite."""
-    present = values[~np.isnan(values)]
     if column.kind is Kind.CATEGORY:
         levels = fit_levels(values, column.levels)
-        counts = reference_counts(levels, values)
+        counts = level_counts(levels, values)
         return ColumnReference(name=column.name, kind=column.kind, bins=levels, counts=tuple(counts.tolist()))
-    bins = fit_number(values, column.kind)
-    counts = reference_counts(bins, values)
+    null = np.isnan(values)
+    present = values[~null] if null.any() else values
+    # One search for all of them: each of its own would go through the rows again.
+    spread = np.quantile(present, (*QUANTILES, *_SUMMARY)) if len(present) else np.empty(0)
+    bins = fit_number(present, column.kind, spread[: len(QUANTILES)])
+    index = bins.index(values)
+    counts = np.bincount(index, minlength=bins.size)
     return ColumnReference(
         name=column.name,
         kind=column.kind,
         bins=bins,
         counts=tuple(counts.tolist()),
-        centers=_centers(bins, present),
-        summary=_summary(present) if len(present) else None,
+        centers=_centers(bins, index, values, counts),
+        summary=_summary(present, spread[len(QUANTILES) :]) if len(present) else None,
     )
 
 
@@ -214,8 +222,7 @@ def _label_values(labels: pl.Series, schema: FeatureSchema) -> Floats:
     return values
 
 
-def _summary(present: Floats) -> Summary:
-    quantiles = np.quantile(present, (0.05, 0.25, 0.5, 0.75, 0.95))
+def _summary(present: Floats, quantiles: Floats) -> Summary:
     return Summary(
         mean=float(present.mean()),
         std=float(present.std()),
@@ -225,13 +232,11 @@ def _summary(present: Floats) -> Summary:
     )
 
 
-def _centers(bins: ValueBins | EdgeBins, present: Floats) -> tuple[float, ...]:
+def _centers(bins: ValueBins | EdgeBins, index: Ints, values: Floats, counts: Ints) -> tuple[float, ...]:
     """Mean of each bin's rows; an empty end bin lies on its edge."""
     if isinstance(bins, ValueBins):
         return bins.values
-    index = bins.index(present)
-    size = len(bins.edges) + 1
-    rows = np.bincount(index, minlength=size)
-    sums = np.bincount(index, weights=present, minlength=size)
+    rows = counts[:-1]  # the nulls' sum is NaN, and theirs alone
+    sums = np.bincount(index, weights=values, minlength=bins.size)[:-1]
     edges = np.asarray((*bins.edges, bins.edges[-1]))
     return tuple(np.where(rows > 0, sums / np.maximum(rows, 1), edges).tolist())

@@ -69,18 +69,24 @@ def compare_groups(column: pl.Series, truth: Booleans, given: Booleans, *, outco
 
 def group_names(column: pl.Series) -> pl.Series:
     """The group of each row in words: the value, or the quartile of a number with many values; missing is a group."""
-    if column.dtype.is_numeric() and column.n_unique() > MOST_GROUPS:
-        numbers = column.cast(pl.Float64)
-        cuts = sorted({float(numbers.quantile(at) or 0.0) for at in (0.25, 0.5, 0.75)})
+    if column.dtype.is_numeric() and _has_many_values(column):
+        numbers = column.cast(pl.Float64).fill_nan(None)
+        ordered = numbers.drop_nulls().sort()
+        cuts = sorted({float(ordered[round(at * (len(ordered) - 1))]) for at in (0.25, 0.5, 0.75)})
         edges = ["", *(f"{cut:g}" for cut in cuts), ""]
         labels = [
             f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}"
             for low, high in pairwise(edges)
         ]
-        places = np.searchsorted(np.array(cuts), numbers.fill_null(float("nan")).to_numpy(), side="left")
-        named = pl.Series(column.name, labels).gather(np.minimum(places, len(labels) - 1))
-        return named.set(numbers.is_null() | numbers.is_nan(), "missing")
+        places = np.searchsorted(np.array(cuts), numbers.to_numpy(), side="left")
+        places[numbers.is_null().to_numpy()] = len(labels)
+        return pl.Series(column.name, [*labels, "missing"], pl.Categorical).gather(places)
     return column.cast(pl.String).fill_null("missing")
+
+
+def _has_many_values(column: pl.Series) -> bool:
+    """More than are shown one by one; mostly the first rows tell."""
+    return column.head(1000).n_unique() > MOST_GROUPS or column.n_unique() > MOST_GROUPS
 
 
 def _group(name: str, inside: Booleans, truth: Booleans, given: Booleans) -> Group:

@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -54,9 +55,11 @@ def find_commit() -> str | None:
         return None
 
 
+@cache
 def installed_hash() -> str:
     """sha256 over ``name==version`` of every installed distribution, sorted: two equal ones trained with equal code."""
-    names = sorted({f"{dist.name.lower()}=={dist.version}" for dist in distributions() if dist.name})
+    read = (dist.metadata for dist in distributions())  # parsed anew at each look
+    names = sorted({f"{about['Name'].lower()}=={about['Version']}" for about in read if about["Name"]})
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
@@ -31,6 +34,9 @@ FEWEST_SLICE_ROWS = 30
 WORST = 10
 Z_WORST = 3.09
 """Standard errors that chance exceeds once in a thousand times."""
+
+ROUNDING = 1e-12
+"""Of a mean loss: what sums of equal losses differ by, and no spread."""
 
 MOST_FAIR_CLASSES = 10
 """Classes of a multiclass task whose selection rates are compared."""
@@ -173,16 +179,42 @@ def contributions(encoded: EncodedRows, schema: FeatureSchema, scorer: Scorer) -
 def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
     """Slices by one column whose mean loss is above that of all other rows by more than chance, the worst first."""
     losses = row_losses(held.truth, held.outputs, schema.task)
+    level = float(losses.mean())
+    # Around the mean, sums of squares keep their digits.
+    offsets = pl.DataFrame({"offset": losses - level, "square": (losses - level) ** 2})
+    whole = _Sums(len(losses), *offsets.sum().row(0))
     found = []
     for column in schema.columns:
         if column.kind is Kind.DATETIME:
             continue
-        names = group_names(as_kind(held.raw[column.name], column.kind))
-        for name in names.value_counts(sort=True).head(MOST_SLICES)[names.name].to_list():
-            segment = _segment(column.name, name, losses, (names == name).to_numpy(), schema.task)
+        names = group_names(as_kind(held.raw[column.name], column.kind)).alias("name")
+        groups = offsets.with_columns(names).group_by("name").agg(pl.len().alias("rows"), pl.sum("offset", "square"))
+        for name, *sums in groups.sort("rows", "name", descending=[True, False]).head(MOST_SLICES).iter_rows():
+            segment = _segment(column.name, name, level, _Sums(*sums), whole, root=schema.task is Task.REGRESSION)
             if segment is not None and segment.z > Z_WORST:
                 found.append(segment)
     return tuple(sorted(found, key=lambda segment: -segment.ratio)[:WORST])
+
+
+class _Sums(NamedTuple):
+    """Rows, and the sums of their losses' distances from the mean loss and of the squares of these."""
+
+    rows: int
+    offset: float
+    square: float
+
+    def without(self, part: _Sums) -> _Sums:
+        """The other rows."""
+        return _Sums(self.rows - part.rows, self.offset - part.offset, self.square - part.square)
+
+    @property
+    def mean(self) -> float:
+        return self.offset / self.rows
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean, squared."""
+        return max(0.0, self.square - self.offset * self.mean) / (self.rows - 1) / self.rows
 
 
 def row_losses(truth: Floats, outputs: Floats, task: Task) -> Floats:
@@ -196,18 +228,16 @@ def row_losses(truth: Floats, outputs: Floats, task: Task) -> Floats:
     return np.asarray(-np.log(np.clip(picked, 1e-15, 1.0)), dtype=np.float64)
 
 
-def _segment(column: str, value: str, losses: Floats, inside: NDArray[np.bool_], task: Task) -> Segment | None:
-    rows = int(inside.sum())
-    if rows < FEWEST_SLICE_ROWS or len(losses) - rows < FEWEST_SLICE_ROWS:
+def _segment(column: str, value: str, level: float, here: _Sums, whole: _Sums, *, root: bool) -> Segment | None:
+    there = whole.without(here)
+    if min(here.rows, there.rows) < FEWEST_SLICE_ROWS:
         return None
-    here, there = losses[inside], losses[~inside]
-    error = float(np.sqrt(here.var(ddof=1) / rows + there.var(ddof=1) / len(there)))
-    mean, other = float(here.mean()), float(there.mean())
-    if error == 0 or other == 0:
+    mean, other = level + here.mean, level + there.mean
+    error = math.sqrt(here.error + there.error)
+    if error <= ROUNDING * level or other <= 0:
         return None
-    root = task is Task.REGRESSION
     return Segment(
-        column=column, value=value, rows=rows, loss=mean**0.5 if root else mean,
+        column=column, value=value, rows=here.rows, loss=mean**0.5 if root else mean,
         ratio=(mean / other) ** 0.5 if root else mean / other, z=(mean - other) / error,
     )  # fmt: skip
 

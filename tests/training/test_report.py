@@ -16,10 +16,22 @@ from appliance.card_figures import draw_figures
 from appliance.card_page import render_card
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
-from appliance.schema import Task
+from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.evaluate import area_under_roc
 from appliance.training.fairness import compare_groups, group_names, wilson
-from appliance.training.report import binned, class_results, confusion, cuts, histogram, roc_curve, row_losses
+from appliance.training.report import (
+    Held,
+    binned,
+    class_results,
+    confusion,
+    cuts,
+    histogram,
+    roc_curve,
+    row_losses,
+    worst_slices,
+)
+from appliance.training.rows import EncodedRows
+from appliance.training.table import Table
 from tests.cli.shell import Shell
 from tests.training.rows import BIKE, adults, bikes, fit, made_up, penguins, spec
 from tests.training.state import add, new_appliance, train_now
@@ -219,3 +231,34 @@ def test_fairness_of_three_classes_compares_what_each_group_is_given_of_each() -
         assert one.sentence.startswith(f"'sex', for class '{one.column[5:-1]}'")
     by_name = [{group.name: group.selected.value for group in one.groups} for one in found.fairness]
     assert all(sum(rates[name] or 0.0 for rates in by_name) == pytest.approx(1.0) for name in by_name[0])
+
+
+def test_slices_are_measured_as_the_rows_of_each_against_all_others() -> None:
+    """Welch's statistic of each group, computed from its own rows."""
+    frame = made_up(3000)
+    losses = np.abs(RNG.normal(size=3000)) ** 0.5
+    losses[(frame["color"] == "blue").to_numpy()] += 0.2
+    held = Held(
+        raw=Table.of(frame), encoded=EncodedRows.of(pl.DataFrame()), truth=losses, outputs=np.zeros((3000, 1)),
+    )  # fmt: skip
+    schema = FeatureSchema(
+        model="m", version=1, task=Task.REGRESSION, target="y", columns=(Column(name="color", kind=Kind.CATEGORY),)
+    )
+    (worst,) = worst_slices(held, schema)
+    here, there = (losses[(frame["color"] == "blue").to_numpy() == side] ** 2 for side in (True, False))
+    assert worst.rows == len(here)
+    assert worst.loss == pytest.approx(here.mean() ** 0.5)
+    assert worst.ratio == pytest.approx((here.mean() / there.mean()) ** 0.5)
+    error = np.sqrt(here.var(ddof=1) / len(here) + there.var(ddof=1) / len(there))
+    assert worst.z == pytest.approx((here.mean() - there.mean()) / error)
+
+
+def test_equal_losses_make_no_slice_worse() -> None:
+    frame = made_up(3000)
+    held = Held(
+        raw=Table.of(frame), encoded=EncodedRows.of(pl.DataFrame()), truth=np.full(3000, 0.1),
+        outputs=np.zeros((3000, 1)),
+    )  # fmt: skip
+    columns = tuple(Column(name=name, kind=Kind.CATEGORY) for name in ("color", "noise"))
+    schema = FeatureSchema(model="m", version=1, task=Task.REGRESSION, target="y", columns=columns)
+    assert worst_slices(held, schema) == ()
