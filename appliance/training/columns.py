@@ -119,13 +119,12 @@ def find_time(frame: RawRows, spec: ModelSpec) -> tuple[str | None, tuple[str, .
         return spec.time, (f"rows are ordered by {spec.time!r}, as declared",)
     taken = {spec.target, *spec.exclude, *spec.columns}
     dates, texts = [], []
-    for name in frame.columns:
+    for name, dtype in frame.schema.items():
         if name in taken:
             continue
-        series = frame[name]
-        if isinstance(series.dtype, pl.Date | pl.Datetime):
-            dates.append(series)
-        elif not dates and _is_dates_as_text(series):
+        if isinstance(dtype, pl.Date | pl.Datetime):
+            dates.append(frame[name])
+        elif not dates and isinstance(dtype, pl.String) and _is_dates_as_text(series := frame[name]):
             texts.append(series)
     dates = dates or texts
     if not dates:
@@ -138,8 +137,6 @@ def find_time(frame: RawRows, spec: ModelSpec) -> tuple[str | None, tuple[str, .
 
 
 def _is_dates_as_text(series: pl.Series) -> bool:
-    if not isinstance(series.dtype, pl.String):
-        return False
     known = series.drop_nulls()
     if known.is_empty() or not known.str.contains(_DATES).all():
         return False

@@ -250,10 +250,11 @@ class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped
         self._rows = rows
         self._start = 0
         self._block = np.empty((0, rows.width))
+        self._count = len(rows)  # asked for at each of 200,000 sampled rows
         self.batch_size = rows.block_rows
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._count
 
     def __getitem__(self, wanted: int | slice | list[int]) -> Floats:
         if isinstance(wanted, slice):

@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
-from appliance.schema import FeatureSchema, Kind, Task
+from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
 from appliance.training.fairness import compare_groups, group_names
 from appliance.training.fit import Scorer
@@ -184,16 +184,25 @@ def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
     offsets = pl.DataFrame({"offset": losses - level, "square": (losses - level) ** 2})
     whole = _Sums(len(losses), *offsets.sum().row(0))
     found = []
-    for column in schema.columns:
+    for at, column in enumerate(schema.columns):
         if column.kind is Kind.DATETIME:
             continue
-        names = group_names(as_kind(held.raw[column.name], column.kind)).alias("name")
+        names = group_names(_values(held, at, column)).alias("name")
         groups = offsets.with_columns(names).group_by("name").agg(pl.len().alias("rows"), pl.sum("offset", "square"))
         for name, *sums in groups.sort("rows", "name", descending=[True, False]).head(MOST_SLICES).iter_rows():
             segment = _segment(column.name, name, level, _Sums(*sums), whole, root=schema.task is Task.REGRESSION)
             if segment is not None and segment.z > Z_WORST:
                 found.append(segment)
     return tuple(sorted(found, key=lambda segment: -segment.ratio)[:WORST])
+
+
+def _values(held: Held, at: int, column: Column) -> pl.Series:
+    """A column's values; numbers as they were encoded, which reads no row but the held-out ones."""
+    dtype = held.raw.schema[column.name]
+    if column.kind is Kind.NUMBER and dtype.is_numeric():
+        numbers = pl.Series(column.name, held.encoded.column(at), nan_to_null=True)
+        return numbers.cast(pl.Int64) if dtype.is_integer() else numbers
+    return as_kind(held.raw[column.name], column.kind)
 
 
 class _Sums(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -13,29 +13,37 @@ Places = NDArray[np.int64]
 Read = Callable[[str], pl.Series]
 """Reads one column by its name, all rows of it."""
 
+Head = Callable[[int], pl.DataFrame]
+"""Reads the first rows, all columns of them."""
+
 
 class Table:
     """Columns by name, each read when it is asked for and not kept."""
 
-    def __init__(self, columns: Sequence[str], rows: int, read: Read, *, places: Places | None = None) -> None:
+    def __init__(
+        self, schema: Mapping[str, pl.DataType], rows: int, read: Read, head: Head, *, places: Places | None = None
+    ) -> None:
         """A table.
 
         Args:
-            columns: Their names.
+            schema: The columns' names and types.
             rows: How many rows ``read`` gives.
             read: Where the columns come from.
+            head: Where the first rows come from.
             places: The rows that belong to it, in this order; None: all.
         """
-        self.columns = list(columns)
+        self.schema = dict(schema)
+        self.columns = list(schema)
         self.height = rows if places is None else len(places)
         self._rows = rows
         self._read = read
+        self._head = head
         self._places = places
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Self:
         """The columns of a frame."""
-        return cls(frame.columns, frame.height, frame.get_column)
+        return cls(frame.schema, frame.height, frame.get_column, frame.head)
 
     @classmethod
     def scan(cls, rows: pl.LazyFrame, *, height: int) -> Self:
@@ -44,7 +52,10 @@ class Table:
         def read(name: str) -> pl.Series:
             return rows.select(name).collect().to_series()
 
-        return cls(rows.collect_schema().names(), height, read)
+        def head(count: int) -> pl.DataFrame:
+            return rows.head(count).collect()
+
+        return cls(rows.collect_schema(), height, read, head)
 
     def __len__(self) -> int:
         """How many rows."""
@@ -58,7 +69,18 @@ class Table:
     def pick(self, places: Places) -> Table:
         """The rows at those places, in their order."""
         found = places if self._places is None else self._places[places]
-        return Table(self.columns, self._rows, self._read, places=found)
+        return Table(self.schema, self._rows, self._read, self._head, places=found)
+
+    def head(self, count: int) -> pl.DataFrame:
+        """The first rows, at most so many, without reading the others; all columns."""
+        if self._places is None:
+            return self._head(count)
+        places = self._places[:count]
+        if len(places) == 0:
+            return self._head(0)
+        if (last := int(places.max())) < 10 * count:
+            return self._head(last + 1)[places]
+        return self.frame(self.columns).head(count)
 
     def frame(self, names: Sequence[str]) -> pl.DataFrame:
         """Some of the columns, in memory: for few rows."""
