@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,9 @@ from pathlib import Path
 from appliance.backups import Backups
 from appliance.compaction import KINDS, tidy_history
 from appliance.errors import ApplianceError
+from appliance.monitoring.service import add_up, parse_service
 from appliance.settings import Settings
+from storage import aging
 from storage.backups import remove_backup
 from storage.datasets import list_datasets
 from storage.errors import StorageError
@@ -29,6 +31,10 @@ from storage.statedb import connect
 
 SCRATCH_S = 86_400.0
 """What lies longer in ``tmp`` belongs to nobody who still runs."""
+
+MINUTES_DAYS = 30
+"""Days that counts of traffic are kept by the minute: afterwards nobody looks at less than an hour."""
+
 log = logging.getLogger("appliance.retention")
 
 
@@ -37,7 +43,7 @@ class Spare:
     """One thing that may go.
 
     Attributes:
-        kind: ``history``, ``labels``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
+        kind: ``history``, ``labels``, ``rows``, ``minutes``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
         what: Its name.
         bytes: That are freed; 0 where that is not known before.
         why: The rule, with its setting.
@@ -60,8 +66,8 @@ class Retention:
     def plan(self) -> Sequence[Spare]:
         """What would go now, by kind."""
         return [
-            *self._history(), *self._labels(), *self._runs(), *self._snapshots(), *self._old_backups(),
-            *self._scratch(),
+            *self._history(), *self._labels(), *self._rows(), *self._minutes(), *self._runs(), *self._snapshots(),
+            *self._old_backups(), *self._scratch(),
         ]  # fmt: skip
 
     def apply(self) -> Sequence[Spare]:
@@ -72,8 +78,9 @@ class Retention:
         """
         found = self.plan()
         steps: dict[str, Callable[[], object]] = {
-            "history": lambda: tidy_history(self._settings), "labels": self._remove_labels, "runs": self._remove_runs,
-            "datasets": self._forget_snapshots, "backups": self._remove_backups, "scratch": self._remove_scratch,
+            "history": lambda: tidy_history(self._settings), "labels": self._remove_labels, "rows": self._remove_rows,
+            "minutes": self._add_up_minutes, "runs": self._remove_runs, "datasets": self._forget_snapshots,
+            "backups": self._remove_backups, "scratch": self._remove_scratch,
         }  # fmt: skip
         gone = []
         for kind, step in steps.items():
@@ -114,10 +121,46 @@ class Retention:
             for model, _ in count_old_outcomes(connection, before_us=before_us):
                 remove_old_outcomes(connection, model, before_us=before_us)
 
-    def _oldest_us(self) -> int:
+    def _rows(self) -> Iterator[Spare]:
+        """What else the state database collects with time."""
+        days, oldest = self._settings.history_days, self._oldest()
+        if not days:
+            return
+        with closing(connect(self._layout.database, read_only=True)) as connection:
+            found = {what: aging.count_old(connection, what, before=oldest) for what in aging.AGING}
+            found["nightly studies"] = aging.count_old_studies(connection, before_day=_day(oldest))
+        for what, count in found.items():
+            if count:
+                yield Spare(kind="rows", what=f"{count} {what}", bytes=0, why=f"older than history_days = {days}")
+
+    def _remove_rows(self) -> None:
+        oldest = self._oldest()
+        with closing(connect(self._layout.database)) as connection:
+            for what in aging.AGING:
+                aging.remove_old(connection, what, before=oldest)
+            aging.remove_old_studies(connection, before_day=_day(oldest))
+
+    def _minutes(self) -> Iterator[Spare]:
+        with closing(connect(self._layout.database, read_only=True)) as connection:
+            found = aging.count_old_minutes(connection, before=_first_fine_minute())
+        why = f"counts of traffic are kept by the minute for {MINUTES_DAYS} days, and by the hour for good"
+        for model, count in found:
+            yield Spare(kind="minutes", what=f"{count} minutes of {model}, added up to hours", bytes=0, why=why)
+
+    def _add_up_minutes(self) -> None:
+        def add(counts: Iterable[bytes]) -> bytes:
+            return add_up(parse_service(one) for one in counts).dump()
+
+        with closing(connect(self._layout.database)) as connection:
+            aging.add_up_minutes(connection, add, before=_first_fine_minute())
+
+    def _oldest(self) -> datetime:
         """The first instant of the oldest day that is kept."""
         day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return int((day - timedelta(days=self._settings.history_days)).timestamp()) * 1_000_000
+        return day - timedelta(days=self._settings.history_days)
+
+    def _oldest_us(self) -> int:
+        return int(self._oldest().timestamp()) * 1_000_000
 
     def _runs(self) -> Iterator[Spare]:
         for run in self._spare_runs():
@@ -224,6 +267,16 @@ class _Run:
     id: str
     name: str
     uri: str
+
+
+def _day(at: datetime) -> int:
+    """Since 1970."""
+    return int(at.timestamp()) // 86_400
+
+
+def _first_fine_minute() -> int:
+    """Since 1970; a whole day's first."""
+    return (int(time.time()) // 86_400 - MINUTES_DAYS) * 1440
 
 
 def _size(path: Path) -> int:

@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     )
     systemd: bool = Field(default=False, description="The processes are systemd units; the installer sets it.")
     history_days: int = Field(
-        default=400, ge=0, description="Days of predictions and labels that are kept; 0: all. Counts are kept for good."
+        default=400,
+        ge=0,
+        description="Days of predictions, labels, closed alerts and studies kept; 0: all. Counts stay for good.",
     )
     runs_days: int = Field(
         default=400, ge=0,

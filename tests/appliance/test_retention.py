@@ -15,12 +15,16 @@ import pytest
 
 from appliance.backups import Backups
 from appliance.datasets import Datasets
+from appliance.monitoring.monitoring import Monitoring
+from appliance.monitoring.service import one_request
 from appliance.registry.registry import Registry, RunRecord
 from appliance.retention import Retention
 from appliance.settings import Settings
 from storage.datasets import IngestInfo
 from storage.outcome_rows import Outcome, put_outcome
-from storage.statedb import connect, transaction
+from storage.statedb import connect, to_text, transaction
+from storage.study_rows import StudyRow, put_study
+from storage.window_rows import ServiceKey, put_service_window, scan_service_windows
 from tests.training.state import new_appliance
 
 
@@ -178,3 +182,76 @@ def test_old_versions_of_datasets_go_but_never_one_that_a_model_was_trained_on(s
     assert [one.version for one in datasets.versions("d")] == [4, 1]
     backups = Backups(settings)
     assert backups.verify(backups.create(who="t").name).problems == ()
+
+
+def test_alerts_messages_studies_and_progress_go_when_they_are_old(settings: Settings) -> None:
+    rules = Retention(settings.model_copy(update={"history_days": 30}))
+    with closing(connect(settings.layout.database)) as connection:
+        for days in (40, 35, 20):
+            at = to_text(datetime.now(UTC) - timedelta(days=days))
+            with transaction(connection):
+                for closed in (at, None):
+                    (alert,) = connection.execute(
+                        "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) "
+                        "VALUES ('m', ?, 'alarm', '', ?, ?) RETURNING id", (f"{days}{closed}", at, closed)
+                    ).fetchone()  # fmt: skip
+                    for about in (alert, None):
+                        connection.execute(
+                            "INSERT INTO deliveries (channel, alert, event, state, due_at, created_at, ended_at) "
+                            "VALUES ('c', ?, 'opened', 'sent', ?, ?, ?)", (about, at, at, closed)
+                        )  # fmt: skip
+                connection.execute(
+                    "INSERT INTO job_progress (job_id, step, fraction, message, updated_at) VALUES (?, '', 1, '', ?)",
+                    (f"job{days}", at),
+                )
+                connection.execute(
+                    "INSERT INTO collections VALUES (?, 'm', 'd', 2, ?, ?)", (f"c{days}", at, None if days == 40 else 1)
+                )
+                connection.execute("INSERT INTO collected VALUES (?, ?)", (f"gone{days}", f"c{days}"))
+                connection.execute("INSERT INTO collected VALUES (?, ?)", (f"m-{days - 1}.0", f"c{days}"))
+            put_outcomes(connection, "m", 1, age_days=days - 1)
+            for kind in ("domain", "attribution") if days > 20 else ("domain",):
+                day = int(time.time() // 86_400) - days
+                put_study(connection, StudyRow(model="m", version=1, kind=kind, day=day, state="ok", sentence="", result="{}"))  # fmt: skip  # noqa: E501
+        planned = [one.what for one in rules.plan() if one.kind == "rows"]
+        assert planned == [
+            "2 alerts", "2 test messages", "2 jobs' progress", "1 collected predictions", "3 nightly studies"
+        ]  # fmt: skip
+        assert [one.what for one in rules.apply() if one.kind == "rows"] == planned
+        left = {
+            table: connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608
+            for table in ("alerts", "deliveries", "job_progress", "studies", "collected")
+        }
+        # What is open stays, with its messages, and the newest study of each kind. The old outcomes went a step before,
+        # so what was collected of them goes as well.
+        assert left == {"alerts": 4, "deliveries": 4 + 4, "job_progress": 1, "studies": 2, "collected": 4}
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_old_minutes_become_hours_with_the_same_sums(settings: Settings) -> None:
+    today = int(time.time() // 86_400) * 1440
+    old, young = today - 31 * 1440, today - 30 * 1440
+    monitoring = Monitoring(settings)
+    with closing(connect(settings.layout.database)) as connection:
+        with transaction(connection):
+            for first, minutes in ((old + 30, 100), (young, 50)):
+                for minute in range(first, first + minutes):
+                    for version, shadow in ((1, False), (2, False), (2, True)):
+                        key = ServiceKey(model="m", version=version, minute=minute, shadow=shadow)
+                        put_service_window(connection, key, one_request(minute % 7 * 100 + version, 3).dump())
+        until = datetime.fromtimestamp((young + 50) * 60, UTC)
+        before = monitoring.latency("m", 40 * 86_400, until=until)
+        rules = Retention(settings)
+        assert [one.what for one in rules.plan()] == ["294 minutes of m, added up to hours"]
+        rules.apply()
+        found = [key.minute for key, _ in scan_service_windows(connection, "m", first_minute=0, last_minute=young)]
+        assert found == [minute for minute in (old, old + 60, old + 120) for _ in range(2)]
+        assert list(rules.plan()) == []
+        late = ServiceKey(model="m", version=1, minute=old + 61, shadow=False)  # comes when its hour is added up
+        put_service_window(connection, late, one_request(5, 1).dump())
+    assert len(rules.apply()) == 1
+    after = monitoring.latency("m", 40 * 86_400, until=until)
+    assert after.by_version[2] == before.by_version[2]
+    assert after.shadow_by_version == before.shadow_by_version
+    assert after.by_version[1].count == before.by_version[1].count + 1
+    assert after.total.rows == before.total.rows + 1
