@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from appliance import __version__
+from appliance.clock import trusted_now
 from appliance.deployments import Deployments
 from appliance.errors import ApplianceError, BadInput, BundleRefused, Conflict
 from appliance.monitoring.spans import State
@@ -130,7 +131,7 @@ class Backups:
         """What ``prune`` would remove."""
         return store.spare_backups(
             list(self.list()), keep=self._settings.backup_keep, keep_days=self._settings.backup_keep_days,
-            now=datetime.now(UTC),
+            now=trusted_now(self._layout),
         )  # fmt: skip
 
     def restore(self, name: str, *, who: str, passphrase: str | None = None, replace_state: bool = False) -> Restored:

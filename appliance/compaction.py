@@ -13,7 +13,6 @@ import logging
 import os
 import sqlite3
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -25,6 +24,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from appliance.clock import trusted_now
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import day_of
 from appliance.processes.priority import step_back
@@ -183,7 +183,7 @@ def tidy_history(settings: Settings) -> None:
     Raises:
         StateUnwritable: The disk is full or read-only.
     """
-    today = datetime.now(UTC).date()
+    today = trusted_now(settings.layout).date()
     with (settings.layout.run / "compaction.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for kind in KINDS:
@@ -236,7 +236,7 @@ def _forget_removed(layout: Layout, connection: sqlite3.Connection, kind: str) -
 
 def _drop_old_stats(layout: Layout, connection: sqlite3.Connection, keep_days: int) -> None:
     """Counted refusals live on in the windows; their segments go with the history's oldest days."""
-    oldest = time.time() - keep_days * 86_400
+    oldest = trusted_now(layout).timestamp() - keep_days * 86_400
     for path in _ready(layout, connection, "stats") if keep_days else ():
         if path.stat().st_mtime < oldest:
             path.unlink()

@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from appliance.backups import Backups
+from appliance.clock import trusted_now
 from appliance.compaction import KINDS, tidy_history
 from appliance.errors import ApplianceError
 from appliance.monitoring.service import add_up, parse_service
@@ -98,7 +99,7 @@ class Retention:
         days = self._settings.history_days
         if not days:
             return
-        oldest = (datetime.now(UTC).date() - timedelta(days=days)).isoformat()
+        oldest = (trusted_now(self._layout).date() - timedelta(days=days)).isoformat()
         for kind in KINDS:
             for model, day, size in list_old_days(self._layout, kind, before=oldest):
                 why = f"older than history_days = {days}"
@@ -156,7 +157,7 @@ class Retention:
 
     def _oldest(self) -> datetime:
         """The first instant of the oldest day that is kept."""
-        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = trusted_now(self._layout).replace(hour=0, minute=0, second=0, microsecond=0)
         return day - timedelta(days=self._settings.history_days)
 
     def _oldest_us(self) -> int:
@@ -181,7 +182,7 @@ class Retention:
                     "JOIN deployments d ON d.model = v.model AND d.version = v.version AND d.ended_at IS NULL"
                 )
             }
-        oldest_ms = (time.time() - self._settings.runs_days * 86_400) * 1000
+        oldest_ms = (trusted_now(self._layout).timestamp() - self._settings.runs_days * 86_400) * 1000
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=20.0)) as store:
             rows = store.execute(
                 "SELECT run_uuid, name, artifact_uri FROM runs WHERE end_time IS NOT NULL AND end_time < ? "
@@ -216,7 +217,7 @@ class Retention:
     def _old_snapshots(self) -> Iterator[OldSnapshot]:
         if not self._settings.snapshot_days:
             return
-        before_ms = int((time.time() - self._settings.snapshot_days * 86_400) * 1000)
+        before_ms = int((trusted_now(self._layout).timestamp() - self._settings.snapshot_days * 86_400) * 1000)
         with closing(connect(self._layout.database, read_only=True)) as connection:
             for name in list_datasets(self._layout):
                 kept = list_trained_on(connection, name)

@@ -12,6 +12,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 
+from appliance.clock import AHEAD, SETTLED
 from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
@@ -163,7 +164,9 @@ def _check_recording(settings: Settings) -> list[Check]:
 def _check_heartbeats(settings: Settings) -> list[Check]:
     connection = connect(settings.layout.database, read_only=True)
     try:
-        rows = connection.execute("SELECT name, at FROM heartbeats ORDER BY name").fetchall()
+        rows = connection.execute(
+            "SELECT name, at FROM heartbeats WHERE name NOT IN (?, ?) ORDER BY name", (SETTLED, AHEAD)
+        ).fetchall()
     finally:
         connection.close()
     checks = []

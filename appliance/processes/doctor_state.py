@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
 from appliance.processes.check import Check
 from appliance.processes.release_journal import Files
 from appliance.settings import Settings
@@ -17,7 +17,7 @@ from storage.disk_budget import ALERT_SHARE, AMPLE_BYTES, Pressure, judge_disk, 
 from storage.eventlog import list_segments
 from storage.restore import is_swapping
 from storage.statedb import SCHEMA_VERSION, from_text
-from storage.window_rows import read_cursors
+from storage.window_rows import find_heartbeat, read_cursors
 
 AHEAD_S = 300.0
 """So far in the future a record of ours may be before the clock is called wrong."""
@@ -113,7 +113,9 @@ def check_databases(settings: Settings) -> list[Check]:
 
 def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetime) -> list[Check]:
     """Nothing of ours was written in the future: else the clock was set back, or was wrong before."""
-    texts = connection.execute("SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM heartbeats").fetchall()
+    texts = connection.execute(
+        "SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM heartbeats WHERE name <> ?", (AHEAD,)
+    ).fetchall()
     written = [from_text(row["at"]) for row in texts if row["at"]]
     written += [backup.created_at for backup in list_backups(settings.backups)[:1]]
     ahead_s = max(((at - now).total_seconds() for at in written), default=0.0)
@@ -121,21 +123,15 @@ def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetim
         message = f"it says {now:%Y-%m-%d %H:%M:%S}Z, and {ahead_s:.0f} s later something was written: it was set back"
         fix = "set it right (timedatectl); until then new events count into the wrong windows"
         return [Check(name="clock", state="fail", message=message, fix=fix)]
+    settled = find_heartbeat(connection, SETTLED)
+    if settled is not None and now - settled.at > MOST_AWAY:
+        message = f"it says {now:%Y-%m-%d}, and the last day before was {settled.at:%Y-%m-%d}"
+        fix = f"set it right (timedatectl); nothing is let go for its age until it has held for {HELD.days} days"
+        return [Check(name="clock", state="warn", message=message, fix=fix)]
     synchronised = is_synchronised()
     kept = "" if synchronised is None else f"; {'a' if synchronised else 'no'} time server keeps it right"
     message = f"{now:%Y-%m-%d %H:%M:%S}Z, and nothing was written later{kept}"
     return [Check(name="clock", state="ok", message=message)]
-
-
-def is_synchronised() -> bool | None:
-    """Whether the kernel says that the clock is kept right, whoever does it; None where it may not be asked.
-
-    ``adjtimex`` with no modes set changes nothing; it returns TIME_ERROR while STA_UNSYNC is set, see adjtimex(2).
-    """
-    time_error = 5
-    nothing = ctypes.create_string_buffer(512)  # larger than struct timex, all zero: modes = 0
-    found = ctypes.CDLL(None).adjtimex(nothing)
-    return None if found < 0 else found != time_error
 
 
 def check_backups(settings: Settings, now: datetime) -> list[Check]:

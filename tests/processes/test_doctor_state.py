@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from appliance.backups import Backups
+from appliance.clock import is_synchronised
 from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
-from appliance.processes.doctor_state import is_synchronised
 from appliance.processes.release_journal import Files, Journal
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes

@@ -1,0 +1,79 @@
+"""A clock that jumps ahead makes nothing look old; a host that was off for long, or whose time server says so, does."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from appliance.clock import MOST_AWAY, believe
+from appliance.processes.doctor_state import check_clock
+from appliance.retention import Retention
+from appliance.settings import Settings
+from storage.statedb import connect, to_text, transaction
+from storage.window_rows import Heartbeat, put_heartbeat
+from tests.training.state import new_appliance
+
+NOW = datetime(2026, 5, 1, 3, tzinfo=UTC)
+YEARS = timedelta(days=5000)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return new_appliance(tmp_path / "state", history_days=30).settings
+
+
+def test_a_clock_that_runs_on_is_believed_and_so_is_one_that_is_set_back(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        for now in (NOW, NOW + DAY, NOW + 40 * DAY, NOW, NOW - YEARS):
+            assert believe(connection, now, kept_right=False) == now
+
+
+def test_a_jump_ahead_is_believed_after_three_days_of_it(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        believe(connection, NOW, kept_right=False)
+        jumped = NOW + YEARS
+        for at in (jumped, jumped + DAY, jumped + 2 * DAY):
+            assert believe(connection, at, kept_right=False) == NOW
+        assert believe(connection, jumped + 3 * DAY, kept_right=False) == jumped + 3 * DAY
+        assert believe(connection, jumped + 4 * DAY, kept_right=False) == jumped + 4 * DAY
+
+
+def test_each_further_jump_begins_anew_and_a_clock_that_came_back_is_itself(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        believe(connection, NOW, kept_right=False)
+        for at in (NOW + YEARS, NOW + 2 * YEARS, NOW + 3 * YEARS, NOW + YEARS):
+            assert believe(connection, at, kept_right=False) == NOW
+        assert believe(connection, NOW + DAY, kept_right=False) == NOW + DAY
+
+
+def test_a_time_server_is_believed_at_once(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        believe(connection, NOW, kept_right=False)
+        assert believe(connection, NOW + YEARS, kept_right=True) == NOW + YEARS
+
+
+def test_what_the_jump_made_look_old_stays_and_doctor_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.clock.is_synchronised", lambda: False)  # the kernel's word, as on a box without NTP
+    now = datetime.now(UTC)
+    with closing(connect(settings.layout.database)) as connection:
+        closed = to_text(now - 40 * DAY)
+        with transaction(connection):
+            connection.execute(
+                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) VALUES ('m', 's', 'alarm', '', ?, ?)",  # noqa: E501
+                (closed, closed),
+            )
+        # Seen from the state, now is a jump: the last day that was believed is far behind.
+        put_heartbeat(connection, "clock", Heartbeat(at=now - MOST_AWAY - DAY, detail=""))
+        assert list(Retention(settings).apply()) == []
+        (check,) = check_clock(settings, connection, now)
+        assert (check.state, "nothing is let go for its age" in check.fix) == ("warn", True)
+        put_heartbeat(connection, "clock-ahead", Heartbeat(at=now - 3 * DAY, detail=""))
+        assert [one.what for one in Retention(settings).apply()] == ["1 alerts"]
+        (check,) = check_clock(settings, connection, now)
+        assert check.state == "ok"
