@@ -28,6 +28,7 @@ from storage.alert_rows import list_alerts
 from storage.eventlog import free_bytes, list_segments
 from storage.layout import Layout
 from storage.window_rows import fault_totals
+from tests.api.inference.listening import AS_SYSTEMD_DOES
 from tests.model_bundles import (
     TrainedModel,
     add_key,
@@ -42,13 +43,6 @@ from tests.served_api import ServedApi, free_port, serve_api
 
 COLUMNS = numeric_columns(3)
 ROWS = sample_rows(COLUMNS, 1)
-
-_AS_SYSTEMD_DOES = """
-import os, sys
-os.dup2(int(sys.argv[1]), 3)
-os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
-os.execv(sys.executable, [sys.executable, "-m", "appliance.api.inference.process"])
-"""
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +292,7 @@ def test_an_inherited_socket_is_used_as_it_is(layout: Layout) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-c", _AS_SYSTEMD_DOES, str(listener.fileno())],
+            [sys.executable, "-c", AS_SYSTEMD_DOES, str(listener.fileno())],
             env={**os.environ, "APPLIANCE_STATE": str(layout.root), "APPLIANCE_API_PORT": str(free_port())},
             pass_fds=[listener.fileno()],
         )  # fmt: skip

@@ -6,21 +6,15 @@ import asyncio
 import contextlib
 import ctypes
 import os
-import re
-import secrets
-import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import msgspec
 import pytest
 import uvicorn
 
@@ -30,8 +24,8 @@ from appliance.api.inference.probe import Probe
 from appliance.api.inference.server import Server
 from appliance.schema import Task
 from storage.layout import Layout
+from tests.api.inference.listening import COLUMNS, Listening, ending
 from tests.api.inference.test_lifecycle import (
-    _AS_SYSTEMD_DOES,
     children_of,
     hammering,
     logged_ids,
@@ -40,19 +34,13 @@ from tests.api.inference.test_lifecycle import (
 )
 from tests.model_bundles import (
     TrainedModel,
-    add_key,
     deploy,
-    numeric_columns,
     prepare_state,
     publish,
-    sample_rows,
     train_model,
 )
 from tests.served_api import ServedApi, serve_api
 
-COLUMNS = numeric_columns(3)
-ROWS = sample_rows(COLUMNS, 1)
-BODY = msgspec.json.encode({"rows": ROWS})
 _PIDFD_GETFD = 438
 
 
@@ -69,107 +57,11 @@ def layout(tmp_path: Path, trained: TrainedModel) -> Layout:
     return found
 
 
-class Caller:
-    """A kept connection, seen to the byte; closed by ``listening``."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._file = self.socket.makefile("rb")
-
-    def send(self, content: bytes) -> None:
-        self.socket.sendall(content)
-
-    def read(self) -> bytes:
-        """The head of the next answer, whose body is read, too."""
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            line = self._file.readline()
-            assert line, f"the connection ended after {head!r}"
-            head += line
-        self._file.read(int(re.search(rb"content-length: (\d+)", head)[1]))  # type: ignore[index]
-        return head
-
-    def ask(self, content: bytes) -> bytes:
-        self.send(content)
-        return self.read()
-
-    def has_ended(self) -> bool:
-        """Whether the next that comes is an orderly end; a reset raises."""
-        return self._file.read(1) == b""
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
-
-
-class Listening:
-    """A socket as systemd listens on for the process, its notify socket, and the process started with both."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.key = add_key(layout, "listening", "admin")
-        self.socket = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port = int(self.socket.getsockname()[1])
-        self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.address = f"test-{secrets.token_hex(8)}"
-        self.notices.bind("\0" + self.address)
-        self.callers: list[Caller] = []
-
-    def start(self, settings: Mapping[str, str] | None = None, *, stderr: int | None = None) -> subprocess.Popen[bytes]:
-        environment = {
-            **os.environ, "APPLIANCE_STATE": str(self.layout.root), "APPLIANCE_API_WORKERS": "1",
-            "NOTIFY_SOCKET": "@" + self.address, **(settings or {}),
-        }  # fmt: skip
-        return subprocess.Popen(
-            [sys.executable, "-c", _AS_SYSTEMD_DOES, str(self.socket.fileno())],
-            env=environment, pass_fds=[self.socket.fileno()], stderr=stderr,
-        )  # fmt: skip
-
-    def hear(self, timeout_s: float) -> list[str]:
-        """The lines of the next message; empty when none came in time."""
-        self.notices.settimeout(timeout_s)
-        try:
-            return self.notices.recv(4096).decode().splitlines()
-        except TimeoutError:
-            return []
-
-    def hear_until(self, line: str, *, timeout_s: float = 60.0) -> None:
-        deadline = time.monotonic() + timeout_s
-        while line not in self.hear(1.0):
-            assert time.monotonic() < deadline, f"{line} was not said"
-
-    def request(self, extra: str = "", *, body: bytes = BODY) -> bytes:
-        head = f"POST /models/m/predict HTTP/1.1\r\nHost: x\r\nX-API-Key: {self.key}\r\n"
-        return f"{head}Content-Length: {len(body)}\r\n{extra}\r\n".encode() + body
-
-    def connect(self) -> Caller:
-        self.callers.append(Caller(self.port))
-        return self.callers[-1]
-
-    def close(self) -> None:
-        for caller in self.callers:
-            caller.close()
-        self.socket.close()
-        self.notices.close()
-
-
 @pytest.fixture
 def listening(layout: Layout) -> Iterator[Listening]:
     found = Listening(layout)
     yield found
     found.close()
-
-
-@contextmanager
-def ending(process: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Whatever the test does, the process is gone afterwards."""
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGCONT)
-        process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -300,77 +192,6 @@ def test_three_restarts_on_one_socket_lose_no_request(
     logged = logged_ids(layout)
     assert answered == set(logged)
     assert len(logged) == len(set(logged))
-
-
-def test_an_idle_connection_may_ask_once_more_and_is_told_that_it_ends(listening: Listening) -> None:
-    with ending(listening.start()) as process:
-        listening.hear_until("READY=1")
-        caller, silent, late = (listening.connect() for _ in range(3))
-        for one in (caller, silent, late):
-            assert b"connection: close" not in one.ask(listening.request())
-        late.send(listening.request()[:-4])  # a request whose end comes late
-        process.terminate()
-        listening.hear_until("STOPPING=1")
-        head = caller.ask(listening.request())
-        assert head.startswith(b"HTTP/1.1 200")
-        assert b"connection: close" in head
-        assert caller.has_ended()
-        assert silent.has_ended()
-        late.send(listening.request()[-4:])
-        head = late.read()
-        assert head.startswith(b"HTTP/1.1 200")
-        assert b"connection: close" in head
-        for one in (caller, silent, late):
-            one.close()
-        assert process.wait(30) == 0
-
-
-@pytest.mark.parametrize("durability", ["async", "sync"])
-def test_large_requests_under_way_are_answered_though_the_process_ends(listening: Listening, durability: str) -> None:
-    rows = sample_rows(COLUMNS, 4000)
-    with ending(listening.start({"APPLIANCE_CAPTURE_DURABILITY": durability})) as process:
-        listening.hear_until("READY=1")
-        callers = [listening.connect() for _ in range(8)]
-        for caller in callers:
-            caller.ask(listening.request())
-        for caller in callers:
-            caller.send(listening.request(body=msgspec.json.encode({"rows": rows})))
-        process.terminate()
-        heads = [caller.read() for caller in callers]
-        assert {head.split(b"\r\n")[0] for head in heads} == {b"HTTP/1.1 200 OK"}
-        for caller in callers:
-            assert caller.has_ended()
-            caller.close()
-        assert process.wait(30) == 0
-
-
-def test_what_crosses_the_end_of_an_idle_connection_meets_an_orderly_end(listening: Listening) -> None:
-    with ending(listening.start()) as process:
-        listening.hear_until("READY=1")
-        caller = listening.connect()
-        caller.ask(listening.request())
-        process.terminate()
-        wait_for(lambda: bool(select.select([caller.socket], [], [], 0)[0]))  # the end is here, and was not looked at
-        caller.send(listening.request())
-        assert caller.has_ended()
-        assert process.wait(30) == 0
-
-
-def test_requests_sent_at_once_while_the_process_ends_are_all_answered(listening: Listening) -> None:
-    with ending(listening.start()) as process:
-        listening.hear_until("READY=1")
-        caller = listening.connect()
-        caller.ask(listening.request())
-        process.terminate()
-        listening.hear_until("STOPPING=1")
-        caller.send(b"".join(listening.request(f"X-Request-Id: {at}\r\n") for at in range(5)))
-        heads = [caller.read() for _ in range(5)]
-        assert caller.has_ended()
-        assert [b"connection: close" in head for head in heads] == [False] * 4 + [True]
-        for at, head in enumerate(heads):
-            assert b"x-request-id: %d\r\n" % at in head
-        caller.close()
-        assert process.wait(30) == 0
 
 
 def test_every_accepted_connection_has_nodelay(listening: Listening) -> None:
