@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -24,11 +23,10 @@ from appliance.registry.registry import Registry
 from appliance.schema import Task
 from appliance.serving.loaded_model import load_model
 from appliance.settings import Settings
-from storage.backups import Backup, Notes, copy_database, spare_backups
+from storage.backups import Backup
 from storage.datasets import list_snapshots, read_snapshot
 from storage.errors import BackupDamaged, BackupNotFound, StaleSchema, StateUnwritable
 from storage.eventlog import EventWriter
-from storage.migrations import migrate
 from storage.restore import finish_swap
 from storage.statedb import connect
 from tests.model_bundles import MIXED_COLUMNS, publish, sample_rows, train_model
@@ -329,39 +327,6 @@ def test_unknown_names_are_said(settings: Settings, made: Backup) -> None:
     assert Backups(settings).verify("latest").backup == made.name
 
 
-NOW = datetime(2030, 1, 31, tzinfo=UTC)
-
-
-def backup(days_ago: int, *, proved: bool = True, problem: str = "") -> Backup:
-    at = NOW - timedelta(days=days_ago)
-    notes = Notes(
-        created_at=at.isoformat(), release="1", bytes=1, files=1, sealed=False,
-        verified_at=at.isoformat() if proved else None, problem=problem,
-    )  # fmt: skip
-    return Backup(name=str(days_ago), path=Path(str(days_ago)), notes=notes)
-
-
-@pytest.mark.parametrize(
-    ("ages", "keep", "keep_days", "spare"),
-    [
-        ([0, 1, 2, 3], 2, 0, ["2", "3"]),
-        ([0, 1, 2, 3], 9, 0, []),
-        ([0, 1, 40, 50], 9, 30, ["40", "50"]),
-        ([0, 1, 40, 50], 3, 45, ["50"]),
-        ([40, 50], 9, 30, ["50"]),
-        ([], 1, 1, []),
-    ],
-)
-def test_backups_go_by_number_and_by_age(ages: list[int], keep: int, keep_days: int, spare: list[str]) -> None:
-    found = spare_backups([backup(age) for age in ages], keep=keep, keep_days=keep_days, now=NOW)
-    assert [one.name for one in found] == spare
-
-
-def test_the_last_good_backup_stays_whatever_came_after_it() -> None:
-    backups = [backup(0, proved=False), backup(1, problem="cut off"), backup(2), backup(3)]
-    assert [one.name for one in spare_backups(backups, keep=1, keep_days=1, now=NOW)] == ["1", "3"]
-
-
 def test_no_room_is_said_and_nothing_is_left(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("storage.backups.free_bytes", lambda _: 300 << 20)
     big = settings.layout.datasets / "penguins" / "big.parquet"
@@ -393,17 +358,6 @@ def alerts(settings: Settings) -> list[tuple[str, str, bool]]:
             (row["subject"], row["state"], row["closed_at"] is None)
             for row in connection.execute("SELECT * FROM alerts ORDER BY id")
         ]
-
-
-def test_a_database_in_use_is_copied_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
-    migrate(path)
-    with closing(sqlite3.connect(path)) as writer:
-        writer.execute("INSERT INTO faults VALUES ('x', 'day', 1)")  # a transaction that is not committed
-        copy_database(path, tmp_path / "b.db")
-    with closing(connect(tmp_path / "b.db")) as copy:
-        assert copy.execute("SELECT count(*) FROM faults").fetchone()[0] == 0
-    assert not (tmp_path / "b.db-wal").exists()
 
 
 def test_the_notes_survive_without_their_file(settings: Settings, made: Backup) -> None:
