@@ -208,7 +208,7 @@ def _print_columns(columns: Sequence[ColumnDrift]) -> None:
         [
             (
                 c.name, c.state, or_dash(c.psi), or_dash(c.noise_floor), f"{c.null_share.current:.1%}",
-                f"{c.unseen_share:.1%}", c.sentence,
+                f"{c.unseen_share:.1%}", c.told,
             )
             for c in columns
         ],

@@ -6,6 +6,7 @@ A column has drifted when its psi is large (0.1 warn, 0.2 alarm) and larger than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ WARN_PSI = 0.1
 ALARM_PSI = 0.2
 ALPHA = 0.001
 """How often chance alone may pass the noise floor."""
+TOO_LARGE = "the window has values that are infinite or too large to be added up"
 MIN_ROWS = 50
 """Fewer rows on either side are never 'no drift'."""
 ALARM_SHARE = 0.3
@@ -121,7 +123,7 @@ def column_drift(
     Args:
         reference: Its bins and counts.
         current: Counts over the same bins.
-        total: Sum of the current non-null values, of a column with numbers.
+        total: Sum of the current non-null values, of a column with numbers; NaN where there is none.
         exact: Distances of the raw values, where the caller has them; else they come from the counts, as lower bounds.
     """
     before = np.asarray(reference.counts, np.int64)
@@ -146,7 +148,7 @@ def column_drift(
         js=jensen_shannon_distance(before, current), wasserstein=distances.wasserstein, ks=distances.ks,
         null_share=shares, unseen_share=_unseen(reference, current, m),
         moved_bin=None if most is None else reference.bins.labels()[most], state=state,
-        sentence=_sentence(reference, current, state, most),
+        sentence=_sentence(reference, current, state, most), faults=() if math.isfinite(total) else (TOO_LARGE,),
     )  # fmt: skip
 
 
@@ -201,9 +203,11 @@ def _distances(reference: ColumnReference, current: Ints, total: float) -> Dista
     if summary.std <= 0:
         return Distances(ks=ks)
     ordered = before.size if isinstance(reference.bins, EdgeBins) else before.size - 1
-    moved = abs(total / int(after.sum()) - summary.mean)
-    inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
-    return Distances(ks=ks, wasserstein=max(inside, moved) / summary.std)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = abs(total / int(after.sum()) - summary.mean)
+        inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
+        distance = float(np.fmax(inside, moved)) / summary.std
+    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None)
 
 
 def _unseen(reference: ColumnReference, current: Ints, rows: int) -> float:

@@ -42,6 +42,12 @@ class ColumnDrift:
     sentence: str
     faults: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The sentence, and what is wrong with the column where the sentence does not say it."""
+        more = [f"{fault[:1].upper()}{fault[1:]}." for fault in self.faults if fault not in self.sentence]
+        return " ".join([self.sentence, *more])
+
     def to_json(self) -> Json:
         """One entry of ``columns``."""
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ from storage.window_rows import predictions_by_bucket, scan_feature_windows
 
 def judge_drift(
     connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True,
-    reference: Reference | None = None,
+    reference: Reference | None = None, faults: Mapping[str, str] | None = None,
 ) -> DriftReport:  # fmt: skip
     """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for.
 
@@ -39,6 +39,7 @@ def judge_drift(
         span: The hours judged.
         labels: Judge them too.
         reference: Over the version's own bins; the training's when left out.
+        faults: Column name to what is wrong with it in the reference.
     """
     held = reference or known.reference
     counts = read_counts(connection, known, span)
@@ -47,6 +48,11 @@ def judge_drift(
         judge_column(known, column, cells, total=total)
         for column, (cells, total) in zip((*held.columns, held.prediction), cells, strict=True)
     ]
+    for at, column in enumerate(columns):
+        if faults and (fault := faults.get(column.name)):
+            columns[at] = dataclasses.replace(
+                column, sentence=f"`{column.name}`: {fault}.", faults=(*column.faults, fault)
+            )  # fmt: skip
     label = judge_label(read_labelled(connection, known, span), known) if labels else None
     return DriftReport(
         model=span.model,

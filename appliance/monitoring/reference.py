@@ -10,12 +10,14 @@ import polars as pl
 
 from appliance.errors import BadInput
 from appliance.monitoring.bins import (
+    LARGE,
     Bins,
     EdgeBins,
     Floats,
     ValueBins,
     fit_levels,
     fit_number,
+    quantiles,
     reference_counts,
 )
 from appliance.monitoring.estimates import Estimation, fit_estimation
@@ -215,13 +217,16 @@ def _label_values(labels: pl.Series, schema: FeatureSchema) -> Floats:
 
 
 def _summary(present: Floats) -> Summary:
-    quantiles = np.quantile(present, (0.05, 0.25, 0.5, 0.75, 0.95))
+    # Sums of values this large overflow; those of their shares of the largest do not.
+    largest = float(np.abs(present).max())
+    scale = largest if largest >= LARGE else 1.0
+    scaled = present / scale if scale > 1.0 else present
     return Summary(
-        mean=float(present.mean()),
-        std=float(present.std()),
+        mean=float(scaled.mean()) * scale,
+        std=float(scaled.std()) * scale,
         minimum=float(present.min()),
         maximum=float(present.max()),
-        quantiles=tuple(quantiles.tolist()),
+        quantiles=tuple(quantiles(present, (0.05, 0.25, 0.5, 0.75, 0.95)).tolist()),
     )
 
 
@@ -232,6 +237,8 @@ def _centers(bins: ValueBins | EdgeBins, present: Floats) -> tuple[float, ...]:
     index = bins.index(present)
     size = len(bins.edges) + 1
     rows = np.bincount(index, minlength=size)
-    sums = np.bincount(index, weights=present, minlength=size)
+    # Divided before they are added where their sum would overflow.
+    scale = len(present) if np.abs(present).max() >= LARGE else 1
+    sums = np.bincount(index, weights=present / scale if scale > 1 else present, minlength=size)
     edges = np.asarray((*bins.edges, bins.edges[-1]))
-    return tuple(np.where(rows > 0, sums / np.maximum(rows, 1), edges).tolist())
+    return tuple(np.where(rows > 0, sums / np.maximum(rows, 1) * scale, edges).tolist())

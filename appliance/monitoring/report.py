@@ -134,7 +134,7 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
         (
             _badge(column.state.value), escape(column.name), _number(column.psi), _number(column.noise_floor),
             _number(column.js), _number(column.ks), f"{column.null_share.current:.1%}", f"{column.unseen_share:.1%}",
-            _sentence(column.sentence),
+            _sentence(column.told),
         )
         for column in columns
     ]  # fmt: skip

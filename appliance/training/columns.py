@@ -270,6 +270,16 @@ def as_kind(series: pl.Series, kind: Kind) -> pl.Series:
     return series
 
 
+def seconds_of(dates: pl.Series) -> pl.Series:
+    """Seconds since 1970 of dates or moments as float64; naive ones are read as UTC."""
+    # What is far beyond the year 9999 overflows in microseconds, and Polars panics.
+    if dates.dtype == pl.Date:
+        return dates.to_physical().cast(pl.Float64) * 86_400.0
+    if isinstance(dates.dtype, pl.Datetime) and dates.dtype.time_unit == "ms":
+        return dates.to_physical().cast(pl.Float64) / 1e3
+    return dates.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64) / 1e6
+
+
 def _whole(series: pl.Series, kind: Kind) -> bool:
     if kind is not Kind.NUMBER:
         return False
