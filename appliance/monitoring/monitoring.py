@@ -184,7 +184,7 @@ class Monitoring:
         version: int | None = None,
         until: datetime | None = None,
     ) -> SegmentReport:
-        """Quality by the bins of an input column, and how far binary answers differ between them.
+        """Quality by the bins of an input or a protected column, and how far binary answers differ between them.
 
         Raises:
             NotFound: No such model, version or input.
@@ -192,6 +192,20 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             return judged.judge_by_column(connection, known, span, column)
+
+    def fairness(
+        self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
+    ) -> tuple[SegmentReport, ...]:
+        """The same by every column that is declared protected, inputs or not; empty where none is.
+
+        Raises:
+            NotFound: No such model or version.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            there = {one.name for one in (*known.reference.columns, *known.reference.protected)}
+            watched = [column for column in known.reference.watched if column in there]
+            return tuple(judged.judge_by_column(connection, known, span, column) for column in watched)
 
     def quality_series(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -68,6 +68,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         quality: Metrics on the holdout.
         importance: Column name to its share of the gain; empty when unknown.
         estimation: What estimates before labels need; None for small holdouts and older versions.
+        protected: The schema's protected columns that are no inputs, in its order.
+        watched: Every column that is declared protected, inputs or not.
     """
 
     rows: int
@@ -77,6 +79,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     quality: dict[str, float]
     importance: dict[str, float] = {}
     estimation: Estimation | None = None
+    protected: tuple[ColumnReference, ...] = ()
+    watched: tuple[str, ...] = ()
     format: int = 1
 
 
@@ -143,6 +147,21 @@ def fit_encoded_reference(
         importance={name: value / gain for name, value in (importance or {}).items()} if gain > 0 else {},
         estimation=fit_estimation(schema, given.reshape(-1, schema.outputs), truth),
     )
+
+
+def with_groups(
+    reference: Reference, schema: FeatureSchema, values: Sequence[Floats], watched: tuple[str, ...]
+) -> Reference:
+    """The reference with what fairness is judged by.
+
+    Args:
+        reference: Of the inputs.
+        schema: Names the protected columns that are no inputs.
+        values: Their training rows, encoded, each of shape ``(rows,)``.
+        watched: Every column that is declared protected, inputs or not.
+    """
+    protected = tuple(fit_column(column, one) for column, one in zip(schema.protected, values, strict=True))
+    return msgspec.structs.replace(reference, protected=protected, watched=watched)
 
 
 def fit_column(column: Column, values: Floats) -> ColumnReference:

@@ -39,13 +39,13 @@ class Origin:
 
 def reference_file(trained: TrainedModel) -> bytes:
     """What monitoring compares with: the training rows' columns, the holdout's outputs, labels and metrics."""
-    from appliance.monitoring.reference import fit_encoded_reference  # noqa: PLC0415  (loads SciPy)
+    from appliance.monitoring.reference import fit_encoded_reference, with_groups  # noqa: PLC0415  (loads SciPy)
 
     reference = fit_encoded_reference(
         trained.reference, trained.schema, outputs=trained.outputs, labels=trained.labels,
         quality=trained.judgement.metrics, importance={item.column: item.share for item in trained.importance},
     )  # fmt: skip
-    return msgspec.json.encode(reference)
+    return msgspec.json.encode(with_groups(reference, trained.schema, trained.protected, trained.watched))
 
 
 def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, reference: bytes) -> dict[str, bytes]:
