@@ -13,6 +13,7 @@ from appliance.card_figures import draw_figures
 from appliance.card_page import render_card
 from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
+from appliance.monitoring.losses import LOSSES
 from appliance.schema import FeatureSchema
 from appliance.serving.interval import FILES
 from appliance.training.contest import Incumbent
@@ -58,6 +59,7 @@ def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, refere
         CARD: _json(card),
         DECLARATION: dump_spec(spec).encode(),
         **{name: text.encode() for name, text in zip(FILES, trained.interval, strict=False)},
+        **({LOSSES: msgspec.json.encode(trained.losses)} if trained.losses else {}),
     }
 
 
