@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from appliance.events import PredictionEvent
 from appliance.history import find_predictions
 from appliance.house import prepare_state
 from appliance.model_spec import parse_spec
+from appliance.monitoring.export import export_events
 from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.quality_report import SegmentReport
 from appliance.monitoring.report import make_report
@@ -227,7 +229,7 @@ def events(layout: Layout) -> list[PredictionEvent]:
 
 
 def test_it_comes_back_with_the_rows_that_are_collected_also_from_the_history(
-    world: World, trained: TrainedModel
+    world: World, trained: TrainedModel, tmp_path: Path
 ) -> None:
     token = world.ids[0].rpartition(".")[0]
     before = find_predictions(world.settings.layout, ["income"], [token])[token]
@@ -239,6 +241,11 @@ def test_it_comes_back_with_the_rows_that_are_collected_also_from_the_history(
         values = [decode_row(event, row, trained.schema) for row in range(100)]
         assert [one and one["sex"] for one in values] == world.rows["sex"][:100].to_list()
     assert Monitoring(world.settings).segments("income", "sex").unknown == 0
+    out = tmp_path / "events.parquet"
+    now = datetime.now(UTC)
+    export_events(world.settings.layout, "income", 1, (now - timedelta(days=1), now + timedelta(days=1)), out)
+    told = dict(pl.read_parquet(out).select("id", "protected.sex").iter_rows())
+    assert [told[one] for one in world.ids] == world.rows["sex"].to_list()
 
 
 @pytest.mark.parametrize(
