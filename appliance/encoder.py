@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -19,6 +19,12 @@ from appliance.schema import Column, FeatureSchema, Kind
 
 UNSEEN = -1.0
 """The code of a category that training never saw."""
+
+MISSING_TEXT = ""
+"""What stands for a protected value that was sent as null."""
+
+LONGEST_GROUP = 100
+"""Characters of a protected value that are kept."""
 
 _ECHO_CHARACTERS = 40
 """How much of a wrong value a message repeats."""
@@ -40,11 +46,13 @@ class EncodedRows:
         matrix: float64, C-contiguous, shape ``(rows, columns)``; NaN is missing.
         unseen: ``(row, column index, value)`` of each category that training never saw.
         flags: Row index to what was odd about it, ``null:COL``, ``unseen:COL`` or ``ignored:COL``; odd rows only.
+        groups: ``(row, len(columns) + place, text)`` of the protected columns that are no inputs.
     """
 
     matrix: NDArray[np.float64]
     unseen: list[tuple[int, int, str]]
     flags: dict[int, list[str]]
+    groups: list[tuple[int, int, str]] = field(default_factory=list)
 
 
 class _WrongValueError(Exception):
@@ -146,12 +154,24 @@ _READERS: dict[Kind, Callable[[object], float]] = {
 }
 
 
+def _group_text(value: object) -> str | None:
+    """A protected value as an event keeps it; None when it is neither text, number, boolean nor null."""
+    if value is None:
+        return MISSING_TEXT
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return str(value)[:LONGEST_GROUP] if isinstance(value, str | int) else None
+
+
 class RowEncoder:
     """Encodes rows for one model version."""
 
     def __init__(self, schema: FeatureSchema) -> None:
         self.schema = schema
         self.names = frozenset(column.name for column in schema.columns)
+        self._known = self.names | {column.name for column in schema.protected}
         self._readers = [
             (column, _category_reader(column) if column.kind is Kind.CATEGORY else _READERS[column.kind])
             for column in schema.columns
@@ -166,7 +186,7 @@ class RowEncoder:
 
         Args:
             rows: Column name to value as JSON gives it; None is missing. Columns the model does not know are ignored
-                and flagged.
+                and flagged; protected ones that are no inputs become groups, whatever they hold.
 
         Raises:
             BadRow: A column is absent, or a value would lose information.
@@ -181,10 +201,10 @@ class RowEncoder:
                 for position in range(len(self._readers))
             ]
             if len(row) > len(self._readers):
-                odd.extend(f"ignored:{name}" for name in row if name not in self.names)
+                odd.extend(f"ignored:{name}" for name in row if name not in self._known)
             if odd:
                 flags[index] = odd
-        return EncodedRows(matrix=matrix, unseen=unseen, flags=flags)
+        return EncodedRows(matrix=matrix, unseen=unseen, flags=flags, groups=self._groups(rows))
 
     def encode_typed(self, rows: Sequence[tuple[object, ...]]) -> EncodedRows:
         """Encode rows whose values have the right JSON types already, in model order; the same as ``encode``.
@@ -286,6 +306,14 @@ class RowEncoder:
             if not self._may_be_null[position]:
                 flags.setdefault(row, []).append(f"null:{self._readers[position][0].name}")
         return EncodedRows(matrix=matrix, unseen=[], flags=flags)
+
+    def _groups(self, rows: Sequence[Mapping[str, object]]) -> list[tuple[int, int, str]]:
+        return [
+            (index, place, text)
+            for place, column in enumerate(self.schema.protected, len(self.schema.columns))
+            for index, row in enumerate(rows)
+            if column.name in row and (text := _group_text(row[column.name])) is not None
+        ]
 
     def _encode_cell(
         self,

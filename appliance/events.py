@@ -24,7 +24,8 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         n: Rows.
         x: The rows as encoded for the model, row-major ``n * columns``: a list with null for NaN, or, for large
             requests, base64 of little-endian float64.
-        u: Categories that training never saw: ``(row, column index, value)``.
+        u: What the encoded rows cannot hold, ``(row, column index, value)``: categories that training never saw, and,
+            with indices from the number of columns on, the schema's protected columns that are no inputs, as text.
         y: Outputs, row-major ``n * outputs``: value, probability of the positive class, or a probability a class.
         us: Time from the request's first byte in our hands to the answer's bytes, microseconds.
         d: Dialect: native, v2, v1, mlflow.

@@ -114,6 +114,7 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
         time_column: The dataset's time column, an input only if it is one of ``columns``; None without one.
         calibration: Binary: from LightGBM's probability to the answer; None: the answer is LightGBM's.
         class_calibrations: Multiclass: the same for each class, whose results are divided by their sum; or none.
+        protected: Declared protected columns that are no inputs; a row may have them, to compare groups by.
     """
 
     model: str
@@ -128,6 +129,7 @@ class FeatureSchema(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[Feature, ...] = ()
     calibration: Calibration | None = None
     class_calibrations: tuple[Calibration, ...] = ()
+    protected: tuple[Column, ...] = ()
 
     @property
     def calibrations(self) -> tuple[Calibration, ...]:

@@ -21,7 +21,8 @@ class Outcome:
         label: The number or the class.
         label_us: When the truth was known.
         arrived_us: When it was told.
-        cells: The bin of each input column of the version's reference, a byte each; empty where it is not known.
+        cells: The bin of each input column of the version's reference, a byte each, then those of its protected columns
+            that are no inputs; empty where nothing is known.
     """
 
     id: str

@@ -116,16 +116,21 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
 
 
 def quality(
-    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, json: Json = False
-) -> None:
+    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, fairness: bool = False,
+    json: Json = False,
+) -> None:  # fmt: skip
     """How right the predictions were, from the labels that came.
 
     Args:
         name: The model.
         window: Such as 7d or 30d, ending at the newest event.
         version: The version that serves when left out.
-        by: An input column: quality and treatment of each of its groups.
+        by: An input or a protected column: quality and treatment of each of its groups.
+        fairness: The same by every column that the model declares protected.
     """
+    if fairness:
+        _fairness(name, parse_span(window), version, json=json)
+        return
     if by is not None:
         _quality_by(open_house().monitoring.segments(name, by, parse_span(window), version=version), json=json)
         return
@@ -153,6 +158,17 @@ def quality(
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
 
 
+def _fairness(name: str, window_s: int, version: int | None, *, json: bool) -> None:
+    reports = open_house().monitoring.fairness(name, window_s, version=version)
+    if json:
+        print_json({"columns": [report.to_json() for report in reports]})
+        return
+    if not reports:
+        print(f"{name} declares no protected column; name some under 'protected' in its TOML and train it again")
+    for report in reports:
+        _quality_by(report, json=False)
+
+
 def _quality_by(report: SegmentReport, *, json: bool) -> None:
     if json:
         print_json(report.to_json())
@@ -169,6 +185,8 @@ def _quality_by(report: SegmentReport, *, json: bool) -> None:
             for one in report.segments
         ],
     )  # fmt: skip
+    if report.unknown:
+        print(f"  of {report.unknown} labelled predictions the group is not known: {report.column} was not sent")
     if report.fairness is not None:
         print(f"  {'ALARM: ' if report.fairness.flagged else ''}{report.fairness.sentence}")
 
@@ -208,7 +226,7 @@ def _print_columns(columns: Sequence[ColumnDrift]) -> None:
         [
             (
                 c.name, c.state, or_dash(c.psi), or_dash(c.noise_floor), f"{c.null_share.current:.1%}",
-                f"{c.unseen_share:.1%}", c.sentence,
+                f"{c.unseen_share:.1%}", c.told,
             )
             for c in columns
         ],

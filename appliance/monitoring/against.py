@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import re
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
 from msgspec.structs import replace
 
-from appliance.errors import BadInput
+from appliance.errors import BadInput, BadTable, NotFound
 from appliance.monitoring.bins import Ints
+from appliance.monitoring.judged import read_counts
 from appliance.monitoring.known import KnownVersion
 from appliance.monitoring.reference import ColumnReference, Reference
+from appliance.monitoring.spans import Span
 from appliance.monitoring.windows import WindowCounts
-from appliance.training.encode import encode_frame
+from appliance.training.encode import encode_named
+from storage.errors import DatasetNotFound, SnapshotNotFound
+from storage.layout import Layout
+from storage.model_rows import find_version
 
 TRAINING, PREVIOUS = "training", "previous"
 ACCEPTED = "training, previous, dataset:VERSION, or FROM/TO as dates or times, such as 2026-01-01/2026-02-01"
@@ -66,32 +75,83 @@ def parse_against(text: str) -> Against:
     return Between(first_hour=first, last_hour=last)
 
 
-def with_window(known: KnownVersion, counts: WindowCounts) -> Reference:
-    """The version's reference with a window's counts in place of the training's; the label stays the training's."""
-    columns = [_with_counts(column, cells, total) for column, cells, total in known.counter.split(counts)]
-    return replace(known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What traffic is held against.
+
+    Attributes:
+        reference: Over the version's own bins.
+        faults: Column name to why it cannot be counted there.
+    """
+
+    reference: Reference
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
-def with_rows(known: KnownVersion, frame: pl.DataFrame) -> Reference:
-    """The version's reference with the rows of another table; prediction and label stay the training's.
+def find_held(
+    layout: Layout, connection: sqlite3.Connection, known: KnownVersion, span: Span, wanted: Against
+) -> Held:  # fmt: skip
+    """The reference of choice of a span.
 
     Raises:
-        BadTable: A column of the model is missing or of another kind.
+        NotFound: There is no such dataset version, or the model version is not registered.
     """
-    encoded = encode_frame(frame, known.schema)
-    columns = []
-    for index, column in enumerate(known.reference.columns):
-        values = encoded[f"f{index}"].to_numpy()
-        cells = np.bincount(column.bins.index(values), minlength=column.bins.size)
-        columns.append(_with_counts(column, cells, float(np.nansum(values))))
-    return replace(known.reference, rows=frame.height, columns=tuple(columns))
+    if wanted is None:
+        return Held(reference=known.reference)
+    if isinstance(wanted, DatasetVersion):
+        row = find_version(connection, span.model, span.version)
+        if row is None:
+            raise NotFound(f"version {span.version} of {span.model!r} is not registered, so its dataset is unknown")
+        from storage.datasets import scan_snapshot  # noqa: PLC0415  (deltalake is heavy)
+
+        try:
+            rows = scan_snapshot(layout, row.dataset, wanted.version)
+        except (DatasetNotFound, SnapshotNotFound) as exc:
+            raise NotFound(str(exc)) from exc
+        there = set(rows.collect_schema().names())
+        wanted_columns = [column.name for column in known.schema.columns if column.name in there]
+        return with_rows(known, rows.select(wanted_columns).collect())
+    first, last = (
+        (2 * span.first_hour - span.last_hour, span.first_hour)
+        if isinstance(wanted, Previous)
+        else (wanted.first_hour, wanted.last_hour)
+    )
+    before = dataclasses.replace(span, first_hour=first, last_hour=last)
+    return with_window(known, read_counts(connection, known, before))
+
+
+def with_window(known: KnownVersion, counts: WindowCounts) -> Held:
+    """The version's reference with a window's counts in place of the training's; the label stays the training's."""
+    columns = [_with_counts(column, cells, total) for column, cells, total in known.counter.split(counts)]
+    return Held(
+        reference=replace(known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1])
+    )
+
+
+def with_rows(known: KnownVersion, frame: pl.DataFrame) -> Held:
+    """The version's reference with the rows of another table; prediction and label stay the training's.
+
+    A column that the table lacks, or holds as another kind, has no rows there, and the others are judged all the same.
+    """
+    columns, faults = [], {}
+    for column, reference in zip(known.schema.columns, known.reference.columns, strict=True):
+        try:
+            values = encode_named(frame, column)
+        except (BadTable, pl.exceptions.PolarsError) as exc:
+            faults[column.name] = f"the reference cannot be counted: {str(exc).splitlines()[0]}"
+            columns.append(replace(reference, counts=(0,) * reference.bins.size))
+            continue
+        cells = np.bincount(reference.bins.index(values), minlength=reference.bins.size)
+        with np.errstate(over="ignore", invalid="ignore"):
+            columns.append(_with_counts(reference, cells, float(np.nansum(values))))
+    return Held(reference=replace(known.reference, rows=frame.height, columns=tuple(columns)), faults=faults)
 
 
 def _with_counts(column: ColumnReference, cells: Ints, total: float) -> ColumnReference:
     """Counts and mean of other rows; the spread, which norms the Wasserstein distance, stays the training's."""
     summary = column.summary
     present = int(cells[:-1].sum())
-    if summary is not None and present:
+    if summary is not None and present and math.isfinite(total):
         summary = replace(summary, mean=total / present)
     return replace(column, counts=tuple(np.asarray(cells).tolist()), summary=summary)
 

@@ -26,6 +26,8 @@ MIN_ROWS = 5
 amount beside a thousand zeros, a category with one percent of two hundred rows), and chance does not come back."""
 QUANTILES = tuple(step / 10 for step in range(1, 10))
 """Inner edges of the ten bins of any other number; both ends are open."""
+LARGE = 1e300
+"""Values from here on overflow when a few of them are added up; they are finite, so serving takes them."""
 MIN_LEVEL_SHARE = 0.01
 MAX_LEVELS = 50
 NULL_LABEL = "missing"
@@ -177,6 +179,20 @@ def fit_number(present: Floats, kind: Kind, deciles: Floats) -> ValueBins | Edge
     return EdgeBins(edges=tuple(edges.tolist()), texts=texts_of(edges, kind))
 
 
+def quantiles(present: Floats, shares: Sequence[float], *, largest: float) -> Floats:
+    """Quantiles of finite values, also of such whose differences are too large for a float64.
+
+    Args:
+        present: float64 ``(rows,)``, not empty.
+        shares: Of the rows, in 0 to 1.
+        largest: The largest absolute value.
+    """
+    # A power of two changes no bit but the exponent's.
+    scale = 1.0 if largest < LARGE else 0.25
+    found: Floats = np.quantile(present * scale if scale < 1.0 else present, shares) / scale
+    return found
+
+
 def _are_few(distinct: Floats, counts: Ints) -> bool:
     """A short continuous column has few distinct values too, but hardly any of them twice."""
     return len(distinct) <= 1 or (len(distinct) <= MAX_EXACT_VALUES and int(counts.sum()) >= 2 * len(distinct))
@@ -217,6 +233,9 @@ def _text(value: float, kind: Kind) -> str:
     if kind is Kind.BOOLEAN:
         return "true" if value else "false"
     if kind is Kind.DATETIME:
-        moment = datetime.fromtimestamp(value, UTC)
+        try:
+            moment = datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):  # beyond the years 1 to 9999
+            return f"{value:.6g} s since 1970"
         return moment.strftime("%Y-%m-%d" if value % 86_400 == 0 else "%Y-%m-%d %H:%M:%S")
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"

@@ -23,7 +23,7 @@ from appliance.monitoring.drift_report import ColumnDrift, CompareReport
 from appliance.monitoring.reference import fit_column
 from appliance.monitoring.spans import Pair, State
 from appliance.schema import Column, Kind
-from appliance.training.columns import as_kind, natural_kind
+from appliance.training.columns import as_kind, natural_kind, seconds_of
 from appliance.training.target import class_names
 from storage.errors import SourceUnreadable
 from storage.sources import SourceOptions, open_source
@@ -194,7 +194,7 @@ def _numbers(series: pl.Series, kind: Kind) -> tuple[Floats, _Lost]:
     read = as_kind(series, kind)
     unreadable = read.null_count() - series.null_count()
     if kind is Kind.DATETIME:
-        read = read.cast(pl.Datetime("us")).dt.epoch("us").cast(pl.Float64) / 1e6
+        read = seconds_of(read)
     values: Floats = read.cast(pl.Float64).to_numpy()
     infinite = np.isinf(values)
     lost = _Lost(infinite=int(np.count_nonzero(infinite)), unreadable=unreadable)

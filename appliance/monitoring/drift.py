@@ -6,11 +6,12 @@ A column has drifted when its psi is large (0.1 warn, 0.2 alarm) and larger than
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtrc, chdtri
 
 from appliance.monitoring.bins import EdgeBins, Floats, Ints, LevelBins
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, strongest
@@ -21,6 +22,7 @@ WARN_PSI = 0.1
 ALARM_PSI = 0.2
 ALPHA = 0.001
 """How often chance alone may pass the noise floor."""
+TOO_LARGE = "the window has values that are infinite or too large to be added up"
 MIN_ROWS = 50
 """Fewer rows on either side are never 'no drift'."""
 ALARM_SHARE = 0.3
@@ -85,6 +87,30 @@ def jensen_shannon_distance(reference: Ints, current: Ints) -> float:
     return float(np.sqrt(max(0.0, (_kullback_leibler(p, middle) + _kullback_leibler(q, middle)) / 2)))
 
 
+def hellinger_distance(reference: Ints, current: Ints) -> float:
+    """Hellinger distance of the raw shares, ``sqrt(1 - sum sqrt(pq))``: 0 … 1."""
+    p, q = reference / reference.sum(), current / current.sum()
+    return float(np.sqrt(max(0.0, 1.0 - float(np.sqrt(p * q).sum()))))
+
+
+def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
+    """Statistic and p-value of the two-sample contingency test (Pearson), over the bins that either side has.
+
+    Without a correction for few rows; 0 and 1 for one bin.
+
+    Args:
+        reference: Row counts a bin, at least one row.
+        current: Row counts over the same bins, at least one row.
+    """
+    table = np.vstack([reference, current])[:, (reference > 0) | (current > 0)].astype(np.float64)
+    k = table.shape[1]
+    if k < 2:
+        return 0.0, 1.0
+    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
+    statistic = float(((table - expected) ** 2 / expected).sum())
+    return statistic, float(chdtrc(k - 1, statistic))
+
+
 def kolmogorov_smirnov(reference: Ints, current: Ints) -> float:
     """Largest difference of the cumulated shares of ordered bins: at most the D of the raw values."""
     return float(np.abs(_cumulated(reference) - _cumulated(current)).max(initial=0.0))
@@ -121,7 +147,7 @@ def column_drift(
     Args:
         reference: Its bins and counts.
         current: Counts over the same bins.
-        total: Sum of the current non-null values, of a column with numbers.
+        total: Sum of the current non-null values, of a column with numbers; NaN where there is none.
         exact: Distances of the raw values, where the caller has them; else they come from the counts, as lower bounds.
     """
     before = np.asarray(reference.counts, np.int64)
@@ -141,12 +167,14 @@ def column_drift(
     state = judge(psi, floor, reference_rows=n, current_rows=m)
     distances = exact or _distances(reference, current, total)
     most = int(terms.argmax()) if psi > 0 else None
+    statistic, p_value = chi_square(before, current)
     return ColumnDrift(
         name=reference.name, kind=reference.kind, rows=rows, psi=psi, noise_floor=floor,
         js=jensen_shannon_distance(before, current), wasserstein=distances.wasserstein, ks=distances.ks,
         null_share=shares, unseen_share=_unseen(reference, current, m),
         moved_bin=None if most is None else reference.bins.labels()[most], state=state,
-        sentence=_sentence(reference, current, state, most),
+        sentence=_sentence(reference, current, state, most), hellinger=hellinger_distance(before, current),
+        chi_square=statistic, p_value=p_value, faults=() if math.isfinite(total) else (TOO_LARGE,),
     )  # fmt: skip
 
 
@@ -201,9 +229,11 @@ def _distances(reference: ColumnReference, current: Ints, total: float) -> Dista
     if summary.std <= 0:
         return Distances(ks=ks)
     ordered = before.size if isinstance(reference.bins, EdgeBins) else before.size - 1
-    moved = abs(total / int(after.sum()) - summary.mean)
-    inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
-    return Distances(ks=ks, wasserstein=max(inside, moved) / summary.std)
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = abs(total / int(after.sum()) - summary.mean)
+        inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
+        distance = float(np.fmax(inside, moved)) / summary.std
+    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None)
 
 
 def _unseen(reference: ColumnReference, current: Ints, rows: int) -> float:

@@ -25,6 +25,9 @@ class ColumnDrift:
         moved_bin: The bin that adds most to psi, as people read it; None when nothing moved.
         sentence: What happened, in words.
         faults: What is wrong with the column itself: missing on one side, infinite values, another type.
+        hellinger: Hellinger distance, 0 … 1, over the rule's bins; beside the rule, to be held against other tools.
+        chi_square: Statistic of the two-sample contingency test over the same bins.
+        p_value: Its p-value; with many rows it is small for the least of changes, so no verdict rests on it.
     """
 
     name: str
@@ -41,6 +44,15 @@ class ColumnDrift:
     state: State
     sentence: str
     faults: tuple[str, ...] = ()
+    hellinger: float | None = None
+    chi_square: float | None = None
+    p_value: float | None = None
+
+    @property
+    def told(self) -> str:
+        """The sentence, and what is wrong with the column where the sentence does not say it."""
+        more = [f"{fault[:1].upper()}{fault[1:]}." for fault in self.faults if fault not in self.sentence]
+        return " ".join([self.sentence, *more])
 
     def to_json(self) -> Json:
         """One entry of ``columns``."""
@@ -50,6 +62,9 @@ class ColumnDrift:
             "psi": self.psi,
             "noise_floor": self.noise_floor,
             "js": self.js,
+            "hellinger": self.hellinger,
+            "chi_square": self.chi_square,
+            "p_value": self.p_value,
             "wasserstein": self.wasserstein,
             "ks": self.ks,
             "null_share": self.null_share.to_json(),

@@ -4,7 +4,8 @@ When a probability is calibrated, a row with p = 0.8 is of that class 8 times in
 row add up to an expected confusion matrix, and every hour's add up to a week's. An estimate sees that rows became
 harder; it cannot see that the truth changed (concept drift), so it is shown as an estimate, beside its own past error.
 
-A regression has no probabilities: its error is estimated from where its predictions lie (direct loss estimation).
+A regression has no probabilities: its error is estimated by models of it (``losses.py``) or, where they helped nothing,
+from where its predictions lie.
 
 Method: Confidence-based performance estimation, Kivimäki et al., "Confidence-based Estimators for Predictive
 Performance in Model Monitoring", JAIR 2025.
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from appliance.monitoring.bins import Floats, Ints
+from appliance.monitoring.losses import Losses, LossModels
 from appliance.schema import FeatureSchema, Task
 
 MIN_ROWS = 100
@@ -99,7 +101,7 @@ def fit_estimation(schema: FeatureSchema, outputs: Floats, truth: Floats) -> Est
     if len(outputs) != len(truth):
         return None
     if schema.task is Task.REGRESSION:
-        return _fit_errors(outputs.reshape(-1), truth)
+        return fit_errors(outputs.reshape(-1), truth)
     labelled = truth >= 0
     truth, outputs = truth[labelled], outputs.reshape(-1, schema.outputs)[labelled]
     if len(truth) < MIN_ROWS or len(np.unique(truth)) < 2:
@@ -113,8 +115,13 @@ def fit_estimation(schema: FeatureSchema, outputs: Floats, truth: Floats) -> Est
     return Estimation(calibration=(_calibrate(score, truth),), edges=_edges(score, schema.threshold))
 
 
-def _fit_errors(value: Floats, truth: Floats) -> Estimation | None:
-    """Mean errors where the predictions lie: direct loss estimation with the prediction as its only feature."""
+def fit_errors(value: Floats, truth: Floats) -> Estimation | None:
+    """Mean errors where the predictions lie: direct loss estimation with the prediction as its only feature.
+
+    Args:
+        value: Predictions, shape ``(n,)``.
+        truth: Their numbers.
+    """
     known = np.isfinite(truth) & np.isfinite(value)
     value, error = value[known], (truth - value)[known]
     if len(value) < MIN_ROWS:
@@ -130,6 +137,11 @@ def _fit_errors(value: Floats, truth: Floats) -> Estimation | None:
     return Estimation(
         edges=tuple(edges.tolist()), absolute=tuple(means[0].tolist()), squared=tuple(means[1].tolist())
     )  # fmt: skip
+
+
+def expect_errors(estimation: Estimation, value: Floats) -> Floats:
+    """Mean ``|truth - prediction|`` where each prediction lies, shape ``(n,)``."""
+    return np.asarray(estimation.absolute)[np.searchsorted(estimation.edges, value, side="left")]
 
 
 def _calibrate(score: Floats, positive: Floats) -> Isotonic | None:
@@ -155,12 +167,14 @@ def _edges(score: Floats, threshold: float) -> tuple[float, ...]:
 class Estimator:
     """Adds up expected hits and misses of the rows of one version; holds no sums itself.
 
-    Regression sums: rows a bin of the predicted value. Binary sums: rows a score bin, expected positives a score bin,
+    Regression sums: rows a bin of the predicted value; with models of the errors, their expected absolute and squared
+    errors behind. Binary sums: rows a score bin, expected positives a score bin,
     expected log loss, expected Brier score. Multiclass sums: answers a class, expected hits a class, expected rows a
     class, expected log loss.
     """
 
-    def __init__(self, schema: FeatureSchema, estimation: Estimation) -> None:
+    def __init__(self, schema: FeatureSchema, estimation: Estimation, losses: LossModels | None = None) -> None:
+        self._losses = losses
         self._schema = schema
         self._estimation = estimation
         self._binary = schema.task is Task.BINARY
@@ -170,30 +184,43 @@ class Estimator:
     def width(self) -> int:
         """Numbers of one window."""
         if self._regression:
-            return len(self._estimation.absolute)
+            return len(self._estimation.absolute) + (0 if self._losses is None else 2)
         if self._binary:
             return 2 * (len(self._estimation.edges) + 1) + 2
         return 3 * self._schema.outputs + 1
 
-    def count(self, outputs: Floats, group: Ints, groups: int) -> Floats:
+    def count(self, outputs: Floats, group: Ints, groups: int, *, encoded: Floats | None = None) -> Floats:
         """Sums of rows by the group they belong to, shape ``(groups, width)``.
 
         Args:
             outputs: As served, shape ``(n, schema.outputs)``.
             group: 0 … groups - 1, shape ``(n,)``.
             groups: How many there are.
+            encoded: The rows as logged, shape ``(n, columns)``, where there are models of the errors.
+
+        Raises:
+            ValueError: There are such models, and no rows.
         """
         outputs = outputs.reshape(-1, self._schema.outputs)
         if self._regression:
-            bins = self.width
+            bins = len(self._estimation.absolute)
             cell = group * bins + np.searchsorted(self._estimation.edges, outputs[:, 0], side="left")
-            return np.bincount(cell, minlength=groups * bins).reshape(groups, bins).astype(np.float64)
+            rows = np.bincount(cell, minlength=groups * bins).reshape(groups, bins).astype(np.float64)
+            if self._losses is None:
+                return rows
+            if encoded is None:
+                raise ValueError("errors are expected from the inputs, too")
+            expected = self._losses.expect(encoded, outputs[:, 0])
+            return np.column_stack([rows, *(np.bincount(group, weights=one, minlength=groups) for one in expected)])
         return self._count_binary(outputs[:, 0], group, groups) if self._binary else self._count(outputs, group, groups)
 
     def estimate(self, sums: Floats) -> dict[str, float]:
         """The task's metrics as expected from sums; empty without rows, a metric that is undefined is left out."""
         if sums.size != self.width or self.rows(sums) == 0:
             return {}
+        if self._regression and self._losses is not None:
+            absolute, squared = sums[-2:] / self.rows(sums)
+            return {"rmse": float(np.sqrt(squared)), "mae": float(absolute)}
         if self._regression:
             shares = sums / sums.sum()
             return {
@@ -297,6 +324,10 @@ def _average_precision(rows: Floats, positives: Floats) -> float:
     return float(np.sum(np.diff(np.concatenate([[0.0], recall])) * precision))
 
 
-def open_estimator(schema: FeatureSchema, estimation: Estimation | None) -> Estimator | None:
+def open_estimator(
+    schema: FeatureSchema, estimation: Estimation | None, losses: Losses | None = None
+) -> Estimator | None:
     """The estimator of a version; None when its reference has nothing to estimate from."""
-    return None if estimation is None else Estimator(schema, estimation)
+    if estimation is None:
+        return None
+    return Estimator(schema, estimation, None if losses is None else LossModels(schema, losses))

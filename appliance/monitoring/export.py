@@ -16,12 +16,14 @@ from appliance.events import PredictionEvent
 from appliance.history import scan_predictions
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.tally import read_inputs
-from appliance.schema import Kind
+from appliance.protected import read_group
+from appliance.schema import Column, Kind
 from storage import statedb
 from storage.layout import Layout
 
 BATCH_ROWS = 20_000
 PREFIX = "input."
+PROTECTED_PREFIX = "protected."
 _FIXED = (
     ("id", pa.string()), ("event_time", pa.timestamp("us", tz="UTC")), ("arrived", pa.timestamp("us", tz="UTC")),
     ("version", pa.int32()), ("role", pa.string()), ("output", pa.list_(pa.float64())), ("label", pa.string()),
@@ -33,7 +35,8 @@ def export_events(layout: Layout, name: str, version: int, span: tuple[datetime,
     """Write every prediction that a version made in a span of event time, one row each, in batches.
 
     Inputs are columns ``input.NAME``: numbers as they are, categories by their names, unseen ones as the caller wrote
-    them. A file that could not be written to its end is not there.
+    them; protected columns that are no inputs are ``protected.NAME``, in the same way, null where they were not sent. A
+    file that could not be written to its end is not there.
 
     Args:
         layout: The state.
@@ -75,7 +78,11 @@ def _schema(known: KnownVersion) -> pa.Schema:
         (PREFIX + column.name, pa.string() if column.kind is Kind.CATEGORY else pa.float64())
         for column in known.schema.columns
     ]
-    return pa.schema([*_FIXED, *inputs])
+    protected = [
+        (PROTECTED_PREFIX + column.name, pa.string() if column.kind is Kind.CATEGORY else pa.float64())
+        for column in known.schema.protected
+    ]
+    return pa.schema([*_FIXED, *inputs, *protected])
 
 
 def _batches(
@@ -106,6 +113,10 @@ def _rows(event: PredictionEvent, known: KnownVersion) -> Iterator[tuple[object,
             _input(values[i], column.levels if column.kind is Kind.CATEGORY else None, unseen.get((row, i)))
             for i, column in enumerate(known.schema.columns)
         ]
+        inputs += [
+            _protected(unseen.get((row, at)), column)
+            for at, column in enumerate(known.schema.protected, len(known.schema.columns))
+        ]
         output = event.y[row * outputs : (row + 1) * outputs]
         yield (
             f"{event.id}.{row}", _moment(event.t), _moment(event.at), event.v, event.r, output, None, event.us,
@@ -123,6 +134,11 @@ def _input(value: float, levels: tuple[str, ...] | None, unseen: str | None) -> 
     if levels is None:
         return value
     return levels[int(value)] if 0 <= value < len(levels) else unseen
+
+
+def _protected(text: str | None, column: Column) -> float | str | None:
+    value = None if text is None else read_group(text, column)
+    return float(value) if isinstance(value, bool) else value
 
 
 def _batch(rows: list[tuple[object, ...]], known: KnownVersion) -> pa.RecordBatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from appliance.monitoring.drift_report import ColumnDrift, DriftReport
 from appliance.monitoring.foresight import estimate_span
 from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion, KnownVersions
+from appliance.monitoring.outcomes import UNTOLD
 from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
 from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
 from appliance.monitoring.reference import ColumnReference, Reference, predicted
@@ -29,7 +30,7 @@ from storage.window_rows import predictions_by_bucket, scan_feature_windows
 
 def judge_drift(
     connection: sqlite3.Connection, known: KnownVersion, span: Span, *, labels: bool = True,
-    reference: Reference | None = None,
+    reference: Reference | None = None, faults: Mapping[str, str] | None = None,
 ) -> DriftReport:  # fmt: skip
     """Every column, the prediction and the label of a span by the drift rule; labels are read when asked for.
 
@@ -39,6 +40,7 @@ def judge_drift(
         span: The hours judged.
         labels: Judge them too.
         reference: Over the version's own bins; the training's when left out.
+        faults: Column name to what is wrong with it in the reference.
     """
     held = reference or known.reference
     counts = read_counts(connection, known, span)
@@ -47,6 +49,11 @@ def judge_drift(
         judge_column(known, column, cells, total=total)
         for column, (cells, total) in zip((*held.columns, held.prediction), cells, strict=True)
     ]
+    for at, column in enumerate(columns):
+        if faults and (fault := faults.get(column.name)):
+            columns[at] = dataclasses.replace(
+                column, sentence=f"`{column.name}`: {fault}.", faults=(*column.faults, fault)
+            )  # fmt: skip
     label = judge_label(read_labelled(connection, known, span), known) if labels else None
     return DriftReport(
         model=span.model,
@@ -138,19 +145,24 @@ def quality_by_version(
 
 
 def judge_by_column(connection: sqlite3.Connection, known: KnownVersion, span: Span, column: str) -> SegmentReport:
-    """The span's labelled predictions by the bins of an input column.
+    """The span's labelled predictions by the bins of an input column, or of a protected one that is no input.
 
     Raises:
-        NotFound: The version has no such input.
+        NotFound: The version has no such column.
     """
-    names = [one.name for one in known.reference.columns]
+    columns = (*known.reference.columns, *known.reference.protected)
+    names = [one.name for one in columns]
     if column not in names:
-        raise NotFound(f"model {span.model!r} has no input {column!r}; its inputs are {', '.join(names)}")
-    position, bins = names.index(column), known.reference.columns[names.index(column)].bins
+        beside = f", its protected columns beside them {', '.join(names[known.counter.inputs :])}"
+        raise NotFound(
+            f"model {span.model!r} has no input {column!r}; its inputs are {', '.join(names[: known.counter.inputs])}"
+            + (beside if known.reference.protected else "")
+        )
+    position, bins = names.index(column), columns[names.index(column)].bins
     by_cell: dict[int, list[Outcome]] = defaultdict(list)
     unknown = 0
     for outcome in _scan(connection, span, version=span.version):
-        if position < len(outcome.cells):
+        if position < len(outcome.cells) and outcome.cells[position] != UNTOLD:
             by_cell[outcome.cells[position]].append(outcome)
         else:
             unknown += 1

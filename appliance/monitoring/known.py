@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
@@ -10,6 +11,7 @@ from appliance.errors import BadInput
 from appliance.model_spec import load_spec
 from appliance.monitoring.data_quality import RowChecker
 from appliance.monitoring.estimates import Estimator, open_estimator
+from appliance.monitoring.losses import LOSSES, Losses, parse_losses
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
@@ -66,5 +68,13 @@ class KnownVersions:
             return None
         return KnownVersion(
             schema=schema, reference=reference, counter=Counter(reference), checker=RowChecker(reference),
-            estimator=open_estimator(schema, reference.estimation),
+            estimator=open_estimator(schema, reference.estimation, _read_losses(directory)),
         )  # fmt: skip
+
+
+def _read_losses(directory: Path) -> Losses | None:
+    """The models of the version's errors; None where it has none, or none that can be read: estimates do without."""
+    try:
+        return parse_losses((directory / LOSSES).read_bytes())
+    except (OSError, BadInput):
+        return None

@@ -13,15 +13,7 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
-from appliance.monitoring.against import (
-    TRAINING,
-    Against,
-    DatasetVersion,
-    Previous,
-    parse_against,
-    with_rows,
-    with_window,
-)
+from appliance.monitoring.against import TRAINING, find_held, parse_against
 from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
@@ -31,7 +23,7 @@ from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
-from appliance.monitoring.reference import LABEL, ColumnReference, Reference
+from appliance.monitoring.reference import LABEL, ColumnReference
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
 from appliance.monitoring.spans import Span, Window
 from appliance.monitoring.study import Study, study_of
@@ -39,7 +31,6 @@ from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.settings import Settings
 from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows, window_rows
 from storage.bundles import list_bundles
-from storage.errors import DatasetNotFound, SnapshotNotFound
 from storage.eventlog import list_segments
 from storage.skew_rows import SkewRow, list_skews
 
@@ -80,34 +71,8 @@ class Monitoring:
         wanted = parse_against(against)
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            reference = self._reference(connection, known, span, wanted)
-            return judged.judge_drift(connection, known, span, reference=reference)
-
-    def _reference(
-        self, connection: sqlite3.Connection, known: KnownVersion, span: Span, wanted: Against
-    ) -> Reference | None:
-        if wanted is None:
-            return None
-        if isinstance(wanted, DatasetVersion):
-            row = model_rows.find_version(connection, span.model, span.version)
-            if row is None:
-                raise NotFound(f"version {span.version} of {span.model!r} is not registered, so its dataset is unknown")
-            from storage.datasets import scan_snapshot  # noqa: PLC0415  (deltalake is heavy)
-
-            try:
-                rows = scan_snapshot(self._settings.layout, row.dataset, wanted.version)
-            except (DatasetNotFound, SnapshotNotFound) as exc:
-                raise NotFound(str(exc)) from exc
-            there = set(rows.collect_schema().names())
-            wanted_columns = [column.name for column in known.schema.columns if column.name in there]
-            return with_rows(known, rows.select(wanted_columns).collect())
-        first, last = (
-            (2 * span.first_hour - span.last_hour, span.first_hour)
-            if isinstance(wanted, Previous)
-            else (wanted.first_hour, wanted.last_hour)
-        )
-        before = replace(span, first_hour=first, last_hour=last)
-        return with_window(known, judged.read_counts(connection, known, before))
+            held = find_held(self._settings.layout, connection, known, span, wanted)
+            return judged.judge_drift(connection, known, span, reference=held.reference, faults=held.faults)
 
     def data_quality(
         self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
@@ -219,7 +184,7 @@ class Monitoring:
         version: int | None = None,
         until: datetime | None = None,
     ) -> SegmentReport:
-        """Quality by the bins of an input column, and how far binary answers differ between them.
+        """Quality by the bins of an input or a protected column, and how far binary answers differ between them.
 
         Raises:
             NotFound: No such model, version or input.
@@ -227,6 +192,20 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             return judged.judge_by_column(connection, known, span, column)
+
+    def fairness(
+        self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
+    ) -> tuple[SegmentReport, ...]:
+        """The same by every column that is declared protected, inputs or not; empty where none is.
+
+        Raises:
+            NotFound: No such model or version.
+        """
+        with self._database() as connection:
+            known, span = self._span(connection, name, version, window_s, until)
+            there = {one.name for one in (*known.reference.columns, *known.reference.protected)}
+            watched = [column for column in known.reference.watched if column in there]
+            return tuple(judged.judge_by_column(connection, known, span, column) for column in watched)
 
     def quality_series(
         self,

@@ -16,12 +16,16 @@ import numpy as np
 
 from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
 from appliance.history import find_predictions
-from appliance.monitoring.bins import Floats
-from appliance.monitoring.known import KnownVersions
+from appliance.monitoring.bins import Floats, Ints
+from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.tally import Fault, decode, event_time_us, read_inputs
+from appliance.protected import encode_group
 from appliance.schema import FeatureSchema, Task
 from storage.layout import Layout
 from storage.outcome_rows import Outcome
+
+UNTOLD = 255
+"""The bin of a protected column that the caller did not send; no column has so many bins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,29 +103,50 @@ def _cells(
     labels: Iterable[LabelEvent], found: Mapping[str, PredictionEvent], versions: KnownVersions
 ) -> dict[str, bytes]:
     """Prediction id to the bins its inputs lie in, worked out a column at a time; what cannot be read is left out."""
-    wanted: dict[tuple[str, int], dict[str, Floats]] = defaultdict(dict)
-    read: dict[str, Floats | None] = {}
+    wanted: dict[tuple[str, int], dict[str, _Row]] = defaultdict(dict)
+    read: dict[str, tuple[Floats | None, dict[int, dict[int, str]]]] = {}
     for label in labels:
         token, _, row = label.id.rpartition(".")
         prediction = found.get(token)
         if prediction is None or not row.isdecimal() or int(row) >= prediction.n:
             continue
         if token not in read:
-            read[token] = read_inputs(prediction)
-        matrix = read[token]
+            read[token] = read_inputs(prediction), _texts(prediction)
+        matrix, texts = read[token]
         if matrix is not None:
-            wanted[prediction.m, prediction.v][label.id] = matrix[int(row)]
+            wanted[prediction.m, prediction.v][label.id] = matrix[int(row)], texts.get(int(row), {})
     cells: dict[str, bytes] = {}
     for (model, version), rows in wanted.items():
         known = versions.find(model, version)
-        alike = {id_: row for id_, row in rows.items() if known is not None and len(row) == len(known.schema.columns)}
+        alike = {id_: one for id_, one in rows.items() if known is not None and len(one[0]) == known.counter.inputs}
         if known is None or not alike:
             continue
-        matrix = np.stack(list(alike.values()))
+        matrix = np.stack([values for values, _ in alike.values()])
         columns = [one.bins.index(matrix[:, i]) for i, one in enumerate(known.reference.columns)]
+        columns += _group_cells([texts for _, texts in alike.values()], known)
         index = np.stack(columns, axis=1).astype(np.uint8)
         cells |= {id_: index[i].tobytes() for i, id_ in enumerate(alike)}
     return cells
+
+
+def _texts(prediction: PredictionEvent) -> dict[int, dict[int, str]]:
+    """Row to column index to what the encoded row cannot hold."""
+    texts: dict[int, dict[int, str]] = defaultdict(dict)
+    for row, column, text in prediction.u:
+        texts[row][column] = text
+    return texts
+
+
+def _group_cells(rows: Sequence[Mapping[int, str]], known: KnownVersion) -> list[Ints]:
+    """The bin of each row, by protected column that is no input."""
+    found = []
+    protected = zip(known.schema.protected, known.reference.protected, strict=False)
+    for place, (column, reference) in enumerate(protected, known.counter.inputs):
+        values = [encode_group(texts[place], column) if place in texts else None for texts in rows]
+        told = np.array([value is not None for value in values])
+        index = reference.bins.index(np.array([np.nan if value is None else value for value in values], np.float64))
+        found.append(np.where(told, index, UNTOLD))
+    return found
 
 
 def label_text(label: float | str, schema: FeatureSchema) -> str | None:
@@ -133,6 +158,9 @@ def label_text(label: float | str, schema: FeatureSchema) -> str | None:
         text = str(int(text)) if math.isfinite(text) and float(text).is_integer() else repr(text)
     return next((name for name in (text, *_SAME_CLASS.get(text, ())) if name in schema.classes), None)
 
+
+_Row = tuple[Floats, Mapping[int, str]]
+"""An encoded row, and what it cannot hold by column index."""
 
 _YES, _NO = ("true", "True", "1"), ("false", "False", "0")
 _SAME_CLASS = {**dict.fromkeys(_YES, _YES), **dict.fromkeys(_NO, _NO)}

@@ -101,10 +101,11 @@ class QualityReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentReport:
-    """Quality of a window's labelled predictions by the bins of one input column.
+    """Quality of a window's labelled predictions by the bins of one column: an input, or a protected one.
 
     Attributes:
-        unknown: Labelled predictions whose inputs are not known: labelled before there were segments.
+        unknown: Labelled predictions whose group is not known: the caller did not send the protected column, or they
+            were labelled before there were segments.
         fairness: Binary models with at least two groups of enough rows; else None.
     """
 

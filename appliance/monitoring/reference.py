@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 
 from appliance.errors import BadInput
 from appliance.monitoring.bins import (
+    LARGE,
     QUANTILES,
     Bins,
     EdgeBins,
@@ -19,6 +20,7 @@ from appliance.monitoring.bins import (
     fit_levels,
     fit_number,
     level_counts,
+    quantiles,
 )
 from appliance.monitoring.estimates import Estimation, fit_estimation
 from appliance.schema import Column, FeatureSchema, Kind, Task
@@ -70,6 +72,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         quality: Metrics on the holdout.
         importance: Column name to its share of the gain; empty when unknown.
         estimation: What estimates before labels need; None for small holdouts and older versions.
+        protected: The schema's protected columns that are no inputs, in its order.
+        watched: Every column that is declared protected, inputs or not.
     """
 
     rows: int
@@ -79,6 +83,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     quality: dict[str, float]
     importance: dict[str, float] = {}
     estimation: Estimation | None = None
+    protected: tuple[ColumnReference, ...] = ()
+    watched: tuple[str, ...] = ()
     format: int = 1
 
 
@@ -147,6 +153,21 @@ def fit_encoded_reference(
     )
 
 
+def with_groups(
+    reference: Reference, schema: FeatureSchema, values: Sequence[Floats], watched: tuple[str, ...]
+) -> Reference:
+    """The reference with what fairness is judged by.
+
+    Args:
+        reference: Of the inputs.
+        schema: Names the protected columns that are no inputs.
+        values: Their training rows, encoded, each of shape ``(rows,)``.
+        watched: Every column that is declared protected, inputs or not.
+    """
+    protected = tuple(fit_column(column, one) for column, one in zip(schema.protected, values, strict=True))
+    return msgspec.structs.replace(reference, protected=protected, watched=watched)
+
+
 def fit_column(column: Column, values: Floats) -> ColumnReference:
     """Bins, counts and summary of one encoded column, shape ``(rows,)``; NaN is null, nothing is infinite."""
     if column.kind is Kind.CATEGORY:
@@ -155,8 +176,10 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
         return ColumnReference(name=column.name, kind=column.kind, bins=levels, counts=tuple(counts.tolist()))
     null = np.isnan(values)
     present = values[~null] if null.any() else values
+    largest = float(max(-present.min(), present.max())) if len(present) else 0.0
     # One search for all of them: each of its own would go through the rows again.
-    spread = np.quantile(present, (*QUANTILES, *_SUMMARY)) if len(present) else np.empty(0)
+    points = (*QUANTILES, *_SUMMARY)
+    spread = quantiles(present, points, largest=largest) if len(present) else np.empty(0)
     bins = fit_number(present, column.kind, spread[: len(QUANTILES)])
     index = bins.index(values)
     counts = np.bincount(index, minlength=bins.size)
@@ -165,8 +188,8 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
         kind=column.kind,
         bins=bins,
         counts=tuple(counts.tolist()),
-        centers=_centers(bins, index, values, counts),
-        summary=_summary(present, spread[len(QUANTILES) :]) if len(present) else None,
+        centers=_centers(bins, index, values, counts, largest=largest),
+        summary=_summary(present, spread[len(QUANTILES) :], largest=largest) if len(present) else None,
     )
 
 
@@ -222,21 +245,28 @@ def _label_values(labels: pl.Series, schema: FeatureSchema) -> Floats:
     return values
 
 
-def _summary(present: Floats, quantiles: Floats) -> Summary:
+def _summary(present: Floats, points: Floats, *, largest: float) -> Summary:
+    # Sums of values this large overflow; those of their shares of the largest do not.
+    scale = largest if largest >= LARGE else 1.0
+    scaled = present / scale if scale > 1.0 else present
     return Summary(
-        mean=float(present.mean()),
-        std=float(present.std()),
+        mean=float(scaled.mean()) * scale,
+        std=float(scaled.std()) * scale,
         minimum=float(present.min()),
         maximum=float(present.max()),
-        quantiles=tuple(quantiles.tolist()),
+        quantiles=tuple(points.tolist()),
     )
 
 
-def _centers(bins: ValueBins | EdgeBins, index: Ints, values: Floats, counts: Ints) -> tuple[float, ...]:
+def _centers(
+    bins: ValueBins | EdgeBins, index: Ints, values: Floats, counts: Ints, *, largest: float
+) -> tuple[float, ...]:
     """Mean of each bin's rows; an empty end bin lies on its edge."""
     if isinstance(bins, ValueBins):
         return bins.values
     rows = counts[:-1]  # the nulls' sum is NaN, and theirs alone
-    sums = np.bincount(index, weights=values, minlength=bins.size)[:-1]
+    # Divided before they are added where their sum would overflow.
+    scale = len(values) if largest >= LARGE else 1
+    sums = np.bincount(index, weights=values / scale if scale > 1 else values, minlength=bins.size)[:-1]
     edges = np.asarray((*bins.edges, bins.edges[-1]))
-    return tuple(np.where(rows > 0, sums / np.maximum(rows, 1), edges).tolist())
+    return tuple(np.where(rows > 0, sums / np.maximum(rows, 1) * scale, edges).tolist())

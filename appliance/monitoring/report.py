@@ -11,8 +11,9 @@ from appliance.monitoring.alerts import Alert
 from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.monitoring import DAY_S, HOUR_S, Monitoring
-from appliance.monitoring.quality_report import QualityReport, QualitySeries
+from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.report_svg import bars_svg, lines_svg
+from appliance.monitoring.segments import Rate
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from appliance.monitoring.skew import finding_of, skew_json
 from appliance.monitoring.spans import Json, State, utc_text
@@ -41,6 +42,7 @@ class ModelReport:
     traffic: TrafficSeries
     alerts: tuple[Alert, ...]
     proofs: tuple[SkewRow, ...] = ()
+    fairness: tuple[SegmentReport, ...] = ()
 
     def to_json(self) -> Json:
         """One object a chapter."""
@@ -55,6 +57,7 @@ class ModelReport:
             "data_quality": self.rows.to_json(),
             "quality": self.quality.to_json(),
             "quality_series": self.series.to_json(),
+            "fairness": [one.to_json() for one in self.fairness],
             "latency": self.latency.to_json(),
             "traffic": self.traffic.to_json(),
             "skew": [skew_json(row) for row in self.proofs],
@@ -73,6 +76,7 @@ class ModelReport:
             _drift_html(drift, self.pictures, self.studies),
             _rows_html(self.rows),
             _quality_html(quality, self.series),
+            _fairness_html(self.fairness),
             _skew_html(self.proofs),
             _service_html(self.latency, self.traffic),
         ]
@@ -109,6 +113,7 @@ def make_report(
         latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
         alerts=tuple(alert for alert in monitoring.alerts(limit=1_000) if alert.model == name)[:MOST_ALERTS],
         proofs=monitoring.skew(name),
+        fairness=monitoring.fairness(name, window_s, version=drift.version, until=until),
     )  # fmt: skip
 
 
@@ -134,7 +139,7 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
         (
             _badge(column.state.value), escape(column.name), _number(column.psi), _number(column.noise_floor),
             _number(column.js), _number(column.ks), f"{column.null_share.current:.1%}", f"{column.unseen_share:.1%}",
-            _sentence(column.sentence),
+            _sentence(column.told),
         )
         for column in columns
     ]  # fmt: skip
@@ -207,6 +212,34 @@ def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
         f"{quality.predicted:,} predictions have a label ({quality.coverage:.1%}).{unsettled}</p>"
         f"{_table(heads, rows)}<p>{escape(main)} over time; dashed: the holdout.</p>{picture}"
     )
+
+
+def _fairness_html(found: Sequence[SegmentReport]) -> str:
+    if not found:
+        return ""
+    heads = ("group", "labelled rows", "positive answers", "95 %", "true positives", "false positives", "")
+    told = []
+    for one in found:
+        rows = [
+            (
+                escape(group.name), f"{group.rows:,}", *_rate(group.selection), *_rate(group.true_positive)[:1],
+                *_rate(group.false_positive)[:1], "" if group.enough else "too few to compare",
+            )
+            for group in one.segments
+        ]  # fmt: skip
+        verdict = "" if one.fairness is None else f" {_sentence(one.fairness.sentence)}"
+        state = State.WARN if one.fairness is not None and one.fairness.flagged else State.OK
+        badge = _badge(state.value) if one.fairness is not None else ""
+        unknown = f" Of {one.unknown:,} labelled predictions the group is not known." if one.unknown else ""
+        told.append(f"<h3>{escape(one.column)} {badge}</h3><p>{verdict}{unknown}</p>{_table(heads, rows)}")
+    return "<h2>Fairness</h2>" + "".join(told)
+
+
+def _rate(rate: Rate | None) -> tuple[str, str]:
+    if rate is None or rate.value is None:
+        return "", ""
+    low, high = rate.interval
+    return f"{rate.value:.1%}", "" if low is None or high is None else f"{low:.1%} to {high:.1%}"
 
 
 def _skew_html(proofs: Sequence[SkewRow]) -> str:

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
+from appliance.errors import BundleRefused
 from appliance.events import PredictionEvent, StatsEvent
 from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.data_quality import DataQualityCounts
@@ -194,7 +195,7 @@ def _read_rows(events: list[PredictionEvent], known: KnownVersion, faults: Count
 
 def _count(rows: _Rows, known: KnownVersion) -> dict[int, WindowCounts]:
     counted = known.counter.count(rows.matrix, predicted(rows.given, known.schema), rows.hours)
-    return _with_expected(counted, rows.given, rows.hours, known)
+    return _with_expected(counted, rows, known)
 
 
 def _add_quality(tally: Tally, model: str, version: int, hour: int, counts: DataQualityCounts) -> None:
@@ -203,14 +204,15 @@ def _add_quality(tally: Tally, model: str, version: int, hour: int, counts: Data
     tally.quality[key] = counts if before is None else before + counts
 
 
-def _with_expected(
-    counted: dict[int, WindowCounts], given: Floats, hour: Ints, known: KnownVersion
-) -> dict[int, WindowCounts]:
+def _with_expected(counted: dict[int, WindowCounts], rows: _Rows, known: KnownVersion) -> dict[int, WindowCounts]:
     """The hours with what is expected of their rows' labels."""
     if known.estimator is None:
         return counted
-    distinct, group = np.unique(hour, return_inverse=True)
-    sums = known.estimator.count(given, group, len(distinct))
+    distinct, group = np.unique(rows.hours, return_inverse=True)
+    try:
+        sums = known.estimator.count(rows.given, group, len(distinct), encoded=rows.matrix)
+    except BundleRefused:  # a damaged file of the bundle, which serving refuses and an alert names
+        return counted
     return {one: replace(counted[one], expected=sums[i]) for i, one in enumerate(distinct.tolist())}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -23,7 +24,7 @@ class _Stored(msgspec.Struct, frozen=True):
 
     rows: int
     cells: list[int]
-    sums: list[float]
+    sums: list[float | None]
     expected: list[float] = []
 
 
@@ -34,7 +35,8 @@ class WindowCounts:
     Attributes:
         rows: Predictions.
         cells: The bins of every column in model order, then those of the prediction.
-        sums: Sum of the non-null values of every column, then of the prediction; 0 for categories.
+        sums: Sum of the non-null values of every column, then of the prediction; 0 for categories, NaN where the
+            values are too large for one.
         expected: What ``estimates.Estimator`` sums up; empty where there is nothing to estimate from.
     """
 
@@ -44,21 +46,25 @@ class WindowCounts:
     expected: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
+        with np.errstate(over="ignore", invalid="ignore"):
+            sums = self.sums + other.sums
         return WindowCounts(
-            rows=self.rows + other.rows, cells=self.cells + other.cells, sums=self.sums + other.sums,
+            rows=self.rows + other.rows, cells=self.cells + other.cells, sums=np.where(np.isfinite(sums), sums, np.nan),
             expected=_sum_expected(self.expected, other.expected),
         )  # fmt: skip
 
     def dump(self) -> bytes:
         """As the database keeps it."""
-        return msgspec.json.encode(_Stored(self.rows, self.cells.tolist(), self.sums.tolist(), self.expected.tolist()))
+        sums = [value if math.isfinite(value) else None for value in self.sums.tolist()]
+        return msgspec.json.encode(_Stored(self.rows, self.cells.tolist(), sums, self.expected.tolist()))
 
 
 def parse_counts(content: bytes) -> WindowCounts:
     """What ``dump`` wrote."""
     stored = msgspec.json.decode(content, type=_Stored)
     return WindowCounts(
-        rows=stored.rows, cells=np.asarray(stored.cells, np.int64), sums=np.asarray(stored.sums, np.float64),
+        rows=stored.rows, cells=np.asarray(stored.cells, np.int64),
+        sums=np.array([np.nan if value is None else value for value in stored.sums], np.float64),
         expected=np.asarray(stored.expected, np.float64),
     )  # fmt: skip
 
@@ -100,9 +106,11 @@ class Counter:
         distinct, group = np.unique(hours, return_inverse=True)
         cells = np.zeros((len(distinct), self._starts[-1]), np.int64)
         sums = np.zeros((len(distinct), len(self._columns)), np.float64)
-        for start in range(0, len(matrix), BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            self._count_block(matrix[block], predicted[block], group[block], (cells, sums))
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is told, see ``sums``
+            for start in range(0, len(matrix), BLOCK_ROWS):
+                block = slice(start, start + BLOCK_ROWS)
+                self._count_block(matrix[block], predicted[block], group[block], (cells, sums))
+        sums[~np.isfinite(sums)] = np.nan
         rows = np.bincount(group, minlength=len(distinct)).tolist()
         return {
             hour: WindowCounts(rows=rows[i], cells=cells[i], sums=sums[i]) for i, hour in enumerate(distinct.tolist())

@@ -52,6 +52,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
         flags: Row index to its flags; odd rows only.
         reasons: One list a row, largest contribution first; empty unless asked for.
         ends: Low and high of each row's interval, flat; None where the version has none.
+        groups: ``(row, len(columns) + place, text)`` of the protected columns that are no inputs.
     """
 
     model: LoadedModel
@@ -64,6 +65,7 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     flags: dict[int, list[str]]
     reasons: list[list[Reason]]
     ends: list[float] | None = None
+    groups: list[tuple[int, int, str]] = []
 
     @property
     def outputs(self) -> list[list[float]]:
@@ -110,13 +112,14 @@ class Scorer:
         at_us: int,
         unseen: list[tuple[int, int, str]],
         odd: list[str],
+        groups: list[tuple[int, int, str]] | None = None,
     ) -> Scored:
         """Score one encoded row without a matrix; the same bits as ``score``."""
         values, raw = model.score_one(row)
         return Scored(
             model=model, token=issue(self.secret, model.name, at_us, 1), rows=1, values=values, raw=raw, x=row,
             unseen=unseen, flags={0: odd} if odd else {}, reasons=[],
-            ends=None if model.interval is None else model.ends_one(row),
+            ends=None if model.interval is None else model.ends_one(row), groups=groups or [],
         )  # fmt: skip
 
     def score(self, model: LoadedModel, encoded: EncodedRows, *, at_us: int, explain: int = 0) -> Scored:
@@ -134,7 +137,7 @@ class Scorer:
             model=model, token=issue(self.secret, model.name, at_us, len(matrix)), rows=len(matrix),
             values=values, raw=raw, x=pack_rows(matrix), unseen=encoded.unseen, flags=encoded.flags,
             reasons=_explain(model, encoded, by_row(values, len(matrix)), explain) if explain else [],
-            ends=model.ends(matrix, threads=self.threads),
+            ends=model.ends(matrix, threads=self.threads), groups=encoded.groups,
         )  # fmt: skip
 
 
@@ -154,7 +157,8 @@ def event_of(scored: Scored, asked: Asked) -> tuple[bytes, int]:
     took_us = (time.perf_counter_ns() - asked.started_ns) // 1000
     event = PredictionEvent(
         id=scored.token, t=asked.event_us, at=asked.at_us, m=scored.model.name, v=scored.model.version,
-        n=scored.rows, x=scored.x, u=scored.unseen,  # type: ignore[arg-type]  # a tuple encodes as a list does
+        n=scored.rows, x=scored.x,  # type: ignore[arg-type]  # a tuple encodes as a list does
+        u=scored.unseen + scored.groups if scored.groups else scored.unseen,
         y=scored.values, us=took_us, d=asked.dialect, k=asked.key, r=asked.role,
         i=count_ignored(scored.flags) if scored.flags else {},
     )  # fmt: skip

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from appliance.settings import Settings, load_settings
 from appliance.studies.attribution import Attribution, attribute
 from appliance.studies.multivariate import Domain, Reconstruction, reconstruct, tell_apart
 from appliance.studies.rows import Samples, sample_answers, sample_dataset
+from appliance.studies.unfit import find_unfit
 from storage import statedb
 from storage.bundles import read_bundle
 from storage.errors import StorageError
@@ -41,6 +42,7 @@ from storage.window_rows import (
 )
 
 HEARTBEAT = "studies"
+NAMED_COLUMNS = 3
 DOMAIN, RECONSTRUCTION, ATTRIBUTION = "domain", "reconstruction", "attribution"
 
 log = logging.getLogger(__name__)
@@ -119,15 +121,21 @@ def study_model(settings: Settings, connection: sqlite3.Connection, versions: Kn
 def study(known: KnownVersion, samples: Samples, model_text: str) -> Iterator[Finding]:
     """Every study of two samples; the column that orders the rows tells any two stretches of time apart, so it is out.
 
-    What the model leans on is studied with it.
+    So is a column that would decide the study alone (``find_unfit``), which is told. What the model leans on is studied
+    with all of them.
     """
-    timeless = [at for at, column in enumerate(known.schema.columns) if column.name != known.schema.time_column]
-    columns = tuple(known.schema.columns[at] for at in timeless)
-    before, now = samples.reference[:, timeless], samples.current[:, timeless]
+    unfit = find_unfit(samples.reference, samples.current, known.schema.columns)
+    unfit.pop(known.schema.time_column or "", None)
+    fit = [
+        at for at, column in enumerate(known.schema.columns)
+        if column.name != known.schema.time_column and column.name not in unfit
+    ]  # fmt: skip
+    columns = tuple(known.schema.columns[at] for at in fit)
+    before, now = samples.reference[:, fit], samples.current[:, fit]
     domain = tell_apart(before, now, columns) if columns else None
-    yield Finding(kind=DOMAIN, verdict=_domain_verdict(domain), result=domain)
+    yield Finding(kind=DOMAIN, verdict=_with_unfit(_domain_verdict(domain), unfit), result=domain)
     pca = reconstruct(before, now, columns) if columns else None
-    yield Finding(kind=RECONSTRUCTION, verdict=_reconstruction_verdict(pca), result=pca)
+    yield Finding(kind=RECONSTRUCTION, verdict=_with_unfit(_reconstruction_verdict(pca), unfit), result=pca)
     shap = attribute(model_text, known.schema, samples.reference, samples.current) if model_text else None
     yield Finding(kind=ATTRIBUTION, verdict=_attribution_verdict(shap), result=shap)
 
@@ -148,6 +156,15 @@ def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[
 
 
 _TOO_FEW = Verdict(state=State.NOT_ENOUGH_DATA, sentence="Too few rows to study.")
+
+
+def _with_unfit(verdict: Verdict, unfit: Mapping[str, str]) -> Verdict:
+    """The verdict with the columns that were left out; few rows are said first."""
+    if not unfit:
+        return verdict
+    told = "; ".join(f"`{name}`: {why}" for name, why in list(unfit.items())[:NAMED_COLUMNS])
+    more = f"; and {len(unfit) - NAMED_COLUMNS} more" if len(unfit) > NAMED_COLUMNS else ""
+    return Verdict(state=verdict.state, sentence=f"{verdict.sentence} Left out: {told}{more}.")
 
 
 def _domain_verdict(found: Domain | None) -> Verdict:

@@ -13,6 +13,7 @@ from appliance.card_figures import draw_figures
 from appliance.card_page import render_card
 from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
+from appliance.monitoring.losses import LOSSES
 from appliance.schema import FeatureSchema
 from appliance.serving.interval import FILES
 from appliance.training.contest import Incumbent
@@ -39,13 +40,13 @@ class Origin:
 
 def reference_file(trained: TrainedModel) -> bytes:
     """What monitoring compares with: the training rows' columns, the holdout's outputs, labels and metrics."""
-    from appliance.monitoring.reference import fit_encoded_reference  # noqa: PLC0415  (loads SciPy)
+    from appliance.monitoring.reference import fit_encoded_reference, with_groups  # noqa: PLC0415  (loads SciPy)
 
     reference = fit_encoded_reference(
         trained.reference, trained.schema, outputs=trained.outputs, labels=trained.labels,
         quality=trained.judgement.metrics, importance={item.column: item.share for item in trained.importance},
     )  # fmt: skip
-    return msgspec.json.encode(reference)
+    return msgspec.json.encode(with_groups(reference, trained.schema, trained.protected, trained.watched))
 
 
 def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, reference: bytes) -> dict[str, bytes]:
@@ -58,6 +59,7 @@ def bundle_files(spec: ModelSpec, trained: TrainedModel, card: ModelCard, refere
         CARD: _json(card),
         DECLARATION: dump_spec(spec).encode(),
         **{name: text.encode() for name, text in zip(FILES, trained.interval, strict=False)},
+        **({LOSSES: msgspec.json.encode(trained.losses)} if trained.losses else {}),
     }
 
 

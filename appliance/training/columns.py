@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -90,6 +91,30 @@ def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
     return Columns(
         features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=tuple(warnings)
     )  # fmt: skip
+
+
+def protected_columns(frame: RawRows, spec: ModelSpec, features: Sequence[Column]) -> tuple[Column, ...]:
+    """The declared protected columns that are no inputs, and how each is read.
+
+    Raises:
+        BadTable: One has a type that makes no groups.
+    """
+    inputs = {column.name for column in features}
+    found = []
+    for name in dict.fromkeys(spec.protected):
+        if name in inputs:
+            continue
+        series = frame[name]
+        if series.dtype == pl.Null:
+            series = series.cast(pl.String)
+        if natural_kind(series.dtype) is None:
+            raise BadTable(
+                f"protected column {name!r} is {series.dtype}, which makes no groups; store it as text, numbers or "
+                "booleans, or take it out of 'protected'"
+            )
+        column = read_column(series)
+        found.append(with_frequent_levels(column, series) if len(column.levels) > MOST_LEVELS else column)
+    return tuple(found)
 
 
 def with_frequent_levels(column: Column, series: pl.Series) -> Column:
@@ -265,6 +290,16 @@ def as_kind(series: pl.Series, kind: Kind) -> pl.Series:
             pl.coalesce(series.str.to_datetime(time_unit="us", time_zone="UTC", strict=False), stamped)
         ).to_series()
     return series
+
+
+def seconds_of(dates: pl.Series) -> pl.Series:
+    """Seconds since 1970 of dates or moments as float64; naive ones are read as UTC."""
+    # What is far beyond the year 9999 overflows in microseconds, and Polars panics.
+    if dates.dtype == pl.Date:
+        return dates.to_physical().cast(pl.Float64) * 86_400.0
+    if isinstance(dates.dtype, pl.Datetime) and dates.dtype.time_unit == "ms":
+        return dates.to_physical().cast(pl.Float64) / 1e3
+    return dates.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64) / 1e6
 
 
 def _whole(series: pl.Series, kind: Kind) -> bool:

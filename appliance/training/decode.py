@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.events import PredictionEvent
+from appliance.protected import read_group
 from appliance.schema import Column, FeatureSchema, Kind
 
 Raw = str | int | float | bool | datetime | None
@@ -20,6 +21,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def decode_row(event: PredictionEvent, row: int, schema: FeatureSchema) -> dict[str, Raw] | None:
     """One row's raw values by column; a category that training never saw is restored as it was sent.
+
+    Protected columns that are no inputs are there too, None where they were not sent.
 
     Args:
         event: The answered request.
@@ -35,10 +38,11 @@ def decode_row(event: PredictionEvent, row: int, schema: FeatureSchema) -> dict[
         return None
     unseen = {column: value for at, column, value in event.u if at == row}
     values = matrix[row * width : (row + 1) * width]
-    return {
+    inputs: dict[str, Raw] = {
         column.name: unseen.get(index, _raw(value, column))
         for index, (column, value) in enumerate(zip(schema.columns, values.tolist(), strict=True))
     }
+    return inputs | {column.name: _group(unseen.get(at), column) for at, column in enumerate(schema.protected, width)}
 
 
 def _matrix(event: PredictionEvent) -> NDArray[np.float64] | None:
@@ -52,6 +56,12 @@ def _matrix(event: PredictionEvent) -> NDArray[np.float64] | None:
 
 def _floats(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _group(text: str | None, column: Column) -> Raw:
+    value = None if text is None else read_group(text, column)
+    is_time = column.kind is Kind.DATETIME and isinstance(value, float)
+    return _EPOCH + timedelta(seconds=value) if is_time else value  # type: ignore[arg-type]
 
 
 def _raw(value: float, column: Column) -> Raw:

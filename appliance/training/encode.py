@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Column, FeatureSchema, Kind
-from appliance.training.columns import as_kind
+from appliance.training.columns import as_kind, seconds_of
 from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.table import RawRows
 
@@ -69,6 +71,17 @@ def unseen_counts(frame: pl.DataFrame, schema: FeatureSchema) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+def encode_named(frame: pl.DataFrame, column: Column) -> NDArray[np.float64]:
+    """One column of a frame, shape ``(rows,)``, as ``encode_frame`` encodes it.
+
+    Raises:
+        BadTable: It is missing or has a type that its kind cannot hold.
+    """
+    if column.name not in frame.columns:
+        raise BadTable(f"the table lacks the column {column.name!r}")
+    return encode_column(frame[column.name], column).to_numpy()
+
+
 def encode_column(series: pl.Series, column: Column) -> pl.Series:
     """One column, as ``encode_frame`` encodes it."""
     if series.dtype == pl.Null:
@@ -109,7 +122,7 @@ def _seconds(series: pl.Series, column: Column) -> pl.Series:
     dates = _read_text(series, column)
     if not isinstance(dates.dtype, pl.Date | pl.Datetime):
         raise _mismatch(series, column)
-    return dates.cast(pl.Datetime("us", "UTC")).dt.epoch("us").cast(pl.Float64) / 1e6
+    return seconds_of(dates)
 
 
 def _read_text(series: pl.Series, column: Column) -> pl.Series:

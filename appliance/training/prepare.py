@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from appliance.errors import BadTable
 from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
-from appliance.schema import Calibration, Feature, FeatureSchema, Kind, Part, Task
-from appliance.training.columns import Columns, as_kind, plan_columns
+from appliance.schema import Calibration, Column, Feature, FeatureSchema, Kind, Part, Task
+from appliance.training.columns import Columns, as_kind, plan_columns, protected_columns
 from appliance.training.cores import Threads
 from appliance.training.encode import encode_rows
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
@@ -50,6 +50,7 @@ class Prepared:
         groups: The entity of each row as a number; None without a group split.
         weight: What each row weighs; None: all the same.
         own: LightGBM parameters that follow from the declaration.
+        protected: Protected columns that are no inputs.
     """
 
     spec: ModelSpec
@@ -65,6 +66,7 @@ class Prepared:
     own: dict[str, Param]
     decisions: tuple[str, ...]
     warnings: tuple[Warn, ...]
+    protected: tuple[Column, ...]
 
     def training_sample(self, indices: Indices) -> Sample:
         """Rows to fit on."""
@@ -86,7 +88,7 @@ class Prepared:
             columns=self.plan.columns, classes=self.target.classes, threshold=threshold,
             time_column=self.columns.time, features=features,
             calibration=calibrations[0] if calibrations and not several else None, class_calibrations=several,
-            format=3 if several else 2 if features or calibrations else 1,
+            format=3 if several else 2 if features or calibrations else 1, protected=self.protected,
         )  # fmt: skip
 
     def learn(self, indices: Indices) -> tuple[Feature, ...]:
@@ -144,6 +146,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | Non
             *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, threads=threads),
         ),
+        protected=protected_columns(table, spec, columns.features),
     )  # fmt: skip
 
 

@@ -17,17 +17,21 @@ from appliance.features import calibrate
 from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_evaluation import Evaluation
 from appliance.model_spec import ModelSpec
+from appliance.monitoring.losses import Losses
 from appliance.schema import Calibration, FeatureSchema, Golden, Task
 from appliance.training.calibration import choose_threshold, find_calibration, find_class_calibrations
 from appliance.training.contest import Contest, Incumbent, hold_contest
 from appliance.training.cores import Threads
 from appliance.training.cross_validation import cross_validate
+from appliance.training.encode import encode_column
 from appliance.training.evaluate import evaluate, evaluate_dummy, primary_metric
 from appliance.training.features import value_features
 from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fit, refit
+from appliance.training.folds import Indices
 from appliance.training.gate import judge
 from appliance.training.golden import golden_rows
 from appliance.training.intervals import fit_interval, measure_coverage
+from appliance.training.losses import fit_losses
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.rows import EncodedRows, FeatureRows
@@ -73,6 +77,9 @@ class TrainedModel:
         outputs: Of the holdout rows, shape ``(holdout rows, outputs)``.
         labels: Of the holdout rows, raw.
         interval: The texts of the two quantiles' models; none when no interval is declared.
+        protected: The training rows of the schema's protected columns, encoded, each of shape ``(rows,)``.
+        watched: Every declared protected column, inputs or not.
+        losses: Regression: models of its errors, where they tell more than the prediction alone.
     """
 
     schema: FeatureSchema
@@ -92,6 +99,9 @@ class TrainedModel:
     cross_validation: CrossValidation | None = None
     evaluation: Evaluation | None = None
     interval: tuple[str, ...] = ()
+    protected: tuple[Floats, ...] = ()
+    watched: tuple[str, ...] = ()
+    losses: Losses | None = None
 
 
 def train(
@@ -148,11 +158,19 @@ def train(
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
         warnings=prepared.warnings, reference=prepared.rows.pick(trained_on), outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
-        cross_validation=folds, interval=interval, evaluation=msgspec.structs.replace(
+        cross_validation=folds, interval=interval, watched=tuple(dict.fromkeys(spec.protected)),
+        protected=_protected(prepared, trained_on),
+        losses=fit_losses(prepared, outputs, truth) if target.task is Task.REGRESSION else None,
+        evaluation=msgspec.structs.replace(
             evaluate_whole(held, schema, scorer, spec.protected),
             coverage=measure_coverage(interval, schema, prepared, threads=threads()),
         ),
     )  # fmt: skip
+
+
+def _protected(prepared: Prepared, rows: Indices) -> tuple[Floats, ...]:
+    table = prepared.table.pick(rows)
+    return tuple(encode_column(table[column.name], column).to_numpy() for column in prepared.protected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.spans import State
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
-from tests.monitoring.traffic import DAY_US, START, START_US, Traffic, encoded_rows
+from tests.monitoring.traffic import DAY_US, HOUR_US, START, START_US, Traffic, encoded_rows
 
 OK, WARN, ALARM, NO_DATA = State.OK, State.WARN, State.ALARM, State.NOT_ENOUGH_DATA
 
@@ -96,6 +96,23 @@ def test_quality_opens_an_alert_once_labels_cover_the_days(watch: Watch, traffic
     assert Monitoring(settings).acknowledge(alert.id, who="bob").acknowledged_by == "ada"
     with pytest.raises(NotFound):
         Monitoring(settings).acknowledge(99, who="ada")
+
+
+def test_an_error_that_differs_by_the_hour_is_no_change_of_it_and_a_doubled_one_is(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    rng = np.random.default_rng(1)
+    by_hour = np.where((np.arange(24) >= 7) & (np.arange(24) < 19), 1.35, 0.4)  # 1.0 over the day, as on the holdout
+    for day in range(12):
+        for hour, spread in enumerate(by_hour * (1 if day < 8 else 2)):
+            rows = encoded_rows(rng, 10)
+            at = START_US + day * DAY_US + hour * HOUR_US
+            token = traffic.predict(rows, event_us=at)
+            for i, value in enumerate((rows[:, 0] * 2 + rng.normal(0, spread, 10)).tolist()):
+                traffic.label(f"{token}.{i}", value, label_us=at, at_us=at)
+    watch_once(watch)
+    (alert,) = found(settings, "quality")
+    assert (alert.state, alert.opened_at) == (ALARM, START + timedelta(days=10)), "two whole days of doubled errors"
 
 
 def test_few_rows_open_nothing(watch: Watch, traffic: Traffic, settings: Settings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from appliance.deployments import Deployment
-from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
+from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries, SegmentReport
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
 from ui.components.form import figure, segmented
@@ -15,6 +15,7 @@ from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import View
 from ui.pages.deploy_markers import markers_of
+from ui.pages.fairness_panel import show_fairness
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.words import metric, number, plain, seconds, share
@@ -29,6 +30,7 @@ class _Found:
     report: QualityReport
     series: QualitySeries
     history: tuple[Deployment, ...]
+    fairness: tuple[SegmentReport, ...]
 
     @property
     def current(self) -> tuple[Deployment, ...]:
@@ -45,6 +47,7 @@ async def show_quality(view: View, name: str, window_s: int) -> None:
             report=monitoring.quality(name, window_s),
             series=monitoring.quality_series(name, window_s, bucket_s=bucket_s),
             history=view.appliance.deployments.history(name),
+            fairness=monitoring.fairness(name, window_s),
         )
 
     span = view.query.get("window", "")
@@ -91,6 +94,7 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
         notice(plain(report.selection), tone="warn", title="The labelled predictions are not like the others")
     _estimate_panel(report)
     _series(found, chosen, address)
+    show_fairness(found.fairness)
     show_versions_beside(current=found.current, quality=report)
 
 

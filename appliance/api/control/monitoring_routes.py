@@ -92,8 +92,20 @@ def quality_by(
     window: FromQuery[str] = "30d",
     version: FromQuery[int | None] = None,
 ) -> Json:
-    """The same by the values or bins of an input column, and how alike binary answers treat them."""
+    """The same by the values or bins of an input or a protected column, and how alike binary answers treat them."""
     return appliance.monitoring.segments(name, column, parse_span(window), version=version).to_json()
+
+
+@get("/models/{name:str}/fairness", sync_to_thread=True)
+def fairness(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    window: FromQuery[str] = "30d",
+    version: FromQuery[int | None] = None,
+) -> Json:
+    """The same by every column that is declared protected, inputs or not."""
+    reports = appliance.monitoring.fairness(name, parse_span(window), version=version)
+    return {"columns": [report.to_json() for report in reports]}
 
 
 @get("/models/{name:str}/quality/series", sync_to_thread=True)
@@ -141,6 +153,7 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 
 MONITORING_ROUTES = (
-    drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, quality_series, alerts,
+    drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, fairness,
+    quality_series, alerts,
     alert, acknowledge, lag, metrics,
 )  # fmt: skip

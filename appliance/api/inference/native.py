@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,7 +15,7 @@ from appliance.api.inference.typed_rows import PredictBody, PredictBodyDecoder, 
 from appliance.encoder import describe, read_instant
 from appliance.events import LabelEvent
 from appliance.prediction_ids import is_known, request_id
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import Column, Task
 from appliance.serving.loaded_model import LoadedModel
 from appliance.serving.scoring import Asked, Scored
 
@@ -103,7 +104,8 @@ class Native:
             "task": model.schema.task.value,
             "target": model.schema.target,
             "classes": model.schema.classes,
-            "schema": describe_columns(model.schema),
+            "schema": describe_columns(model.schema.columns),
+            "protected": describe_columns(model.schema.protected),
             "example": model.example,
             "created_at": model.manifest.created_at,
         }
@@ -128,8 +130,8 @@ class Native:
         return decoder
 
 
-def describe_columns(schema: FeatureSchema) -> list[dict[str, object]]:
-    """The columns of a row as a caller needs to know them."""
+def describe_columns(columns: Sequence[Column]) -> list[dict[str, object]]:
+    """Columns of a row as a caller needs to know them."""
     return [
         {
             "name": column.name,
@@ -138,7 +140,7 @@ def describe_columns(schema: FeatureSchema) -> list[dict[str, object]]:
             "nulls_in_training": column.had_nulls,
             **({"levels": column.levels} if column.levels else {}),
         }
-        for column in schema.columns
+        for column in columns
     ]
 
 

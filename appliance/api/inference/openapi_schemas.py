@@ -23,12 +23,16 @@ _EXAMPLES: dict[ColumnKind, object] = {
 }
 
 
+_PROTECTED = "No input of the model: kept with the prediction, so that groups can be compared once labels come."
+
+
 def row_schema(schema: FeatureSchema) -> Json:
     """The JSON schema of one row of a model."""
     return {
         "type": "object",
         "required": [column.name for column in schema.columns],
-        "properties": {column.name: column_schema(column) for column in schema.columns},
+        "properties": {column.name: column_schema(column) for column in schema.columns}
+        | {column.name: {**column_schema(column), "description": _PROTECTED} for column in schema.protected},
     }
 
 

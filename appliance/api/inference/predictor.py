@@ -117,7 +117,7 @@ class Predictor:
         if len(encoded.matrix) == 1 and not explain:
             return self.scorer.score_one(
                 model, encoded.matrix[0].tolist(), at_us=call.at_us, unseen=encoded.unseen,
-                odd=encoded.flags.get(0, []),
+                odd=encoded.flags.get(0, []), groups=encoded.groups,
             )  # fmt: skip
         return self.scorer.score(model, encoded, at_us=call.at_us, explain=explain)
 

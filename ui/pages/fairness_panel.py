@@ -1,0 +1,51 @@
+"""How alike the groups of each protected column are treated, by the labels that came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from appliance.monitoring.quality_report import SegmentReport
+from appliance.monitoring.segments import Rate, Segment
+from ui.components.markup import box, panel, text
+from ui.components.status import badge
+from ui.components.table import Cell, Column, Row, Table
+from ui.words import NONE, number, plain, share
+
+_COLUMNS = (
+    Column(name="name", label="Group"), Column(name="rows", label="Labelled rows", numeric=True),
+    Column(name="selection", label="Positive answers", numeric=True),
+    Column(name="true_positive", label="Of positive rows", numeric=True),
+    Column(name="false_positive", label="Of negative rows", numeric=True),
+)  # fmt: skip
+
+
+def show_fairness(reports: Sequence[SegmentReport]) -> None:
+    """A panel a protected column of a model with two classes."""
+    for report in reports:
+        if not any(group.selection for group in report.segments):
+            continue
+        with panel(f"Fairness by {report.column}", "shares with their 95 % intervals; groups below 100 rows are shown"):
+            if report.fairness is not None:
+                with box("line"):
+                    badge("warn" if report.fairness.flagged else "ok")
+                    text(plain(report.fairness.sentence), "grow")
+            if report.unknown:
+                text(f"Of {number(report.unknown)} labelled predictions the group is not known.", "muted small")
+            Table(_COLUMNS, [_row(group) for group in report.segments], per_page=25 if len(report.segments) > 25 else 0)
+
+
+def _row(group: Segment) -> Row:
+    cells = {
+        "name": Cell(text=group.name, note="" if group.enough else "too few to compare"),
+        "rows": Cell(text=number(group.rows), sort=group.rows),
+        "selection": _rate(group.selection), "true_positive": _rate(group.true_positive),
+        "false_positive": _rate(group.false_positive),
+    }  # fmt: skip
+    return Row(id=group.name, cells=cells)
+
+
+def _rate(rate: Rate | None) -> Cell:
+    if rate is None or rate.value is None:
+        return Cell(text=NONE, sort=-1.0)
+    low, high = rate.interval
+    return Cell(text=share(rate.value), note=f"{share(low)} to {share(high)}", sort=rate.value)
