@@ -22,9 +22,13 @@ Otherwise, or with --local: installs below one directory and writes nothing outs
   --ui-port PORT            dashboard                                            (APPLIANCE_UI_PORT; 8080)
   --orchestrator-port PORT  Prefect, loopback only                               (APPLIANCE_ORCHESTRATOR_PORT; 4200)
   --mlflow-port PORT        MLflow, loopback only                                (APPLIANCE_MLFLOW_PORT; 5000)
-  --tls self|CERT,KEY|off   TLS on the two ports below, the plain ones on loopback (APPLIANCE_TLS)
+  --ui-mlflow-port PORT     MLflow behind the dashboard's login, 0: not there    (APPLIANCE_UI_MLFLOW_PORT; 8081)
+  --ui-prefect-port PORT    Prefect behind the dashboard's login, 0: not there   (APPLIANCE_UI_PREFECT_PORT; 8082)
+  --tls self|CERT,KEY|off   TLS on the four ports below, the plain ones on loopback (APPLIANCE_TLS)
   --tls-api-port PORT       inference API over TLS                               (APPLIANCE_TLS_API_PORT; 8443)
   --tls-ui-port PORT        dashboard over TLS                                   (APPLIANCE_TLS_UI_PORT; 8444)
+  --tls-ui-mlflow-port PORT   MLflow behind the login over TLS                   (APPLIANCE_TLS_UI_MLFLOW_PORT; 8445)
+  --tls-ui-prefect-port PORT  Prefect behind the login over TLS                  (APPLIANCE_TLS_UI_PREFECT_PORT; 8446)
   --python PROGRAM          the Python to use, 3.11 or newer                     (APPLIANCE_PYTHON)
   --offline BUNDLE          install from a bundle, without any network           (APPLIANCE_OFFLINE)
   --demo                    then run the bike-sharing demo                       (APPLIANCE_DEMO=1)
@@ -96,7 +100,8 @@ parse_arguments() {
         usage
         exit 0 ;;
       --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port | \
-        --offline | --make-bundle | --tls | --tls-api-port | --tls-ui-port)
+        --offline | --make-bundle | --tls | --tls-api-port | --tls-ui-port | --ui-mlflow-port | --ui-prefect-port | \
+        --tls-ui-mlflow-port | --tls-ui-prefect-port)
         [ $# -ge 2 ] || refuse "$1 needs a value"
         case $1 in
           --local) LOCAL=$2 ;;
@@ -105,6 +110,8 @@ parse_arguments() {
           --tls) APPLIANCE_TLS=$2 ;;
           --tls-api-port) APPLIANCE_TLS_API_PORT=$2 ;;
           --tls-ui-port) APPLIANCE_TLS_UI_PORT=$2 ;;
+          --tls-ui-mlflow-port) APPLIANCE_TLS_UI_MLFLOW_PORT=$2 ;;
+          --tls-ui-prefect-port) APPLIANCE_TLS_UI_PREFECT_PORT=$2 ;;
           --make-bundle) MAKE_BUNDLE=$2 ;;
           --state) APPLIANCE_STATE=$2 ;;
           --listen) APPLIANCE_LISTEN=$2 ;;
@@ -112,6 +119,8 @@ parse_arguments() {
           --ui-port) APPLIANCE_UI_PORT=$2 ;;
           --orchestrator-port) APPLIANCE_ORCHESTRATOR_PORT=$2 ;;
           --mlflow-port) APPLIANCE_MLFLOW_PORT=$2 ;;
+          --ui-mlflow-port) APPLIANCE_UI_MLFLOW_PORT=$2 ;;
+          --ui-prefect-port) APPLIANCE_UI_PREFECT_PORT=$2 ;;
         esac
         shift ;;
       *) refuse "there is no option $1" ;;
@@ -161,12 +170,15 @@ choose_layout() {
   UI_PORT=$(setting ui_port "${APPLIANCE_UI_PORT:-}" 8080)
   ORCHESTRATOR_PORT=$(setting orchestrator_port "${APPLIANCE_ORCHESTRATOR_PORT:-}" 4200)
   MLFLOW_PORT=$(setting mlflow_port "${APPLIANCE_MLFLOW_PORT:-}" 5000)
+  UI_MLFLOW_PORT=$(setting ui_mlflow_port "${APPLIANCE_UI_MLFLOW_PORT:-}" 8081)
+  UI_PREFECT_PORT=$(setting ui_prefect_port "${APPLIANCE_UI_PREFECT_PORT:-}" 8082)
   choose_tls
   COMMAND=$BASE/bin/appliance
   [ "$MODE" = local ] || COMMAND=appliance
   # What pip, uv and the appliance read is said here alone: flags win over the file that an earlier run wrote.
   unset APPLIANCE_STATE APPLIANCE_LISTEN APPLIANCE_API_PORT APPLIANCE_UI_PORT APPLIANCE_ORCHESTRATOR_PORT \
-    APPLIANCE_MLFLOW_PORT APPLIANCE_CONFIG APPLIANCE_TLS APPLIANCE_TLS_API_PORT APPLIANCE_TLS_UI_PORT
+    APPLIANCE_MLFLOW_PORT APPLIANCE_CONFIG APPLIANCE_TLS APPLIANCE_TLS_API_PORT APPLIANCE_TLS_UI_PORT \
+    APPLIANCE_UI_MLFLOW_PORT APPLIANCE_UI_PREFECT_PORT APPLIANCE_TLS_UI_MLFLOW_PORT APPLIANCE_TLS_UI_PREFECT_PORT
   PROXY_FILE=$(dirname "$CONFIG")/proxy.env
 }
 
@@ -175,6 +187,8 @@ choose_tls() {
   TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
   TLS_API_PORT=$(setting tls_api_port "${APPLIANCE_TLS_API_PORT:-}" 8443)
   TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
+  TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" 8445)
+  TLS_UI_PREFECT_PORT=$(setting tls_ui_prefect_port "${APPLIANCE_TLS_UI_PREFECT_PORT:-}" 8446)
   TLS=$(setting tls_cert '' '')
   case ${APPLIANCE_TLS:-} in
     '') ;;
@@ -342,6 +356,13 @@ check_ports() {
   set -- "api-port $LISTEN $API_PORT" "ui-port $LISTEN $UI_PORT" "orchestrator-port 127.0.0.1 $ORCHESTRATOR_PORT" \
     "mlflow-port 127.0.0.1 $MLFLOW_PORT"
   [ -z "$TLS" ] || set -- "$@" "tls-api-port $TLS_LISTEN $TLS_API_PORT" "tls-ui-port $TLS_LISTEN $TLS_UI_PORT"
+  for one in mlflow prefect; do
+    plain=$UI_MLFLOW_PORT outer=$TLS_UI_MLFLOW_PORT
+    [ "$one" = mlflow ] || plain=$UI_PREFECT_PORT outer=$TLS_UI_PREFECT_PORT
+    [ "$plain" != 0 ] || continue
+    set -- "$@" "ui-$one-port $LISTEN $plain"
+    [ -z "$TLS" ] || [ "$outer" = 0 ] || set -- "$@" "tls-ui-$one-port $TLS_LISTEN $outer"
+  done
   taken=$("$PYTHON" - "$@" <<'PYTHON'
 import socket, sys
 
@@ -654,16 +675,18 @@ remove_old_releases() {
 
 config_text() {
   if [ -r "$CONFIG" ]; then
-    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|systemd|tls_[a-z_]+) *=' "$CONFIG" || true
+    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|ui_mlflow_port|ui_prefect_port|systemd|tls_[a-z_]+) *=' "$CONFIG" || true
   else
     echo "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change."
   fi
   printf 'state = "%s"\nlisten = "%s"\n' "$STATE" "$LISTEN"
   printf 'api_port = %s\nui_port = %s\n' "$API_PORT" "$UI_PORT"
   printf 'orchestrator_port = %s\nmlflow_port = %s\n' "$ORCHESTRATOR_PORT" "$MLFLOW_PORT"
+  printf 'ui_mlflow_port = %s\nui_prefect_port = %s\n' "$UI_MLFLOW_PORT" "$UI_PREFECT_PORT"
   if [ -n "$TLS" ]; then
     printf 'tls_cert = "%s"\ntls_key = "%s"\n' "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem"
     printf 'tls_listen = "%s"\ntls_api_port = %s\ntls_ui_port = %s\n' "$TLS_LISTEN" "$TLS_API_PORT" "$TLS_UI_PORT"
+    printf 'tls_ui_mlflow_port = %s\ntls_ui_prefect_port = %s\n' "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
   fi
   printf 'systemd = %s\n' "$([ "$MODE" = system ] && echo true || echo false)"
 }
@@ -900,7 +923,11 @@ closing_words() {
   echo "Command     $COMMAND --help"
   case $LISTEN in
     127.* | ::1 | localhost)
-      echo "From elsewhere: ssh -L $UI_PORT:127.0.0.1:$UI_PORT -L $API_PORT:127.0.0.1:$API_PORT $(id -un)@$(uname -n)"
+      tunnel=
+      for port in "$UI_PORT" "$UI_MLFLOW_PORT" "$UI_PREFECT_PORT" "$API_PORT"; do
+        [ "$port" = 0 ] || tunnel="$tunnel -L $port:127.0.0.1:$port"
+      done
+      echo "From elsewhere: ssh$tunnel $(id -un)@$(uname -n)"
       echo "                or run the installer again with --listen ADDRESS, on an open network with --tls self" ;;
     *) echo "From elsewhere: http://$(uname -n):$UI_PORT" ;;
   esac

@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     ui_port: int = Field(default=8080, ge=1, le=65535, description="Dashboard and control API.")
     orchestrator_port: int = Field(default=4200, ge=1, le=65535, description="Prefect, always on loopback.")
     mlflow_port: int = Field(default=5000, ge=1, le=65535, description="MLflow's UI, always on loopback.")
+    ui_mlflow_port: int = Field(
+        default=8081, ge=0, le=65535, description="MLflow's UI behind the dashboard's login; 0: not served."
+    )
+    ui_prefect_port: int = Field(
+        default=8082, ge=0, le=65535, description="Prefect's UI behind the dashboard's login; 0: not served."
+    )
     tls_cert: Path | None = Field(
         default=None, description="A certificate with its chain, PEM; with it, TLS is spoken."
     )
@@ -44,6 +50,12 @@ class Settings(BaseSettings):
     tls_listen: str = Field(default="0.0.0.0", description="Address of the TLS ports.")  # noqa: S104  (what TLS is for)
     tls_api_port: int = Field(default=8443, ge=1, le=65535, description="Inference API over TLS.")
     tls_ui_port: int = Field(default=8444, ge=1, le=65535, description="Dashboard and control API over TLS.")
+    tls_ui_mlflow_port: int = Field(
+        default=8445, ge=0, le=65535, description="MLflow's UI behind the login, over TLS; 0: not served."
+    )
+    tls_ui_prefect_port: int = Field(
+        default=8446, ge=0, le=65535, description="Prefect's UI behind the login, over TLS; 0: not served."
+    )
     api_workers: int = Field(
         default=0, ge=0, le=64,
         description="Equal worker processes of the inference API; 0: all cores but one, at least one.",
@@ -130,6 +142,17 @@ class Settings(BaseSettings):
     def backups(self) -> Path:
         """Where backups lie."""
         return self.backup_dir or self.state / "backups"
+
+    @property
+    def tls_ports(self) -> dict[str, tuple[int, int]]:
+        """Setting of each TLS port to the port itself and the plain one it stands before; those served alone."""
+        pairs = {
+            "tls_api_port": (self.tls_api_port, self.api_port),
+            "tls_ui_port": (self.tls_ui_port, self.ui_port),
+            "tls_ui_mlflow_port": (self.tls_ui_mlflow_port, self.ui_mlflow_port),
+            "tls_ui_prefect_port": (self.tls_ui_prefect_port, self.ui_prefect_port),
+        }
+        return {setting: pair for setting, pair in pairs.items() if all(pair)}
 
     @property
     def api_url(self) -> str:

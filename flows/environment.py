@@ -19,6 +19,10 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": settings.orchestrator_url,
+        # Its UI asks the address that it was loaded from, which is the dashboard's door for most.
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        # Its second UI tells a service outside what people do, whatever the settings say.
+        "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
         "PREFECT_API_DATABASE_TIMEOUT": "30",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",

@@ -15,6 +15,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
+from ui.guests import list_guests
 from ui.memory import keep_few_heaps, refuse_unused
 
 
@@ -28,7 +29,8 @@ def run(settings: Settings) -> None:
     keep_few_heaps()
     refuse_unused()
     prepare_state(settings)
-    require_port(settings.listen, settings.ui_port)
+    for setting, port in (("ui_port", settings.ui_port), *((one.setting, one.port) for one in list_guests(settings))):
+        require_port(settings.listen, port, setting)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.layout.root / "ui")
     tempfile.tempdir = str(settings.layout.tmp)
@@ -37,7 +39,7 @@ def run(settings: Settings) -> None:
     importlib.import_module("ui.dashboard").serve(settings)
 
 
-def require_port(address: str, port: int) -> None:
+def require_port(address: str, port: int, setting: str) -> None:
     """Fail with a sentence rather than with a stack when the port is taken.
 
     Raises:
@@ -51,7 +53,7 @@ def require_port(address: str, port: int) -> None:
         except OSError as exc:
             raise BadSetting(
                 f"the dashboard cannot listen on {address}:{port}: {exc.strerror}; "
-                "stop what uses the port, or choose another with APPLIANCE_UI_PORT"
+                f"stop what uses the port, or choose another with APPLIANCE_{setting.upper()}"
             ) from exc
 
 

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from functools import partial
+from html import escape
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+from urllib.parse import quote
 
 from nicegui import app, run
 from nicegui import ui as ng
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.sessions import SessionMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.api.control.app import create_control_app
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
-from appliance.house import open_appliance
+from appliance.house import Appliance, open_appliance
 from appliance.processes.notify import say_ready
 from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings
-from ui.gate import Gate
+from ui.beside import Beside
+from ui.gate import Gate, local
+from ui.guest_door import COOKIES, GuestDoor
+from ui.guests import Guest, list_guests
 from ui.memory import give_back
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
@@ -69,6 +79,8 @@ def serve(settings: Settings) -> None:
     control = create_control_app(appliance, doorkeeper, session_key=SESSION_KEY)
     app.mount("/api", cast("ASGIApp", control))  # Litestar spells the same ASGI types more narrowly
     app.add_middleware(SafeHeaders)
+    cookie = _cookie(settings)
+    _welcome_guests(appliance, doorkeeper, cookie)
     app.on_startup(lambda: feed_while_answering(settings.listen, settings.ui_port, "/api/health"))
     app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
     ng.run(
@@ -84,15 +96,44 @@ def serve(settings: Settings) -> None:
         show_welcome_message=False,
         binding_refresh_interval=None,
         reconnect_timeout=10.0,
-        storage_secret=_derived(settings.layout.secret),
-        # Two appliances on one host share its cookies, since cookies know no ports.
-        session_middleware_kwargs={
-            "session_cookie": f"appliance_{settings.ui_port}", "same_site": "lax", "max_age": SESSION_DAYS * 86_400,
-        },
+        storage_secret=cookie.pop("secret_key"),
+        session_middleware_kwargs=cookie,
         timeout_graceful_shutdown=5,
         access_log=False,
         callback_notify=say_ready,
     )  # fmt: skip
+
+
+def _cookie(settings: Settings) -> dict[str, Any]:
+    """How the session's cookie is called and signed; the same on each of our ports."""
+    return {
+        "secret_key": _derived(settings.layout.secret), "same_site": "lax", "max_age": SESSION_DAYS * 86_400,
+        # Two appliances on one host share its cookies, since cookies know no ports.
+        "session_cookie": f"{COOKIES}{settings.ui_port}",
+    }  # fmt: skip
+
+
+def _welcome_guests(appliance: Appliance, doorkeeper: Doorkeeper, cookie: Mapping[str, Any]) -> None:
+    """Open a port for each guest, which the same session opens, and the addresses that lead there."""
+    settings = appliance.settings
+    for guest in list_guests(settings):
+        door = GuestDoor(guest, appliance=appliance, doorkeeper=doorkeeper)
+        beside = Beside(SessionMiddleware(door, **cookie), settings.listen, guest.port)
+        app.on_startup(beside.start)
+        app.on_shutdown(beside.stop)
+        app.on_shutdown(door.close)
+
+        app.add_route(f"/open/{guest.name}", partial(_lead, settings, guest), methods=["GET"])
+
+
+async def _lead(settings: Settings, guest: Guest, request: Request) -> Response:
+    """Send the browser on to a guest's page.
+
+    Not by a redirect: one that follows the login's form falls under ``form-action``, and a guest is another origin.
+    """
+    to = local(request.query_params.get("to", "/"))
+    address = quote(guest.address(request, settings, to), safe=":/%#?=@[]!$&'()*+,;")
+    return HTMLResponse(f'<a href="{escape(address)}">{guest.label}</a>', headers={"Refresh": f"0; url={address}"})
 
 
 def _serve_assets() -> str:

@@ -49,7 +49,7 @@ class Gate:
         if is_cross_site(request.headers):
             return _back("/login", "A page of another site sent this form; nothing was done.")
         form = await request.form()
-        target = _local(str(form.get("next", "/")))
+        target = local(str(form.get("next", "/")))
         try:
             token = await run.io_bound(
                 self._doorkeeper.login, str(form.get("name", "")).strip(), str(form.get("password", "")),
@@ -99,7 +99,7 @@ class Gate:
                         f"First visit? The user is admin; the one-time password lies in the file {where} on this host.",
                         title="A one-time password is waiting",
                     )
-                target = escape(_local(request.query_params.get("next", "/")))
+                target = escape(local(request.query_params.get("next", "/")))
                 _form(
                     "/login",
                     (
@@ -177,7 +177,7 @@ def _back(path: str, wrong: str, target: str = "/") -> Response:
     return RedirectResponse(f"{path}?wrong={quote(wrong)}&next={quote(target)}", status_code=303)
 
 
-def _local(target: str) -> str:
+def local(target: str) -> str:
     """An address within the dashboard; anything that could lead elsewhere becomes the first page."""
     safe = target.startswith("/") and not target.startswith(("//", "/\\")) and "\\" not in target
     return target if safe else "/"

@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError
 from appliance.house import Appliance
 from appliance.permissions import require
 from storage.errors import StorageError
+from ui.components.guest_link import guest_links
 from ui.components.markup import box, icon, icon_html, link, text
 from ui.components.status import notice
 from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
@@ -109,6 +110,7 @@ class Shell:
                         entry.props('aria-current="page"')
                     if key == "alerts":
                         await _open_alerts(view, entry)
+                guest_links(view.appliance.settings)
             with box("foot"):
                 _theme_choice()
                 with box("who"):

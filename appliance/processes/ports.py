@@ -17,17 +17,15 @@ def require_free_ports(services: Iterable[Service]) -> None:
         Conflict: At least one port is taken.
         BadSetting: Two services want the same port, or an address is not this host's.
     """
-    seen: dict[int, Service] = {}
+    seen: dict[int, str] = {}
     problems = []
-    for service in services:
-        if not service.port:
-            continue
-        if (other := seen.setdefault(service.port, service)) is not service:
-            raise BadSetting(f"{other.setting} and {service.setting} are both {service.port}; give each its own port")
-        if not is_free(service.host, service.port):
+    for host, setting, port in ((service.host, *one) for service in services for one in service.ports):
+        if (other := seen.setdefault(port, setting)) != setting:
+            raise BadSetting(f"{other} and {setting} are both {port}; give each its own port")
+        if not is_free(host, port):
             problems.append(
-                f"port {service.port} on {service.host} is taken{_holder(service.port)}; end that, or choose another "
-                f"with --{service.setting.replace('_', '-')} (APPLIANCE_{service.setting.upper()})"
+                f"port {port} on {host} is taken{_holder(port)}; end that, or choose another "
+                f"with --{setting.replace('_', '-')} (APPLIANCE_{setting.upper()})"
             )
     if problems:
         raise Conflict("; ".join(problems))

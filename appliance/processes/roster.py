@@ -31,6 +31,7 @@ class Service:
         host: Where it listens; empty when it does not.
         port: 0 when it does not listen.
         setting: The setting that holds its port.
+        further: ``(setting, port)`` of each other port of the same process.
         health: A URL that answers with 2xx when the process is well; empty when it has none.
         watchdog_s: A process that was ready and has said nothing for so long hangs, and is started again; its unit's
             ``WatchdogSec=`` is the same.
@@ -41,6 +42,7 @@ class Service:
     host: str = ""
     port: int = 0
     setting: str = ""
+    further: tuple[tuple[str, int], ...] = ()
     health: str = ""
     watchdog_s: float = 0.0
 
@@ -49,6 +51,11 @@ class Service:
         """Its systemd unit."""
         return f"appliance-{self.name}.service"
 
+    @property
+    def ports(self) -> tuple[tuple[str, int], ...]:
+        """``(setting, port)`` of every port it listens on."""
+        return tuple(one for one in ((self.setting, self.port), *self.further) if one[1])
+
 
 def roster(settings: Settings) -> tuple[Service, ...]:
     """The processes in the order in which ``status`` shows them; ``tls`` where there is a certificate."""
@@ -56,6 +63,7 @@ def roster(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="tls", module=MODULES["tls"], host=settings.tls_listen, port=settings.tls_api_port,
             setting="tls_api_port", watchdog_s=60.0,
+            further=tuple((name, outer) for name, (outer, _) in settings.tls_ports.items() if name != "tls_api_port"),
         ),
     )  # fmt: skip
     return (
@@ -65,7 +73,9 @@ def roster(settings: Settings) -> tuple[Service, ...]:
         ),
         Service(
             name="ui", module=MODULES["ui"], host=settings.listen, port=settings.ui_port,
-            setting="ui_port", health=f"{settings.ui_url}/login", watchdog_s=150.0,
+            setting="ui_port",
+            further=(("ui_mlflow_port", settings.ui_mlflow_port), ("ui_prefect_port", settings.ui_prefect_port)),
+            health=f"{settings.ui_url}/login", watchdog_s=150.0,
         ),
         Service(
             name="orchestrator", module=MODULES["orchestrator"], host="127.0.0.1", port=settings.orchestrator_port,

@@ -1,4 +1,4 @@
-"""TLS in front of the inference API and the dashboard: holds two ports, passes the bytes on to loopback.
+"""TLS before the API, the dashboard and the UIs behind it: holds their ports, passes the bytes on to loopback.
 
 Apart from them, so that neither needs to know: what they answer is the same, and their own ports stay on loopback. A
 certificate that was replaced is taken up within a minute, without a connection lost. The standard library alone.
@@ -154,8 +154,8 @@ def make_door(settings: Settings) -> TlsDoor:
     """
     if settings.tls_cert is None or settings.tls_key is None:
         raise BadSetting("tls_cert and tls_key are not set; './install.sh --tls self' makes both")
-    ports = {settings.tls_api_port: settings.api_port, settings.tls_ui_port: settings.ui_port}
-    return TlsDoor(Pair(certificate=settings.tls_cert, key=settings.tls_key), settings.tls_listen, ports)
+    pair = Pair(certificate=settings.tls_cert, key=settings.tls_key)
+    return TlsDoor(pair, settings.tls_listen, dict(settings.tls_ports.values()))
 
 
 def main() -> int:

@@ -67,7 +67,7 @@ def _write_down(layout: Layout) -> None:
 
 def own_environment(layout: Layout) -> dict[str, str]:
     """For processes on a state of their own: free ports, one worker of the API, nothing of the caller's settings."""
-    ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW"), free_ports(4), strict=True))
+    ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW", "UI_MLFLOW", "UI_PREFECT"), free_ports(6), strict=True))
     clean = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
     return {
         **clean, **{f"APPLIANCE_{name}_PORT": str(port) for name, port in ports.items()},

@@ -54,7 +54,11 @@ def watched_tab(context: BrowserContext) -> Iterator[Watched]:
     page.on("pageerror", lambda error: watched.complaints.append(f"error: {error}"))
     page.on(
         "console",
-        lambda message: watched.complaints.append(message.text) if message.type in {"error", "warning"} else None,
+        lambda message: (
+            watched.complaints.append(f"{message.text} {message.location.get('url', '')}")
+            if message.type in {"error", "warning"}
+            else None
+        ),
     )
     yield watched
     page.close()

@@ -58,19 +58,28 @@ def open_world(folder: Path) -> Iterator[World]:
     """Start it below a folder, fill it, end it."""
     settings = Settings(
         state=folder / "state", api_port=free_port(), ui_port=free_port(),
-        orchestrator_port=free_port(), mlflow_port=free_port(), watch_interval_s=0.5,
+        orchestrator_port=free_port(), mlflow_port=free_port(), ui_mlflow_port=free_port(),
+        ui_prefect_port=free_port(), watch_interval_s=0.5,
     )  # fmt: skip
     prepare_state(settings)
     extra = {
         "APPLIANCE_API_PORT": str(settings.api_port), "APPLIANCE_ORCHESTRATOR_PORT": str(settings.orchestrator_port),
         "APPLIANCE_MLFLOW_PORT": str(settings.mlflow_port), "APPLIANCE_WATCH_INTERVAL_S": "0.5",
+        "APPLIANCE_UI_MLFLOW_PORT": str(settings.ui_mlflow_port),
+        "APPLIANCE_UI_PREFECT_PORT": str(settings.ui_prefect_port),
     }  # fmt: skip
     variables = environment(settings.state, settings.ui_port, extra)
     log = ARTIFACTS.parent / "world.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     started: dict[str, int] = {}
     with log.open("wb") as out, contextlib.ExitStack() as stack:
-        for module in ("flows.orchestrator", "appliance.api.inference.process", "flows.runner", "ui.app"):
+        for module in (
+            "flows.orchestrator",
+            "appliance.api.inference.process",
+            "flows.runner",
+            "ui.app",
+            "appliance.processes.mlflow_door",
+        ):
             process = subprocess.Popen([sys.executable, "-m", module], env=variables, stdout=out, stderr=out)
             stack.callback(_end, process)
             started[module] = process.pid

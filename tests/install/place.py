@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PORTS = ("api", "ui", "orchestrator", "mlflow")
+PORTS = ("api", "ui", "orchestrator", "mlflow", "ui-mlflow", "ui-prefect")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -171,6 +171,14 @@ def test_a_certificate_that_cannot_be_used_is_said(place: Place) -> None:
     assert f"would: Writing the certificate to {place.base}/tls" in done.out
 
 
+def test_the_guests_ports_are_looked_at_and_0_is_none(place: Place) -> None:
+    api = str(place.ports["api"])
+    done = place.install(*place.port_flags, "--ui-prefect-port", api, "--dry-run")
+    assert (done.code, f"--api-port and --ui-prefect-port are both {api}" in done.err) == (2, True)
+    done = place.install(*place.port_flags, "--ui-prefect-port", "0", "--ui-mlflow-port", "0", "--dry-run")
+    assert done.code == 0
+
+
 def stub(folder: Path, name: str, text: str) -> None:
     """A program of the host's that says something else."""
     folder.mkdir(exist_ok=True)

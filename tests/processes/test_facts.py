@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,8 @@ from appliance.errors import BadSetting, Conflict
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.ports import require_free_ports
 from appliance.processes.procfs import find_pss_mb, find_start, is_running, list_tree, started_at
-from appliance.processes.roster import Service
+from appliance.processes.roster import Service, roster
+from appliance.settings import Settings
 
 
 def service(name: str, port: int, host: str = "127.0.0.1") -> Service:
@@ -93,3 +95,13 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_must(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", text)
     assert watchdog_interval_s() == interval_s
+
+
+def test_every_port_of_a_process_is_looked_at_and_0_is_none() -> None:
+    pair = {"tls_cert": Path("cert.pem"), "tls_key": Path("key.pem")}
+    found = {one.name: dict(one.ports) for one in roster(Settings(**pair, ui_prefect_port=0))}  # type: ignore[arg-type]
+    assert found["ui"] == {"ui_port": 8080, "ui_mlflow_port": 8081}
+    assert found["tls"] == {"tls_api_port": 8443, "tls_ui_port": 8444, "tls_ui_mlflow_port": 8445}
+    assert found["runner"] == {}
+    with pytest.raises(BadSetting, match="ui_port and ui_mlflow_port are both 8081"):
+        require_free_ports(roster(Settings(ui_port=8081)))

@@ -73,7 +73,7 @@ class Stack:
 
 def make_stack(state: Path) -> Stack:
     """An appliance on free ports that was not started yet."""
-    ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW"), free_ports(4), strict=True))
+    ports = dict(zip(("API", "UI", "ORCHESTRATOR", "MLFLOW", "UI_MLFLOW", "UI_PREFECT"), free_ports(6), strict=True))
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("APPLIANCE_", "PYTEST_"))},
         **{f"APPLIANCE_{name}_PORT": str(port) for name, port in ports.items()},

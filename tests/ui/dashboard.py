@@ -50,6 +50,7 @@ def environment(state: Path, port: int, extra: Mapping[str, str] | None = None) 
         "PYTHONPATH": str(ROOT),
         "APPLIANCE_STATE": str(state),
         "APPLIANCE_UI_PORT": str(port),
+        **{f"APPLIANCE_UI_{guest}_PORT": str(free_port()) for guest in ("MLFLOW", "PREFECT")},
         **(extra or {}),
     }
 

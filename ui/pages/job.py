@@ -15,6 +15,7 @@ from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
+from ui.components.guest_link import guest_link
 from ui.components.markup import box, button_link, clock_html, panel, text
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
@@ -81,6 +82,7 @@ class _JobPage:
                 self._badge = box()
                 text(f"{KINDS[job.kind]} of {job.model}, asked for by {job.who}, {when(job.created_at)}", "muted grow")
                 self._took = ng.html("", sanitize=False).classes("muted nowrap")
+                guest_link(self._view.appliance.settings, "prefect", f"/runs/flow-run/{job.id}", "In Prefect")
             self._bar = ProgressBar("Progress")
             self._step = ng.html("", sanitize=False).classes("small muted")
         self._result = box("stack")

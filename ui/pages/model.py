@@ -14,10 +14,12 @@ from appliance.model_card import ModelCard
 from appliance.models import ModelInfo, VersionInfo
 from appliance.monitoring.alerts import Alert
 from appliance.permissions import Action
+from appliance.settings import Settings
 from storage.skew_rows import SkewRow
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
 from ui.components.form import button, figure
+from ui.components.guest_link import guest_link
 from ui.components.markup import box, button_link, link, panel, text, with_attributes
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
@@ -94,7 +96,7 @@ class _ModelPage:
         with box("cols wide"):
             _importance(found.card)
             with box("stack"):
-                _how(found.card)
+                _how(found.card, self._view.appliance.settings)
                 _declaration(found.model)
         show_history(found.history)
         show_skew(found.proofs)
@@ -210,7 +212,7 @@ def _importance(card: ModelCard) -> None:
                 text(share(one.share), "small nowrap")
 
 
-def _how(card: ModelCard) -> None:
+def _how(card: ModelCard, settings: Settings) -> None:
     with panel("How it was made"):
         sentences(card.decisions)
         facts((
@@ -219,6 +221,7 @@ def _how(card: ModelCard) -> None:
             ("Rounds", f"{number(card.iterations)}, in {seconds(card.seconds)}"),
             ("MLflow run", card.run_id),
         ))  # fmt: skip
+        guest_link(settings, "mlflow", f"/#/runs/{card.run_id}", "This run in MLflow")
         for one in card.warnings:
             notice(one.message, tone="warn", title=one.column or "The whole table")
 

@@ -17,6 +17,7 @@ from ui.components.markup import box, button_link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
+from ui.guests import open_at
 from ui.page import Page, View, tell
 from ui.words import NONE, when
 
@@ -242,11 +243,16 @@ def _about(view: View) -> None:
         facts((
             ("Inference API", f"{settings.api_url}, its documentation at {settings.api_url}/docs"),
             ("Control API", f"{settings.ui_url}/api, its description at {settings.ui_url}/api/schema"),
-            ("MLflow", f"http://127.0.0.1:{settings.mlflow_port}, on this host alone"),
-            ("Prefect", f"http://127.0.0.1:{settings.orchestrator_port}, on this host alone"),
+            ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
+            ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),
             ("State", str(settings.state)),
             ("You", f"{view.caller.name}, {view.caller.role.value}"),
         ))  # fmt: skip
+
+
+def _guest(name: str, inner: int, outer: int) -> str:
+    behind = f"port {outer} behind this login, {open_at(name)}; " if outer else ""
+    return f"{behind}http://127.0.0.1:{inner} on this host alone, without a login"
 
 
 PAGE = Page(
