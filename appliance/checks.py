@@ -200,13 +200,12 @@ def _is_id_like(column: ColumnProfile, present: int) -> bool:
 
 
 def leak_findings(suspects: Sequence[Suspect], target: str) -> list[Finding]:
-    """What to ask about columns that alone predict the target."""
+    """What to ask about columns that may know the target."""
     return [
         Finding(
             column=suspect.column,
             code=Code.LEAK if suspect.is_strong else Code.LEAK_SUSPECT,
-            message=f"{suspect.column!r} alone predicts {target!r} with {suspect.measure} {suspect.score:.2f}: is it "
-            "really known when you predict? If not, exclude it",
+            message=suspect.question(target),
         )
         for suspect in suspects
     ]

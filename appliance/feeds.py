@@ -19,6 +19,7 @@ from storage.datasets import find_new
 from storage.errors import SourceUnreadable, StateUnwritable, StorageError
 from storage.feeds import Feed, FeedStatus, Trouble, find_feed, find_status, list_fed, put_feed, put_status
 from storage.ingest import require_name
+from storage.passing import try_again
 
 log = logging.getLogger("appliance.feeds")
 
@@ -147,7 +148,10 @@ class Feeds:
     def _refresh(self, info: FeedInfo, now: datetime) -> None:
         with self._record.run(info.dataset) as run:
             try:
-                found = self._datasets.refresh(info.dataset, who="schedule", evolve=info.feed.evolve)
+                found = try_again(
+                    lambda: self._datasets.refresh(info.dataset, who="schedule", evolve=info.feed.evolve),
+                    lambda told: log.warning("feed of %s: %s", info.dataset, told),
+                )
                 run.is_news = not isinstance(found, Unchanged)
                 what = f"brought {found.rows} rows" if not isinstance(found, Unchanged) else "did not change"
                 run.message = f"The source {what}; the newest version is {found.version}."

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sqlite3
 import sys
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from uuid import UUID
@@ -14,6 +16,7 @@ from appliance.processes.priority import step_back
 from appliance.settings import Settings, load_settings
 from appliance.training.cores import Cores
 from flows.environment import enter_environment
+from storage.errors import StateUnwritable
 from storage.progress_rows import ProgressRow, put_progress
 from storage.statedb import connect
 
@@ -54,11 +57,8 @@ def _say_started(settings: Settings, run_id: str, model: str) -> None:
         job_id=run_id, model=model, step="start", fraction=0.0, message="loading Prefect and LightGBM",
         updated_at=datetime.now(UTC),
     )  # fmt: skip
-    connection = connect(settings.layout.database)
-    try:
-        put_progress(connection, row)
-    finally:
-        connection.close()
+    with suppress(StateUnwritable, sqlite3.Error), closing(connect(settings.layout.database)) as connection:
+        put_progress(connection, row)  # a database that is held now need not be when the job writes to it
 
 
 def _end_with_parent(parent: int) -> None:

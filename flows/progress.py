@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from appliance.model_card import Trial
 from appliance.settings import Settings
+from storage.passing import may_pass
 from storage.progress_rows import ProgressRow, put_progress
 from storage.statedb import connect
 
@@ -56,6 +58,9 @@ class DatabaseProgress:
             self._fraction = max(self._fraction, FIT_STARTS + (FIT_ENDS - FIT_STARTS) * share)
             self._changed = True
 
+    def trial(self, trial: Trial) -> None:
+        """A trial of a search ended; a step says so."""
+
     def close(self) -> None:
         """Write what is not written yet and stop."""
         self._done.set()
@@ -80,7 +85,13 @@ class DatabaseProgress:
                 job_id=self._job_id, model=self._model, step=self._step, fraction=self._fraction,
                 message=self._message, updated_at=datetime.now(UTC), curve=_thin(self._curve),
             )  # fmt: skip
-        put_progress(connection, row)
+        try:
+            put_progress(connection, row)
+        except sqlite3.Error as exc:
+            if not may_pass(exc):
+                raise
+            with self._lock:
+                self._changed = True  # somebody holds the database: written with the next look
 
 
 def _thin(curve: list[tuple[int, float, float]]) -> tuple[tuple[int, float, float], ...]:

@@ -9,12 +9,14 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 MOST_REDIRECTS = 5
 _SILENCE_S = 30.0
 """How long a server may say nothing."""
 _CHUNK = 1 << 20
+_NOT_NOW = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Answers that another attempt may not get."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +44,9 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
     Redirects are followed within the same host, and from http to https; the environment's proxies are used.
 
     Raises:
-        SourceUnreadable: The address is none, the server does not answer or answers with an error, sends a redirect to
-            another host, more than the limits allow, or less than it announced.
+        SourceUnreachable: The server does not answer, breaks off, or says that it cannot now.
+        SourceUnreadable: The address is none, the server answers with another error, sends a redirect to another host,
+            or more than the limits allow.
         StateUnwritable: There is no room for it.
     """
     target = folder / _name(address)
@@ -58,8 +61,10 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
                         return target
                     where = _next(address, where, answer)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
-        told = str(exc) or type(exc).__name__
-        raise SourceUnreadable(f"{redacted(address)} cannot be fetched: {told}") from exc
+        told = f"{redacted(address)} cannot be fetched: {str(exc) or type(exc).__name__}"
+        if isinstance(exc, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError):
+            raise SourceUnreachable(told) from exc
+        raise SourceUnreadable(told) from exc
     raise SourceUnreadable(f"{redacted(address)} cannot be fetched: more than {MOST_REDIRECTS} redirects")
 
 
@@ -92,9 +97,8 @@ def _next(address: str, here: httpx.URL, answer: httpx.Response) -> httpx.URL:
 
 def _receive(address: str, answer: httpx.Response, target: Path, *, most_bytes: int, until: float) -> None:
     if answer.status_code != httpx.codes.OK:
-        raise SourceUnreadable(
-            f"{redacted(address)} cannot be fetched: the server answers {answer.status_code} {answer.reason_phrase}"
-        )
+        told = f"{redacted(address)} cannot be fetched: the server answers {answer.status_code} {answer.reason_phrase}"
+        raise SourceUnreachable(told) if answer.status_code in _NOT_NOW else SourceUnreadable(told)
     announced = answer.headers.get("content-length", "")
     too_large = f"{redacted(address)} is larger than {most_bytes:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it"
     if announced.isdigit() and int(announced) > most_bytes:
@@ -115,4 +119,4 @@ def _receive(address: str, answer: httpx.Response, target: Path, *, most_bytes: 
     except OSError as exc:
         raise StateUnwritable(f"cannot keep {redacted(address)} in {target.parent}: {exc.strerror}") from exc
     if announced.isdigit() and size < int(announced):
-        raise SourceUnreadable(f"{redacted(address)} broke off after {size:,} of {announced} bytes; try again")
+        raise SourceUnreachable(f"{redacted(address)} broke off after {size:,} of {announced} bytes; try again")

@@ -5,6 +5,7 @@
     ├── StaleSchema          the state database is older or newer than this program
     ├── EventLogUnwritable   an event could not be appended; nothing was acknowledged
     ├── SourceUnreadable     a file or table cannot be read as what it claims to be
+    │   └── SourceUnreachable    a server does not answer, or not now; later it may
     ├── DatasetNotFound      no dataset of that name
     ├── SnapshotNotFound     the dataset has no such version
     ├── SchemaChanged        an append does not have the dataset's columns
@@ -38,6 +39,10 @@ class EventLogUnwritable(StorageError):
 
 class SourceUnreadable(StorageError):
     """A source cannot be read as the table it claims to be."""
+
+
+class SourceUnreachable(SourceUnreadable):
+    """The server that has a source does not answer, or not now."""
 
 
 class DatasetNotFound(StorageError):

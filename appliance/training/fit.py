@@ -222,27 +222,6 @@ def refit(train: Sample, plan: FitPlan, rounds: int, *, categories: Sequence[str
     )  # fmt: skip
 
 
-def one_tree(column: Floats, target: Floats, task: Task, *, category: bool, threads: int) -> Floats:
-    """Fit a single shallow tree on one encoded column; its outputs on the same rows, ``(rows,)``.
-
-    Args:
-        column: One encoded column, ``(rows,)``.
-        target: Numbers, or 0 and 1.
-        task: Regression or binary.
-        category: The column holds category codes.
-        threads: At least 1.
-    """
-    params = {
-        "objective": _OBJECTIVES[task], "num_leaves": 16, "max_depth": 4, "learning_rate": 1.0, "verbosity": -1,
-        "min_data_in_leaf": max(5, len(target) // 200), "min_data_per_group": 5, "cat_smooth": 1.0,
-        "deterministic": True, "force_row_wise": True, "num_threads": threads,
-    }  # fmt: skip
-    rows = np.ascontiguousarray(column).reshape(-1, 1)
-    data = lightgbm.Dataset(rows, label=target, params=dict(params), categorical_feature=[0] if category else [])
-    booster = lightgbm.train(params, data, num_boost_round=1)
-    return np.asarray(booster.predict(rows, num_threads=threads), dtype=np.float64)
-
-
 class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped
     """Feature rows as LightGBM asks for them: rising single rows to find the bins, then all rows a block at a time."""
 

@@ -107,19 +107,18 @@ class Prepared:
         return None if self.weight is None else self.weight[indices]
 
 
-def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | None = None) -> Prepared:
+def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> Prepared:
     """Check a snapshot's rows and decide what no key of the declaration says.
 
     Args:
         spec: What to learn.
         rows: All rows of the snapshot, in its order.
-        threads: For the search for leaks.
         scratch: Where a file of the encoded rows may lie; None: in memory.
 
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
-    table = rows if isinstance(rows, Table) else Table.of(rows)
+    table = whole = rows if isinstance(rows, Table) else Table.of(rows)
     target = read_target(table, spec.target, spec.task)
     if not target.labelled.all():
         table = table.pick(np.flatnonzero(target.labelled))
@@ -144,7 +143,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, threads: int, scratch: Path | Non
         decisions=(target.sentence, *columns.decisions, *said, *weighed),
         warnings=(
             *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
-            *leak_suspects(encoded, bare, target, threads=threads),
+            *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features),
     )  # fmt: skip

@@ -22,15 +22,15 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     """Fill a declaration that has a dataset and a target.
 
     Columns that equal the target are excluded. The column that orders the rows becomes an input by the calendar parts
-    that came back in the rows and that no other column holds. One that predicts the target nearly alone is named and
-    stays in: it may be a leak or the best feature there is, and only a person knows which.
+    that came back in the rows and that no other column holds. One that predicts the target nearly alone, or comes with
+    it, is named and stays in: it may be a leak or the best feature there is, and only a person knows which.
 
     Raises:
         BadTable: The target is missing or cannot be learned, or no usable feature is left.
     """
     frame = frame.gather_every(-(-len(frame) // MOST_ROWS)) if len(frame) > MOST_ROWS else frame
     target = read_target(frame, spec.target, spec.task)
-    frame = frame.filter(pl.Series(target.labelled))
+    whole, frame = frame, frame.filter(pl.Series(target.labelled))
     twins = tuple(name for name in frame.columns if name != spec.target and is_twin(frame[name], frame[spec.target]))
     spec = msgspec.structs.replace(spec, task=target.task, exclude=(*spec.exclude, *twins))
     columns = plan_columns(frame, spec)
@@ -42,7 +42,7 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes, time_column=columns.time,
     )  # fmt: skip
-    suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target, threads=1)
+    suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target, whole)
     left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
     sentences = [target.sentence, *columns.decisions]
     if parts:

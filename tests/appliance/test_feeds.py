@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from storage.alert_rows import list_alerts
 from storage.errors import SourceUnreadable
 from storage.feeds import FeedStatus, find_feed, find_status, put_status
 from storage.statedb import connect
+from tests.storage.site import Site, serve
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 """In the future: files written now have settled by then."""
@@ -41,6 +44,12 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "drop"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with serve() as made:
+        yield made
 
 
 def drop(folder: Path, name: str, text: str) -> Path:
@@ -303,6 +312,31 @@ def test_a_schedule_that_fails_is_an_alert_that_goes_with_the_feed(
     assert message.startswith("The schedule * * * * * brings no rows to the dataset 'd': no file ")
     feeds.stop("d", who="ann")
     assert open_alerts(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [(503, "The source brought 2 rows; the newest version is 2."), (404, "the server answers 404 Not Found")],
+)
+def test_a_schedule_asks_a_server_again_that_cannot_now_and_no_other(
+    feeds: Feeds, datasets: Datasets, site: Site, caplog: pytest.LogCaptureFixture, refusal: int, message: str
+) -> None:
+    url = site.put("/rows.csv", b"a\n1\n")
+    datasets.add("d", url, who="ann")
+    feeds.schedule("d", "* * * * *", who="ann")
+
+    def refuse_once(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_error(refusal)
+        site.put("/rows.csv", b"a\n1\n2\n")
+
+    site.pages["/rows.csv"] = refuse_once
+    site.asked.clear()
+    feeds.run_due(NOW)
+    again = int(refusal == 503)
+    assert len(site.asked) == 1 + again
+    assert message in feeds.list()[0].status.message
+    told = [line for line in caplog.messages if "this may pass: tried again in 1 s (attempt 2 of 4)" in line]
+    assert len(told) == again
 
 
 def test_an_alert_on_a_feed_names_the_dataset() -> None:

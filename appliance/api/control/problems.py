@@ -35,6 +35,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     stored.StaleSchema: (503, "State has another schema"),
     stored.EventLogUnwritable: (507, "Event log cannot be written"),
     stored.SourceUnreadable: (422, "Source cannot be read"),
+    stored.SourceUnreachable: (502, "Source's server does not answer"),
     stored.DatasetNotFound: (404, "No such dataset"),
     stored.SnapshotNotFound: (404, "No such dataset version"),
     stored.SchemaChanged: (409, "Other columns than the dataset"),
