@@ -51,7 +51,7 @@ def is_twin(column: pl.Series, target: pl.Series) -> bool:
     return bool(class_names(column).eq_missing(class_names(target)).all())
 
 
-def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, *, threads: int) -> tuple[Warn, ...]:
+def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target) -> tuple[Warn, ...]:
     """Columns from which one shallow tree alone predicts the target.
 
     The score is AUC (each class against the rest, the lowest of them when multiclass) or R2 on the fitted rows.
@@ -60,15 +60,12 @@ def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, *, t
         rows: All labelled rows, encoded.
         schema: The columns.
         target: The truth of the rows.
-        threads: At least 1.
     """
     step = -(-len(rows) // SAMPLE_ROWS)
     truth = target.values[::step]
     warnings = []
     for index, column in enumerate(schema.columns):
-        score = _score(
-            rows.column(index)[::step], truth, target, category=column.kind is Kind.CATEGORY, threads=threads
-        )
+        score = _score(rows.column(index)[::step], truth, target, category=column.kind is Kind.CATEGORY)
         if score >= SUSPECT:
             measure = "R2" if target.task is Task.REGRESSION else "AUC"
             code = "leak" if score >= STRONG else "leak_suspect"
@@ -82,9 +79,9 @@ def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, *, t
     return tuple(warnings)
 
 
-def _score(column: Floats, truth: Floats, target: Target, *, category: bool, threads: int) -> float:
+def _score(column: Floats, truth: Floats, target: Target, *, category: bool) -> float:
     if target.task is Task.REGRESSION:
-        guess = one_tree(column, truth, Task.REGRESSION, category=category, threads=threads)
+        guess = one_tree(column, truth, Task.REGRESSION, category=category)
         spread = float(np.sum((truth - truth.mean()) ** 2))
         return 1.0 - float(np.sum((guess - truth) ** 2)) / spread if spread > 0 else 0.0
     classes = [1.0] if target.task is Task.BINARY else list(range(len(target.classes)))
@@ -92,7 +89,7 @@ def _score(column: Floats, truth: Floats, target: Target, *, category: bool, thr
     for label in classes[:MOST_ONE_AGAINST_REST]:
         is_label = (truth == label).astype(np.float64)
         if 0 < is_label.sum() < len(is_label):
-            guess = one_tree(column, is_label, Task.BINARY, category=category, threads=threads)
+            guess = one_tree(column, is_label, Task.BINARY, category=category)
             areas.append(area_under_roc(is_label, guess) or 0.0)
     return min(areas, default=0.0)
 

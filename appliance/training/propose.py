@@ -42,7 +42,7 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes, time_column=columns.time,
     )  # fmt: skip
-    suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target, threads=1)
+    suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target)
     left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
     sentences = [target.sentence, *columns.decisions]
     if parts:

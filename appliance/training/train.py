@@ -113,7 +113,7 @@ def train(
         BadTable: The rows cannot train this model; names the column and the way out.
     """
     progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
-    prepared = prepare(spec, rows, threads=threads(), scratch=scratch)
+    prepared = prepare(spec, rows, scratch=scratch)
     target, split = prepared.target, prepared.split
 
     found = _search(prepared, threads, progress) if spec.budget != "quick" else None

@@ -78,13 +78,13 @@ def test_a_caller_that_sends_the_datetime_alone_gets_the_hour_and_the_weekday() 
 
 def test_a_datetime_beside_the_time_column_keeps_its_seconds_and_dates_have_no_hour() -> None:
     frame = hourly().with_columns(pl.col("at").dt.date().shuffle(seed=1).alias("built"))
-    prepared = prepare(spec("sold"), frame, threads=1)
+    prepared = prepare(spec("sold"), frame)
     assert prepared.columns.time == "at"
     assert [feature.part for feature in prepared.plan.features if feature.column == 1] == [
         Part.VALUE, Part.WEEKDAY, Part.DAY, Part.DAY_OF_YEAR, Part.MONTH,
     ]  # fmt: skip
     assert any("'built' is given as seconds, weekday, day, day of year, month" in one for one in prepared.decisions)
-    plain = prepare(spec("sold", encode={"built": "seconds"}), frame, threads=1)
+    plain = prepare(spec("sold", encode={"built": "seconds"}), frame)
     assert plain.plan.features == ()
 
 
@@ -120,7 +120,7 @@ def test_a_shop_that_means_nothing_teaches_nothing() -> None:
 
 def test_no_rows_own_target_is_in_its_mean() -> None:
     frame = many_shops(rows=500, shops=40)
-    prepared = prepare(spec("y", encode={"shop": "target"}), frame, threads=1)
+    prepared = prepare(spec("y", encode={"shop": "target"}), frame)
     everything = np.arange(500)
     before = prepared.training_sample(everything).rows.block(0, 500)[:, 0]
     changed = prepared.target.values.copy()
@@ -154,7 +154,7 @@ def test_a_million_categories_keep_the_frequent_ones_and_say_so() -> None:
     rows = 240_000
     names = [f"n{i % 120_000}" if i % 2 else "often" for i in range(rows)]
     frame = made_up(rows).with_columns(pl.Series("name", names))
-    prepared = prepare(spec("y"), frame, threads=1)
+    prepared = prepare(spec("y"), frame)
     levels = next(column.levels for column in prepared.plan.columns if column.name == "name")
     assert len(levels) == 50_000
     assert "often" in levels
@@ -177,7 +177,7 @@ def test_a_million_categories_keep_the_frequent_ones_and_say_so() -> None:
 )
 def test_declarations_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(BadTable, match=message):
-        prepare(spec("y", **changes), made_up(), threads=1)
+        prepare(spec("y", **changes), made_up())
 
 
 def test_a_schema_of_the_first_format_reads_as_it_did() -> None:

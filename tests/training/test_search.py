@@ -63,7 +63,7 @@ def test_declared_parameters_are_not_searched_over() -> None:
 
 
 def test_a_search_that_the_clock_ended_says_so() -> None:
-    prepared = prepare(spec("y", budget="best", time_limit="1m", trials=10_000), made_up(), threads=1)
+    prepared = prepare(spec("y", budget="best", time_limit="1m", trials=10_000), made_up())
     ticks = count(step=20.0)
     found = search(prepared, lambda: 1, lambda _trial, _most: None, clock=lambda: next(ticks))
     assert "ended by the time limit of 1m" in found.sentence

@@ -73,7 +73,7 @@ def sided(train: list[str], held: list[str]) -> pl.DataFrame:
 def test_training_rows_of_one_class_are_refused_with_the_way_out() -> None:
     frame = sided(["a"] * 200, ["b"] * 100)
     with pytest.raises(BadTable, match=r"every row that trains is 'a'.*split_by = 'random'"):
-        prepare(spec("c", split="side"), frame, threads=1)
+        prepare(spec("c", split="side"), frame)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +84,9 @@ def test_training_rows_of_one_class_are_refused_with_the_way_out() -> None:
     ],
 )
 def test_a_class_that_only_one_side_has_is_named(train: list[str], held: list[str], message: str) -> None:
-    warnings = prepare(spec("c", split="side"), sided(train, held), threads=1).warnings
+    warnings = prepare(spec("c", split="side"), sided(train, held)).warnings
     assert any(one.code == "one_sided" and message in one.message for one in warnings)
 
 
 def test_a_regression_has_no_classes_to_miss() -> None:
-    assert all(one.code != "one_sided" for one in prepare(spec("y"), made_up(), threads=1).warnings)
+    assert all(one.code != "one_sided" for one in prepare(spec("y"), made_up()).warnings)

@@ -17,7 +17,7 @@ from tests.training.rows import BIKE, adults, bikes, made_up, penguins, spec
 
 
 def split_of(wanted: ModelSpec, frame: pl.DataFrame) -> Split:
-    return prepare(wanted, frame, threads=1).split
+    return prepare(wanted, frame).split
 
 
 def visits(rows: int = 600, patients: int = 60) -> pl.DataFrame:
@@ -27,14 +27,14 @@ def visits(rows: int = 600, patients: int = 60) -> pl.DataFrame:
 
 
 def test_rows_with_a_time_are_split_by_it_and_the_sentence_says_how_to_use_its_calendar() -> None:
-    prepared = prepare(BIKE, bikes(), threads=1)
+    prepared = prepare(BIKE, bikes())
     assert prepared.split.way == "time"
     assert any("declare it a datetime under [columns]" in sentence for sentence in prepared.decisions)
 
 
 def test_an_inferred_entity_keeps_its_rows_together_and_is_no_input() -> None:
     frame = visits()
-    prepared = prepare(spec("y"), frame, threads=1)
+    prepared = prepare(spec("y"), frame)
     split = prepared.split
     assert split.way == "group"
     held = set(frame["patient_id"].gather(split.holdout))
@@ -109,12 +109,12 @@ def test_rows_that_name_no_side_train() -> None:
 
 def test_too_few_entities_are_refused() -> None:
     with pytest.raises(BadTable, match="has 3 values; at least 10"):
-        prepare(spec("y", group="color"), made_up(), threads=1)
+        prepare(spec("y", group="color"), made_up())
 
 
 def test_a_split_that_the_data_does_not_allow_is_refused() -> None:
     with pytest.raises(BadTable, match="no column for it; name it with the key 'time'"):
-        prepare(spec("species", split_by="time"), penguins(), threads=1)
+        prepare(spec("species", split_by="time"), penguins())
 
 
 def test_folds_hold_each_row_once_and_time_runs_forward() -> None:
