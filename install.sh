@@ -31,6 +31,7 @@ Otherwise, or with --local: installs below one directory and writes nothing outs
   --tls-ui-prefect-port PORT  Prefect behind the login over TLS                  (APPLIANCE_TLS_UI_PREFECT_PORT; 8446)
   --python PROGRAM          the Python to use, 3.11 or newer                     (APPLIANCE_PYTHON)
   --offline BUNDLE          install from a bundle, without any network           (APPLIANCE_OFFLINE)
+  --with postgres|none      also what Postgres sources need; kept by an upgrade  (APPLIANCE_WITH; none)
   --demo                    then run the bike-sharing demo                       (APPLIANCE_DEMO=1)
   --no-start                install only                                         (APPLIANCE_NO_START=1)
   --no-backup               upgrade without a backup before it                   (APPLIANCE_NO_BACKUP=1)
@@ -76,7 +77,7 @@ parse_arguments() {
   DEMO=${APPLIANCE_DEMO:-} NO_START=${APPLIANCE_NO_START:-} DRY_RUN=${APPLIANCE_DRY_RUN:-}
   UPGRADE=${APPLIANCE_UPGRADE:-} ROLLBACK=${APPLIANCE_ROLLBACK:-} UNINSTALL=${APPLIANCE_UNINSTALL:-}
   PURGE=${APPLIANCE_PURGE:-} YES=${APPLIANCE_YES:-} NO_BACKUP=${APPLIANCE_NO_BACKUP:-}
-  OFFLINE=${APPLIANCE_OFFLINE:-} MAKE_BUNDLE=${APPLIANCE_MAKE_BUNDLE:-}
+  WITH=${APPLIANCE_WITH:-} OFFLINE=${APPLIANCE_OFFLINE:-} MAKE_BUNDLE=${APPLIANCE_MAKE_BUNDLE:-}
   while [ $# -gt 0 ]; do
     case $1 in
       --*=*)
@@ -100,13 +101,14 @@ parse_arguments() {
         usage
         exit 0 ;;
       --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port | \
-        --offline | --make-bundle | --tls | --tls-api-port | --tls-ui-port | --ui-mlflow-port | --ui-prefect-port | \
+        --offline | --make-bundle | --with | --tls | --tls-api-port | --tls-ui-port | --ui-mlflow-port | --ui-prefect-port | \
         --tls-ui-mlflow-port | --tls-ui-prefect-port)
         [ $# -ge 2 ] || refuse "$1 needs a value"
         case $1 in
           --local) LOCAL=$2 ;;
           --python) PYTHON=$2 ;;
           --offline) OFFLINE=$2 ;;
+          --with) WITH=$2 ;;
           --tls) APPLIANCE_TLS=$2 ;;
           --tls-api-port) APPLIANCE_TLS_API_PORT=$2 ;;
           --tls-ui-port) APPLIANCE_TLS_UI_PORT=$2 ;;
@@ -127,6 +129,7 @@ parse_arguments() {
     esac
     shift
   done
+  case $WITH in '' | postgres | none) ;; *) refuse "--with is postgres or none" ;; esac
   [ -z "$PURGE" ] || [ -n "$UNINSTALL" ] || refuse "--purge goes with --uninstall"
   [ -z "$PURGE" ] || [ -n "$YES" ] || refuse "--purge removes the data for good: add --yes"
   chosen=
@@ -173,6 +176,7 @@ choose_layout() {
   UI_MLFLOW_PORT=$(setting ui_mlflow_port "${APPLIANCE_UI_MLFLOW_PORT:-}" 8081)
   UI_PREFECT_PORT=$(setting ui_prefect_port "${APPLIANCE_UI_PREFECT_PORT:-}" 8082)
   choose_tls
+  [ -n "$WITH" ] || [ ! -r "$BASE/current/with" ] || WITH=$(cat "$BASE/current/with")
   COMMAND=$BASE/bin/appliance
   [ "$MODE" = local ] || COMMAND=appliance
   # What pip, uv and the appliance read is said here alone: flags win over the file that an earlier run wrote.
@@ -501,7 +505,7 @@ make_bundle() {
 
 fetch_wheels() {
   "$PYTHON" -m venv "$WORK/venv"
-  for lock in requirements.lock requirements.uv.lock; do
+  for lock in $(locks) requirements.uv.lock; do
     TMPDIR=$WORK "$WORK/venv/bin/python" -m pip download -q --disable-pip-version-check --no-input --no-deps \
       --require-hashes --only-binary :all: -d "$WORK/bundle/wheels" -r "$SOURCE/$lock"
   done
@@ -509,9 +513,11 @@ fetch_wheels() {
 
 write_bundle() {
   mkdir -p "$WORK/bundle/source"
-  (cd "$SOURCE" && { source_files; echo requirements.uv.lock; } | tar -cf - -T -) | tar -xf - -C "$WORK/bundle/source"
+  (cd "$SOURCE" && { source_files; printf 'requirements.%s.lock\n' uv postgres; } | tar -cf - -T -) |
+    tar -xf - -C "$WORK/bundle/source"
   cp "$SOURCE/install.sh" "$WORK/bundle/install.sh"
-  printf 'python=%s\nmachine=%s\nversion=%s\n' "$(python_minor "$PYTHON")" "$(uname -m)" "$(version)" \
+  printf 'python=%s\nmachine=%s\nversion=%s\nwith=%s\n' \
+    "$(python_minor "$PYTHON")" "$(uname -m)" "$(version)" "${WITH:-none}" \
     >"$WORK/bundle/bundle.conf"
   cd "$WORK/bundle"
   find install.sh bundle.conf source wheels -type f | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS
@@ -529,6 +535,11 @@ check_bundle() {
   [ "$machine" = "$(uname -m)" ] ||
     problem E012 "the bundle is for $machine, this host is $(uname -m)" "make the bundle on a host like this one"
   WANTED_PYTHON=$(printf '%s\n' "$conf" | sed -n 's/^python=//p')
+  bundled=$(printf '%s\n' "$conf" | sed -n 's/^with=//p')
+  [ -n "$WITH" ] || WITH=$bundled
+  [ "$WITH" != postgres ] || [ "$bundled" = postgres ] ||
+    problem E012 "the bundle has no packages for Postgres sources" \
+      "make it with --make-bundle FILE --with postgres, or install with --with none"
 }
 
 # Every byte against its checksum, nothing more and nothing less, before anything is unpacked.
@@ -581,11 +592,18 @@ source_files() {
     -type f ! -name '*.pyc' ! -path '*/__pycache__/*' | LC_ALL=C sort
 }
 
+# The locks of what is installed: the appliance's, and those of what --with adds to it.
+locks() {
+  echo requirements.lock
+  [ "$WITH" != postgres ] || echo requirements.postgres.lock
+}
+
 # What the lock, the source and the Python are decides whether there is anything new.
 release_name() {
   hash=$({
     "$PYTHON" -VV
-    (cd "$SOURCE" && source_files | xargs -d '\n' sha256sum)
+    (cd "$SOURCE" && { source_files; [ "$WITH" != postgres ] || echo requirements.postgres.lock; } |
+      xargs -d '\n' sha256sum)
   } | sha256sum | cut -c 1-12)
   printf '%s-%s\n' "$(version)" "$hash"
 }
@@ -598,7 +616,9 @@ install_release() {
     BUILD=$BASE/.work-$$
     step "Making the Python environment ($("$PYTHON" -V))" make_environment
     [ -z "$OFFLINE" ] || step "Unpacking the packages of the bundle" unpack_wheels
-    step "Installing the locked packages ($(grep -c '==' "$SOURCE/requirements.lock"), hashes checked)" install_packages
+    count=$(cd "$SOURCE" && locks | xargs cat | grep -c '==')
+    [ "$WITH" != postgres ] || count="$count, Postgres sources among them"
+    step "Installing the locked packages ($count, hashes checked)" install_packages
     step "Building and installing the appliance $(version)" install_appliance
     step "Looking whether it starts" "$RELEASE/venv/bin/python" -P -m appliance.cli.main --version
     [ -n "$DRY_RUN" ] || { touch "$RELEASE/.complete" && rm -rf "$BUILD" "$RELEASE/wheels"; }
@@ -627,15 +647,17 @@ install_packages() {
     index=$(pip_of_release config get global.index-url 2>/dev/null) || index=${PIP_INDEX_URL:-}
     export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$index}"
   fi
+  set --
+  for lock in $(locks); do set -- "$@" -r "$SOURCE/$lock"; done
   # shellcheck disable=SC2086  # options
   if pip_of_release install -q $from --require-hashes --target "$BUILD/uv" -r "$SOURCE/requirements.uv.lock" &&
     "$BUILD/uv/bin/uv" pip install $from --python "$RELEASE/venv/bin/python" \
-      --compile-bytecode --require-hashes -r "$SOURCE/requirements.lock"; then
+      --compile-bytecode --require-hashes "$@"; then
     return
   fi
   echo "uv could not install the packages; trying pip"
   # shellcheck disable=SC2086  # options
-  pip_of_release install -q $from --require-hashes -r "$SOURCE/requirements.lock"
+  pip_of_release install -q $from --require-hashes "$@"
 }
 
 # From a copy, so that nothing is written into the checkout, with the locked hatchling, so that nothing is downloaded.
@@ -648,6 +670,7 @@ install_appliance() {
   cp -R "$BUILD/source/systemd" "$RELEASE/systemd"
   cp "$BUILD/source/requirements.lock" "$BUILD/source/LICENSE" "$RELEASE/"
   defaults_text >"$RELEASE/defaults.toml"
+  echo "${WITH:-none}" >"$RELEASE/with"
 }
 
 # What this release proposes for this host; the settings file, the environment and flags come before it.

@@ -87,7 +87,10 @@ class Settings(BaseSettings):
     download_timeout_s: float = Field(
         default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
     )
-    duckdb_memory: str = Field(default="1GB", description="DuckDB's memory limit; beyond it, it spills.")
+    duckdb_memory: str = Field(
+        default="1GB",
+        description="DuckDB's memory limit; beyond it, it spills. A wide CSV may take 300 kB a column.",
+    )
     training_threads: int = Field(
         default=0, ge=0, description="Threads of a training; 0: all cores, all but one while predictions come in."
     )

@@ -29,6 +29,12 @@ EVOLVES = {(Dtype.INT, Dtype.FLOAT), (Dtype.DATE, Dtype.DATETIME)}
 
 EVOLVE_HINT = ", or append it with --evolve to widen the column"
 
+YEARS = {Dtype.DATE: (-719_162, 2_932_896), Dtype.DATETIME: (-62_135_596_800_000_000, 253_402_300_799_999_999)}
+"""The first and last moments, in days and microseconds since 1970, that Python's dates can say: the years 1 to 9999."""
+
+LONGEST_NAME = 1_000
+"""Characters of a column's name; more are a line of data, or a file without lines."""
+
 SHOWN = 5
 """How many columns a message names."""
 
@@ -51,8 +57,13 @@ def require_new_name(seen: dict[str, str], name: str) -> None:
     """Add a column's name to those seen.
 
     Raises:
-        SourceUnreadable: It stands there already, or differs from one by case alone.
+        SourceUnreadable: It stands there already, differs from one by case alone, or is too long.
     """
+    if len(name) > LONGEST_NAME:
+        raise SourceUnreadable(
+            f"the column name {name[:40]!r}… has {len(name):,} characters, {LONGEST_NAME:,} are allowed; name the "
+            "columns in a header line, or rename them with a query"
+        )
     if (other := seen.get(name.lower())) is None:
         seen[name.lower()] = name
         return
@@ -185,16 +196,29 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
         if dtype_of(values.type) is Dtype.STRING:
             return _fit_text(values, column)
         if pa.types.is_timestamp(values.type):
-            return values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(wanted)
-        fitted = values.cast(wanted)
+            fitted = values.cast(pa.timestamp("us", values.type.tz), safe=False).cast(wanted)
+        else:
+            fitted = values.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise SourceUnreadable(
             f"column {column.name!r} has a value that does not fit {column.dtype}: {str(exc).splitlines()[0]}; "
             f"cast it with a query{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
         ) from exc
+    if column.dtype in YEARS:
+        _require_years(fitted, column)
     if column.dtype is Dtype.FLOAT:
         return pc.if_else(pc.is_nan(fitted), pa.scalar(None, wanted), fitted)
     return fitted
+
+
+def _require_years(values: pa.Array, column: ColumnInfo) -> None:
+    least, most = YEARS[column.dtype]
+    counts = values.view(pa.int32() if column.dtype is Dtype.DATE else pa.int64())
+    found = pc.min_max(counts).as_py()
+    if found["min"] is not None and not least <= found["min"] <= found["max"] <= most:
+        raise SourceUnreadable(
+            f"column {column.name!r} has a {column.dtype} beyond the years 1 to 9999; make it null or text with a query"
+        )
 
 
 def _would_widen(arrow: pa.DataType, column: ColumnInfo) -> bool:

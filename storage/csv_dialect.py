@@ -6,15 +6,16 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
 from storage.csv_checks import EXACT, TIMES, is_checked
-from storage.csv_lines import GLIMPSE, find_broken_line, likely_delimiter
+from storage.csv_lines import GLIMPSE, count_fields, find_broken_line, likely_delimiter, mixed_ends
 from storage.csv_reading import Dialect
-from storage.duck import OUT_OF_MEMORY, sql_list, sql_name, sql_text
+from storage.duck import OUT_OF_MEMORY, allow_memory, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
@@ -25,6 +26,14 @@ SAMPLE_ROWS = 20_480
 """Of each file, where the rest is checked while it is read."""
 LARGE_BYTES = 4 << 20
 """A smaller file is looked at whole, which takes no time."""
+
+WIDE = 1_000
+"""A file of more columns is not tried with every kind of quotes and comments, which DuckDB takes gigabytes for."""
+FIELD_BYTES = 300_000
+"""Memory that DuckDB takes for each column of a CSV file: it holds some thousand rows as text, several times."""
+
+ASKED = 200
+"""Questions about columns in one query: DuckDB's time grows with their number times that of the file's columns."""
 
 EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\s\x80-\xff]|\t)\r?\n", re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
@@ -71,8 +80,13 @@ def csv_scan(
     """
     notes: list[str] = []
     paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
-    look = _Look(connection, files, paths, delimiter)
-    dialect = look.sample() if sample and sum(file.path.stat().st_size for file in files) > LARGE_BYTES else None
+    fields, mark = count_fields(files[0], delimiter)
+    is_wide = fields > WIDE
+    if is_wide:
+        allow_memory(connection, fields * FIELD_BYTES)
+    look = _Look(connection, files, paths, mark if is_wide else delimiter, is_wide=is_wide)
+    is_large = sum(file.path.stat().st_size for file in files) > LARGE_BYTES
+    dialect = look.sample() if sample and is_large and not is_wide else None
     sampled = dialect is not None
     dialect = dialect or look.decide(None)
     text = {column.name for column in like if column.dtype is Dtype.STRING}
@@ -89,12 +103,13 @@ class _Look:
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], paths: Sequence[Path],
-        delimiter: str | None,
+        delimiter: str | None, *, is_wide: bool,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._files = files
         self._paths = paths
         self._delimiter = delimiter
+        self._is_wide = is_wide
         self.notes: list[str] = []
 
     def sample(self) -> Dialect | None:
@@ -117,7 +132,8 @@ class _Look:
         """The dialect by the first rows of each file, or by all."""
         self.notes = []
         files, connection = self._files, self._connection
-        dialects = [_sniff(connection, file, path, self._delimiter, rows) for file, path in self._each()]
+        plain = ", quote = '\"', escape = '\"', comment = ''" if self._is_wide else ""
+        dialects = [_sniff(connection, file, path, self._delimiter, rows, plain) for file, path in self._each()]
         if rows is not None or len(files) > 1:
             dialects = [
                 _with_blank(connection, dialect, path, rows)
@@ -134,6 +150,10 @@ class _Look:
         except duckdb.Error as exc:
             told = find_broken_line(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}"
             raise SourceUnreadable(told) from exc
+        if not dialect.quote and rows is None and (torn := _unclosed(connection, dialect, self._paths)):
+            self.notes.append(
+                f"Quotation marks were read as part of the text, since some are never closed: {', '.join(torn)[:200]}."
+            )
         if dialect.skip:
             self.notes.append(f"Lines skipped above the header: {dialect.skip}.")
         if not dialect.header:
@@ -160,9 +180,26 @@ def _values(
     names: Collection[str],
 ) -> set[str]:  # fmt: skip
     """Those of the columns that have a value."""
-    wanted = ", ".join(f"count(*) FILTER (NOT contains({sql_list(NULL_WORDS)}, {sql_name(name)}))" for name in names)
-    counts = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, rows)})").fetchone() or ()
+    wanted = [f"count(*) FILTER (NOT contains({sql_list(NULL_WORDS)}, {sql_name(name)}))" for name in names]
+    counts = _answers(connection, wanted, dialect.first_rows(paths, rows))
     return {name for name, count in zip(names, counts, strict=True) if count}
+
+
+def _answers(connection: duckdb.DuckDBPyConnection, questions: Sequence[str], rows: str) -> list[Any]:
+    """What each of the aggregates is over the rows."""
+    found: list[Any] = []
+    for start in range(0, len(questions), ASKED):
+        asked = ", ".join(questions[start : start + ASKED])
+        found += connection.execute(f"SELECT {asked} FROM ({rows})").fetchone() or ()
+    return found
+
+
+def _unclosed(connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path]) -> list[str]:
+    """Text columns in which a value begins with a quotation mark, or would end with one that was opened before."""
+    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR" and name not in dialect.times]
+    wanted = [f"bool_or(starts_with({sql_name(name)}, '\"'))" for name in texts]
+    found = _answers(connection, wanted, dialect.first_rows(paths, None))
+    return [name for name, is_torn in zip(texts, found, strict=True) if is_torn]
 
 
 def _with_blank(connection: duckdb.DuckDBPyConnection, dialect: Dialect, path: Path, rows: int | None) -> Dialect:
@@ -183,11 +220,12 @@ def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
 
 
 def _sniff(
-    connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, delimiter: str | None, rows: int | None
-) -> Dialect:
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, path: Path, delimiter: str | None, rows: int | None,
+    plain: str,
+) -> Dialect:  # fmt: skip
     told = EXCEL_LINE.match(next(read_blocks(file), b""))
     mark = delimiter or (told.group(1).decode() if told else None)
-    options = ("" if mark is None else f", delim = {sql_text(mark)}") + (", skip = 1" if told else "")
+    options = ("" if mark is None else f", delim = {sql_text(mark)}") + (", skip = 1" if told else "") + plain
     try:
         dialect = _ask(connection, path, options, rows)
         if len(dialect.types) == 1 and delimiter is None and (why := find_broken_line(file, None)):
@@ -206,7 +244,10 @@ def _sniff(
         if dialect.header:
             _require_new_names(connection, file, path, dialect)
     except duckdb.Error as exc:
-        why = find_broken_line(file, None) or f"{file.path} cannot be read as CSV: {_reason(exc)}"
+        why = (
+            find_broken_line(file, None) or mixed_ends(file)
+            or f"{file.path} cannot be read as CSV: {_reason(exc).replace(str(path), str(file.path))}"
+        )  # fmt: skip
         raise SourceUnreadable(why) from exc
     return dialect
 
@@ -235,8 +276,8 @@ def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: Dial
     found = [name for name, type_ in dialect.types.items() if type_ == "BOOLEAN"]
     if not found:
         return dialect
-    wanted = ", ".join(f"bool_and(lower({sql_name(name)}) IN ('true', 'false', ''))" for name in found)
-    plain = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows([path], rows)})").fetchone() or ()
+    wanted = [f"bool_and(lower({sql_name(name)}) IN ('true', 'false', ''))" for name in found]
+    plain = _answers(connection, wanted, dialect.first_rows([path], rows))
     words = [name for name, is_plain in zip(found, plain, strict=True) if is_plain is False]
     return replace(dialect, types={**dialect.types, **dict.fromkeys(words, "VARCHAR")})
 
@@ -251,8 +292,8 @@ def _require_new_names(connection: duckdb.DuckDBPyConnection, file: SourceFile, 
     seen: dict[str, str] = {}
     try:
         for name in header:
-            if name:
-                require_new_name(seen, name)
+            if name and name.strip():
+                require_new_name(seen, name.strip())
     except SourceUnreadable as exc:
         raise SourceUnreadable(f"{file.path}: {exc}") from exc
 
@@ -304,12 +345,12 @@ def _refine(
     texts = [name for name in texts if name not in dialect.times]
     if not texts or dialect.delimiter == "," or "DOUBLE" in dialect.types.values():
         return dialect
-    wanted = ", ".join(
+    wanted = [
         f"bool_and(regexp_full_match({sql_name(name)}, {sql_text(DECIMAL_COMMA)})) "
         f"AND bool_or(contains({sql_name(name)}, ','))"
         for name in texts
-    )
-    found = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, rows)})").fetchone() or ()
+    ]
+    found = _answers(connection, wanted, dialect.first_rows(paths, rows))
     commas = [name for name, is_number in zip(texts, found, strict=True) if is_number]
     if not commas:
         return dialect
@@ -327,12 +368,12 @@ def _find_times(
         asked = [(name, formats) for name, each in found.items() for formats in each]
         if not asked:
             break
-        wanted = ", ".join(
+        wanted = [
             f"bool_and(try_strptime({sql_name(name)}, {sql_list(formats)}) IS NOT NULL) "
             f"FILTER ({sql_name(name)} IS NOT NULL)"
             for name, formats in asked
-        )
-        fits = connection.execute(f"SELECT {wanted} FROM ({dialect.first_rows(paths, most)})").fetchone() or ()
+        ]
+        fits = _answers(connection, wanted, dialect.first_rows(paths, most))
         kept = [one for one, is_it in zip(asked, fits, strict=True) if (when_blank if is_it is None else is_it)]
         found = {name: tuple(formats for each, formats in kept if each == name) for name in texts}
     return {name: formats[0] for name, formats in found.items() if formats}

@@ -14,6 +14,8 @@ NO_DELIMITERS = frozenset("\"'.-_+()[]{}$%€£@")
 """Marks that stand inside values."""
 GLIMPSE, MIN_GLIMPSE = 50, 3
 """Lines that are looked at, and that are needed, to say that a mark separates columns."""
+HEAD = 10
+"""Lines among which the header stands."""
 
 
 def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
@@ -21,11 +23,11 @@ def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
     lines = _lines(file)
     header = next((line for line in lines if line.strip()), "")
     delimiter = delimiter or max(DELIMITERS, key=header.count)
-    wanted = len(next(csv.reader([header], delimiter=delimiter), []))
-    if wanted < 2:
-        return None
     reader = csv.reader(lines, delimiter=delimiter)
     try:
+        wanted = len(next(csv.reader([header], delimiter=delimiter), []))
+        if wanted < 2:
+            return None
         for row in reader:
             if row and len(row) != wanted:
                 return (
@@ -35,6 +37,36 @@ def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
     except csv.Error as exc:
         return f"{file.path} is no regular CSV: line {reader.line_num + 1}: {exc}"
     return None
+
+
+def count_fields(file: SourceFile, delimiter: str | None) -> tuple[int, str]:
+    """The most fields that one of the first lines has, and the mark between them; 0 where no line can be taken apart.
+
+    Args:
+        file: Of text.
+        delimiter: One character; None: the one of ``DELIMITERS`` that gives the most fields.
+    """
+    head = [line for line in itertools.islice(_lines(file), HEAD) if line.strip()]
+    found = [(_most_fields(head, mark), mark) for mark in ((delimiter,) if delimiter else DELIMITERS)]
+    return max(found, key=lambda each: each[0])
+
+
+def _most_fields(lines: list[str], mark: str) -> int:
+    try:
+        return max((len(row) for row in csv.reader(lines, delimiter=mark)), default=0)
+    except (csv.Error, TypeError):  # a field beyond the module's limit; a delimiter of several characters
+        return 0
+
+
+def mixed_ends(file: SourceFile) -> str | None:
+    """A sentence where some lines end in CR LF and some in LF alone; some programs write that within quotes."""
+    head = b"".join(itertools.islice(read_blocks(file), 1)).decode(text_encoding(file), errors="replace")
+    pairs = head.count("\r\n")
+    if not pairs or head.count("\n") == pairs:
+        return None
+    return (
+        f"{file.path}: some of its lines end in CR LF (Windows), others in LF alone; save it with one kind of line end"
+    )
 
 
 def likely_delimiter(file: SourceFile) -> str | None:

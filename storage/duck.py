@@ -47,6 +47,17 @@ def open_duckdb(tmp: Path, *, memory: str = "1GB", threads: int = 1) -> duckdb.D
     return connection
 
 
+_UNITS = {"bytes": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+
+
+def allow_memory(connection: duckdb.DuckDBPyConnection, size: int) -> None:
+    """Raise a connection's memory limit to ``size`` bytes where it is lower."""
+    (told,) = connection.execute("SELECT current_setting('memory_limit')").fetchone() or ("0 bytes",)
+    number, unit = str(told).split()
+    if float(number) * _UNITS[unit] < size:
+        connection.execute(f"SET memory_limit = '{size}B'")
+
+
 def confine(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
     """From now on SQL reads these files alone and changes no setting: for SQL that somebody else wrote."""
     connection.execute(f"SET allowed_paths = {sql_list(files)}")
@@ -58,7 +69,7 @@ OUT_OF_MEMORY = (
     "it needs more memory than DuckDB may use; raise the setting duckdb_memory (APPLIANCE_DUCKDB_MEMORY), or bring "
     "fewer columns, or Parquet"
 )
-"""What to do when a source does not fit though DuckDB spills: a CSV file of ten thousand columns, for example."""
+"""What to do when a source does not fit though DuckDB spills: a text file with a single value of a gigabyte, say."""
 
 
 def sql_text(value: object) -> str:

@@ -90,9 +90,9 @@ def ingest(
             old = snapshot_files(layout, name) if added else []
             screening = Screening(rules=rules, old=old, found=Screened(file=_rejects(layout, name, before)))
             rows = stack.enter_context(screened(layout.tmp, conform(reader, columns), columns, screening))
-            rows = _require_rows(conform(rows, wanted))
+            rows = _require_rows(conform(rows, wanted), info.source)
         else:
-            rows = _require_rows(conform(reader, wanted))
+            rows = _require_rows(conform(reader, wanted), info.source)
         if before and added and wanted != before.columns:
             rows = itertools.chain(conform(arrow_reader(layout, name), wanted), rows)
             info = replace(info, notes=(*info.notes, *told_evolution(before.columns, wanted, before.rows)))
@@ -166,10 +166,10 @@ def require_name(name: str) -> None:
         )
 
 
-def _require_rows(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _require_rows(batches: Iterator[pa.RecordBatch], source: str) -> Iterator[pa.RecordBatch]:
     first = next(batches, None)
     if first is None:
-        raise SourceUnreadable("the source has columns, but no rows")
+        raise SourceUnreadable(f"{source} has columns, but no rows; nothing was changed")
     return itertools.chain([first], batches)
 
 

@@ -53,8 +53,8 @@ def _driver() -> ModuleType:
         import adbc_driver_postgresql.dbapi as driver  # noqa: PLC0415  (an extra, and seldom needed)
     except ModuleNotFoundError as exc:
         raise SourceUnreadable(
-            "reading Postgres needs the extra 'postgres': install it into the appliance's environment with "
-            "pip install 'mlops-appliance[postgres]' (the package adbc-driver-postgresql), or export the rows to a file"
+            "reading Postgres needs the extra 'postgres' (the package adbc-driver-postgresql): run the installer again "
+            "with ./install.sh --with postgres, or export the rows to a Parquet or CSV file"
         ) from exc
     module: ModuleType = driver
     return module

@@ -40,6 +40,9 @@ DATE_FORMS = (
 )  # fmt: skip
 """Ways to write a date, and the expression that a text written so matches as a whole."""
 
+GROUPED = r"[-+]?\d{1,3}((\.\d{3})+(,\d+)?|(,\d{3})+(\.\d+)?)"
+"""A number whose thousands are set apart, as 1.234,56 and 1,234.56 are."""
+
 _NUMBER = {
     Dtype.BOOL: "{c}::INTEGER::DOUBLE", Dtype.INT: "{c}::DOUBLE", Dtype.FLOAT: "{c}", Dtype.DATE: "epoch({c})",
     Dtype.DATETIME: "epoch({c})",
@@ -250,7 +253,10 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
 
 
 def _numeric(value: str) -> str:
-    reads = f"TRY_CAST(replace(trim({value}), ',', '.') AS DOUBLE) IS NOT NULL"
+    reads = (
+        f"(TRY_CAST(replace(trim({value}), ',', '.') AS DOUBLE) IS NOT NULL "
+        f"OR regexp_full_match(trim({value}), {sql_text(GROUPED)}))"
+    )
     return f"coalesce(sum(CASE WHEN {reads} THEN n END), 0)::BIGINT"
 
 

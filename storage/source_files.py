@@ -17,6 +17,10 @@ import pyarrow as pa
 from storage.errors import SourceUnreadable, StateUnwritable
 
 BLOCK = 1 << 20
+LONGEST_LINE = 2 << 20
+"""Bytes of a CSV file without an end of line: what DuckDB takes for one record."""
+
+COPY_AGAIN = "it is cut off or damaged: copy or write it again"
 
 
 class Format(StrEnum):
@@ -158,14 +162,16 @@ def read_blocks(file: SourceFile) -> Iterator[bytes]:
             while block := stream.read(BLOCK):
                 yield block
     except (OSError, pa.ArrowException) as exc:
-        raise SourceUnreadable(f"{file.path} cannot be read: {exc}") from exc
+        raise SourceUnreadable(
+            f"{file.path} cannot be read: {exc}" + (f"; {COPY_AGAIN}" if file.compression else "")
+        ) from exc
 
 
 def text_encoding(file: SourceFile) -> str:
     """How the text of a file is encoded: by its byte order mark, else UTF-8, else Windows' western one (cp1252).
 
     Raises:
-        SourceUnreadable: It is none of them.
+        SourceUnreadable: It is none of them, or a line has no end.
     """
     head = next(read_blocks(file), b"")
     marked = next((name for mark, name in BOMS if head.startswith(mark)), None)
@@ -265,9 +271,18 @@ def _looks_like_text(head: bytes) -> bool:
 
 def _decodes(file: SourceFile, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
+    lines, length = 0, 0
     try:
         for block in read_blocks(file):
             decoder.decode(block)
+            ends = max(block.rfind(b"\n"), block.rfind(b"\r"))
+            length = length + len(block) if ends < 0 else len(block) - ends
+            lines += block.count(b"\n")
+            if length > LONGEST_LINE:
+                raise SourceUnreadable(
+                    f"{file.path}: line {lines + 1} has no end within {LONGEST_LINE >> 20} MB, so it is no row of a "
+                    "table; look for a missing quotation mark or end of line, or bring the table as Parquet"
+                )
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False

@@ -25,10 +25,12 @@ from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
 from storage.errors import SourceUnreadable
 from storage.postgres_source import SCHEMES, spool_postgres
 from storage.scratch import open_scratch
-from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
+from storage.source_files import COPY_AGAIN, Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
 BATCH_ROWS = 65_536
+BATCH_CELLS = 8_000_000
+"""Rows times columns of a batch: 64 MB of numbers, where the columns are many; DuckDB gives at least 2,048 rows."""
 
 Used = TypeVar("Used")
 
@@ -144,10 +146,10 @@ def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.Exi
         spool_postgres(source, options.query, spooled.path)
         batches = _guard(redacted(source), read_arrow([spooled], stack))
         return Source(batches=batches, sha256=hash_files([spooled]))
-    raise SourceUnreadable(
-        f"{redacted(source)} cannot be read: addresses begin with http, https or postgresql. From MySQL and other "
-        "servers export the rows to a Parquet or CSV file"
-    )
+    way = "from other servers export the rows to a Parquet or CSV file and add that"
+    if scheme in {"mysql", "mariadb"}:
+        way = "MySQL is not read; write the rows to a file with 'mysql --batch -e \"SELECT …\" > rows.tsv' and add that"
+    raise SourceUnreadable(f"{redacted(source)} cannot be read: addresses begin with http, https or postgresql; {way}")
 
 
 def _open_files(
@@ -236,7 +238,9 @@ def _require_parquet(file: SourceFile) -> None:
     try:
         names = pq.read_schema(file.path).names
     except (pa.ArrowException, OSError) as exc:
-        raise SourceUnreadable(f"{file.path} cannot be read as Parquet: {str(exc).splitlines()[0]}") from exc
+        raise SourceUnreadable(
+            f"{file.path} cannot be read as Parquet: {str(exc).splitlines()[0]}; {COPY_AGAIN}"
+        ) from exc
     try:
         for name in names:
             require_new_name(seen, name)
@@ -261,7 +265,8 @@ def _query_database(source: str, connection: duckdb.DuckDBPyConnection, path: Pa
         connection.execute("USE brought")
         confine(connection, [path.absolute()])
     except duckdb.Error as exc:
-        raise SourceUnreadable(f"{source} cannot be opened as a DuckDB database: {short_message(exc)}") from exc
+        way = "; end the program that holds it, or copy the file" if "lock" in str(exc) else ""
+        raise SourceUnreadable(f"{source} cannot be opened as a DuckDB database: {short_message(exc)}{way}") from exc
     return _run(source, connection, query)
 
 
@@ -270,7 +275,10 @@ def short_message(exc: Exception) -> str:
     if isinstance(exc, duckdb.OutOfMemoryException):
         return OUT_OF_MEMORY
     lines = [line.strip() for line in str(exc).splitlines()]
-    stop = next((i for i, line in enumerate(lines) if line.startswith(("Possible ", "The search space"))), len(lines))
+    stop = next(
+        (i for i, line in enumerate(lines) if line.startswith(("Possible ", "The search space", "Try setting "))),
+        len(lines),
+    )
     told = [line for line in lines[:stop] if line and not line.startswith("LINE ") and not set(line) <= set("^ ")]
     return "; ".join(told)[:300]
 
@@ -286,7 +294,7 @@ def _run(
         if query is not None:
             _require_select(connection, query)
         relation = connection.sql(query or "SELECT * FROM source")
-        reader = relation.to_arrow_reader(BATCH_ROWS)
+        reader = relation.to_arrow_reader(max(1, min(BATCH_ROWS, BATCH_CELLS // len(relation.columns))))
     except duckdb.Error as exc:
         raise wrong(f"{'the query' if query else source} cannot be run: {tell(exc)}") from exc
     return _guard(source, reader, tell, wrong)

@@ -28,6 +28,7 @@ def read_sqlite(path: Path, query: str, stack: contextlib.ExitStack) -> pa.Recor
     Raises:
         SourceUnreadable: The file is no database, or the query is wrong.
     """
+    _require_whole(path)
     try:
         # The rows may be read in another thread, one at a time.
         connection = sqlite3.connect(
@@ -42,6 +43,19 @@ def read_sqlite(path: Path, query: str, stack: contextlib.ExitStack) -> pa.Recor
         raise SourceUnreadable(f"the query cannot be run on {path}: {exc}") from exc
     schema = pa.schema([pa.field(column.name, column.arrow) for column in columns])
     return pa.RecordBatchReader.from_batches(schema, _batches(connection, query, columns, schema))
+
+
+def _require_whole(path: Path) -> None:
+    """SQLite reads zeros, as rows of nulls, where a file was cut off: its header says how many pages it has."""
+    with path.open("rb") as file:
+        head = file.read(100)
+    page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
+    is_counted = head[24:28] == head[92:96]  # else by a SQLite older than 3.7, which does not count
+    wanted, there = (65_536 if page == 1 else page) * pages, path.stat().st_size
+    if is_counted and there < wanted:
+        raise SourceUnreadable(
+            f"{path} is cut off: its header tells of {wanted:,} bytes, {there:,} are there; copy it again"
+        )
 
 
 class _Convert(Protocol):

@@ -24,6 +24,7 @@ from appliance.monitoring.reference import fit_column
 from appliance.monitoring.spans import Pair, State
 from appliance.schema import Column, Kind
 from appliance.training.columns import as_kind, natural_kind, seconds_of
+from appliance.training.table import ColumnReader
 from appliance.training.target import class_names
 from storage.errors import SourceUnreadable
 from storage.sources import SourceOptions, open_source
@@ -78,27 +79,29 @@ def compare_frames(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """A table read one column at a time."""
+    """A table read one column at a time, or some where they have few rows."""
 
     frame: pl.LazyFrame
     types: dict[str, pl.DataType]
     rows: int
+    read: ColumnReader
 
     @classmethod
     def of(cls, frame: pl.DataFrame | pl.LazyFrame) -> _Table:
         lazy = frame.lazy()
-        rows = lazy.select(pl.len()).collect().item()
-        return cls(frame=lazy, types=dict(lazy.collect_schema()), rows=int(rows))
+        rows = int(lazy.select(pl.len()).collect().item())
+        types = dict(lazy.collect_schema())
+        return cls(frame=lazy, types=types, rows=rows, read=ColumnReader(lazy, list(types), rows))
 
     def column(self, name: str) -> pl.Series:
         """The column; all null where the table has none of that name."""
         if name not in self.types:
             return pl.Series(name, [None], dtype=pl.Null).new_from_index(0, self.rows)
-        return self.frame.select(pl.col(name)).collect().to_series()
+        return self.read(name)
 
     def pieces(self, name: str) -> Iterator[pl.Series]:
         """The column, some rows at a time."""
-        if name not in self.types:
+        if name not in self.types or self.rows <= PIECE_ROWS:
             yield self.column(name)
             return
         for start in range(0, self.rows, PIECE_ROWS):
@@ -109,7 +112,10 @@ class _Table:
         found = self.types.get(name, pl.Null())
         if found == pl.Null or self.rows == 0:
             return pl.Null()
-        nulls = self.frame.select(pl.col(name).null_count()).collect().item()
+        if self.rows <= PIECE_ROWS:
+            nulls = self.read(name).null_count()
+        else:
+            nulls = self.frame.select(pl.col(name).null_count()).collect().item()
         return pl.Null() if nulls == self.rows else found
 
 

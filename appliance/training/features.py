@@ -120,6 +120,11 @@ class FeaturePlan:
     multiclass: bool
     seed: int
 
+    @property
+    def width(self) -> int:
+        """How many columns LightGBM sees."""
+        return len(self.features) or len(self.columns)
+
     def learn(self, rows: EncodedRows, target: Floats) -> tuple[Feature, ...]:
         """The features with the target means of these rows; for rows that are not among them."""
         return tuple(

@@ -29,6 +29,13 @@ METRICS = {Task.REGRESSION: "rmse", Task.BINARY: "binary_logloss", Task.MULTICLA
 
 _OBJECTIVES = {Task.REGRESSION: "regression", Task.BINARY: "binary", Task.MULTICLASS: "multiclass"}
 
+WIDE, WIDE_BINS = 1_000, 63
+"""With more features than this a number has at most so many bins, where the declaration says nothing, and histograms
+are made a feature after the other: of 10,000 features a round takes a quarter of the time, in less than half the
+memory."""
+
+BIN_PARAMS = frozenset({"max_bin", "max_bins"})
+
 SMALLEST_GAIN = 1e-9
 """An improvement that stops no fit is larger, as a share of the targets' spread: LightGBM adds a metric up on several
 threads, so that its last digit depends on their number, and a fit must not."""
@@ -51,6 +58,7 @@ class FitPlan:
         params: Declared LightGBM parameters, over the defaults.
         own: LightGBM parameters that follow from the declaration's other keys.
         quantile: Regression: fit this quantile instead of the mean.
+        features: How many columns LightGBM sees.
     """
 
     task: Task
@@ -62,13 +70,16 @@ class FitPlan:
     params: Mapping[str, Param]
     own: Mapping[str, Param] = field(default_factory=dict)
     quantile: float | None = None
+    features: int = 0
 
     def lightgbm_params(self) -> dict[str, Param]:
         """All parameters that decide what the model becomes, as LightGBM gets them."""
-        params: dict[str, Param] = {"learning_rate": 0.05, "num_leaves": 31, **self.params, **self.own}
+        is_wide = self.features > WIDE
+        bins: dict[str, Param] = {"max_bin": WIDE_BINS} if is_wide and BIN_PARAMS.isdisjoint(self.params) else {}
+        params: dict[str, Param] = {"learning_rate": 0.05, "num_leaves": 31, **bins, **self.params, **self.own}
         params |= {
             "objective": _OBJECTIVES[self.task], "metric": METRICS[self.task], "seed": self.seed,
-            "deterministic": True, "force_row_wise": True, "verbosity": -1,
+            "deterministic": True, "force_col_wise" if is_wide else "force_row_wise": True, "verbosity": -1,
         }  # fmt: skip
         if self.task is Task.MULTICLASS:
             params["num_class"] = self.classes

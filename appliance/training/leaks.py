@@ -13,6 +13,9 @@ from appliance.training.rows import EncodedRows
 from appliance.training.table import RawRows
 from appliance.training.target import Target, class_names
 
+FIRST_ROWS = 1000
+"""Rows in which a column mostly differs from the target already."""
+
 
 def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None:
     """Refuse a feature that equals the target in every row.
@@ -20,7 +23,7 @@ def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None
     Raises:
         BadTable: Names the column.
     """
-    known, first = frame[target], frame.head(SAMPLE_ROWS)
+    known, first = frame[target], frame.head(FIRST_ROWS)
     for name in names:
         # Nearly every column differs in the first rows already; only the others are read.
         if is_twin(first[name], first[target]) and is_twin(frame[name], known):

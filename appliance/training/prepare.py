@@ -18,7 +18,7 @@ from appliance.training.columns import Columns, as_kind, plan_columns, protected
 from appliance.training.cores import Threads
 from appliance.training.encode import encode_rows
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
-from appliance.training.fit import FitPlan, Param, Sample, category_names
+from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
 from appliance.training.rows import EncodedRows
@@ -140,7 +140,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
         times=None if columns.time is None else _stamps(table[columns.time]),
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
-        decisions=(target.sentence, *columns.decisions, *said, *weighed),
+        decisions=(target.sentence, *columns.decisions, *said, *weighed, *_coarse(plan.width, spec)),
         warnings=(
             *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, whole),
@@ -154,7 +154,7 @@ def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) 
     spec, target = prepared.spec, prepared.target
     return FitPlan(
         task=target.task, classes=len(target.classes), rounds=spec.rounds, early_stopping=spec.early_stopping,
-        seed=spec.seed, threads=threads, params=params, own=prepared.own,
+        seed=spec.seed, threads=threads, params=params, own=prepared.own, features=prepared.plan.width,
     )  # fmt: skip
 
 
@@ -228,6 +228,15 @@ def _own_params(spec: ModelSpec, target: Target, columns: Columns, features: tup
             raise BadTable(f"is_unbalance is for two classes, but {spec.target!r} makes a {target.task.value} task")
         own["is_unbalance"] = True
     return own
+
+
+def _coarse(features: int, spec: ModelSpec) -> tuple[str, ...]:
+    if features <= WIDE or not BIN_PARAMS.isdisjoint(spec.params):
+        return ()
+    return (
+        f"with {features:,} columns numbers have at most {WIDE_BINS} bins, a quarter of LightGBM's default, for time "
+        "and memory; [params] max_bin changes that",
+    )
 
 
 def _missing_labels(target: Target) -> tuple[Warn, ...]:

@@ -16,9 +16,12 @@ Read = Callable[[str], pl.Series]
 Head = Callable[[int], pl.DataFrame]
 """Reads the first rows, all columns of them."""
 
+AHEAD_CELLS = 1_000_000
+"""Rows times columns that are read from files at a time: 8 MB of numbers."""
+
 
 class Table:
-    """Columns by name, each read when it is asked for and not kept."""
+    """Columns by name, each read when it is asked for."""
 
     def __init__(
         self, schema: Mapping[str, pl.DataType], rows: int, read: Read, head: Head, *, places: Places | None = None
@@ -48,14 +51,12 @@ class Table:
     @classmethod
     def scan(cls, rows: pl.LazyFrame, *, height: int) -> Self:
         """Columns that are read from files, as many rows as ``height``."""
-
-        def read(name: str) -> pl.Series:
-            return rows.select(name).collect().to_series()
+        names = rows.collect_schema()
 
         def head(count: int) -> pl.DataFrame:
             return rows.head(count).collect()
 
-        return cls(rows.collect_schema(), height, read, head)
+        return cls(names, height, ColumnReader(rows, names.names(), height), head)
 
     def __len__(self) -> int:
         """How many rows."""
@@ -76,15 +77,42 @@ class Table:
         if self._places is None:
             return self._head(count)
         places = self._places[:count]
-        if len(places) == 0:
-            return self._head(0)
-        if (last := int(places.max())) < 10 * count:
+        last = int(places.max(initial=-1))
+        if last < 10 * count:
             return self._head(last + 1)[places]
-        return self.frame(self.columns).head(count)
+        return self.pick(np.arange(len(places))).frame(self.columns)
 
     def frame(self, names: Sequence[str]) -> pl.DataFrame:
         """Some of the columns, in memory: for few rows."""
         return pl.DataFrame([self[name] for name in names])
+
+
+class ColumnReader:
+    """Reads columns from files, those behind the one that was asked for with it where they have few rows.
+
+    Each look at a file begins with the names of all its columns: one look a column takes an hour of ten thousand.
+    """
+
+    def __init__(self, rows: pl.LazyFrame, names: Sequence[str], height: int) -> None:
+        """A reader of all columns, whose names are ``names``, of ``height`` rows each."""
+        self._rows = rows
+        self._names = names
+        self._places = {name: at for at, name in enumerate(names)}
+        self._width = max(1, AHEAD_CELLS // max(1, height))
+        self._start, self._held = 0, pl.DataFrame()
+
+    def __call__(self, name: str) -> pl.Series:
+        """One column."""
+        place = self._places.get(name)
+        if self._width == 1 or place is None:
+            return self._rows.select(name).collect().to_series()
+        if not 0 <= place - self._start < self._held.width:
+            try:
+                self._held = self._rows.select(self._names[place : place + self._width]).collect()
+            except pl.exceptions.PolarsError:  # one of them is broken: the others are still to be had
+                return self._rows.select(name).collect().to_series()
+            self._start = place
+        return self._held.to_series(place - self._start)
 
 
 RawRows = pl.DataFrame | Table

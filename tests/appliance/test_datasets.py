@@ -70,7 +70,7 @@ def test_an_append_of_another_schema_changes_nothing(datasets: Datasets, tmp_pat
     ("text", "query", "target", "error", "message"),
     [
         ("", None, None, BadInput, r"rows\.csv is empty"),
-        ("a,b\n", None, None, BadInput, r"the source has columns, but no rows"),
+        ("a,b\n", None, None, BadInput, r"has columns, but no rows"),
         ("a,a\n1,2\n", None, None, BadInput, r"the column name 'a' stands twice"),
         ("a,b\n1,2\n", "SELECT nope FROM source", None, BadInput, r"Referenced column \"nope\" not found"),
         ("a,b\n1,2\n", "SELECT * FROM source WHERE a > 9", None, BadInput, r"columns, but no rows"),

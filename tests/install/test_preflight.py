@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,39 @@ def test_help_names_every_flag_and_its_twin(place: Place) -> None:
     for name in ("local", "state", "listen", "api-port", "ui-port", "orchestrator-port", "mlflow-port", "demo"):
         assert f"--{name}" in text
         assert f"APPLIANCE_{name.upper().replace('-', '_')}" in text
+
+
+def test_what_postgres_sources_need_is_asked_for_by_flag_or_environment(place: Place) -> None:
+    said = "Postgres sources among them, hashes checked"
+    assert said in place.install(*place.port_flags, "--with", "postgres", "--dry-run").out
+    asked = replace(place, environment={"APPLIANCE_WITH": "postgres"})
+    assert said in asked.install(*place.port_flags, "--dry-run").out
+    assert said not in asked.install(*place.port_flags, "--with", "none", "--dry-run").out
+    wrong = place.install("--with", "mysql")
+    assert (wrong.code, "--with is postgres or none" in wrong.err) == (1, True)
+
+
+def test_an_upgrade_keeps_what_postgres_sources_need(place: Place) -> None:
+    """As it is said beside the release that runs."""
+    (place.base / "releases" / "old").mkdir(parents=True)
+    (place.base / "releases" / "old" / "with").write_text("postgres\n")
+    (place.base / "current").symlink_to("releases/old")
+    assert "Postgres sources among them" in place.install(*place.port_flags, "--dry-run").out
+    assert "Postgres sources" not in place.install(*place.port_flags, "--with", "none", "--dry-run").out
+
+
+@pytest.mark.parametrize(("bundled", "flags", "code"), [("none", ["--with", "postgres"], 2), ("postgres", [], 0)])
+def test_a_bundle_says_whether_it_has_what_postgres_sources_need(
+    place: Place, bundled: str, flags: list[str], code: int
+) -> None:
+    """Its packages are looked at later, one by one."""
+    (place.home / "bundle.conf").write_text(
+        f"python={sys.version_info[0]}.{sys.version_info[1]}\nmachine={os.uname().machine}\nversion=1\nwith={bundled}\n"
+    )
+    bundle = place.home / "bundle"
+    place.sh(f"tar -C '{place.home}' -cf '{bundle}' bundle.conf")
+    done = place.install(*place.port_flags, "--offline", str(bundle), *flags, "--dry-run")
+    assert ("the bundle has no packages for Postgres sources" in done.err) is (code == 2)
 
 
 def test_a_dry_run_touches_nothing(place: Place) -> None:

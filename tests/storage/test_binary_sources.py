@@ -254,8 +254,22 @@ def test_preparation_that_is_wrong_or_reaches_out_is_refused(desk: Desk, prepare
         desk.read(desk.put("x.csv", "a,b\n1,x\n"), prepare=prepare)
 
 
-@pytest.mark.parametrize("address", ["ftp://x/y.csv", "mysql://u:geheim@h/db", "s3://bucket/key"])
-def test_other_addresses_are_refused_without_telling_a_password(desk: Desk, address: str) -> None:
-    with pytest.raises(SourceUnreadable, match=r"addresses begin with http, https or postgresql") as told:
-        desk.read(address)
+@pytest.mark.parametrize(
+    ("address", "way"),
+    [
+        ("ftp://x/y.csv", r"from other servers export the rows to a Parquet or CSV file and add that"),
+        ("s3://bucket/key", r"from other servers export the rows"),
+        ("mysql://u:geheim@h/db", r"MySQL is not read; write the rows to a file with 'mysql --batch .* and add that"),
+        ("mariadb://u:geheim@h/db", r"MySQL is not read"),
+    ],
+)
+def test_other_addresses_are_refused_without_telling_a_password(desk: Desk, address: str, way: str) -> None:
+    with pytest.raises(SourceUnreadable, match=rf"addresses begin with http, https or postgresql; {way}") as told:
+        desk.read(address, "SELECT 1")
     assert "geheim" not in str(told.value)
+
+
+def test_what_mysql_writes_in_batches_is_read(desk: Desk) -> None:
+    """With tabs, and NULL as a word, as ``mysql --batch`` does."""
+    rows = desk.read(desk.put("rows.tsv", "id\tname\tprice\n1\tMüller\t2.50\n2\tNULL\tNULL\n"))
+    assert rows.rows() == [(1, "Müller", 2.5), (2, None, None)]

@@ -193,7 +193,7 @@ def test_a_bad_name_is_refused_before_anything_is_written(layout: Layout, name: 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pa.table({"a": pa.array([], pa.int64())}), r"the source has columns, but no rows"),
+        (pa.table({"a": pa.array([], pa.int64())}), r"has columns, but no rows"),
         (pa.table({}), r"the source has no columns"),
         (pa.Table.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"]), r"the column name 'a' stands twice"),
         (pa.table({"a": [1], "A": [2]}), r"'a' and 'A' differ by case"),

@@ -113,3 +113,15 @@ def test_a_column_that_one_file_leaves_blank_has_the_type_of_the_others(options:
     (tmp_path / "3.csv").write_text("a,b\n,x\n")
     rows, _ = read_source(str(tmp_path / "*.csv"), options, frame)
     assert rows["a"].to_list() == [None, None, 1, 2, None]
+
+
+def test_ten_thousand_columns_fit_where_each_is_given_its_memory(options: SourceOptions, tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(10_000)]
+    rows = [",".join(str(row + at / 2) if at % 2 else str(at) for at in range(10_000)) for row in range(30)]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join([",".join(names), *rows]) + "\n")
+    with open_source(str(path), options) as opened:
+        found = pa.Table.from_batches(list(opened.batches))
+    assert found.num_rows == 30
+    assert found.column_names == names
+    assert [found["c8"][3].as_py(), found["c9"][3].as_py()] == [8, 7.5]

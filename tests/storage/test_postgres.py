@@ -104,7 +104,8 @@ def test_a_server_that_refuses_or_is_not_there(desk: Desk, postgres: Postgres, m
 def test_without_the_extra_its_name_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     with pytest.raises(
-        SourceUnreadable, match=r"needs the extra 'postgres': .*pip install 'mlops-appliance\[postgres\]'"
+        SourceUnreadable,
+        match=r"needs the extra 'postgres' .*run the installer again with \./install\.sh --with postgres",
     ):
         desk.read("postgresql://ann@127.0.0.1:1/postgres", "SELECT 1 AS a")
 

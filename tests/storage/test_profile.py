@@ -41,6 +41,11 @@ def test_text_counts_what_reads_as_a_number(layout: Layout) -> None:
     assert (found.top[0], found.histogram, found.mean) == (("x", 2), None, None)
 
 
+def test_text_counts_numbers_whose_thousands_are_set_apart(layout: Layout) -> None:
+    values = ["1.234,56", "7.654.321,00", "1,234.56", "0,5", "1.2.3", "10.20.30,1"]
+    assert one_column(layout, pl.Series(values)).numeric_text == 4
+
+
 def test_text_counts_the_ways_in_which_dates_are_written(layout: Layout) -> None:
     found = one_column(
         layout, pl.Series(["2026-01-31", "31/01/2026", "1/2/26", "31.1.2026", "3-Feb-2026 10:00", "soon"])

@@ -21,7 +21,15 @@ PREDICT = (
     'curl -s -w " %{http_code}" -H "X-API-Key: $(cat /root/key)" -d @/root/body.json'
     " http://127.0.0.1:8100/models/penguins/predict"
 )
-BEYOND = ("README.md", "LICENSE", "pyproject.toml", "requirements.lock", "requirements.uv.lock", "install.sh")
+BEYOND = (
+    "README.md",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.lock",
+    "requirements.uv.lock",
+    "requirements.postgres.lock",
+    "install.sh",
+)
 
 
 def make_checkout(name: str) -> Path:
