@@ -32,6 +32,7 @@ from appliance.orchestrator import (
 )  # fmt: skip
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
+from appliance.registry.left_runs import close_left_runs
 from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.feeding import Feeding
@@ -71,6 +72,9 @@ class Runner:
         self._feeding = Feeding(settings)
         self._studying = Studying()
         self._unsettled: dict[str, tuple[str, str]] = {}
+        self._left: set[str | None] = {
+            None
+        }  # jobs whose runs in MLflow are to be ended; None: those before this runner
         self._rung = 0
         self._looked = 0.0
         self._answers = False
@@ -81,6 +85,7 @@ class Runner:
 
         Runs that were going then have no process any more.
         """
+        self._close_left_runs()
         while not is_stopping():
             try:
                 register_flows(self._orchestrator)
@@ -100,12 +105,15 @@ class Runner:
         for run_id, code in self._children.reap():
             outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
             self._unsettled.setdefault(run_id, outcome)
+            self._left.add(run_id)
+            self._close_left_runs()
         self._housekeeping.tick()
         self._feeding.tick()
         self._studying.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
+        self._close_left_runs()
         try:
             self._settle()
             self._look()
@@ -125,11 +133,25 @@ class Runner:
         self._studying.stop()
         for run_id in self._children.stop_all():
             self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
+            self._left.add(run_id)
+        self._close_left_runs()
         try:
             self._settle()
         except NotReady:
             log.warning("the orchestrator is gone; the next runner says what became of the jobs")
         self._orchestrator.close()
+
+    def _close_left_runs(self) -> None:
+        """End what jobs that are gone left open in MLflow; while somebody holds its store, later looks try again."""
+        for job_id in list(self._left):
+            if job_id is None and not self._children.has_room("train"):
+                continue  # one that goes on is not to be ended with what is left of an earlier runner
+            try:
+                close_left_runs(self._settings.layout, job_id)
+            except StorageError as exc:
+                log.info("%s; tried again", exc)
+                return
+            self._left.discard(job_id)
 
     def _is_due(self) -> bool:
         try:

@@ -10,6 +10,7 @@ from appliance.card_page import render_card
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
+from appliance.model_card import Trial
 from appliance.model_spec import ModelSpec, dump_spec, load_spec
 from appliance.models import ModelInfo
 from appliance.schema import Task
@@ -168,6 +169,9 @@ class Told:
 
     def round(self, iteration: int, train: float, valid: float) -> None:
         """A boosting round ended; there are too many to tell."""
+
+    def trial(self, trial: Trial) -> None:
+        """A trial of a search ended; a step says so."""
 
 
 def deploy(

@@ -22,7 +22,7 @@ from storage.layout import Layout
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
@@ -38,9 +38,11 @@ class RegistryFailed(ApplianceError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialRun:
-    """One trial of a search, a run nested in the training's; ``value`` None: it was pruned."""
+    """One trial of a search that ended, a run nested in the training's, ``parent``; ``value`` None: it was pruned."""
 
-    number: int
+    name: str
+    parent: str
+    tags: Mapping[str, str]
     params: Mapping[str, str]
     value: float | None
     rounds: int
@@ -55,7 +57,6 @@ class RunRecord:
         metrics: On the holdout; the dummy's and the champion's under prefixed names.
         curve: (iteration, metric on the training rows, metric on the early-stopping rows).
         files: Artifacts by name.
-        trials: Of the search, in order.
         folds: Metrics of each fold of a cross-validation, in order; the fold is the metric's step.
     """
 
@@ -66,7 +67,6 @@ class RunRecord:
     metrics: Mapping[str, float]
     curve: Sequence[tuple[int, float, float]]
     files: Mapping[str, bytes]
-    trials: Sequence[TrialRun] = ()
     folds: Sequence[Mapping[str, float]] = ()
 
 
@@ -89,23 +89,62 @@ class Registry:
             self._client.search_experiments(max_results=1)
         _use_wal(layout.mlflow / "mlflow.db")
 
-    def record(self, run: RunRecord) -> Registered:
+    def begin(self, model: str, run_name: str, tags: Mapping[str, str]) -> str:
+        """Open a run, for ``record`` to finish or ``end`` to close; returns its id.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"begin a run of {model!r}"):
+            created = self._client.create_run(self._experiment(model), run_name=run_name, tags=dict(tags))
+            return str(created.info.run_id)
+
+    def add_trial(self, model: str, trial: TrialRun) -> None:
+        """Record a trial that ended, as a run inside that of its training.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"record {trial.name!r}"):
+            now = int(time.time() * 1000)
+            created = self._client.create_run(
+                self._experiment(model), run_name=trial.name, start_time=now - round(1000 * trial.seconds),
+                tags={**trial.tags, "mlflow.parentRunId": trial.parent, "pruned": str(trial.value is None).lower()},
+            )  # fmt: skip
+            values = {"seconds": trial.seconds, "rounds": float(trial.rounds)}
+            values |= {} if trial.value is None else {"value": trial.value}
+            self._client.log_batch(
+                created.info.run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()],
+                params=[Param(name, value) for name, value in trial.params.items()],
+            )  # fmt: skip
+            self._client.set_terminated(created.info.run_id, status="KILLED" if trial.value is None else "FINISHED")
+
+    def end(self, run_id: str, status: str) -> None:
+        """Close a run without a version: FAILED, or KILLED.
+
+        Raises:
+            RegistryFailed: The store cannot be written.
+        """
+        with _failures(f"end run {run_id}"):
+            self._client.set_terminated(run_id, status=status)
+
+    def record(self, run: RunRecord, *, begun: str | None = None) -> Registered:
         """Record a finished training and register its next version, without an alias.
+
+        Args:
+            run: What there is to remember.
+            begun: The run that was opened for it; None: a new one.
 
         Raises:
             RegistryFailed: The store cannot be written.
         """
         with _failures(f"record a run of {run.model!r}"):
-            created = self._client.create_run(self._experiment(run.model), run_name=run.run_name, tags=dict(run.tags))
-            run_id: str = created.info.run_id
+            run_id = begun or self.begin(run.model, run.run_name, run.tags)
             self._log(run_id, run)
-            for trial in run.trials:
-                self._log_trial(run, run_id, trial)
             self._client.set_terminated(run_id, status="FINISHED")
             self._ensure_model(run.model)
-            version = self._client.create_model_version(
-                run.model, source=f"{created.info.artifact_uri}/bundle", run_id=run_id
-            )
+            folder = self._client.get_run(run_id).info.artifact_uri
+            version = self._client.create_model_version(run.model, source=f"{folder}/bundle", run_id=run_id)
         return Registered(run_id=run_id, version=int(version.version))
 
     def attach(self, run_id: str, files: Mapping[str, bytes], *, folder: str) -> None:
@@ -176,27 +215,15 @@ class Registry:
         params = [Param(name, value[:_LONGEST_PARAM]) for name, value in run.params.items()]
         # MLflow takes at most 1000 metrics and 100 parameters at once.
         for start in range(0, max(len(metrics), 1), 900):
+            first = start == 0
             self._client.log_batch(
-                run_id, metrics=metrics[start : start + 900], params=params[:100] if start == 0 else []
-            )
+                run_id, metrics=metrics[start : start + 900], params=params[:100] if first else [],
+                tags=[RunTag(name, value) for name, value in run.tags.items()] if first else [],
+            )  # fmt: skip
         with TemporaryDirectory(dir=self._tmp) as directory:
             for name, content in run.files.items():
                 (Path(directory) / name).write_bytes(content)
             self._client.log_artifacts(run_id, directory, artifact_path="bundle")
-
-    def _log_trial(self, run: RunRecord, parent: str, trial: TrialRun) -> None:
-        tags = {"mlflow.parentRunId": parent, "pruned": str(trial.value is None).lower()}
-        created = self._client.create_run(
-            self._experiment(run.model), run_name=f"{run.run_name}, trial {trial.number}", tags=tags
-        )
-        now = int(time.time() * 1000)
-        values = {"seconds": trial.seconds, "rounds": float(trial.rounds)}
-        values |= {} if trial.value is None else {"value": trial.value}
-        self._client.log_batch(
-            created.info.run_id, metrics=[Metric(name, value, now, 0) for name, value in values.items()],
-            params=[Param(name, value) for name, value in trial.params.items()],
-        )  # fmt: skip
-        self._client.set_terminated(created.info.run_id, status="KILLED" if trial.value is None else "FINISHED")
 
     def _ensure_model(self, model: str) -> None:
         try:

@@ -135,6 +135,13 @@ class FeaturePlan:
     def training_rows(self, rows: EncodedRows, target: Floats, groups: Indices | None) -> FeatureRows:
         """What LightGBM is fitted on: a row's target means are those of the other folds, never with its own target.
 
+        Folds are dealt at random where the split is by time, too. On the flights (337 k rows, four columns as means,
+        the newest 30 % held out, LightGBM 4.7.0) the AUC of delayed_15 was 0.680, 0.681 and 0.681 with three seeds,
+        0.678 with five blocks in time and 0.681 with the mean of older rows alone, the log loss 0.472 thrice, 0.474
+        and 0.474; the RMSE of arr_delay, dep_delay left out, 35.3, 35.5 and 35.7, then 35.5 and 35.6. A bundle's means
+        are of all training rows, which the means of few older rows are not like. What must not be is a row's own
+        target in its mean: AUC 0.646 where 0.678 to 0.685 were reached, on every fourth row.
+
         Args:
             rows: Encoded rows, all to fit on.
             target: Their targets.

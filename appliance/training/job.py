@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import appliance
 from appliance.deployments import Deployments
 from appliance.errors import BundleRefused, NotFound
-from appliance.model_card import ModelCard, Record, TrainingReport
+from appliance.model_card import ModelCard, Record, TrainingReport, Trial
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.models import Models
+from appliance.registry.left_runs import JOB
 from appliance.settings import Settings
 from appliance.training.bundle import (
     Origin,
@@ -31,6 +32,7 @@ from appliance.training.cores import Cores, threads_for
 from appliance.training.record import installed_hash, make_record
 from appliance.training.table import Table
 from appliance.training.train import Progress, TrainedModel, train
+from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
 from storage.datasets import Snapshot, get_snapshot, scan_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
@@ -79,7 +81,11 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         registry = side.submit(_open_registry, settings)
         snapshot = _snapshot(settings, spec.dataset, order.dataset_version)
         table, scratch = _open_table(settings, snapshot, stack)
-        recorder = _CurveRecorder(progress)
+        run_name = f"{spec.name} on {spec.dataset} {snapshot.version}"
+        trials = stack.enter_context(
+            TrialRuns(side, registry, model=spec.name, run_name=run_name, tags=_origin_tags(order, spec, snapshot))
+        )
+        recorder = _CurveRecorder(progress, trials)
         trained = train(
             spec, table, incumbent=_find_incumbent(settings, spec),
             threads=threads_for(table.height * len(table.columns), Cores(settings)), progress=recorder,
@@ -87,7 +93,8 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
         card = _release(settings, order, spec, trained, _Work(
-            snapshot=snapshot, started=started, registry=registry, curve=recorder.curve,
+            snapshot=snapshot, started=started, registry=registry, curve=recorder.curve, run_name=run_name,
+            trials=trials,
         ))  # fmt: skip
     deployed = _deploy(settings, order, spec, card)
     progress.step("done", 1.0, _summary(card, deployed=deployed))
@@ -112,13 +119,16 @@ class _Work:
     started: float
     registry: Future[Registry]
     curve: list[tuple[int, float, float]]
+    run_name: str
+    trials: TrialRuns
 
 
 @dataclass(frozen=True, slots=True)
 class _CurveRecorder:
-    """Passes progress on and keeps the learning curve for MLflow."""
+    """Passes progress on, keeps the learning curve for MLflow, and sends it the trials."""
 
     progress: Progress
+    trials: TrialRuns
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
     def step(self, name: str, fraction: float, message: str) -> None:
@@ -127,6 +137,10 @@ class _CurveRecorder:
     def round(self, iteration: int, train: float, valid: float) -> None:
         self.curve.append((iteration, train, valid))
         self.progress.round(iteration, train, valid)
+
+    def trial(self, trial: Trial) -> None:
+        self.trials.add(trial)
+        self.progress.trial(trial)
 
 
 def _open_registry(settings: Settings) -> Registry:
@@ -165,7 +179,7 @@ def _release(
     reference = reference_file(trained)  # all that can fail for the data's sake comes before a version is given
     record = make_record(snapshot_files(settings.layout, spec.dataset, work.snapshot.version))
     registry = work.registry.result()
-    registered = registry.record(_run_record(spec, trained, work, record))
+    registered = registry.record(_run_record(order, spec, trained, work, record), begun=work.trials.finish())
     origin = Origin(
         version=registered.version, run_id=registered.run_id, dataset_version=work.snapshot.version,
         created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3), record=record,
@@ -210,8 +224,17 @@ def sync_aliases(settings: Settings, registry: Registry, model: str) -> None:
         connection.close()
 
 
-def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work, record: Record) -> RunRecord:
-    from appliance.registry.registry import RunRecord, TrialRun  # noqa: PLC0415  (loaded already, in the side thread)
+def _origin_tags(order: TrainingOrder, spec: ModelSpec, snapshot: Snapshot) -> dict[str, str]:
+    """What is known of a run before it has learned anything."""
+    tags = {
+        "dataset": spec.dataset, "dataset_version": str(snapshot.version), "target": spec.target,
+        "budget": spec.budget, "seed": str(spec.seed),
+    }  # fmt: skip
+    return tags if order.job_id is None else {**tags, JOB: order.job_id}
+
+
+def _run_record(order: TrainingOrder, spec: ModelSpec, trained: TrainedModel, work: _Work, record: Record) -> RunRecord:
+    from appliance.registry.registry import RunRecord  # noqa: PLC0415  (loaded already, in the side thread)
 
     judgement = trained.judgement
     metrics = dict(judgement.metrics)
@@ -222,8 +245,8 @@ def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work, record: Rec
         metrics |= {f"cv_spread_{name}": value for name, value in trained.cross_validation.spread.items()}
     metrics |= {"seconds": time.monotonic() - work.started, "peak_memory_mb": record.peak_memory_mb}
     tags = {
-        "dataset": spec.dataset, "dataset_version": str(work.snapshot.version), "dataset_sha256": record.dataset_sha256,
-        "task": trained.schema.task.value, "target": spec.target, "budget": spec.budget, "seed": str(spec.seed),
+        **_origin_tags(order, spec, work.snapshot), "dataset_sha256": record.dataset_sha256,
+        "task": trained.schema.task.value,
         "code_version": appliance.__version__, "commit": record.commit or "", "lock_hash": installed_hash(),
         "python": record.python, "platform": record.platform, "cores": str(record.cores),
         "gate": "passed" if judgement.gate.passed else "failed", "gate_reasons": "; ".join(judgement.gate.reasons),
@@ -232,17 +255,10 @@ def _run_record(spec: ModelSpec, trained: TrainedModel, work: _Work, record: Rec
     }  # fmt: skip
     params = {**trained.params, "iterations": trained.fitted.iterations}
     return RunRecord(
-        model=spec.name, run_name=f"{spec.name} on {spec.dataset} {work.snapshot.version}",
+        model=spec.name, run_name=work.run_name,
         params={name: str(value) for name, value in params.items()},
         tags=tags, metrics=metrics, curve=work.curve,
         files={"model.txt": trained.fitted.text.encode(), "model.toml": dump_spec(spec).encode()},
-        trials=[
-            TrialRun(
-                number=trial.number, params={name: str(value) for name, value in trial.params.items()},
-                value=trial.value, rounds=trial.rounds, seconds=trial.seconds,
-            )
-            for trial in trained.trials
-        ],
         folds=[fold.metrics for fold in trained.cross_validation.folds] if trained.cross_validation else [],
     )  # fmt: skip
 

@@ -54,6 +54,9 @@ class Progress(Protocol):
     def round(self, iteration: int, train: float, valid: float) -> None:
         """A boosting round ended with these metrics on the training and the early-stopping rows."""
 
+    def trial(self, trial: Trial) -> None:
+        """A trial of a search ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -188,6 +191,7 @@ def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
     best: list[float] = []
 
     def tell(trial: Trial, most: int) -> None:
+        progress.trial(trial)
         best[:] = [min([*best, *([] if trial.value is None else [trial.value])])]
         reached = "pruned" if trial.value is None else f"{trial.value:.5g}"
         progress.step(

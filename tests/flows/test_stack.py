@@ -43,7 +43,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ModelSpec(name="species", dataset="penguins", target="species"),
         ModelSpec(name="plain", dataset="rows", target="y", rounds=20, deploy="auto"),
         ModelSpec(
-            name="searched", dataset="adults", target="income", exclude=("split",), budget="best", trials=1000
+            name="searched", dataset="adults", target="income", exclude=("split",), budget="best", trials=1000,
+            rounds=50,
         ),
         ModelSpec(
             name="slow", dataset="adults", target="income", rounds=100_000, early_stopping=10_000, params=SLOW
@@ -119,8 +120,22 @@ def test_a_job_that_cannot_train_fails_with_the_sentence_and_no_traceback(stack:
     assert job.message.startswith("target 'y' is constant: every labelled row is 1.0")
     until(lambda: job.message in logged(stack, job_id), "the log, which comes in batches")
     assert not any("Traceback" in message for message in logged(stack, job_id))
+    assert not any("tried again" in message for message in logged(stack, job_id))
     assert stack.house.jobs.report(job_id) is None
     assert stack.house.models.versions("broken") == ()
+
+
+def test_a_job_waits_for_a_database_that_somebody_holds_and_then_succeeds(stack: Stack) -> None:
+    with closing(sqlite3.connect(stack.house.settings.layout.mlflow / "mlflow.db", isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        job_id = stack.train("plain")
+        until(lambda: any("tried again in" in message for message in logged(stack, job_id)), "the second attempt")
+        holder.execute("ROLLBACK")
+    job, _ = wait(stack, job_id)
+    assert job.state is JobState.COMPLETED, job.message
+    (told, *_) = [message for message in logged(stack, job_id) if "tried again in" in message]
+    assert "database is locked" in told
+    assert [version.job_id for version in stack.house.models.versions("plain")].count(job_id) == 1
 
 
 def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
@@ -137,19 +152,44 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     assert stack.house.jobs.cancel(job_id).state is JobState.CANCELLED
 
 
-def test_a_search_that_is_cancelled_leaves_no_run_behind(stack: Stack) -> None:
+def search_runs(stack: Stack) -> dict[str, list[str]]:
+    """The states in MLflow of the searches' runs: of trainings, and of the trials inside them, oldest first."""
+    path = stack.house.settings.layout.mlflow / "mlflow.db"
+    found: dict[str, list[str]] = {"training": [], "trial": []}
+    if path.exists():
+        with closing(sqlite3.connect(path)) as store:
+            rows = store.execute(
+                "SELECT status, parent.value IS NOT NULL FROM runs LEFT JOIN tags parent ON parent.run_uuid = "
+                "runs.run_uuid AND parent.key = 'mlflow.parentRunId' WHERE name LIKE 'searched%' ORDER BY start_time"
+            ).fetchall()
+        for status, is_trial in rows:
+            found["trial" if is_trial else "training"].append(status)
+    return found
+
+
+def test_a_search_is_seen_in_mlflow_while_it_goes_on_and_ends_there_when_it_is_cancelled(stack: Stack) -> None:
     job_id = stack.train("searched")
-    until(
-        lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.message.startswith("trial"),
-        "the first trial",
-    )
+    until(lambda: "FINISHED" in search_runs(stack)["trial"], "a trial in MLflow")
+    assert stack.house.jobs.get(job_id).state is JobState.RUNNING
+    assert search_runs(stack)["training"] == ["RUNNING"]
     stack.house.jobs.cancel(job_id)
     assert wait(stack, job_id)[0].state is JobState.CANCELLED
-    with closing(sqlite3.connect(stack.house.settings.layout.mlflow / "mlflow.db")) as store:
-        runs = store.execute("SELECT runs.name, status FROM runs JOIN experiments USING (experiment_id)").fetchall()
-    assert {status for _, status in runs} <= {"FINISHED"}
-    assert not [name for name, _ in runs if name.startswith("searched")]
+    runs = search_runs(stack)
+    assert runs["training"] == ["KILLED"]
+    assert runs["trial"][0] == "FINISHED"  # the defaults are never pruned
+    assert set(runs["trial"]) <= {"FINISHED", "KILLED"}
     assert stack.house.models.versions("searched") == ()
+
+
+def test_a_search_whose_runner_is_killed_ends_in_mlflow_when_the_next_one_starts(stack: Stack) -> None:
+    job_id = stack.train("searched")
+    until(lambda: search_runs(stack)["training"].count("RUNNING") == 1, "the search in MLflow")
+    stack.stop("runner", signal.SIGKILL)
+    stack.start("runner")
+    assert wait(stack, job_id)[0].state is JobState.CRASHED
+    runs = search_runs(stack)
+    assert runs["training"][-1] == "KILLED"
+    assert "RUNNING" not in runs["training"] + runs["trial"]
 
 
 def test_a_job_takes_only_the_processor_time_that_nobody_wants(stack: Stack) -> None:

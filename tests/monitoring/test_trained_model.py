@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from appliance.events import PredictionEvent
+from appliance.model_card import Trial
 from appliance.model_spec import ModelSpec
 from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.spans import State
@@ -33,6 +34,9 @@ class Silent:
         """Not shown."""
 
     def round(self, iteration: int, train: float, valid: float) -> None:
+        """Not shown."""
+
+    def trial(self, trial: Trial) -> None:
         """Not shown."""
 
 

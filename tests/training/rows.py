@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from appliance.model_card import Trial
 from appliance.model_spec import ModelSpec
 from appliance.training.contest import Incumbent
 from appliance.training.cores import Threads
@@ -23,12 +24,16 @@ class Remembered:
 
     steps: list[tuple[str, float]] = field(default_factory=list)
     rounds: list[tuple[int, float, float]] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
 
     def step(self, name: str, fraction: float, message: str) -> None:  # noqa: ARG002
         self.steps.append((name, fraction))
 
     def round(self, iteration: int, train: float, valid: float) -> None:
         self.rounds.append((iteration, train, valid))
+
+    def trial(self, trial: Trial) -> None:
+        self.trials.append(trial)
 
 
 def bikes() -> pl.DataFrame:

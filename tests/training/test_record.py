@@ -59,6 +59,11 @@ def test_each_trial_is_a_run_nested_in_the_trainings(house: Appliance, report: T
         house, "SELECT run_uuid FROM tags WHERE key = 'mlflow.parentRunId' AND value = ?", report.run_id
     )  # fmt: skip
     assert len(nested) == 3
+    states = rows_of(
+        house, "SELECT status, value FROM runs JOIN tags USING (run_uuid) WHERE key = 'pruned' ORDER BY start_time"
+    )
+    assert set(states) <= {("FINISHED", "false"), ("KILLED", "true")}
+    assert states[0] == ("FINISHED", "false")
     folds = rows_of(
         house, "SELECT step FROM metrics WHERE run_uuid = ? AND key = 'fold_accuracy' ORDER BY step", report.run_id
     )
