@@ -1,6 +1,6 @@
 """Two tables held against each other by the drift rule, without any model.
 
-Column by column, so that memory is bounded by a column and a broken one is reported and never hides the others.
+Column by column (short ones a few at a time), so that memory is bounded and a broken one never hides the others.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,10 @@ from storage.sources import SourceOptions, open_source
 
 PIECE_ROWS = 1_000_000
 """Texts are counted so many rows at a time."""
+
+HELD_CELLS = 2_000_000
+"""So many cells may be read at once: each read costs time for every column that the file names, so that reading many
+short columns one by one would cost the square of their number."""
 
 NO_NULLS = Pair(reference=0.0, current=0.0)
 
@@ -76,13 +80,18 @@ def compare_frames(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Table:
-    """A table read one column at a time."""
+    """A table read a column at a time, or a few where they are short.
+
+    Attributes:
+        held: The columns that were read last.
+    """
 
     frame: pl.LazyFrame
     types: dict[str, pl.DataType]
     rows: int
+    held: dict[str, pl.Series] = field(default_factory=dict)
 
     @classmethod
     def of(cls, frame: pl.DataFrame | pl.LazyFrame) -> _Table:
@@ -94,12 +103,33 @@ class _Table:
         """The column; all null where the table has none of that name."""
         if name not in self.types:
             return pl.Series(name, [None], dtype=pl.Null).new_from_index(0, self.rows)
-        return self.frame.select(pl.col(name)).collect().to_series()
+        if name not in self.held:
+            self.held = {}  # goes before the next are read
+            names = list(self.types)
+            at = names.index(name)
+            self.held = self._read(names[at : at + self._together])
+        return self.held[name]
+
+    @property
+    def _together(self) -> int:
+        return max(1, HELD_CELLS // max(1, self.rows))
+
+    def _read(self, names: list[str]) -> dict[str, pl.Series]:
+        try:
+            return {series.name: series for series in self.frame.select(pl.col(names)).collect()}
+        except pl.exceptions.PolarsError:
+            if len(names) == 1:
+                raise
+            return self._read(names[:1])  # one of them cannot be read; it is told when it is its turn
 
     def pieces(self, name: str) -> Iterator[pl.Series]:
         """The column, some rows at a time."""
         if name not in self.types:
             yield self.column(name)
+            return
+        if self._together > 1:
+            whole = self.column(name)
+            yield from (whole.slice(start, PIECE_ROWS) for start in range(0, self.rows, PIECE_ROWS))
             return
         for start in range(0, self.rows, PIECE_ROWS):
             yield self.frame.slice(start, PIECE_ROWS).select(pl.col(name)).collect().to_series()
@@ -109,7 +139,10 @@ class _Table:
         found = self.types.get(name, pl.Null())
         if found == pl.Null or self.rows == 0:
             return pl.Null()
-        nulls = self.frame.select(pl.col(name).null_count()).collect().item()
+        if self._together > 1:
+            nulls = self.column(name).null_count()
+        else:
+            nulls = self.frame.select(pl.col(name).null_count()).collect().item()
         return pl.Null() if nulls == self.rows else found
 
 
