@@ -1,6 +1,6 @@
 """Two tables held against each other by the drift rule, without any model.
 
-Column by column, so that memory is bounded by a column and a broken one is reported and never hides the others.
+Column by column (short ones a few at a time), so that memory is bounded and a broken one never hides the others.
 """
 
 from __future__ import annotations

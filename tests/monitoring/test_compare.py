@@ -79,6 +79,21 @@ def test_texts_are_counted_in_pieces_as_they_are_whole(monkeypatch: pytest.Monke
     assert compare_frames(frame[:150], frame[150:]) == whole
 
 
+def test_many_short_columns_are_read_in_a_few_reads() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({f"c{at}": rng.normal(size=100) for at in range(2_000)})
+    reads: list[int] = []
+
+    def read(rows: pl.DataFrame) -> pl.DataFrame:
+        reads.append(rows.width)
+        return rows
+
+    counted = frame.lazy().map_batches(read, projection_pushdown=False)
+    report = compare_frames(counted, frame)
+    assert len(report.columns) == 2_000
+    assert len(reads) < 20, "each read costs time for every column there is"
+
+
 def test_broken_columns_are_reported_one_by_one() -> None:
     n = 400
     rng = np.random.default_rng(0)
