@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from appliance.access import Access
 from appliance.checks import Code, Finding, check_table, leak_findings
+from appliance.column_types import Glance, declared_types, glance_at_source, read_as_text
 from appliance.errors import BadInput, Conflict, NotFound
 from appliance.intake import Intake, require_target
 from appliance.leak_suspects import find_suspects
@@ -106,12 +107,25 @@ class Datasets:
         with _as_bad_input():
             require_name(name)
             exists = name in list_datasets(self._layout)
-            like = get_snapshot(self._layout, name).columns if intake.append and exists else ()
-            snapshot = read_source(
-                intake.source, self._options(intake, like),
-                lambda opened: self._ingest(name, intake, opened, who=who, values=1 if like else 2),
-            )  # fmt: skip
+            old = get_snapshot(self._layout, name).columns if intake.append and exists else ()
+            with declared_types(self._layout, name, intake.types):
+                snapshot = read_source(
+                    intake.source, self._options(intake, (*old, *read_as_text(self.rules(name)))),
+                    lambda opened: self._ingest(name, intake, opened, who=who, values=1 if old else 2),
+                )  # fmt: skip
+        if intake.types:
+            told = ", ".join(f"{column} as {dtype}" for column, dtype in intake.types.items())
+            Access(self._settings).record(who, "dataset.rules", name, told)
         return self._added(snapshot, look=look)
+
+    def glance(self, intake: Intake, rows: int = 100) -> Glance:
+        """The first rows of a source as an ingest would read them; nothing is added.
+
+        Raises:
+            BadInput: It cannot be read so far.
+        """
+        with _as_bad_input():
+            return read_source(intake.source, self._options(intake, ()), lambda opened: glance_at_source(opened, rows))
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.
@@ -141,7 +155,8 @@ class Datasets:
             return self._ingest(name, intake, fitted, who=who, values=2)
 
         with _as_bad_input():
-            snapshot = read_source(intake.source, self._options(intake, newest.columns), replace_rows)
+            like = (*newest.columns, *read_as_text(rules))
+            snapshot = read_source(intake.source, self._options(intake, like), replace_rows)
         if snapshot is None:
             return Unchanged(dataset=name, version=newest.version, source=newest.source)
         return self._added(snapshot)

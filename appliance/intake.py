@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from appliance.errors import BadTable
+from storage.columns import Dtype
 
 _GLIMPSE = 100
 """Rows that are compared first: columns that differ mostly differ at once."""
@@ -27,6 +28,7 @@ class Intake:
         append: Add to the newest snapshot's rows, else replace them.
         evolve: Let an append add columns and widen int64 to float64, date to datetime.
         target: A column that must be there and have at least two values; an append needs one.
+        types: How columns shall be read, by name; kept among the dataset's rules, for what comes later too.
         once: A name under which it may be taken in only once.
     """
 
@@ -38,6 +40,7 @@ class Intake:
     append: bool = False
     evolve: bool = False
     target: str | None = None
+    types: Mapping[str, Dtype] = field(default_factory=dict)
     once: str | None = None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
+from appliance.column_types import parse_types
 from appliance.datasets import Ingest
 from appliance.errors import BadInput
 from appliance.feeds import FeedInfo
@@ -31,6 +33,7 @@ def add(  # noqa: PLR0913  (a verb's options)
     replace: Flag = False,
     evolve: Flag = False,
     target: str | None = None,
+    type_: Annotated[tuple[str, ...], Parameter(name="--type")] = (),
     json: Json = False,
 ) -> None:
     """Read a table into a new version of a dataset.
@@ -48,6 +51,8 @@ def add(  # noqa: PLR0913  (a verb's options)
         replace: Replace the rows that are there; what happens without --append.
         evolve: With --append: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there and have at least two values.
+        type_: COLUMN=TYPE, as often as needed: read a column as string, bool, int64, float64, date or datetime. It is
+            kept among the dataset's rules, so that later ingests do it too; a row with another value is rejected.
     """
     if append and replace:
         raise BadInput("--append and --replace exclude each other; choose one")
@@ -55,7 +60,7 @@ def add(  # noqa: PLR0913  (a verb's options)
         raise BadInput("--evolve goes with --append; rows that are replaced may have any columns")
     intake = Intake(
         source=source, query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, append=append, evolve=evolve,
-        target=target,
+        target=target, types=parse_types(type_),
     )  # fmt: skip
     _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
 

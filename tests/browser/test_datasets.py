@@ -132,3 +132,25 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
     tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
     tab.get_by_role("button", name="Run").click()
     expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)
+
+
+def test_the_type_of_a_column_is_chosen_before_a_file_is_saved(tab: Page, world: World, tmp_path: Path) -> None:
+    file = tmp_path / "parcels.csv"
+    file.write_text("release,paid,weight\n" + "\n".join(f"1.{i}0,{i % 2},{i}.5" for i in range(9)) + "\n2.0,0,much\n")
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    tab.set_input_files(".drop input", str(file))
+    for column, found in (("release", "number (found)"), ("paid", "whole number (found)"), ("weight", "text (found)")):
+        choice = tab.get_by_label(f"Read {column} as")
+        expect(choice.locator("option:checked")).to_have_text(found, timeout=PATIENCE_MS)
+    expect(tab.locator(".preview")).to_contain_text("0.5, 1.5, 2.5, 3.5")
+    for column, wanted in (("release", "text"), ("paid", "yes or no"), ("weight", "number")):
+        tab.get_by_label(f"Read {column} as").select_option(label=wanted)
+    tab.get_by_role("button", name="Save").click()
+    tab.wait_for_url("**/data/parcels", timeout=PATIENCE_MS)
+    for column, kind in (("release", "text"), ("paid", "yes or no"), ("weight", "number")):
+        expect(tab.locator(".q-table").get_by_role("row", name=column)).to_contain_text(kind)
+    tab.goto(f"{world.url}/data/parcels?tab=rules")
+    expect(tab.get_by_role("row", name="release is a text")).to_be_visible()
+    expect(tab.get_by_role("row", name="10 weight: much is no float64")).to_be_visible()
+    assert world.appliance.datasets.preview("parcels", rows=2)["release"].to_list() == ["1.00", "1.10"]

@@ -47,6 +47,7 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["data", "show", "nothing"], 1, "'nothing'"),
         (["data", "add", "penguins", "/nowhere.csv"], 1, "/nowhere.csv"),
         (["data", "add", "p", "/x.csv", "--append", "--replace"], 1, "--append and --replace exclude each other"),
+        (["data", "add", "p", "/x.csv", "--type", "zip=text"], 1, "--type 'zip=text' is no COLUMN=TYPE"),
         (["data", "add", "p", "/x.csv", "--evolve"], 1, "--evolve goes with --append"),
         (["data", "add", "p", "mysql://u:p@h/d"], 1, "addresses begin with http, https or postgresql"),
         (["data", "refresh", "nothing"], 1, "there is no dataset 'nothing'"),
@@ -83,6 +84,9 @@ def test_datasets_from_a_file_to_their_difference(shell: Shell) -> None:
     assert (added["dataset"], added["version"], added["rows"]) == ("penguins", 1, 344)
     assert all({"column", "code", "message"} <= set(warning) for warning in added["warnings"])
     query = "SELECT * FROM source WHERE island = 'Dream'"
+    shell.ok("data", "add", "texts", str(PENGUINS), "--type", "body_mass_g=string", "--type", "sex=string")
+    columns = shell.ok("data", "show", "texts", "--json").json()["columns"]
+    assert {one["name"]: one["dtype"] for one in columns}["body_mass_g"] == "string"
     shell.ok("data", "add", "penguins", str(PENGUINS), "--query", query)
     assert [one["version"] for one in shell.ok("data", "versions", "penguins", "--json").json()["versions"]] == [2, 1]
     assert shell.ok("data", "list", "--json").json()["datasets"][0]["version"] == 2

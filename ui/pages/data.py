@@ -8,15 +8,17 @@ from typing import Any
 
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add
+from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
 from appliance.datasets import Ingest
 from appliance.permissions import Action
+from storage.columns import Dtype
 from storage.datasets import Snapshot
 from ui.components.empty import empty
 from ui.components.form import button, choice, dialog, text_field
 from ui.components.markup import box, icon_html, panel, text
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
+from ui.pages.data_preview import show_preview
 from ui.words import number, when
 
 _COLUMNS = (
@@ -111,10 +113,13 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
         mode = choice("If the dataset exists", _MODES, "replace")
         mode.bind_visibility_from(name, "value", lambda value: value in known)
 
+        chosen: dict[str, Dtype] = {}
+
         async def save() -> None:
             wanted = NewSnapshot(
-                name=name.value or "", upload=upload, append=name.value in known and mode.value == "append"
-            )
+                name=name.value or "", upload=upload, append=name.value in known and mode.value == "append",
+                types=chosen,
+            )  # fmt: skip
             ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted)
             if ingest is None:
                 # The file is used up whatever came of it; a second try begins with a second drop.
@@ -127,6 +132,10 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
             button("Save", save, kind="primary", icon_name="save")
             button("Cancel", _closing(window), kind="quiet")
         text("The file is read to its end before anything is saved: all of it, or nothing.", "muted small")
+        view.later(
+            "Looking at the first rows", lambda: glance_at_upload(view.appliance, upload),
+            lambda found: show_preview(found, chosen),
+        )  # fmt: skip
     window.open()
 
 

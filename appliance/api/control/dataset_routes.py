@@ -18,12 +18,14 @@ from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.checks import Finding
+from appliance.column_types import Glance
 from appliance.datasets import Ingest, Unchanged
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.intake import Intake
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
+from storage.columns import Dtype
 from storage.datasets import Snapshot
 from storage.errors import StateUnwritable
 from storage.layout import Layout
@@ -59,6 +61,7 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         append: Add to the rows that are there, else replace them.
         evolve: With ``append``: take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there.
+        types: How columns shall be read, by name; kept among the dataset's rules.
     """
 
     name: str
@@ -71,12 +74,13 @@ class NewSnapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     append: bool = False
     evolve: bool = False
     target: str | None = None
+    types: dict[str, Dtype] = {}
 
     def intake(self, source: str) -> Intake:
         """The order to read ``source``."""
         return Intake(
             source=source, query=self.query, prepare=self.prepare, sheet=self.sheet,
-            delimiter=self.delimiter, append=self.append, evolve=self.evolve, target=self.target,
+            delimiter=self.delimiter, append=self.append, evolve=self.evolve, target=self.target, types=self.types,
         )  # fmt: skip
 
 
@@ -205,6 +209,16 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
         return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name)
     finally:
         drop_upload(path)
+
+
+def glance_at_upload(appliance: Appliance, upload: str) -> Glance:
+    """The first rows of an upload, which stays.
+
+    Raises:
+        NotFound: No such upload.
+        BadInput: It cannot be read so far.
+    """
+    return appliance.datasets.glance(Intake(source=str(find_upload(appliance.settings.layout, upload))))
 
 
 def open_upload(layout: Layout, name: str) -> Path:

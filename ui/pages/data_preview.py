@@ -1,0 +1,56 @@
+"""A dropped file before it is saved: a row a column, what it would be read as, and a choice to read it otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.column_types import Glance
+from storage.columns import ColumnInfo, Dtype
+from ui.components.form import native_choice
+from ui.components.markup import box, text
+from ui.pages.dataset_rows import cells_of
+from ui.words import DTYPES, NONE, number
+
+_EXAMPLES = 4
+_KEPT = "as found"
+
+
+def show_preview(found: Glance, chosen: dict[str, Dtype]) -> None:
+    """Draw it; what is chosen goes into ``chosen``, by column."""
+    for note in found.notes:
+        text(note, "muted small")
+    text(
+        f"{number(len(found.columns))} columns; the values are of the first {number(found.rows.height)} rows. A type "
+        "that you choose is kept for later files too; a row whose value is none of it is set aside, with the reason.",
+        "muted small",
+    )
+    examples = list(zip(*cells_of(found.rows), strict=True)) or [()] * len(found.columns)
+    with box("preview").props('tabindex=0 role=region aria-label="Columns of the file"'), box("", "table"):
+        with box("", "thead"), box("", "tr"):
+            for heading in ("Column and some of its values", "Read as"):
+                text(heading, tag="th").props("scope=col")
+        with box("", "tbody"):
+            for column, values in zip(found.columns, examples, strict=True):
+                _row(column, values, chosen)
+
+
+def _row(column: ColumnInfo, values: tuple[str | None, ...], chosen: dict[str, Dtype]) -> None:
+    with box("", "tr"):
+        some = list(dict.fromkeys(value for value in values if value is not None))[:_EXAMPLES]
+        with box("", "th").props("scope=row"):
+            text(column.name, "wrap-any")
+            text(", ".join(one[:40] for one in some) or NONE, "muted small wrap-any")
+        with box("", "td"):
+            options = {_KEPT: f"{DTYPES[column.dtype]} (found)"}
+            options |= {dtype.value: DTYPES[dtype] for dtype in Dtype if dtype is not column.dtype}
+            native_choice(f"Read {column.name} as", options, _chooser(column.name, chosen))
+
+
+def _chooser(name: str, chosen: dict[str, Dtype]) -> Callable[[str], None]:
+    def choose(value: str) -> None:
+        if value == _KEPT:
+            chosen.pop(name, None)
+        else:
+            chosen[name] = Dtype(value)
+
+    return choose
