@@ -180,17 +180,21 @@ def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
     """Slices by one column whose mean loss is above that of all other rows by more than chance, the worst first."""
     losses = row_losses(held.truth, held.outputs, schema.task)
     level = float(losses.mean())
-    # Around the mean, sums of squares keep their digits.
-    offsets = pl.DataFrame({"offset": losses - level, "square": (losses - level) ** 2})
-    whole = _Sums(len(losses), *offsets.sum().row(0))
+    offsets = losses - level  # around the mean, sums of squares keep their digits
+    squares = offsets**2
+    whole = _Sums(len(losses), float(offsets.sum()), float(squares.sum()))
     found = []
     for at, column in enumerate(schema.columns):
         if column.kind is Kind.DATETIME:
             continue
-        names = group_names(_values(held, at, column)).alias("name")
-        groups = offsets.with_columns(names).group_by("name").agg(pl.len().alias("rows"), pl.sum("offset", "square"))
-        for name, *sums in groups.sort("rows", "name", descending=[True, False]).head(MOST_SLICES).iter_rows():
-            segment = _segment(column.name, name, level, _Sums(*sums), whole, root=schema.task is Task.REGRESSION)
+        names = group_names(_values(held, at, column)).cast(pl.String)
+        levels = names.unique().sort()
+        # Added up in the rows' order, so that the same rows give the same bits.
+        codes = names.cast(pl.Enum(levels)).to_physical().to_numpy()
+        rows, offset, square = (np.bincount(codes, weights=weights) for weights in (None, offsets, squares))
+        for group in np.argsort(-rows, kind="stable")[:MOST_SLICES].tolist():
+            here = _Sums(int(rows[group]), float(offset[group]), float(square[group]))
+            segment = _segment(column.name, levels[group], level, here, whole, root=schema.task is Task.REGRESSION)
             if segment is not None and segment.z > Z_WORST:
                 found.append(segment)
     return tuple(sorted(found, key=lambda segment: -segment.ratio)[:WORST])
