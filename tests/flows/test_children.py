@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from pathlib import Path
 
@@ -29,9 +30,12 @@ def test_threads_of_a_job_that_wait_for_each_other_soon_sleep(
 
 
 def environment_of(run: str) -> list[bytes]:
-    """What the process of a run was given."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has ended
-            if run.encode() in (process / "cmdline").read_bytes().split(b"\0"):
-                return (process / "environ").read_bytes().split(b"\0")
+    """What the process of a run was given; the kernel shows a new program's words a moment after it began."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended
+                if run.encode() in (process / "cmdline").read_bytes().split(b"\0"):
+                    return (process / "environ").read_bytes().split(b"\0")
+        time.sleep(0.01)
     raise AssertionError(f"no process of run {run}")
