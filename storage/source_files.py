@@ -63,6 +63,8 @@ FOREIGN = (
 )  # fmt: skip
 """First bytes of files that people bring by mistake, and what to tell them."""
 
+MARKUP = (b"<!doctype", b"<html", b"<?xml")
+
 BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -241,6 +243,11 @@ def _endings(path: Path) -> set[str]:
 def _require_text(path: Path, head: bytes) -> None:
     if foreign := next((what for mark, what in FOREIGN if head.startswith(mark)), None):
         raise SourceUnreadable(f"{path} is no table: it is {foreign}")
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:9].lower().startswith(MARKUP):
+        raise SourceUnreadable(
+            f"{path} is no table: it is a web page or XML; an address that gave it may ask for a login, or be the page "
+            "about the file"
+        )
     if claimed := _endings(path) & {".parquet", ".sqlite", ".duckdb", ".db", ".arrow", ".feather", ".xlsx", ".xls"}:
         raise SourceUnreadable(f"{path} is named {claimed.pop()} but does not begin like such a file")
     if not _looks_like_text(head):

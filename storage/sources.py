@@ -321,7 +321,7 @@ def _query_stream(
     source: str, reader: pa.RecordBatchReader, query: str | None, options: SourceOptions, stack: contextlib.ExitStack
 ) -> pa.RecordBatchReader:
     """The rows of a stream, or of a query over them as the table ``source``."""
-    rows = _guard(source, reader)
+    rows = _guard(source, reader, tell=_tell_stream)
     if query is None:
         return rows
     connection = _connect(options, stack)
@@ -335,6 +335,14 @@ def _query_stream(
     except (duckdb.Error, pa.ArrowException) as exc:
         raise broken[0] if broken else SourceUnreadable(f"{source} cannot be read: {short_message(exc)}") from exc
     return _run(source, connection, query)
+
+
+def _tell_stream(exc: Exception) -> str:
+    """What went wrong; an Arrow error wraps its cause in the names of all that it went through."""
+    told = short_message(exc)
+    if "No such file" in str(exc) or "not found" in str(exc):
+        return f"a file that belongs to it is not there: {told}"
+    return told
 
 
 def _remember(reader: pa.RecordBatchReader, broken: list[SourceUnreadable]) -> pa.RecordBatchReader:

@@ -51,6 +51,20 @@ def test_a_sqlite_file_that_was_cut_off_gives_no_rows_of_nulls(desk: Desk) -> No
         desk.read(str(path), "SELECT * FROM t")
 
 
+@pytest.mark.parametrize("head", ["<!DOCTYPE html>\n", "\n <html lang='en'>\n", "<?xml version='1.0'?>\n"])
+def test_a_web_page_is_no_table(desk: Desk, head: str) -> None:
+    with pytest.raises(SourceUnreadable, match=r"it is a web page or XML; .* may ask for a login"):
+        desk.read(desk.put("rows.csv", f"{head}<body>\n<p>Sign in</p>\n</body>\n"))
+
+
+def test_a_delta_table_whose_files_are_gone_is_said(desk: Desk) -> None:
+    pl.DataFrame({"a": [1, 2]}).write_delta(desk.path / "table")
+    for file in (desk.path / "table").glob("*.parquet"):
+        file.unlink()
+    with pytest.raises(SourceUnreadable, match=r"cannot be read to its end: a file that belongs to it is not there"):
+        desk.read(str(desk.path / "table"))
+
+
 @pytest.mark.parametrize("name", ["rows.csv.gz", "rows.csv.zst"])
 def test_a_packed_file_that_was_cut_off_is_said(desk: Desk, name: str) -> None:
     rows = pl.DataFrame({"a": range(5_000)}).write_csv().encode()
