@@ -85,7 +85,7 @@ class Proposal:
     """A declaration worked out from a dataset, and why, in sentences.
 
     Attributes:
-        suspects: Columns that predict the target nearly alone: a person has to say whether they are known in time.
+        suspects: Columns that may know the target: a person has to say whether they are known in time.
     """
 
     spec: ModelSpec

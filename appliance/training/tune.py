@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optuna
@@ -25,6 +25,9 @@ FOLDS = 4
 
 RETRIED = 3
 """Folds on which the best of many rows' trials is held against the defaults."""
+
+MEASURED_AGAIN = 3
+"""Trials at most that are measured again with another seed before one is taken."""
 
 _DIGITS = 8
 """Significant digits of a trial's metric that count; the last ones depend on the number of threads."""
@@ -76,7 +79,7 @@ def search(
         trials.append(trial)
         on_trial(trials[-1], most)
     finished = [trial for trial in trials if trial.value is not None]
-    best, why = _choose(prepared, finished, measured, threads)
+    best, why = choose_trial(prepared, finished, measured, threads)
     ended = "" if len(trials) == most else f", ended by the time limit of {limit}: another host may find another model"
     where = f"{len(folds)} folds of the training rows" if len(folds) > 1 else "the early-stopping rows"
     return Search(
@@ -89,8 +92,9 @@ def search(
 def is_real_gain(defaults: Sequence[float], found: Sequence[float], *, in_time: bool) -> bool:
     """Whether parameters are better than the defaults by more than the folds differ.
 
-    The mean gain must exceed its standard error over the folds; where the folds run forward in time there must be one
-    on the newest too, since that is what comes next.
+    The mean gain must exceed its standard error over the folds; where the folds run forward in time that on the newest
+    must, too, since that is what comes next. Else a gain on the oldest fold alone, where there is little history, is
+    taken for one: on the bike-sharing data nearly every trial has it, and no gain on the newest.
 
     Args:
         defaults: The defaults' metric on each fold, lower is better; at least two folds, the newest last.
@@ -99,34 +103,55 @@ def is_real_gain(defaults: Sequence[float], found: Sequence[float], *, in_time: 
     """
     gains = np.subtract(defaults, found)
     error = float(gains.std(ddof=1)) / len(gains) ** 0.5
-    return float(gains.mean()) > error and (not in_time or float(gains[-1]) > 0)
+    return float(gains.mean()) > error and (not in_time or float(gains[-1]) > error)
 
 
-def _choose(
-    prepared: Prepared, finished: list[Trial], measured: Mapping[int, list[float]], threads: Threads
+def choose_trial(
+    prepared: Prepared, finished: Sequence[Trial], measured: Mapping[int, list[float]], threads: Threads
 ) -> tuple[Trial, str]:
-    """The best trial that beats the defaults by more than chance, else the defaults; and a sentence's end."""
+    """The best trial that beats the defaults by more than chance, with another seed too, else the defaults.
+
+    Args:
+        prepared: The rows.
+        finished: Trials with a value, the defaults first.
+        measured: By the trial's number: its metric on each fold that trials were measured on.
+        threads: Of a fit.
+
+    Returns:
+        The trial, and the end of a sentence that says why.
+    """
     defaults, ranked = finished[0], sorted(finished, key=lambda trial: (trial.value, trial.number))
-    in_time = prepared.split.way == "time"
-    known = dict(measured)
-    if len(known[defaults.number]) == 1:  # one set of rows shows no chance: measured again, on folds
-        ranked = ranked[:1]
-        for trial in {defaults.number: defaults, ranked[0].number: ranked[0]}.values():
-            known[trial.number] = [
-                _measure(prepared, fold, trial.params, threads, None)[0] for fold in _recent_folds(prepared, RETRIED)
-            ]
-    for trial in ranked:
-        if trial is defaults:
-            break
-        if is_real_gain(known[defaults.number], known[trial.number], in_time=in_time):
-            return trial, f"trial {trial.number} is best: {trial.value:.6g}, the defaults {defaults.value:.6g}"
     best = ranked[0]
+    if best is defaults:
+        return defaults, f"the defaults are best: {best.value:.6g}"
+    in_time = prepared.split.way == "time"
+    folds, known = _folds(prepared), dict(measured)
+    if len(folds) == 1:  # one set of rows shows no chance: measured again, on folds
+        folds, ranked = _recent_folds(prepared, RETRIED), ranked[:1]
+        known = {defaults.number: _measure_again(prepared, folds, defaults, threads)}
+    again = 0
+    for trial in ranked:
+        if trial is defaults or again == MEASURED_AGAIN:
+            break
+        if trial.number in known and not is_real_gain(known[defaults.number], known[trial.number], in_time=in_time):
+            continue
+        again += 1
+        found = _measure_again(prepared, folds, trial, threads)
+        if is_real_gain(known[defaults.number], found, in_time=in_time):
+            return trial, f"trial {trial.number} is best: {trial.value:.6g}, the defaults {defaults.value:.6g}"
     return defaults, (
         f"the defaults stay ({defaults.value:.6g}): trial {best.number}, {best.value:.6g}, is not better by more than "
-        f"{len(known[defaults.number])} folds differ"
-        if best is not defaults
-        else f"the defaults are best: {best.value:.6g}"
+        f"{len(folds)} folds and another seed differ"
     )
+
+
+def _measure_again(prepared: Prepared, folds: Sequence[Fold], trial: Trial, threads: Threads) -> list[float]:
+    """A trial's metric on each fold, with another seed than the one it was found with.
+
+    The best of many trials had luck with its rows and columns drawn at random. On the bike-sharing data two that were
+    taken at 125.7 and 123.9 reach 128.1 and 126.3 with another seed, the defaults 124.7 with any.
+    """
+    return [_measure(prepared, fold, trial.params, threads, None, shift=1)[0] for fold in folds]
 
 
 def _folds(prepared: Prepared) -> tuple[Fold, ...]:
@@ -174,10 +199,15 @@ def _try(
 
 
 def _measure(
-    prepared: Prepared, fold: Fold, params: dict[str, Param], threads: Threads, asked: optuna.Trial | None
-) -> tuple[float, int]:
-    """The metric on the fold's other rows, and the rounds it took; with a trial, that may be pruned between rounds."""
+    prepared: Prepared, fold: Fold, params: dict[str, Param], threads: Threads, asked: optuna.Trial | None,
+    *, shift: int = 0,
+) -> tuple[float, int]:  # fmt: skip
+    """The metric on the fold's other rows, and the rounds it took; with a trial, that may be pruned between rounds.
+
+    The seed is the declared one, shifted.
+    """
     plan = plan_fit(prepared, {**params, **prepared.spec.params}, threads)
+    plan = replace(plan, seed=plan.seed + shift)
     rows = FeatureRows(prepared.rows.pick(fold.test), prepared.learn(fold.fit))
     stop = Sample(rows=rows, target=prepared.target.values[fold.test], weight=prepared.weight_of(fold.test))
 

@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from appliance.model_card import Trial
 from appliance.schema import Task
+from appliance.training.fit import Param
 from appliance.training.prepare import prepare
-from appliance.training.tune import is_real_gain, search
+from appliance.training.tune import choose_trial, is_real_gain, search
 from tests.training.rows import BIKE, Remembered, adults, bikes, fit, made_up, penguins, spec
 
 
@@ -48,6 +50,8 @@ def test_hopeless_trials_are_pruned_between_rounds_when_there_are_many_rows() ->
         ([9.9, 21.0, 29.0, 40.0], False, False),  # gains 0.1, -1, 1, 0: mean 0.025
         ([5.0, 15.0, 25.0, 41.0], False, True),  # gains 5, 5, 5, -1: mean 3.5, error 1.5
         ([5.0, 15.0, 25.0, 41.0], True, False),  # the newest fold tells what comes next
+        ([4.0, 19.0, 29.0, 39.5], False, True),  # gains 6, 1, 1, 0.5: mean 2.1, error 1.3
+        ([4.0, 19.0, 29.0, 39.5], True, False),  # most of it on the oldest fold, and on the newest less than the error
         ([10.0, 20.0, 30.0, 40.0], True, False),
     ],
 )
@@ -55,6 +59,21 @@ def test_parameters_replace_the_defaults_by_more_than_the_folds_differ(
     found: list[float], in_time: bool, kept: bool
 ) -> None:
     assert is_real_gain([10.0, 20.0, 30.0, 40.0], found, in_time=in_time) is kept
+
+
+def test_a_trial_whose_luck_does_not_come_again_is_not_taken() -> None:
+    """Its figures were far better than the defaults' once; measured with another seed they are worse."""
+    prepared = prepare(spec("y", budget="better"), made_up())
+    lucky: dict[str, Param] = {"num_leaves": 2, "learning_rate": 0.001, "feature_fraction": 0.4}
+    trials = [
+        Trial(number=0, params={}, value=1.0, rounds=50, seconds=1.0),
+        Trial(number=1, params=lucky, value=0.1, rounds=50, seconds=1.0),
+    ]
+    taken, why = choose_trial(prepared, trials, {0: [1.0] * 4, 1: [0.1] * 4}, lambda: 1)
+    assert taken is trials[0]
+    assert why == "the defaults stay (1): trial 1, 0.1, is not better by more than 4 folds and another seed differ"
+    good = [5.0, 5.1, 5.2, 5.3]  # of the defaults: the same trial beats these with any seed
+    assert choose_trial(prepared, trials, {0: good, 1: [0.1] * 4}, lambda: 1)[0] is trials[1]
 
 
 def test_declared_parameters_are_not_searched_over() -> None:
