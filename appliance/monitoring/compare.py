@@ -103,6 +103,8 @@ class _Table:
         """The column; all null where the table has none of that name."""
         if name not in self.types:
             return pl.Series(name, [None], dtype=pl.Null).new_from_index(0, self.rows)
+        if self._together == 1:
+            return self._read([name])[name]
         if name not in self.held:
             self.held = {}  # goes before the next are read
             names = list(self.types)
