@@ -96,7 +96,7 @@ def test_the_quality_tab_shows_the_groups_of_a_protected_column(
     labels = pl.Series(["yes" if one > 0.5 else "no" for one in score])
     frame = pl.DataFrame({"x": score})
     reference = fit_reference(frame, schema, outputs=score, labels=labels, quality={"auc": 1.0})
-    reference = with_groups(reference, schema, [np.arange(600) % 2.0], ("origin",))
+    reference = with_groups(reference, schema, [(np.arange(600) % 2).astype(np.float64)], ("origin",))
     manifest = Manifest(
         model="rent", version=1, task="binary", created_at="2026-03-01T00:00:00Z", run_id="r", dataset="d",
         dataset_version=1, code_version="0", files={},
