@@ -105,6 +105,28 @@ def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
         assert tab.locator(".same code").count() >= 1, name
 
 
+def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
+    for name in ("overview", "data", "dataset-columns", "dataset-versions", "model", "monitoring", "monitoring-drift",
+                 "jobs", "alerts", "settings-keys", "settings-users", "settings-audit"):  # fmt: skip
+        tab.goto(world.url + PAGES[name])
+        settle(tab)
+        for table in tab.locator(".table").all():
+            tools = table.locator("xpath=preceding-sibling::*[1][contains(@class, 'table-tools')]")
+            assert tools.get_by_role("button", name="CSV").count() == 1, name
+            if table.locator("tbody tr").count() > 8:
+                assert tools.locator("input[type=search]").count() == 1, name
+
+
+def test_the_versions_of_a_model_fit_beside_the_navigation(tab: Page, world: World) -> None:
+    tab.goto(world.url + PAGES["model"])
+    settle(tab)
+    panel = tab.locator(".panel", has=tab.get_by_role("heading", name="Versions"))
+    assert panel.locator(".q-table__middle").evaluate("area => area.scrollWidth <= area.clientWidth")
+    with tab.expect_download() as saved:
+        panel.get_by_role("button", name="CSV").click()
+    assert saved.value.path().read_text(encoding="utf-8").splitlines()[0].endswith("Trained,Rows,Seconds")
+
+
 def test_status_is_text_and_icon(tab: Page, world: World) -> None:
     tab.goto(f"{world.url}/monitoring/{MODEL}?tab=drift")
     for badge in tab.locator(".status").all():
