@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
 
 from appliance.monitoring.bins import EdgeBins, Floats, Ints, LevelBins
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, strongest
@@ -53,6 +52,8 @@ def noise_floor(reference: Ints, current: Ints, *, alpha: float = ALPHA, referen
         alpha: In (0, 1).
         reference_rows: n, where the reference tells less than its rows; see ``telling_rows``.
     """
+    from scipy.special import chdtri  # noqa: PLC0415  (weighs 18 MB; most of what imports this module judges nothing)
+
     k = int(np.count_nonzero((reference > 0) | (current > 0)))
     if k < 2:
         return 0.0
