@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtrc, chdtri
 
 from appliance.monitoring.bins import EdgeBins, Floats, Ints, LevelBins
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, strongest
@@ -55,6 +54,8 @@ def noise_floor(reference: Ints, current: Ints, *, alpha: float = ALPHA, referen
         alpha: In (0, 1).
         reference_rows: n, where the reference tells less than its rows; see ``telling_rows``.
     """
+    from scipy.special import chdtri  # noqa: PLC0415  (weighs 18 MB; most of what imports this module judges nothing)
+
     k = int(np.count_nonzero((reference > 0) | (current > 0)))
     if k < 2:
         return 0.0
@@ -108,6 +109,8 @@ def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
         return 0.0, 1.0
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
+    from scipy.special import chdtrc  # noqa: PLC0415  (as above)
+
     return statistic, float(chdtrc(k - 1, statistic))
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.losses import Losses, LossModels
@@ -73,6 +72,8 @@ def fit_isotonic(score: Floats, positive: Floats) -> Isotonic:
         score: Shape ``(n,)``, at least one row.
         positive: 1 where the row is of the class, else 0; shape ``(n,)``.
     """
+    from scipy.optimize import isotonic_regression  # noqa: PLC0415  (SciPy weighs 20 MB, and a fit is a training's)
+
     distinct, group, counts = np.unique(score, return_inverse=True, return_counts=True)
     shares = np.bincount(group, weights=positive) / counts
     fitted: Floats = isotonic_regression(shares, weights=counts.astype(np.float64), increasing=True).x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import watched_tab
+from tests.browser.looks import LOOKS, in_look
 from tests.browser.world import ARTIFACTS, MODEL, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -48,38 +50,35 @@ PAGES = {
     "settings-about": "/settings?tab=about",
     "password": "/password",
 }
-LOOKS = {
-    "desktop-light": (1280, 860, "light"),
-    "desktop-dark": (1280, 860, "dark"),
-    "phone-light": (360, 740, "light"),
-    "wide-dark": (2560, 1300, "dark"),
-}
 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_in_this_look(world: World, chromium: Browser, state_of_login: Path, look: str) -> None:
-    width, height, scheme = LOOKS[look]
-    folder = ARTIFACTS / look
+    assert photograph(world, chromium, state_of_login, look, ARTIFACTS) == []
+
+
+def photograph(
+    world: World, browser: Browser, cookies: Path, look: str, out: Path, *, pages: Sequence[str] = tuple(PAGES)
+) -> list[str]:
+    """Visit pages in a look and keep a picture of each below ``out``; what is wrong with them, one sentence each."""
+    folder = out / look
     folder.mkdir(parents=True, exist_ok=True)
     ids = {"job": world.appliance.jobs.list(1)[0].id}
     ids |= {alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts()}
-    context = chromium.new_context(
-        storage_state=state_of_login, viewport={"width": width, "height": height}, color_scheme=scheme,  # type: ignore[arg-type]
-    )  # fmt: skip
-    problems = []
-    for name, address in PAGES.items():
-        with watched_tab(context) as watched:
-            watched.page.goto(world.url + address.format(**ids))
-            settle(watched.page)
-            watched.page.screenshot(path=folder / f"{name}.png", full_page=True)
-            problems += [f"{name}: asked {url}" for url in watched.requests if not is_ours(url)]
-            problems += [f"{name}: {complaint}" for complaint in watched.complaints]
-            if watched.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
-                problems.append(f"{name}: scrolls sideways at {width} px")
-            if watched.page.get_by_text("This cannot be shown").count():
-                problems.append(f"{name}: {watched.page.locator('.notice').first.inner_text()}")
-    context.close()
-    assert problems == []
+    width, problems = LOOKS[look][0], []
+    with in_look(browser, look, cookies) as context:
+        for name in pages:
+            with watched_tab(context) as watched:
+                watched.page.goto(world.url + PAGES[name].format(**ids))
+                settle(watched.page)
+                watched.page.screenshot(path=folder / f"{name}.png", full_page=True)
+                problems += [f"{name}: asked {url}" for url in watched.requests if not is_ours(url)]
+                problems += [f"{name}: {complaint}" for complaint in watched.complaints]
+                if watched.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
+                    problems.append(f"{name}: scrolls sideways at {width} px")
+                if watched.page.get_by_text("This cannot be shown").count():
+                    problems.append(f"{name}: {watched.page.locator('.notice').first.inner_text()}")
+    return problems
 
 
 def is_ours(url: str) -> bool:
@@ -103,6 +102,28 @@ def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
             continue
         tab.goto(world.url + address)
         assert tab.locator(".same code").count() >= 1, name
+
+
+def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
+    for name in ("overview", "data", "dataset-columns", "dataset-versions", "model", "monitoring", "monitoring-drift",
+                 "jobs", "alerts", "settings-keys", "settings-users", "settings-audit"):  # fmt: skip
+        tab.goto(world.url + PAGES[name])
+        settle(tab)
+        for table in tab.locator(".table").all():
+            tools = table.locator("xpath=preceding-sibling::*[1][contains(@class, 'table-tools')]")
+            assert tools.get_by_role("button", name="CSV").count() == 1, name
+            if table.locator("tbody tr").count() > 8:
+                assert tools.locator("input[type=search]").count() == 1, name
+
+
+def test_the_versions_of_a_model_fit_beside_the_navigation(tab: Page, world: World) -> None:
+    tab.goto(world.url + PAGES["model"])
+    settle(tab)
+    panel = tab.locator(".panel", has=tab.get_by_role("heading", name="Versions"))
+    assert panel.locator(".q-table__middle").evaluate("area => area.scrollWidth <= area.clientWidth")
+    with tab.expect_download() as saved:
+        panel.get_by_role("button", name="CSV").click()
+    assert saved.value.path().read_text(encoding="utf-8").splitlines()[0].endswith("Trained,Rows,Seconds")
 
 
 def test_status_is_text_and_icon(tab: Page, world: World) -> None:

@@ -33,6 +33,7 @@ def test_pyarrow_and_polars_do_without() -> None:
 def test_the_pages_load_neither_lightgbm_nor_mlflow_nor_scikit_learn() -> None:
     loaded = modules_after("from ui.memory import *; refuse_unused(); import ui.dashboard")
     assert loaded.isdisjoint({"lightgbm", "mlflow", "sklearn", "pandas", "prefect", "redis", "aiohttp", "requests"})
+    assert not {name for name in loaded if name.startswith("scipy")}, "45 MB; what judges drift loads a part of it"
 
 
 def test_heaps_are_few_and_are_given_back_without_harm() -> None:

@@ -25,6 +25,12 @@ def test_figures_are_bare_and_buttons_are_left_out() -> None:
     assert lines(Row(id="1", cells=cells)) == [["Name", "Rows", "State"], ['a, "b"', "17389", "OK"]]
 
 
+def test_a_column_may_be_in_the_file_alone() -> None:
+    columns = (COLUMNS[0], Column(name="took", label="Seconds", numeric=True, filed=True))
+    row = Row(id="1", cells={"name": Cell(text="a"), "took": Cell(text="1.5 s", sort=1.5)})
+    assert as_csv(columns, [row]).splitlines() == ["Name,Seconds", "a,1.5"]
+
+
 def test_a_text_is_no_formula() -> None:
     for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1"):
         assert lines(Row(id="1", cells={"name": Cell(text=text)}))[1][0] == f"'{text}"

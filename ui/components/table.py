@@ -43,13 +43,14 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column; figures stand right, sentences may wrap."""
+    """One column; figures stand right, sentences may wrap; a filed one is in the CSV file alone."""
 
     name: str
     label: str
     numeric: bool = False
     prose: bool = False
     sortable: bool = True
+    filed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +81,14 @@ class Table:
     Args:
         columns: From left to right.
         rows: In the order in which they stand until somebody sorts them.
-        search: What the field above a long table says; empty: there is none.
+        name: Of the CSV file that the table can be had as.
+        search: What the field above a long table says.
         per_page: Rows a page; 0: all on one.
-        name: Of the CSV file that the table can be had as; empty: it cannot.
         on_action: Called with the row's id and the action's name when a button of a cell is pressed.
     """
 
     def __init__(
-        self, columns: Sequence[Column], rows: Sequence[Row], *, search: str = "", per_page: int = 0, name: str = "",
+        self, columns: Sequence[Column], rows: Sequence[Row], *, name: str, search: str = "Search", per_page: int = 0,
         on_action: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
         self._columns = tuple(columns)
@@ -95,19 +96,17 @@ class Table:
         described = [
             {"name": c.name, "label": c.label, "field": c.name, "sortable": c.sortable and bool(c.label),
              "align": "right" if c.numeric else "left", "kind": "prose" if c.prose else ""}
-            for c in columns
+            for c in columns if not c.filed
         ]  # fmt: skip
-        searched = bool(search) and len(rows) >= _SEARCHED_FROM
         field_input = None
-        if searched or (name and rows):
+        if rows:
             with box("table-tools"):
-                if searched:
+                if len(rows) >= _SEARCHED_FROM:
                     field_input = ng.input(placeholder=search).props(
                         "outlined dense clearable debounce=200 type=search"
                     )
                     with_attributes(field_input, aria_label=search).classes("table-search")
-                if name and rows:
-                    self._offer_csv(name)
+                self._offer_csv(name)
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
         self._table.classes("table").props("flat dense binary-state-sort")
         self._table.add_slot("body-cell", _BODY)
@@ -136,7 +135,7 @@ class Table:
 
     def _cells(self, row: Row) -> dict[str, Any]:
         plain: dict[str, Any] = {}
-        for column in self._columns:
+        for column in (one for one in self._columns if not one.filed):
             cell = row.cells.get(column.name, Cell())
             label = cell.status.label if cell.status else cell.text
             plain[column.name] = label if cell.sort is None else cell.sort

@@ -200,7 +200,7 @@ def _deliveries(deliveries: tuple[DeliveryRow, ...]) -> None:
                 "at": Cell(text=when(one.ended_at or one.due_at)),
             })
             for one in deliveries
-        ])  # fmt: skip
+        ], name="alert-messages")  # fmt: skip
 
 
 PAGE = Page(

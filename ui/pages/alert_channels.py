@@ -54,7 +54,7 @@ def _show_channels(view: View, found: Sequence[ChannelRow], act: Act) -> None:
     if view.may(Action.ADMINISTER):
         columns.append(Column(name="remove", label="", sortable=False))
     with panel("Channels", tight=True):
-        Table(tuple(columns), [_channel(one) for one in found], on_action=act)
+        Table(tuple(columns), [_channel(one) for one in found], name="channels", on_action=act)
 
 
 def _channel(one: ChannelRow) -> Row:
@@ -151,7 +151,7 @@ def _show_messages(view: View, found: Sequence[DeliveryRow], act: Act) -> None:
         columns.append(Column(name="act", label="", sortable=False))
     with panel("Messages", "the newest first", tight=True):
         Table(tuple(columns), [_message(one) for one in found], per_page=25 if len(found) > 25 else 0,
-              on_action=act)  # fmt: skip
+              search="Search messages", name="messages", on_action=act)  # fmt: skip
     text("What fails is tried again after 30 s, 2, 10, 30 min, 1, 3, 6 and 12 h, and then given up.", "muted small")
 
 

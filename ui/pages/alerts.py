@@ -88,7 +88,7 @@ def _show(found: _Found, acknowledge: Callable[[str, str], Awaitable[None]], *, 
     with panel(tight=True):
         Table(_COLUMNS + ((Column(name="act", label="", sortable=False),) if may else ()),
               [_row(one) for one in found.alerts], per_page=20 if len(found.alerts) > 20 else 0,
-              on_action=acknowledge)  # fmt: skip
+              search="Search alerts", name="alerts", on_action=acknowledge)  # fmt: skip
     text("Acknowledging says that somebody has seen it; the alert stays open while its state holds.", "muted small")
 
 

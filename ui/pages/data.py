@@ -60,7 +60,7 @@ def _show(snapshots: tuple[Snapshot, ...]) -> None:
         )
         return
     with panel("Datasets", "the newest version of each", tight=True):
-        Table(_COLUMNS, [_row(one) for one in snapshots], search="Search datasets" if len(snapshots) > 8 else "")
+        Table(_COLUMNS, [_row(one) for one in snapshots], search="Search datasets", name="datasets")
 
 
 def _row(one: Snapshot) -> Row:

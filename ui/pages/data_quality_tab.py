@@ -62,7 +62,8 @@ def _show(found: DataQualityReport, span: str) -> None:
     window_line(found.window, what="Events")
     if found.unknown:
         with panel("Unknown columns", "sent by callers, not taken by this version, ignored", tight=True):
-            Table(_UNKNOWN, [_unknown(one) for one in found.unknown], per_page=20 if len(found.unknown) > 20 else 0)
+            Table(_UNKNOWN, [_unknown(one) for one in found.unknown], per_page=20 if len(found.unknown) > 20 else 0,
+                  search="Search columns", name="unknown-columns")  # fmt: skip
     show_columns(found, span)
     text(
         "A share counts as changed by the rule of drift, over two bins, odd or not: warning or alarm only when it "

@@ -55,7 +55,7 @@ def _declared(rules: Rules) -> None:
         "Rules", f"an ingest of which more than {share(rules.max_rejected_share)} is rejected is refused as a whole",
         tight=True,
     ):  # fmt: skip
-        Table(columns, rows)
+        Table(columns, rows, search="Search rules", name="rules")
 
 
 def in_words(rules: ColumnRules) -> str:

@@ -83,8 +83,13 @@ def _show(found: _Found, address: Callable[[str], str]) -> None:
     ordered = sorted(everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
     with panel("Columns", "click one to see its histograms", tight=True):
         rows = [_row(one, address(one.name)) for one in ordered]
-        search = "Search columns" if len(ordered) > 12 else ""
-        Table(_COLUMNS, rows, search=search, per_page=25 if len(ordered) > 25 else 0)
+        Table(
+            _COLUMNS,
+            rows,
+            search="Search columns",
+            per_page=25 if len(ordered) > 25 else 0,
+            name=f"{report.model}-drift",
+        )
     text(
         "PSI measures how far the shares of the bins moved. A column counts as drifted from 0.1 (warning) or 0.2 "
         "(alarm), and only above its noise floor: what chance alone exceeds once in a thousand times at these row "

@@ -53,7 +53,7 @@ def _show(lines: tuple[_Line, ...]) -> None:
         )  # fmt: skip
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in lines], search="Search jobs" if len(lines) > 10 else "",
+        Table(_COLUMNS, [_row(one) for one in lines], search="Search jobs", name="jobs",
               per_page=20 if len(lines) > 20 else 0)  # fmt: skip
 
 

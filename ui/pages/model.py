@@ -133,8 +133,10 @@ class _ModelPage:
             Column(name="deploy", label="", sortable=False),
             *(Column(name=name, label=metric(name), numeric=True) for name in names),
             Column(name="gate", label="Gate"), Column(name="data", label="Data"),
-            Column(name="rows", label="Rows", numeric=True), Column(name="seconds", label="Took", numeric=True),
             Column(name="at", label="Trained"),
+            # On the page they stand below the data and the time: all of it has to fit beside the navigation.
+            Column(name="rows", label="Rows", numeric=True, filed=True),
+            Column(name="seconds", label="Seconds", numeric=True, filed=True),
         )  # fmt: skip
 
         async def act(version: str, _: str) -> None:
@@ -142,7 +144,9 @@ class _ModelPage:
 
         with panel("Versions", tight=True):
             may = self._view.may(Action.WORK)
-            Table(columns, [_version(one, found, names, may=may) for one in found.versions], per_page=10 if len(found.versions) > 10 else 0, on_action=act)  # fmt: skip  # noqa: E501
+            rows = [_version(one, found, names, may=may) for one in found.versions]
+            Table(columns, rows, per_page=10 if len(rows) > 10 else 0, search="Search versions",
+                  name=f"{self._name}-all-versions", on_action=act)  # fmt: skip
 
 
 def _running(view: View, name: str) -> tuple[Job, ...]:
@@ -163,11 +167,13 @@ def _version(one: VersionInfo, found: _Facts, names: Sequence[str], *, may: bool
         "gate": Cell(status=status_of("passed" if one.gate.passed else "not_passed")),
         "data": Cell(
             text=f"{one.dataset} {one.dataset_version}",
-            href=f"/data/{one.dataset}?version={one.dataset_version}",
+            href=f"/data/{one.dataset}?version={one.dataset_version}", note=f"{number(one.rows)} rows",
         ),
         "rows": Cell(text=number(one.rows), sort=one.rows),
         "seconds": Cell(text=seconds(one.seconds), sort=one.seconds),
-        "at": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
+        "at": Cell(
+            text=when(one.created_at), sort=one.created_at.timestamp(), note=f"took {seconds(one.seconds)}"
+        ),
         "deploy": Cell(text="Deploy", action="deploy") if may and not serving else Cell(),
     } | {
         name: Cell(

@@ -44,7 +44,7 @@ def _show(models: tuple[ModelInfo, ...]) -> None:
         )
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in models], search="Search models" if len(models) > 8 else "")
+        Table(_COLUMNS, [_row(one) for one in models], search="Search models", name="models")
 
 
 def _row(one: ModelInfo) -> Row:

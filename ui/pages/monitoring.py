@@ -35,7 +35,7 @@ def _show(glances: tuple[ModelGlance, ...]) -> None:
         )
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in glances], search="Search models" if len(glances) > 8 else "")
+        Table(_COLUMNS, [_row(one) for one in glances], search="Search models", name="monitoring")
 
 
 def _row(one: ModelGlance) -> Row:

@@ -170,7 +170,7 @@ def _alerts(alerts: tuple[Alert, ...]) -> None:
                 "what": Cell(text=plain(one.message), note=f"since {when(one.opened_at)}"),
             })
             for one in alerts
-        ])  # fmt: skip
+        ], name="open-alerts")  # fmt: skip
 
 
 def alert_address(alert: Alert) -> str:
@@ -219,7 +219,7 @@ def _services(report: StatusReport | None) -> None:
                 "since": Cell(text=_since(one.since)),
             })
             for one in report.services
-        ])  # fmt: skip
+        ], name="parts")  # fmt: skip
 
 
 def _part(one: ProcessReport) -> Status:

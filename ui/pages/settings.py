@@ -103,7 +103,8 @@ class _Keys:
 
         with panel("Keys", tight=True):
             if keys:
-                Table(columns, [_key(one) for one in keys], per_page=20 if len(keys) > 20 else 0, on_action=revoke)
+                Table(columns, [_key(one) for one in keys], per_page=20 if len(keys) > 20 else 0,
+                      search="Search keys", name="keys", on_action=revoke)  # fmt: skip
             else:
                 text("No key yet. Programs that ask a model need one.", "muted").style("padding: 16px 20px")
 
@@ -164,7 +165,8 @@ class _Users:
             await (self._ask_role(name) if action == "role" else self._ask_remove(name))
 
         with panel("Users", tight=True):
-            Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users], on_action=act)
+            Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users],
+                  search="Search users", name="users", on_action=act)  # fmt: skip
 
     async def _ask_role(self, name: str) -> None:
         with dialog(f"Role of {name}") as window:
@@ -234,7 +236,7 @@ def _entries(rows: tuple[AuditRow, ...]) -> None:
                 "detail": Cell(text=row.entry.detail or NONE),
             })
             for row in rows
-        ], search="Search the audit", per_page=25)  # fmt: skip
+        ], search="Search the audit", per_page=25, name="audit")  # fmt: skip
 
 
 def _about(view: View) -> None:

@@ -23,7 +23,7 @@ def show_skew(rows: Sequence[SkewRow]) -> None:
     if not rows:
         return
     with panel("Training against serving", tight=True):
-        Table(_COLUMNS, [_row(one) for one in rows], per_page=5 if len(rows) > 5 else 0)
+        Table(_COLUMNS, [_row(one) for one in rows], per_page=5 if len(rows) > 5 else 0, name="skew")
 
 
 def _row(one: SkewRow) -> Row:
