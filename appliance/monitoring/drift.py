@@ -103,14 +103,14 @@ def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
         reference: Row counts a bin, at least one row.
         current: Row counts over the same bins, at least one row.
     """
+    from scipy.special import chdtrc  # noqa: PLC0415  (as above)
+
     table = np.vstack([reference, current])[:, (reference > 0) | (current > 0)].astype(np.float64)
     k = table.shape[1]
     if k < 2:
         return 0.0, 1.0
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
-    from scipy.special import chdtrc  # noqa: PLC0415  (as above)
-
     return statistic, float(chdtrc(k - 1, statistic))
 
 

@@ -31,7 +31,8 @@ def show_fairness(reports: Sequence[SegmentReport]) -> None:
                     text(plain(report.fairness.sentence), "grow")
             if report.unknown:
                 text(f"Of {number(report.unknown)} labelled predictions the group is not known.", "muted small")
-            Table(_COLUMNS, [_row(group) for group in report.segments], per_page=25 if len(report.segments) > 25 else 0)
+            rows = [_row(group) for group in report.segments]
+            Table(_COLUMNS, rows, name=f"fairness-{report.column}", per_page=25 if len(rows) > 25 else 0)
 
 
 def _row(group: Segment) -> Row:
