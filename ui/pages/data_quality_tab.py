@@ -77,8 +77,9 @@ def show_columns(found: DataQualityReport, span: str) -> None:
     ordered = sorted(found.columns, key=lambda one: -SEVERITY.get(one.state.value, 0.0))
     with panel("Columns", "click one to see its histograms", tight=True):
         rows = [_row(one, f"/monitoring/{found.model}?tab=drift{span}&column={quote(one.name)}") for one in ordered]
-        search = "Search columns" if len(ordered) > 12 else ""
-        Table(_COLUMNS, rows, search=search, per_page=25 if len(ordered) > 25 else 0, name=f"{found.model}-rows")
+        Table(
+            _COLUMNS, rows, search="Search columns", per_page=25 if len(ordered) > 25 else 0, name=f"{found.model}-rows"
+        )
 
 
 def _row(one: ColumnQuality, address: str) -> Row:
