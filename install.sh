@@ -22,13 +22,13 @@ Otherwise, or with --local: installs below one directory and writes nothing outs
   --ui-port PORT            dashboard                                            (APPLIANCE_UI_PORT; 8080)
   --orchestrator-port PORT  Prefect, loopback only                               (APPLIANCE_ORCHESTRATOR_PORT; 4200)
   --mlflow-port PORT        MLflow, loopback only                                (APPLIANCE_MLFLOW_PORT; 5000)
-  --ui-mlflow-port PORT     MLflow behind the dashboard's login, 0: not there    (APPLIANCE_UI_MLFLOW_PORT; 8081)
-  --ui-prefect-port PORT    Prefect behind the dashboard's login, 0: not there   (APPLIANCE_UI_PREFECT_PORT; 8082)
+  --ui-mlflow-port PORT     MLflow behind the dashboard's login, 0: not there    (APPLIANCE_UI_MLFLOW_PORT; the next free one)
+  --ui-prefect-port PORT    Prefect behind the dashboard's login, 0: not there   (APPLIANCE_UI_PREFECT_PORT; the next free one)
   --tls self|CERT,KEY|off   TLS on the four ports below, the plain ones on loopback (APPLIANCE_TLS)
   --tls-api-port PORT       inference API over TLS                               (APPLIANCE_TLS_API_PORT; 8443)
   --tls-ui-port PORT        dashboard over TLS                                   (APPLIANCE_TLS_UI_PORT; 8444)
-  --tls-ui-mlflow-port PORT   MLflow behind the login over TLS                   (APPLIANCE_TLS_UI_MLFLOW_PORT; 8445)
-  --tls-ui-prefect-port PORT  Prefect behind the login over TLS                  (APPLIANCE_TLS_UI_PREFECT_PORT; 8446)
+  --tls-ui-mlflow-port PORT   MLflow behind the login over TLS                   (APPLIANCE_TLS_UI_MLFLOW_PORT; the next free one)
+  --tls-ui-prefect-port PORT  Prefect behind the login over TLS                  (APPLIANCE_TLS_UI_PREFECT_PORT; the next free one)
   --python PROGRAM          the Python to use, 3.11 or newer                     (APPLIANCE_PYTHON)
   --offline BUNDLE          install from a bundle, without any network           (APPLIANCE_OFFLINE)
   --with postgres|none      also what Postgres sources need; kept by an upgrade  (APPLIANCE_WITH; none)
@@ -173,8 +173,8 @@ choose_layout() {
   UI_PORT=$(setting ui_port "${APPLIANCE_UI_PORT:-}" 8080)
   ORCHESTRATOR_PORT=$(setting orchestrator_port "${APPLIANCE_ORCHESTRATOR_PORT:-}" 4200)
   MLFLOW_PORT=$(setting mlflow_port "${APPLIANCE_MLFLOW_PORT:-}" 5000)
-  UI_MLFLOW_PORT=$(setting ui_mlflow_port "${APPLIANCE_UI_MLFLOW_PORT:-}" 8081)
-  UI_PREFECT_PORT=$(setting ui_prefect_port "${APPLIANCE_UI_PREFECT_PORT:-}" 8082)
+  UI_MLFLOW_PORT=$(setting ui_mlflow_port "${APPLIANCE_UI_MLFLOW_PORT:-}" '')
+  UI_PREFECT_PORT=$(setting ui_prefect_port "${APPLIANCE_UI_PREFECT_PORT:-}" '')
   choose_tls
   [ -n "$WITH" ] || [ ! -r "$BASE/current/with" ] || WITH=$(cat "$BASE/current/with")
   COMMAND=$BASE/bin/appliance
@@ -191,8 +191,8 @@ choose_tls() {
   TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
   TLS_API_PORT=$(setting tls_api_port "${APPLIANCE_TLS_API_PORT:-}" 8443)
   TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
-  TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" 8445)
-  TLS_UI_PREFECT_PORT=$(setting tls_ui_prefect_port "${APPLIANCE_TLS_UI_PREFECT_PORT:-}" 8446)
+  TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" '')
+  TLS_UI_PREFECT_PORT=$(setting tls_ui_prefect_port "${APPLIANCE_TLS_UI_PREFECT_PORT:-}" '')
   TLS=$(setting tls_cert '' '')
   case ${APPLIANCE_TLS:-} in
     '') ;;
@@ -236,6 +236,7 @@ preflight() {
   check_libgomp
   check_directory E005 "$BASE" 3000
   check_directory E006 "$STATE" 500
+  [ -z "$PYTHON" ] || choose_guest_ports
   [ -z "$PYTHON" ] || check_ports
   [ -z "$PYTHON" ] || [ -z "$GIVEN_CERT" ] || check_certificate
   if [ -n "$PROBLEMS" ]; then
@@ -353,6 +354,39 @@ check_certificate() {
   said=$("$PYTHON" -c 'import ssl, sys; ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*sys.argv[1:])' \
     "$GIVEN_CERT" "$GIVEN_KEY" 2>&1) ||
     problem E014 "$GIVEN_CERT with $GIVEN_KEY: $(printf '%s\n' "$said" | tail -n 1)" "name a PEM certificate and its key, unencrypted"
+}
+
+# Nobody has to know the ports of MLflow and Prefect behind the login, so that they never stand in an installation's way:
+# those that nobody chose are the next free ones behind the dashboard's.
+choose_guest_ports() {
+  [ -n "$UI_MLFLOW_PORT" ] || UI_MLFLOW_PORT=$(next_free "$LISTEN" "$UI_PORT")
+  [ -n "$UI_PREFECT_PORT" ] || UI_PREFECT_PORT=$(next_free "$LISTEN" "$UI_PORT")
+  [ -n "$TLS" ] || return 0
+  [ -n "$TLS_UI_MLFLOW_PORT" ] || TLS_UI_MLFLOW_PORT=$(next_free "$TLS_LISTEN" "$TLS_UI_PORT")
+  [ -n "$TLS_UI_PREFECT_PORT" ] || TLS_UI_PREFECT_PORT=$(next_free "$TLS_LISTEN" "$TLS_UI_PORT")
+}
+
+next_free() { # ADDRESS PORT: the first port above it that can be listened on and that is none of ours
+  "$PYTHON" - "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
+    "$UI_PREFECT_PORT" "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT" <<'PYTHON'
+import socket, sys
+
+host, above, *ours = sys.argv[1:]
+for port in range(int(above) + 1, min(int(above) + 200, 65536)) if above.isdigit() else ():
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            probe.listen(1)
+    except OSError:
+        continue
+    if str(port) not in ours:
+        print(port)
+        break
+else:
+    print(0)  # not served; what is wrong with the address or the port is said with the others
+PYTHON
 }
 
 # A port may be ours already: then it is the running installation's, and nothing is wrong.

@@ -146,6 +146,10 @@ class Settings(BaseSettings):
         """Where backups lie."""
         return self.backup_dir or self.state / "backups"
 
+    def is_chosen(self, name: str) -> bool:
+        """Whether somebody set it, in the file or the environment; else it is the default."""
+        return name in self.model_fields_set
+
     @property
     def tls_ports(self) -> dict[str, tuple[int, int]]:
         """Setting of each TLS port to the port itself and the plain one it stands before; those served alone."""

@@ -13,6 +13,7 @@ import tempfile
 
 from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
+from appliance.processes.ports import is_free
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
 from ui.guests import list_guests
@@ -29,14 +30,34 @@ def run(settings: Settings) -> None:
     keep_few_heaps()
     refuse_unused()
     prepare_state(settings)
-    for setting, port in (("ui_port", settings.ui_port), *((one.setting, one.port) for one in list_guests(settings))):
-        require_port(settings.listen, port, setting)
+    require_port(settings.listen, settings.ui_port, "ui_port")
+    settings = without_crowded_guests(settings)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.layout.root / "ui")
     tempfile.tempdir = str(settings.layout.tmp)
     # Uvicorn ends orderly on SIGTERM and then raises the signal again for whoever handled it before: us, with code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     importlib.import_module("ui.dashboard").serve(settings)
+
+
+def without_crowded_guests(settings: Settings) -> Settings:
+    """The settings without MLflow's and Prefect's ports that nobody chose and something else has or is to have.
+
+    Raises:
+        BadSetting: A port that was chosen is taken.
+    """
+    wanted = {settings.api_port, settings.ui_port, settings.orchestrator_port, settings.mlflow_port}
+    left_out: dict[str, int] = {}
+    for guest in list_guests(settings):
+        if settings.is_chosen(guest.setting):
+            require_port(settings.listen, guest.port, guest.setting)
+        elif guest.port in wanted or not is_free(settings.listen, guest.port):
+            left_out[guest.setting] = 0
+            logging.getLogger("appliance.ui").warning(
+                "%s is not served behind the login: port %d is taken; choose another with APPLIANCE_%s",
+                guest.label, guest.port, guest.setting.upper(),
+            )  # fmt: skip
+    return settings.model_copy(update=left_out)
 
 
 def require_port(address: str, port: int, setting: str) -> None:

@@ -74,7 +74,11 @@ def roster(settings: Settings) -> tuple[Service, ...]:
         Service(
             name="ui", module=MODULES["ui"], host=settings.listen, port=settings.ui_port,
             setting="ui_port",
-            further=(("ui_mlflow_port", settings.ui_mlflow_port), ("ui_prefect_port", settings.ui_prefect_port)),
+            # Ports that nobody chose are left out where something else has them; they keep nothing from starting.
+            further=tuple(
+                (name, getattr(settings, name))
+                for name in ("ui_mlflow_port", "ui_prefect_port") if settings.is_chosen(name)
+            ),
             health=f"{settings.ui_url}/login", watchdog_s=150.0,
         ),
         Service(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -288,3 +289,16 @@ def test_a_systemd_that_is_too_old_is_said(place: Place) -> None:
     done = on_another_host(place, changes, "--state", str(place.base))
     assert (done.code, "E011  systemd is 245" in done.err) == (2, True), done.err
     assert "or --local DIR" in done.err
+
+
+def test_guests_whose_ports_nobody_chose_never_stand_in_the_way(place: Place) -> None:
+    names = ("api", "ui", "orchestrator", "mlflow")
+    four = [part for name in names for part in (f"--{name}-port", str(place.ports[name]))]
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # somebody else's already, which does as well
+            other.bind(("127.0.0.1", place.ports["ui"] + 1))
+            other.listen(1)
+        done = place.install(*four, "--dry-run")
+        assert done.code == 0, done.err
+        chosen = place.install(*four, "--ui-mlflow-port", str(place.ports["ui"] + 1), "--dry-run")
+        assert (chosen.code, f"port {place.ports['ui'] + 1} is taken" in chosen.err) == (2, True)

@@ -99,9 +99,11 @@ def test_the_watchdog_is_fed_twice_as_often_as_it_must(
 
 def test_every_port_of_a_process_is_looked_at_and_0_is_none() -> None:
     pair = {"tls_cert": Path("cert.pem"), "tls_key": Path("key.pem")}
-    found = {one.name: dict(one.ports) for one in roster(Settings(**pair, ui_prefect_port=0))}  # type: ignore[arg-type]
-    assert found["ui"] == {"ui_port": 8080, "ui_mlflow_port": 8081}
+    chosen = Settings(**pair, ui_mlflow_port=9081, ui_prefect_port=0)  # type: ignore[arg-type]
+    found = {one.name: dict(one.ports) for one in roster(chosen)}
+    assert found["ui"] == {"ui_port": 8080, "ui_mlflow_port": 9081}
     assert found["tls"] == {"tls_api_port": 8443, "tls_ui_port": 8444, "tls_ui_mlflow_port": 8445}
     assert found["runner"] == {}
     with pytest.raises(BadSetting, match="ui_port and ui_mlflow_port are both 8081"):
-        require_free_ports(roster(Settings(ui_port=8081)))
+        require_free_ports(roster(Settings(ui_port=8081, ui_mlflow_port=8081)))
+    assert dict(roster(Settings(ui_port=8081))[1].ports) == {"ui_port": 8081}, "what nobody chose stands in no way"

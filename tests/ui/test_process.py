@@ -11,7 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from appliance.errors import BadSetting
+from appliance.settings import Settings
+from tests.served_api import free_port
 from tests.ui.dashboard import PASSWORD, Dashboard, environment, log_in, serve_dashboard
+from ui.app import without_crowded_guests
+from ui.guests import list_guests
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +151,14 @@ def test_a_taken_port_is_said_in_one_sentence(tmp_path: Path) -> None:
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "APPLIANCE_UI_PORT" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_guest_whose_port_nobody_chose_is_left_out_where_something_has_it(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        found = without_crowded_guests(Settings(state=tmp_path, ui_mlflow_port=0, ui_prefect_port=free_port()))
+        assert [guest.name for guest in list_guests(found)] == ["prefect"]
+        with pytest.raises(BadSetting, match="APPLIANCE_UI_PREFECT_PORT"):
+            without_crowded_guests(Settings(state=tmp_path, ui_mlflow_port=0, ui_prefect_port=taken))
+    crowded = without_crowded_guests(Settings(state=tmp_path, api_port=8081, orchestrator_port=8082))
+    assert list_guests(crowded) == ()
