@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from appliance.jobs import JobKind
 from tests.browser.conftest import Watched, watched_tab
 from tests.browser.test_pages import is_ours
 from tests.browser.world import ARTIFACTS, MODEL, World
@@ -71,7 +72,8 @@ def test_prefect_shows_the_runs_one_click_away(world: World, watched: Watched) -
 
 
 def test_a_job_and_a_model_lead_to_their_run(world: World, tab: Page) -> None:
-    job = world.appliance.jobs.list(1)[0]
+    trainings = (one for one in world.appliance.jobs.list() if (one.kind, one.model) == (JobKind.TRAIN, MODEL))
+    job = next(trainings)
     tab.goto(f"{world.url}/jobs/{job.id}")
     with tab.expect_popup() as opened:
         tab.get_by_role("link", name="In Prefect").click()

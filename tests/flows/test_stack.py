@@ -42,6 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         ModelSpec(name="income", dataset="adults", target="income", exclude=("split",), rounds=100),
         ModelSpec(name="species", dataset="penguins", target="species"),
         ModelSpec(name="plain", dataset="rows", target="y", rounds=20, deploy="auto"),
+        ModelSpec(name="patient", dataset="rows", target="y", rounds=20),
         ModelSpec(
             name="searched", dataset="adults", target="income", exclude=("split",), budget="best", trials=1000,
             rounds=50,
@@ -128,14 +129,14 @@ def test_a_job_that_cannot_train_fails_with_the_sentence_and_no_traceback(stack:
 def test_a_job_waits_for_a_database_that_somebody_holds_and_then_succeeds(stack: Stack) -> None:
     with closing(sqlite3.connect(stack.house.settings.layout.mlflow / "mlflow.db", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        job_id = stack.train("plain")
+        job_id = stack.train("patient")
         until(lambda: any("tried again in" in message for message in logged(stack, job_id)), "the second attempt")
         holder.execute("ROLLBACK")
     job, _ = wait(stack, job_id)
     assert job.state is JobState.COMPLETED, job.message
     (told, *_) = [message for message in logged(stack, job_id) if "tried again in" in message]
     assert "database is locked" in told
-    assert [version.job_id for version in stack.house.models.versions("plain")].count(job_id) == 1
+    assert [version.job_id for version in stack.house.models.versions("patient")].count(job_id) == 1
 
 
 def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
