@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from appliance.glance import ModelGlance, glance_at
+from appliance.glance import ModelGlance
 from ui.components.empty import empty
 from ui.components.markup import panel
 from ui.components.status import Status, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.shared import shared_glances
 from ui.words import NONE, metric, micros, number, share, when
 
 _COLUMNS = (
@@ -22,7 +23,7 @@ _COLUMNS = (
 
 async def build(view: View) -> None:
     """Fill the page."""
-    await view.live(5.0, lambda: glance_at(view.appliance), _show)
+    await view.live(5.0, lambda: shared_glances(view.appliance), _show)
 
 
 def _show(glances: tuple[ModelGlance, ...]) -> None:

@@ -11,7 +11,7 @@ from appliance.api.control.host_routes import HostReport, look_at_host
 from appliance.cron import next_after
 from appliance.deployments import Deployment
 from appliance.errors import ApplianceError
-from appliance.glance import ModelGlance, glance_at
+from appliance.glance import ModelGlance
 from appliance.house import Appliance
 from appliance.monitoring.alerts import Alert
 from appliance.processes.control import status
@@ -23,6 +23,7 @@ from ui.components.markup import box, link, panel, text
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.shared import shared_glances
 from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
 
 _SERVICES = {
@@ -59,7 +60,7 @@ def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
             glance=one, next_at=next_after(one.model.spec.schedule, now) if one.model.spec.schedule else None,
             trials=tuple(each for each in current if each.model == one.model.name and each.role != "champion"),
         )
-        for one in glance_at(appliance)
+        for one in shared_glances(appliance)
     )  # fmt: skip
 
 
