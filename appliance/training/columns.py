@@ -247,7 +247,8 @@ def _unusable_text(known: pl.Series) -> tuple[str, str]:
 
 def _counts_up(series: pl.Series) -> bool:
     """Every row's number is larger than the one before; trees could only learn where a row lies."""
-    return series.null_count() == 0 and len(series) > 2 and bool((series.diff().drop_nulls() > 0).all())
+    # Compared, not subtracted: the difference of unsigned numbers is never below 0.
+    return series.null_count() == 0 and len(series) > 2 and bool((series.slice(1) > series.head(len(series) - 1)).all())
 
 
 def _levels(series: pl.Series) -> tuple[str, ...]:

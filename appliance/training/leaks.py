@@ -23,10 +23,10 @@ def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None
     Raises:
         BadTable: Names the column.
     """
-    known, first = frame[target], frame.head(FIRST_ROWS)
+    first = frame.head(FIRST_ROWS)
     for name in names:
         # Nearly every column differs in the first rows already; only the others are read.
-        if is_twin(first[name], first[target]) and is_twin(frame[name], known):
+        if is_twin(first[name], first[target]) and is_twin(frame[name], frame[target]):
             raise BadTable(
                 f"column {name!r} equals the target {target!r} in every row; the model would only copy it. "
                 f"Exclude it (exclude = [{name!r}]) unless it is known before the target is"

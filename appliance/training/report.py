@@ -38,6 +38,9 @@ Z_WORST = 3.09
 ROUNDING = 1e-12
 """Of a mean loss: what sums of equal losses differ by, and no spread."""
 
+MOST_EXACT = 2.0**53
+"""From here on a float64 leaves out whole numbers."""
+
 MOST_FAIR_CLASSES = 10
 """Classes of a multiclass task whose selection rates are compared."""
 
@@ -205,7 +208,9 @@ def _values(held: Held, at: int, column: Column) -> pl.Series:
     dtype = held.raw.schema[column.name]
     if column.kind is Kind.NUMBER and dtype.is_numeric():
         numbers = pl.Series(column.name, held.encoded.column(at), nan_to_null=True)
-        return numbers.cast(pl.Int64) if dtype.is_integer() else numbers
+        # Whole numbers are told as such, but for those a float64 cannot tell apart.
+        whole = dtype.is_integer() and not (numbers.abs() >= MOST_EXACT).any()
+        return numbers.cast(pl.Int64) if whole else numbers
     return as_kind(held.raw[column.name], column.kind)
 
 

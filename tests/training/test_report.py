@@ -262,3 +262,12 @@ def test_equal_losses_make_no_slice_worse() -> None:
     columns = tuple(Column(name=name, kind=Kind.CATEGORY) for name in ("color", "noise"))
     schema = FeatureSchema(model="m", version=1, task=Task.REGRESSION, target="y", columns=columns)
     assert worst_slices(held, schema) == ()
+
+
+def test_numbers_beyond_64_bits_of_sign_are_sliced_too() -> None:
+    """Such as a hash, which no signed integer holds."""
+    hashes = [(1 << 63) + 4096 * (at * 7919 % 500) for at in range(2000)]
+    frame = made_up(2000).with_columns(hash=pl.Series(hashes, dtype=pl.UInt64))
+    found = fit(spec("y"), frame).evaluation
+    assert found is not None
+    assert "hash" in {one.column for one in found.contributions}, "it does not rise from row to row"
