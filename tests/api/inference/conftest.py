@@ -1,14 +1,16 @@
-"""One served API for the tests that change nothing about it."""
+"""One served API for the tests that change nothing about it, and a state of one's own for those that do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from appliance.schema import Task
 from storage.layout import Layout
+from tests.api.inference.listening import COLUMNS, Listening
 from tests.model_bundles import (
     MIXED_COLUMNS,
     TrainedModel,
@@ -49,3 +51,23 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     deploy(layout, {model.schema.model: model.schema.version for model in models})
     with serve_api(layout, {"APPLIANCE_MAX_BODY_BYTES": "2000000"}) as api:
         yield Deployed(api=api, mixed=mixed, price=price, species=species, numbers=numbers)
+
+
+@pytest.fixture(scope="module")
+def trained() -> TrainedModel:
+    return train_model("m", 1, task=Task.REGRESSION, columns=COLUMNS)
+
+
+@pytest.fixture
+def layout(tmp_path: Path, trained: TrainedModel) -> Layout:
+    found = prepare_state(tmp_path / "state")
+    publish(found, trained)
+    deploy(found, {"m": 1})
+    return found
+
+
+@pytest.fixture
+def listening(layout: Layout) -> Iterator[Listening]:
+    found = Listening(layout)
+    yield found
+    found.close()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -15,31 +13,10 @@ import uvicorn
 from appliance.api.inference.app import create_app
 from appliance.api.inference.config import read_config
 from appliance.api.inference.server import Server
-from appliance.schema import Task
 from storage.layout import Layout
 from tests.api.inference.listening import BODY, COLUMNS, Listening, ending
 from tests.api.inference.test_lifecycle import wait_for
-from tests.model_bundles import TrainedModel, add_key, deploy, prepare_state, publish, sample_rows, train_model
-
-
-@pytest.fixture(scope="module")
-def trained() -> TrainedModel:
-    return train_model("m", 1, task=Task.REGRESSION, columns=COLUMNS)
-
-
-@pytest.fixture
-def layout(tmp_path: Path, trained: TrainedModel) -> Layout:
-    found = prepare_state(tmp_path / "state")
-    publish(found, trained)
-    deploy(found, {"m": 1})
-    return found
-
-
-@pytest.fixture
-def listening(layout: Layout) -> Iterator[Listening]:
-    found = Listening(layout)
-    yield found
-    found.close()
+from tests.model_bundles import add_key, sample_rows
 
 
 @pytest.mark.parametrize("turns", range(7))

@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -22,9 +21,8 @@ from appliance.api.inference.app import create_app
 from appliance.api.inference.config import read_config
 from appliance.api.inference.probe import Probe
 from appliance.api.inference.server import Server
-from appliance.schema import Task
 from storage.layout import Layout
-from tests.api.inference.listening import COLUMNS, Listening, ending
+from tests.api.inference.listening import Listening, ending
 from tests.api.inference.test_lifecycle import (
     children_of,
     hammering,
@@ -32,36 +30,9 @@ from tests.api.inference.test_lifecycle import (
     start_in_vain,
     wait_for,
 )
-from tests.model_bundles import (
-    TrainedModel,
-    deploy,
-    prepare_state,
-    publish,
-    train_model,
-)
 from tests.served_api import ServedApi, serve_api
 
 _PIDFD_GETFD = 438
-
-
-@pytest.fixture(scope="module")
-def trained() -> TrainedModel:
-    return train_model("m", 1, task=Task.REGRESSION, columns=COLUMNS)
-
-
-@pytest.fixture
-def layout(tmp_path: Path, trained: TrainedModel) -> Layout:
-    found = prepare_state(tmp_path / "state")
-    publish(found, trained)
-    deploy(found, {"m": 1})
-    return found
-
-
-@pytest.fixture
-def listening(layout: Layout) -> Iterator[Listening]:
-    found = Listening(layout)
-    yield found
-    found.close()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
