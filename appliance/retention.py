@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from appliance.backups import Backups
@@ -99,7 +100,7 @@ class Retention:
         days = self._settings.history_days
         if not days:
             return
-        oldest = (trusted_now(self._layout).date() - timedelta(days=days)).isoformat()
+        oldest = (self._now.date() - timedelta(days=days)).isoformat()
         for kind in KINDS:
             for model, day, size in list_old_days(self._layout, kind, before=oldest):
                 why = f"older than history_days = {days}"
@@ -155,9 +156,14 @@ class Retention:
         with closing(connect(self._layout.database)) as connection:
             aging.add_up_minutes(connection, add, before=_first_fine_minute())
 
+    @cached_property
+    def _now(self) -> datetime:
+        """By which ages are judged, the same for all that is planned and done."""
+        return trusted_now(self._layout)
+
     def _oldest(self) -> datetime:
         """The first instant of the oldest day that is kept."""
-        day = trusted_now(self._layout).replace(hour=0, minute=0, second=0, microsecond=0)
+        day = self._now.replace(hour=0, minute=0, second=0, microsecond=0)
         return day - timedelta(days=self._settings.history_days)
 
     def _oldest_us(self) -> int:
@@ -182,7 +188,7 @@ class Retention:
                     "JOIN deployments d ON d.model = v.model AND d.version = v.version AND d.ended_at IS NULL"
                 )
             }
-        oldest_ms = (trusted_now(self._layout).timestamp() - self._settings.runs_days * 86_400) * 1000
+        oldest_ms = (self._now.timestamp() - self._settings.runs_days * 86_400) * 1000
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=20.0)) as store:
             rows = store.execute(
                 "SELECT run_uuid, name, artifact_uri FROM runs WHERE end_time IS NOT NULL AND end_time < ? "
@@ -217,7 +223,7 @@ class Retention:
     def _old_snapshots(self) -> Iterator[OldSnapshot]:
         if not self._settings.snapshot_days:
             return
-        before_ms = int((trusted_now(self._layout).timestamp() - self._settings.snapshot_days * 86_400) * 1000)
+        before_ms = int((self._now.timestamp() - self._settings.snapshot_days * 86_400) * 1000)
         with closing(connect(self._layout.database, read_only=True)) as connection:
             for name in list_datasets(self._layout):
                 kept = list_trained_on(connection, name)

@@ -10,13 +10,10 @@ import sys
 import time
 from dataclasses import dataclass
 
+from appliance.processes.openmp import OPENMP
+
 STOP_GRACE_S = 5.0
 """How long a job's process may take to end after SIGTERM."""
-
-SPINS = "1000"
-"""How often LightGBM's threads look for each other before they sleep. By its own choice, 300,000, each holds a core for
-a millisecond at every step of a round that another program keeps its fellow from: on two cores that others use as well,
-ten rounds on 1,000 columns took 11.4 s, and 2.6 s so."""
 
 _LANE = {"train": "training", "retrain": "training", "predict": "prediction"}
 
@@ -47,7 +44,7 @@ class Children:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "flows.child", kind, run_id, model],
             stdin=subprocess.DEVNULL, start_new_session=True,
-            env={"GOMP_SPINCOUNT": SPINS, **os.environ, "APPLIANCE_RUNNER_PID": str(os.getpid())},
+            env={**OPENMP, **os.environ, "APPLIANCE_RUNNER_PID": str(os.getpid())},
         )  # fmt: skip
         self._children[run_id] = _Child(lane=_LANE[kind], process=process)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
 from appliance.errors import NotFound
-from appliance.monitoring.bins import NULL_LABEL, Ints
+from appliance.monitoring.bins import NULL_LABEL, Bins, Ints
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
 from appliance.monitoring.foresight import estimate_span
@@ -144,24 +144,36 @@ def quality_by_version(
     return found
 
 
-def judge_by_column(connection: sqlite3.Connection, known: KnownVersion, span: Span, column: str) -> SegmentReport:
-    """The span's labelled predictions by the bins of an input column, or of a protected one that is no input.
+def judge_by_columns(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, names: Sequence[str]
+) -> tuple[SegmentReport, ...]:
+    """The span's labelled predictions by the bins of each input column, or of protected ones that are no inputs.
 
     Raises:
         NotFound: The version has no such column.
     """
     columns = (*known.reference.columns, *known.reference.protected)
-    names = [one.name for one in columns]
-    if column not in names:
-        beside = f", its protected columns beside them {', '.join(names[known.counter.inputs :])}"
-        raise NotFound(
-            f"model {span.model!r} has no input {column!r}; its inputs are {', '.join(names[: known.counter.inputs])}"
-            + (beside if known.reference.protected else "")
-        )
-    position, bins = names.index(column), columns[names.index(column)].bins
+    there = [one.name for one in columns]
+    for name in names:
+        if name not in there:
+            beside = f", its protected columns beside them {', '.join(there[known.counter.inputs :])}"
+            raise NotFound(
+                f"model {span.model!r} has no input {name!r}; its inputs are {', '.join(there[: known.counter.inputs])}"
+                + (beside if known.reference.protected else "")
+            )
+    outcomes = list(_scan(connection, span, version=span.version)) if names else []
+    return tuple(
+        _judge_by_cell(known, span, name, there.index(name), columns[there.index(name)].bins, outcomes)
+        for name in names
+    )
+
+
+def _judge_by_cell(
+    known: KnownVersion, span: Span, name: str, position: int, bins: Bins, outcomes: Sequence[Outcome]
+) -> SegmentReport:
     by_cell: dict[int, list[Outcome]] = defaultdict(list)
     unknown = 0
-    for outcome in _scan(connection, span, version=span.version):
+    for outcome in outcomes:
         if position < len(outcome.cells) and outcome.cells[position] != UNTOLD:
             by_cell[outcome.cells[position]].append(outcome)
         else:
@@ -169,8 +181,8 @@ def judge_by_column(connection: sqlite3.Connection, known: KnownVersion, span: S
     groups = [(label, labelled_of(by_cell[cell], known.schema)) for cell, label in enumerate(bins.labels())]
     segments = judge_segments(known.schema, groups)
     return SegmentReport(
-        model=span.model, version=span.version, window=span.window, column=column, segments=segments,
-        unknown=unknown, fairness=judge_fairness(column, segments),
+        model=span.model, version=span.version, window=span.window, column=name, segments=segments,
+        unknown=unknown, fairness=judge_fairness(name, segments),
     )  # fmt: skip
 
 

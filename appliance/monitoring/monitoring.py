@@ -191,7 +191,7 @@ class Monitoring:
         """
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            return judged.judge_by_column(connection, known, span, column)
+            return judged.judge_by_columns(connection, known, span, (column,))[0]
 
     def fairness(
         self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
@@ -205,7 +205,7 @@ class Monitoring:
             known, span = self._span(connection, name, version, window_s, until)
             there = {one.name for one in (*known.reference.columns, *known.reference.protected)}
             watched = [column for column in known.reference.watched if column in there]
-            return tuple(judged.judge_by_column(connection, known, span, column) for column in watched)
+            return judged.judge_by_columns(connection, known, span, watched)
 
     def quality_series(
         self,

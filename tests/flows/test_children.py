@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.children import SPINS, Children
+from appliance.processes.openmp import OPENMP
+from flows.children import Children
 
 
-@pytest.mark.parametrize(("given", "found"), [(None, SPINS), ("77", "77")])
+@pytest.mark.parametrize(("given", "found"), [(None, OPENMP["GOMP_SPINCOUNT"]), ("77", "77")])
 def test_threads_of_a_job_that_wait_for_each_other_soon_sleep(
     given: str | None, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,16 +18,13 @@ from types import FrameType
 from appliance.api.inference.config import ApiConfig, read_config
 from appliance.api.inference.workers import LISTENER_FD, SLOT, Workers
 from appliance.errors import ApplianceError, BadSetting
+from appliance.processes.openmp import OPENMP
 from storage.errors import StorageError
 
 DRAIN_S = 25
 """Seconds that requests in flight get after SIGTERM; systemd sends SIGKILL after 30."""
 
 _FIRST_INHERITED_FD = 3
-_SPINS = "1000"
-"""OpenMP threads that wait for their like spin so often before they sleep. Its own choice is 300,000: a second thread
-that has scored its half of a large request would hold a core for a millisecond more, which the answer needs."""
-
 _PR_SET_PDEATHSIG = 1
 
 
@@ -132,7 +129,8 @@ def _forget_last_run(config: ApiConfig) -> None:
 
 def _serve(config: ApiConfig, listener: socket.socket, worker: int) -> None:
     """Be one worker."""
-    os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)  # read when LightGBM's library is loaded
+    for name, value in OPENMP.items():
+        os.environ.setdefault(name, value)  # read when LightGBM's library is loaded
     gc.disable()  # nothing that is imported below becomes garbage
     import uvicorn  # noqa: PLC0415  (the parent of many workers stays small)
 
