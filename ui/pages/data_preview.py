@@ -12,6 +12,8 @@ from ui.pages.dataset_rows import cells_of
 from ui.words import DTYPES, NONE, number
 
 _EXAMPLES = 4
+_MOST_COLUMNS = 200
+"""A choice for each of ten thousand columns would keep the browser busy for minutes."""
 _KEPT = "as found"
 
 
@@ -24,13 +26,19 @@ def show_preview(found: Glance, chosen: dict[str, Dtype]) -> None:
         "that you choose is kept for later files too; a row whose value is none of it is set aside, with the reason.",
         "muted small",
     )
-    examples = list(zip(*cells_of(found.rows), strict=True)) or [()] * len(found.columns)
+    columns, rows = found.columns[:_MOST_COLUMNS], found.rows[:, :_MOST_COLUMNS]
+    if len(columns) < len(found.columns):
+        text(
+            f"The first {number(len(columns))} stand here; 'appliance data add --type COLUMN=TYPE' says how the others "
+            "are read.", "muted small",
+        )  # fmt: skip
+    examples = list(zip(*cells_of(rows), strict=True)) or [()] * len(columns)
     with box("preview").props('tabindex=0 role=region aria-label="Columns of the file"'), box("", "table"):
         with box("", "thead"), box("", "tr"):
             for heading in ("Column and some of its values", "Read as"):
                 text(heading, tag="th").props("scope=col")
         with box("", "tbody"):
-            for column, values in zip(found.columns, examples, strict=True):
+            for column, values in zip(columns, examples, strict=True):
                 _row(column, values, chosen)
 
 
