@@ -71,6 +71,11 @@ class Layout:
         return self.root / "run"
 
     @property
+    def locale(self) -> Path:
+        """``LANG/LC_MESSAGES/dashboard.mo``: translations that do not come with the release; somebody puts them here."""
+        return self.root / "locale"
+
+    @property
     def logs(self) -> Path:
         """Logs of the processes when there is no journal."""
         return self.root / "logs"

@@ -15,6 +15,7 @@ from appliance.errors import ApplianceError, NotReady
 from appliance.models import Models, Proposal
 from appliance.settings import Settings
 from storage.errors import StorageError
+from ui.texts import _
 
 TIMEOUT_S = 300
 
@@ -48,7 +49,8 @@ def propose_apart(settings: Settings, dataset: str, target: str, *, name: str) -
         )
         answer = msgspec.json.decode(done.stdout, type=_Answer)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as exc:
-        raise NotReady(f"the process that looks at the columns did not answer ({exc}); try again") from exc
+        said = _("the process that looks at the columns did not answer ({error}); try again")
+        raise NotReady(said.format(error=exc)) from exc
     if answer.proposal is None:
         raise getattr(errors, answer.error, ApplianceError)(answer.message)
     return answer.proposal
