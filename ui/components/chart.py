@@ -14,7 +14,7 @@ from typing import Any
 from nicegui import ui as ng
 
 from ui.components.markup import with_attributes
-from ui.texts import _
+from ui.texts import _, pgettext
 
 FONT = "Roboto, system-ui, sans-serif"
 _SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
@@ -105,13 +105,9 @@ def _time_axis(span: Span) -> dict[str, Any]:
     """All of the span, so that charts side by side can be compared and an hour without traffic is seen."""
     axis = _axis(type="time", name=_("local time"), split=False) | {"min": _x(span[0]), "max": _x(span[1])}
     axis["axisLabel"]["formatter"] = {
-        "year": "{yyyy}",
-        "month": _("{MMM} {yyyy}"),
-        "day": _("{d} {MMM}"),
-        "hour": _("{HH}:{mm}"),
-        "minute": _("{HH}:{mm}"),
-        "second": _("{HH}:{mm}:{ss}"),
-    }
+        "year": "{yyyy}", "month": pgettext("time axis", "{MMM} {yyyy}"), "day": pgettext("time axis", "{d} {MMM}"),
+        "hour": "{HH}:{mm}", "minute": "{HH}:{mm}", "second": "{HH}:{mm}:{ss}",
+    }  # fmt: skip
     return axis
 
 

@@ -13,8 +13,9 @@ from ui.texts import _
 
 def snippet(code: str) -> Element:
     """Code with a button that copies it; works without https too."""
+    copy = escape(_("Copy"))
     return ng.html(
-        f'<pre>{escape(code)}</pre><button type="button" class="copy" data-copy>{escape(_("Copy"))}</button>',
+        f'<pre>{escape(code)}</pre><button type="button" class="copy" data-copy>{copy}</button>',
         sanitize=False,
     ).classes("snippet")
 

@@ -53,7 +53,11 @@ def _show_channels(view: View, found: Sequence[ChannelRow], act: Act) -> None:
         empty(
             _("No channel yet: nobody is told of an alert"),
             _("A channel is a mail address, a chat room or a webhook. Until there is one, alerts stand here alone.")
-            + ("" if view.may(Action.ADMINISTER) else _(" An admin adds it.")),
+            if view.may(Action.ADMINISTER)
+            else _(
+                "A channel is a mail address, a chat room or a webhook. Until there is one, alerts stand here alone. "
+                "An admin adds it."
+            ),
             icon_name="notifications_off",
         )
         return

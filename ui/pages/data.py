@@ -19,7 +19,7 @@ from ui.components.markup import box, icon_html, panel, text
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_preview import show_preview
-from ui.texts import _, ngettext
+from ui.texts import _, ngettext, pgettext
 from ui.words import number, when
 
 _COLUMNS = (
@@ -29,7 +29,7 @@ _COLUMNS = (
     Column(name="columns", label=_("Columns"), numeric=True),
     Column(name="added", label=_("Added")),
     Column(name="who", label=_("By")),
-    Column(name="source", label=_("From"), prose=True),
+    Column(name="source", label=pgettext("source", "From"), prose=True),
     Column(name="model", label="", sortable=False),
 )
 
@@ -89,14 +89,17 @@ def _drop_zone(view: View) -> None:
     taken = _("{endings}, also .gz and .zst; up to {size} GB").format(
         endings=", ".join(ENDINGS[:5]), size=f"{view.appliance.settings.max_upload_bytes / 1e9:.1f}"
     )
+    drop, stop, file = (
+        escape(said) for said in (_("Drop a file here, or click to choose one"), _("Stop"), _("File to add"))
+    )
     with zone:
         ng.html(
             f'{icon_html("upload_file", "big")}<div class="grow">'
-            f'<div class="strong drop-text">{escape(_("Drop a file here, or click to choose one"))}</div>'
+            f'<div class="strong drop-text">{drop}</div>'
             f'<div class="muted small">{escape(taken)}</div></div>'
-            f'<button type="button" class="a-btn btn-plain stop">{escape(_("Stop"))}</button>'
+            f'<button type="button" class="a-btn btn-plain stop">{stop}</button>'
             '<div class="progress"><i></i></div>'
-            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{escape(_("File to add"))}">',
+            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">',
             sanitize=False,
         ).style("display: contents")
 

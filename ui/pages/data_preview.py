@@ -15,7 +15,7 @@ from ui.words import DTYPES, NONE, number
 _EXAMPLES = 4
 _MOST_COLUMNS = 200
 """A choice for each of ten thousand columns would keep the browser busy for minutes."""
-_KEPT = "as found"
+_KEPT = "found"
 
 
 def show_preview(found: Glance, chosen: dict[str, Dtype]) -> None:

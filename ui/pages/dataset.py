@@ -16,7 +16,7 @@ from ui.pages.dataset_rows import show_rows
 from ui.pages.dataset_rules import show_rules
 from ui.pages.dataset_sql import show_sql
 from ui.pages.dataset_versions import show_versions
-from ui.texts import _
+from ui.texts import _, pgettext
 from ui.words import number, when
 
 _TABS = (
@@ -79,7 +79,7 @@ def _head(shown: Snapshot) -> None:
             figure(_("Columns"), str(len(shown.columns)))
             figure(_("Added by"), shown.who, small=True)
             figure(
-                _("From"), shown.source.rsplit("/", 1)[-1], small=True,
+                pgettext("source", "From"), shown.source.rsplit("/", 1)[-1], small=True,
                 note=f"sha256 {shown.sha256[:12]}…" if shown.sha256 else "",
             )  # fmt: skip
         read = (

@@ -42,7 +42,7 @@ def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) 
 def _row(one: ColumnProfile, warning: str) -> Row:
     missing = one.missing / one.rows if one.rows else 0.0
     counts: Sequence[float] = one.histogram.counts if one.histogram else [count for _, count in one.top]
-    spread = _("{minimum} to {maximum}").format(minimum=_end(one.minimum), maximum=_end(one.maximum))
+    spread = _("{low} to {high}").format(low=_end(one.minimum), high=_end(one.maximum))
     if one.dtype in {Dtype.STRING, Dtype.BOOL}:
         spread = ", ".join(value for value, _ in one.top[:3])
     cells = {

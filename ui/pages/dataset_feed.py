@@ -115,8 +115,8 @@ async def _refresh(view: View, name: str) -> None:
     elif found:
         tell(
             ngettext(
-                "{name} version {version}: {rows} row", "{name} version {version}: {rows} rows", found.rows
-            ).format(name=name, version=found.version, rows=number(found.rows))
+                "{dataset} version {version}: {rows} row", "{dataset} version {version}: {rows} rows", found.rows
+            ).format(dataset=name, version=found.version, rows=number(found.rows))
         )
         ng.navigate.to(f"/data/{name}?tab=versions")
 

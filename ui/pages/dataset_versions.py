@@ -16,14 +16,14 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
-from ui.texts import _
+from ui.texts import _, pgettext
 from ui.words import DTYPES, NONE, SEVERITY, number, plain, share, when
 
 _COLUMNS = (
     Column(name="version", label=_("Version")), Column(name="added", label=_("Added")),
     Column(name="rows", label=_("Rows"), numeric=True), Column(name="rejected", label=_("Rejected"), numeric=True),
     Column(name="columns", label=_("Columns"), numeric=True), Column(name="mode", label=_("How")),
-    Column(name="who", label=_("By")), Column(name="source", label=_("From"), prose=True),
+    Column(name="who", label=_("By")), Column(name="source", label=pgettext("source", "From"), prose=True),
 )  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def _choose(name: str, versions: Sequence[int], old: int, new: int) -> None:
         ng.navigate.to(f"/data/{name}?tab=versions&old={before.value}&new={after.value}")
 
     with panel(_("Compare")), box("cols narrow"):
-        before = choice(_("From"), options, str(old) if str(old) in options else None)
-        after = choice(_("To"), options, str(new) if str(new) in options else None)
+        before = choice(pgettext("version", "From"), options, str(old) if str(old) in options else None)
+        after = choice(pgettext("version", "To"), options, str(new) if str(new) in options else None)
         before.on_value_change(compare)
         after.on_value_change(compare)
 

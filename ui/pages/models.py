@@ -10,7 +10,7 @@ from ui.components.markup import button_link, panel
 from ui.components.status import status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.texts import _
+from ui.texts import _, pgettext
 from ui.words import NONE, when
 
 TASKS = {
@@ -22,7 +22,7 @@ _COLUMNS = (
     Column(name="name", label=_("Model")),
     Column(name="serves", label=_("Serves")),
     Column(name="task", label=_("Predicts")),
-    Column(name="dataset", label=_("From")),
+    Column(name="dataset", label=pgettext("dataset", "From")),
     Column(name="champion", label=_("Champion"), numeric=True),
     Column(name="latest", label=_("Newest version"), numeric=True),
     Column(name="changed", label=_("Changed")),

@@ -24,7 +24,7 @@ from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.shared import shared_glances
-from ui.texts import _
+from ui.texts import _, pgettext
 from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
 
 _SERVICES = {
@@ -156,7 +156,7 @@ def _service(one: ModelGlance) -> None:
     service = one.service
     if service is None:
         return
-    figure(_("Requests"), number(service.count), note=_("a day"))
+    figure(_("Requests"), number(service.count), note=pgettext("rate", "a day"))
     figure("p95", micros(service.p95_us), note=f"p50 {micros(service.p50_us)}")
     figure(_("Errors"), number(service.errors), note=_("refused or failed"))
 
@@ -168,7 +168,7 @@ def _quality(one: ModelGlance) -> None:
         figure(
             metric(name),
             number(value),
-            note=_("training {reference}").format(reference=number(reference)) if reference is not None else "",
+            note=_("training {figure}").format(figure=number(reference)) if reference is not None else "",
         )
     elif one.newest:
         for name, value in list(one.newest.metrics.items())[:1]:

@@ -19,7 +19,7 @@ from ui.components.status import Status, badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
 from ui.pages.version_figures import show_versions_beside
-from ui.texts import _
+from ui.texts import _, pgettext
 from ui.words import seconds, when
 
 _ROLES = {
@@ -163,14 +163,14 @@ def show_history(history: Sequence[Deployment]) -> None:
     columns = (
         Column(name="version", label=_("Version")),
         Column(name="role", label=_("As")),
-        Column(name="from", label=_("From")),
+        Column(name="from", label=pgettext("time", "From")),
         Column(name="why", label=_("By, and why"), prose=True),
     )
     rows = [
         Row(id=str(i), cells={
             "version": Cell(text=str(one.version), sort=one.version),
             "role": Cell(status=role_status(one)) if one.ended_at is None else
-            Cell(text=one.role if one.percent is None else f"{one.role}, {one.percent} %"),
+            Cell(text=", ".join((status_of(one.role).label, *([f"{one.percent} %"] if one.percent else [])))),
             "from": Cell(
                 text=when(one.started_at), sort=one.started_at.timestamp(),
                 note=_("until {when}").format(when=when(one.ended_at)) if one.ended_at else _("until now"),
@@ -189,7 +189,7 @@ def show_history(history: Sequence[Deployment]) -> None:
 async def _promote(view: View, one: Deployment) -> None:
     done = await view.act(Action.WORK, view.appliance.deployments.promote, one.model, who=view.caller.name)
     if done:
-        tell(_("{model} version {version} answers every request").format(model=one.model, version=done.version))
+        tell(_("{name} version {version} answers every request").format(name=one.model, version=done.version))
 
 
 async def _end(view: View, one: Deployment) -> None:

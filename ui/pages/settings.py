@@ -19,7 +19,7 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.guests import open_at
 from ui.page import Page, View, tell
-from ui.texts import _, ngettext
+from ui.texts import _, ngettext, pgettext
 from ui.words import NONE, when
 
 _TABS = (("keys", _("Keys")), ("users", _("Users")), ("audit", _("Audit")), ("about", _("This appliance")))
@@ -242,7 +242,7 @@ async def _audit(view: View) -> None:
 def _entries(rows: tuple[AuditRow, ...]) -> None:
     columns = (
         Column(name="at", label=_("When")), Column(name="who", label=_("Who")), Column(name="action", label=_("Did")),
-        Column(name="subject", label=_("To")), Column(name="detail", label=_("Detail"), prose=True),
+        Column(name="subject", label=pgettext("audit", "To")), Column(name="detail", label=_("Detail"), prose=True),
     )  # fmt: skip
     with panel(_("The newest entries"), _("each is chained to the one before by its hash"), tight=True):
         Table(columns, [
@@ -270,15 +270,18 @@ def _about(view: View) -> None:
                 ),
                 ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
                 ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),
-                (_("State"), str(settings.state)),
+                (pgettext("directory", "State"), str(settings.state)),
                 (_("You"), f"{view.caller.name}, {view.caller.role.value}"),
             )
         )
 
 
 def _guest(name: str, inner: int, outer: int) -> str:
-    behind = _("port {outer} behind this login, {name}; ").format(outer=outer, name=open_at(name)) if outer else ""
-    return _("{behind}http://127.0.0.1:{inner} on this host alone, without a login").format(behind=behind, inner=inner)
+    alone = _("{address} on this host alone, without a login").format(address=f"http://127.0.0.1:{inner}")
+    if not outer:
+        return alone
+    behind = _("port {port} behind this login, {address}").format(port=outer, address=open_at(name))
+    return f"{behind}; {alone}"
 
 
 PAGE = Page(
