@@ -72,7 +72,7 @@ class Layout:
 
     @property
     def locale(self) -> Path:
-        """``LANG/LC_MESSAGES/dashboard.mo``: translations that do not come with the release; somebody puts them here."""
+        """``LANG/LC_MESSAGES/dashboard.mo``: translations beside those of the release; somebody puts them here."""
         return self.root / "locale"
 
     @property

@@ -102,8 +102,9 @@ class Table:
         ]  # fmt: skip
         field_input = None
         if rows:
-            with box("table-tools"):
-                if len(rows) >= _SEARCHED_FROM:
+            searched = len(rows) >= _SEARCHED_FROM
+            with box("table-tools searched" if searched else "table-tools"):
+                if searched:
                     field_input = ng.input(placeholder=search).props(
                         "outlined dense clearable debounce=200 type=search"
                     )
