@@ -7,6 +7,7 @@ marked fuzzy, which counts as not translated), and compiles each into the ``dash
 from __future__ import annotations
 
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -24,6 +25,7 @@ _LEFT_OUT = tuple(
     for name in ("POT-Creation-Date", "PO-Revision-Date", "Last-Translator", "Language-Team", "Generated-By",
                  "Report-Msgid-Bugs-To")
 )  # fmt: skip
+_NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 _METHODS = [("**.py", "python"), ("assets/**.js", "javascript")]
 
 
@@ -49,6 +51,7 @@ def as_text(catalog: Catalog) -> str:
 def as_mo(catalog: Catalog) -> bytes:
     """The catalog as the standard library reads it; what is marked fuzzy is left out."""
     out = io.BytesIO()
+    catalog.creation_date = catalog.revision_date = _NO_DATE  # else the moment of the compilation, in each file
     write_mo(out, catalog)
     return out.getvalue()
 
