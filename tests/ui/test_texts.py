@@ -48,6 +48,8 @@ def test_no_text_is_left_unmarked() -> None:
         'return "No column moved." if still else _("Some moved.")',
         'ng.button("Rows").props("flat")\nraise BadInput(f"{name} is no name")',
         'tell("{name} is gone".format(name=name))',
+        'text(_(f"{count} rows"))',
+        'text(_("Rows" if many else "Row"))',
         'ng.html(f"<b>{icon}</b><span>Rows</span>")',
         'markup = f\'<input name="{name}" aria-label="File to add">\'',
         'ng.html(f"<b>{escape(_("Rows"))}</b>")' if sys.version_info >= (3, 12) else "ng.html(f\"<b>{_('Rows')}</b>\")",

@@ -20,11 +20,7 @@ from ui.texts import DOMAIN, LOCALE
 UI = LOCALE.parent
 TEMPLATE = LOCALE / f"{DOMAIN}.pot"
 KEYWORDS = {"_": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
-_LEFT_OUT = tuple(
-    f'"{name}:'
-    for name in ("POT-Creation-Date", "PO-Revision-Date", "Last-Translator", "Language-Team", "Generated-By",
-                 "Report-Msgid-Bugs-To")
-)  # fmt: skip
+_LEFT_OUT = ("POT-Creation-Date:", "PO-Revision-Date:", "Generated-By:", "EMAIL@ADDRESS", "LL@li.org")
 _NO_DATE = datetime(2000, 1, 1, tzinfo=UTC)
 _METHODS = [("**.py", "python"), ("assets/**.js", "javascript")]
 
@@ -48,7 +44,7 @@ def as_text(catalog: Catalog) -> str:
     write_po(out, catalog, width=110, include_lineno=False, ignore_obsolete=True)
     lines = out.getvalue().decode().splitlines(keepends=True)
     head = lines.index('msgid ""\n')
-    return "".join(line for line in lines[head:] if not line.startswith(_LEFT_OUT))
+    return "".join(line for line in lines[head:] if not any(one in line for one in _LEFT_OUT))
 
 
 def as_mo(catalog: Catalog) -> bytes:

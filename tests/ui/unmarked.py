@@ -2,7 +2,7 @@
 
 Three nets. What is handed to a component that draws text, or put into a table of labels, must be marked if it has a
 word in it. Anything else that reads like a sentence, two words or more, must be marked wherever it stands; of markup,
-what is between the tags and what is read out. And no mark stands inside an f-string, where Babel does not look.
+what is between the tags and what is read out. And no mark stands in an f-string, or around one: Babel finds neither.
 """
 
 from __future__ import annotations
@@ -72,24 +72,29 @@ _SENTENCE = re.compile(r"[A-Za-z]{2,}[,:;.]? [a-z]{2,}")
 def find_unmarked(source: str, file: str) -> list[str]:
     """``LINE: text`` of each literal that should be marked; ``file`` is the path below ``ui/``."""
     tree = ast.parse(source)
-    found: dict[tuple[int, int], str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            for argument in _drawn(node):
-                for literal in _literals(argument):
-                    found[literal.lineno, literal.col_offset] = _words(literal)
-        elif isinstance(node, ast.JoinedStr):
-            for mark in ast.walk(node):
-                if isinstance(mark, ast.Call) and _name(mark.func) in MARKS:
-                    found[mark.lineno, mark.col_offset] = f"in an f-string: {ast.unparse(mark)}"
-    if file not in _CODE_FILES:
-        for literal in _sentences(tree):
-            found.setdefault((literal.lineno, literal.col_offset), _words(literal))
-    return [
-        f"{line}: {text}"
-        for (line, _column), text in sorted(found.items())
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    found = [one for call in calls for argument in _drawn(call) for one in _literals(argument)]
+    found += _sentences(tree) if file not in _CODE_FILES else ()
+    texts = {(one.lineno, one.col_offset): _words(one) for one in found}
+    kept = {
+        place: text
+        for place, text in texts.items()
         if re.search("[A-Za-z]{2}", text) and not _NAMES.fullmatch(text) and (file, text.strip()) not in NO_LANGUAGE
-    ]
+    }
+    lost = _lost(tree) if file != "texts.py" else ()
+    kept |= {(one.lineno, one.col_offset): f"Babel does not find {ast.unparse(one)}" for one in lost}
+    return [f"{line}: {text}" for (line, _column), text in sorted(kept.items())]
+
+
+def _lost(tree: ast.AST) -> Iterator[ast.Call]:
+    """Marks around what is no plain text, or inside an f-string."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name(node.func) in MARKS:
+            told = node.args if _name(node.func) == "_" else node.args[:2]
+            if not all(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in told):
+                yield node
+        elif isinstance(node, ast.JoinedStr):
+            yield from (one for one in ast.walk(node) if isinstance(one, ast.Call) and _name(one.func) in MARKS)
 
 
 def literals(tree: ast.AST) -> Iterator[str]:
