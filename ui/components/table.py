@@ -102,9 +102,8 @@ class Table:
         ]  # fmt: skip
         field_input = None
         if rows:
-            searched = len(rows) >= _SEARCHED_FROM
-            with box("table-tools searched" if searched else "table-tools"):
-                if searched:
+            with box("table-tools"):
+                if len(rows) >= _SEARCHED_FROM:
                     field_input = ng.input(placeholder=search).props(
                         "outlined dense clearable debounce=200 type=search"
                     )
