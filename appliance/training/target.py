@@ -19,6 +19,9 @@ MOST_CLASSES = 20
 MOST_TEXT_CLASSES = 200
 """A text target with more distinct values is no set of classes."""
 
+WHOLE_BELOW = 2.0**63
+"""A float from here on has no place among the 64-bit whole numbers."""
+
 FEWEST_OF_A_CLASS = 5
 """Whole numbers with fewer rows a value on average are a quantity, not classes."""
 
@@ -48,7 +51,8 @@ class Target:
 def class_names(column: pl.Series) -> pl.Series:
     """Values as class names: text as it is, whole numbers without a point, booleans as ``false`` and ``true``."""
     if column.dtype.is_float():
-        whole = column.drop_nulls().round(0).eq(column.drop_nulls()).all()
+        known = column.drop_nulls()
+        whole = (known.is_finite() & (known.abs() < WHOLE_BELOW) & known.round(0).eq(known)).all()
         return column.cast(pl.Int64).cast(pl.String) if whole else column.cast(pl.String)
     return column.cast(pl.String)
 

@@ -9,7 +9,9 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.schema import Task
-from appliance.training.target import read_target
+from appliance.training.propose import propose_spec
+from appliance.training.target import class_names, read_target
+from tests.training.rows import spec
 
 
 def frame(values: list[object]) -> pl.DataFrame:
@@ -49,3 +51,15 @@ def test_a_date_is_no_target() -> None:
     days: list[object] = [date(2024, 1, 1) + timedelta(days=at % 30) for at in range(60)]
     with pytest.raises(BadTable, match=r"'y' is a date, and no task predicts one; make a number of it with a query"):
         read_target(frame(days), "y", None)
+
+
+def test_infinite_and_huge_numbers_have_names() -> None:
+    names = class_names(pl.Series([1.0, float("inf"), 1e300])).to_list()
+    assert names[1] == "inf"
+    assert class_names(pl.Series([1.0, None, -2.0])).to_list() == ["1", None, "-2"]
+
+
+def test_an_infinite_column_beside_a_text_target_is_no_crash() -> None:
+    rows = pl.DataFrame({"y": ["a", "b"] * 60, "end": [1.0, float("inf"), 3.0] * 40, "x": range(120)})
+    proposal = propose_spec(spec("y"), rows)
+    assert proposal.spec.task is Task.BINARY
