@@ -28,11 +28,11 @@ from appliance.orchestrator import (
     SCHEDULED,
     FlowRun,
     Orchestrator,
-    RunState,
 )  # fmt: skip
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.registry.left_runs import close_left_runs
+from appliance.registry.released import drop_unreleased, find_released
 from appliance.settings import Settings, load_settings
 from flows.children import Children
 from flows.feeding import Feeding
@@ -55,6 +55,9 @@ HUNG_S = 240.0
 
 STOP_S = 20.0
 """How long the end waits for the watch loop; the unit's TimeoutStopSec= is longer."""
+
+MOST_STARTS = 4
+"""Of one job: one that dies each time it does what is left is not started for ever."""
 
 MISSED_AFTER_S = 3600.0
 """A scheduled run that is overdue by more was missed while the appliance was down; the next one will do."""
@@ -91,8 +94,9 @@ class Runner:
                 register_flows(self._orchestrator)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
                     cancelled = run.state is not None and run.state.type == CANCELLING
-                    message = "cancelled" if cancelled else "the runner stopped while this job ran; start it again"
-                    self._orchestrator.set_state(run.id, CANCELLED if cancelled else CRASHED, message, force=True)
+                    left = (CRASHED, "the runner stopped while this job ran; start it again")
+                    outcome = (CANCELLED, "cancelled") if cancelled else self._resumed(run) or left
+                    self._orchestrator.set_state(run.id, *outcome, force=True)
                 self._answers = True
             except NotReady:
                 time.sleep(0.5)
@@ -148,6 +152,7 @@ class Runner:
                 continue  # one that goes on is not to be ended with what is left of an earlier runner
             try:
                 close_left_runs(self._settings.layout, job_id)
+                drop_unreleased(self._settings.layout, job_id)
             except StorageError as exc:
                 log.info("%s; tried again", exc)
                 return
@@ -204,20 +209,35 @@ class Runner:
             state, message = outcome
             if self._children.is_running(run_id):
                 continue
-            found = self._find_state(run_id)
+            run = self._find_run(run_id)
+            found = None if run is None else run.state
             if found is not None and found.type == CANCELLING:
                 state, message = CANCELLED, "cancelled"
+            elif run is not None and state == CRASHED:
+                state, message = self._resumed(run) or outcome
             # A job that is told to end says that it crashed; one that was done before stays done.
-            stale = {PENDING, RUNNING, CANCELLING, *((CRASHED, FAILED) if state == CANCELLED else ())}
+            told = {CANCELLED: (CRASHED, FAILED), SCHEDULED: (CRASHED,)}.get(state, ())
+            stale = {PENDING, RUNNING, CANCELLING, *told}
             if found is not None and found.type in stale:
                 self._orchestrator.set_state(run_id, state, message, force=True)
             del self._unsettled[run_id]
 
-    def _find_state(self, run_id: str) -> RunState | None:
+    def _find_run(self, run_id: str) -> FlowRun | None:
         try:
-            return self._orchestrator.get_run(run_id).state
+            return self._orchestrator.get_run(run_id)
         except NotFound:
             return None  # somebody deleted it in Prefect's own pages
+
+    def _resumed(self, run: FlowRun) -> tuple[str, str] | None:
+        """The state of a job that died with its version published: it runs again, to do what is left; else None."""
+        try:
+            released = find_released(self._settings.layout, run.id)
+        except StorageError as exc:
+            log.warning("%s", exc)
+            return None
+        if released is None or run.run_count >= MOST_STARTS:
+            return None
+        return SCHEDULED, f"version {released.version} is published; the job goes on from there"
 
 
 def run(settings: Settings) -> int:
