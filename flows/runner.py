@@ -34,7 +34,7 @@ from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.registry.left_runs import close_left_runs
 from appliance.registry.released import drop_unreleased, find_released
 from appliance.settings import Settings, load_settings
-from flows.children import Children
+from flows.children import Children, Ended
 from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
 from flows.register import register_flows
@@ -106,10 +106,9 @@ class Runner:
 
     def tick(self) -> None:
         """One look; asks the orchestrator only when somebody rang, a job runs, or it is time."""
-        for run_id, code in self._children.reap():
-            outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
-            self._unsettled.setdefault(run_id, outcome)
-            self._left.add(run_id)
+        for ended in self._children.reap():
+            self._unsettled.setdefault(ended.run_id, (CRASHED, _describe(ended)))
+            self._left.add(ended.run_id)
             self._close_left_runs()
         self._housekeeping.tick()
         self._feeding.tick()
@@ -340,8 +339,15 @@ def _clean_tmp(settings: Settings) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _describe(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def _describe(ended: Ended) -> str:
+    if ended.lacked_memory:
+        return (
+            "the kernel ended the job for want of memory; train on fewer rows or columns, give the host more, or raise "
+            "MemoryMax= of appliance-batch.slice"
+        )
+    code = ended.code
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"the job's process ended unexpectedly ({how})"
 
 
 def main() -> int:
