@@ -180,7 +180,7 @@ class Runner:
     def _claim(self, run: FlowRun, *, late_s: float) -> None:
         if late_s < 0:
             return
-        if PLANNED in run.tags and late_s > MISSED_AFTER_S:
+        if PLANNED in run.tags and late_s > MISSED_AFTER_S and not run.run_count:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
             return
         kind = run.name.partition(" ")[0]
@@ -229,6 +229,8 @@ class Runner:
 
     def _resumed(self, run: FlowRun) -> tuple[str, str] | None:
         """The state of a job that died with its version published: it runs again, to do what is left; else None."""
+        if run.state is None or run.state.type not in {PENDING, RUNNING, CRASHED}:
+            return None
         try:
             released = find_released(self._settings.layout, run.id)
         except StorageError as exc:

@@ -173,12 +173,17 @@ def count_predictions(connection: sqlite3.Connection, model: str, version: int) 
 
 
 def count_ahead(connection: sqlite3.Connection, *, after_hour: int) -> dict[str, tuple[int, int]]:
-    """Model to its predictions dated after an hour since 1970, and the newest of their hours."""
-    rows = connection.execute(
-        "SELECT model, SUM(rows) AS predicted, MAX(hour) AS newest FROM feature_windows "
-        "WHERE hour > ? AND variant <> 'shadow' GROUP BY model ORDER BY model", (after_hour,)
-    )  # fmt: skip
-    return {row["model"]: (int(row["predicted"]), int(row["newest"])) for row in rows}
+    """Model to its predictions dated after an hour since 1970, and the newest of their hours; others are left out."""
+    found = {}
+    for model in watched_models(connection):
+        newest = max(newest_hours(connection, model).values(), default=after_hour)
+        if newest > after_hour:  # else nothing of the model is read, whose table grows by the hour
+            row = connection.execute(
+                "SELECT SUM(rows) AS predicted FROM feature_windows WHERE model = ? AND hour > ? "
+                "AND variant <> 'shadow'", (model, after_hour)
+            ).fetchone()  # fmt: skip
+            found[model] = (int(row["predicted"]), newest)
+    return found
 
 
 def next_days(connection: sqlite3.Connection, model: str, *, after: int, before: int, limit: int) -> list[int]:
