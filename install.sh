@@ -367,26 +367,8 @@ choose_guest_ports() {
 }
 
 next_free() { # ADDRESS PORT: the first port above it that can be listened on and that is none of ours
-  "$PYTHON" - "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
-    "$UI_PREFECT_PORT" "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT" <<'PYTHON'
-import socket, sys
-
-host, above, *ours = sys.argv[1:]
-for port in range(int(above) + 1, min(int(above) + 200, 65536)) if above.isdigit() else ():
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            probe.listen(1)
-    except OSError:
-        continue
-    if str(port) not in ours:
-        print(port)
-        break
-else:
-    print(0)  # not served; what is wrong with the address or the port is said with the others
-PYTHON
+  look_at_ports next "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
+    "$UI_PREFECT_PORT" "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
 }
 
 # A port may be ours already: then it is the running installation's, and nothing is wrong.
@@ -401,35 +383,7 @@ check_ports() {
     set -- "$@" "ui-$one-port $LISTEN $plain"
     [ -z "$TLS" ] || [ "$outer" = 0 ] || set -- "$@" "tls-ui-$one-port $TLS_LISTEN $outer"
   done
-  taken=$("$PYTHON" - "$@" <<'PYTHON'
-import socket, sys
-
-seen = {}
-for name, host, port in (argument.split(" ") for argument in sys.argv[1:]):
-    if not port.isdigit() or not 1 <= int(port) <= 65535:
-        print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
-        continue
-    if port in seen:
-        print(f"E007|--{seen[port]} and --{name} are both {port}|give each its own port")
-        continue
-    seen[port] = name
-    try:
-        family = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, int(port)))
-            probe.listen(1)
-    except socket.gaierror:
-        print(f"E008|--listen {host} is no address|use 127.0.0.1 or 0.0.0.0")
-    except PermissionError:
-        print(f"E007|port {port} needs root|choose one from 1024 on with --{name}")
-    except OSError as exc:
-        if exc.errno == 99:
-            print(f"E008|--listen {host} is not an address of this host|use 127.0.0.1 or 0.0.0.0")
-        else:
-            print(f"TAKEN|{name}|{port}")
-PYTHON
-  )
+  taken=$(look_at_ports check "$@")
   old_ifs=$IFS
   IFS='
 '
@@ -445,6 +399,58 @@ PYTHON
     fi
   done
   IFS=$old_ifs
+}
+
+look_at_ports() { # next ADDRESS PORT OURS… | check "NAME ADDRESS PORT"…
+  "$PYTHON" - "$@" <<'PYTHON'
+import socket, sys
+
+
+def listen(host, port):
+    """For a moment; an OSError says why that cannot be."""
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+        probe.listen(1)
+
+
+def print_next(host, above, *ours):
+    for port in range(int(above) + 1, min(int(above) + 200, 65536)) if above.isdigit() else ():
+        try:
+            listen(host, port)
+        except OSError:
+            continue
+        if str(port) not in ours:
+            return print(port)
+    print(0)  # not served; what is wrong with the address or the port is said with the others
+
+
+def print_problems(*wanted):
+    seen = {}
+    for name, host, port in (one.split(" ") for one in wanted):
+        if not port.isdigit() or not 1 <= int(port) <= 65535:
+            print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
+            continue
+        if port in seen:
+            print(f"E007|--{seen[port]} and --{name} are both {port}|give each its own port")
+            continue
+        seen[port] = name
+        try:
+            listen(host, int(port))
+        except socket.gaierror:
+            print(f"E008|--listen {host} is no address|use 127.0.0.1 or 0.0.0.0")
+        except PermissionError:
+            print(f"E007|port {port} needs root|choose one from 1024 on with --{name}")
+        except OSError as exc:
+            if exc.errno == 99:
+                print(f"E008|--listen {host} is not an address of this host|use 127.0.0.1 or 0.0.0.0")
+            else:
+                print(f"TAKEN|{name}|{port}")
+
+
+{"next": print_next, "check": print_problems}[sys.argv[1]](*sys.argv[2:])
+PYTHON
 }
 
 is_ours() { # NAME PORT: the running installation listens there

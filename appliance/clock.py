@@ -30,6 +30,13 @@ def trusted_now(layout: Layout) -> datetime:
         return believe(connection, datetime.now(UTC), kept_right=bool(is_synchronised()))
 
 
+def read_clock(connection: sqlite3.Connection) -> datetime:
+    """The same without writing what is believed."""
+    now = datetime.now(UTC)
+    last, ahead = find_heartbeat(connection, SETTLED), find_heartbeat(connection, AHEAD)
+    return now if last is None or _is_believed(last, ahead, now, kept_right=bool(is_synchronised())) else last.at
+
+
 def believe(connection: sqlite3.Connection, now: datetime, *, kept_right: bool) -> datetime:
     """What the clock says, or the last day on which it was believed.
 
@@ -40,7 +47,7 @@ def believe(connection: sqlite3.Connection, now: datetime, *, kept_right: bool) 
             there for three days first.
     """
     last, ahead = find_heartbeat(connection, SETTLED), find_heartbeat(connection, AHEAD)
-    if last is None or now - last.at <= MOST_AWAY or kept_right or _has_held(ahead, now):
+    if last is None or _is_believed(last, ahead, now, kept_right=kept_right):
         if last is None or last.at.date() != now.date():
             put_heartbeat(connection, SETTLED, Heartbeat(at=now, detail=""))
         return now
@@ -49,8 +56,9 @@ def believe(connection: sqlite3.Connection, now: datetime, *, kept_right: bool) 
     return last.at
 
 
-def _has_held(ahead: Heartbeat | None, now: datetime) -> bool:
-    return ahead is not None and HELD <= now - ahead.at <= MOST_AWAY
+def _is_believed(last: Heartbeat, ahead: Heartbeat | None, now: datetime, *, kept_right: bool) -> bool:
+    has_held = ahead is not None and HELD <= now - ahead.at <= MOST_AWAY
+    return now - last.at <= MOST_AWAY or kept_right or has_held
 
 
 def is_synchronised() -> bool | None:

@@ -75,6 +75,7 @@ class Deployments:
             wanted = self._wanted(connection, name, version)
             live = find_deployment(connection, name, CHAMPION)
             if live is not None and live.version == wanted:
+                self.publish()  # whoever deployed it may have died before the file said so
                 return _deployment(live)
             _require_sound_bundle(self._settings, name, wanted)
             said = reason or ("the champion" if version is None else "chosen by hand")
@@ -169,7 +170,7 @@ class Deployments:
             if canary is not None and live is not None:
                 self._end(connection, canary, _Cause(who=who, reason=reason, action="model.rollback"))
                 return _deployment(live)
-            earlier = _before(deployment_history(connection, name), live)
+            earlier = version_before(deployment_history(connection, name), live)
             if live is None or earlier is None:
                 raise Conflict(
                     f"nothing served before the present deployment of {name!r}; see 'appliance versions {name}'"
@@ -308,8 +309,8 @@ def _published(connection: sqlite3.Connection) -> bytes:
     return json.dumps({"revision": int(newest), "models": models}).encode()
 
 
-def _before(history: Sequence[DeploymentRow], live: DeploymentRow | None) -> int | None:
-    """The version that served before the live one, passing over versions that were rolled back from.
+def version_before(history: Sequence[DeploymentRow], live: DeploymentRow | None) -> int | None:
+    """The version that a rollback goes to: the one before the live one, passing over those rolled back from.
 
     Deployments 1, 2, 3, then rolled back to 2: the next step back is 1, not 3.
     """

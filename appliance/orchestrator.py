@@ -35,7 +35,7 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One run, as far as we read it."""
+    """One run, as far as we read it; ``run_count`` says how often it began."""
 
     id: str
     name: str
@@ -46,6 +46,7 @@ class FlowRun(msgspec.Struct, frozen=True, kw_only=True):
     start_time: datetime | None = None
     end_time: datetime | None = None
     next_scheduled_start_time: datetime | None = None
+    run_count: int = 0
 
 
 class LogRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,16 +17,18 @@ from pathlib import Path
 from appliance.backups import Backups
 from appliance.clock import trusted_now
 from appliance.compaction import KINDS, tidy_history
+from appliance.deployments import CHAMPION, version_before
 from appliance.errors import ApplianceError
 from appliance.monitoring.service import add_up, parse_service
 from appliance.settings import Settings
 from storage import aging
 from storage.backups import remove_backup
 from storage.datasets import list_datasets
+from storage.deployment_rows import deployment_history, live_deployments
 from storage.errors import StorageError
 from storage.forgetting import OldSnapshot, forget_snapshots, list_old_snapshots
 from storage.history import list_old_days
-from storage.model_rows import list_trained_on
+from storage.model_rows import find_version, list_trained_on
 from storage.outcome_rows import count_old_outcomes, remove_old_outcomes
 from storage.restore import is_swapping
 from storage.statedb import connect
@@ -176,25 +178,41 @@ class Retention:
             yield Spare(kind="runs", what=run.name, bytes=_size(folder) if folder else 0, why=why)
 
     def _spare_runs(self) -> list[_Run]:
-        """Runs whose version is nobody's champion or challenger and is not deployed."""
+        """Runs of versions that are nobody's champion or challenger, not deployed, and not what a rollback goes to.
+
+        A trial of a search stays as long as its training's run does.
+        """
         database = self._layout.mlflow / "mlflow.db"
         if not self._settings.runs_days or not database.exists():
             return []
+        oldest_ms = (self._now.timestamp() - self._settings.runs_days * 86_400) * 1000
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=20.0)) as store:
+            rows = store.execute(
+                "SELECT r.run_uuid, r.name, r.artifact_uri, coalesce(training.run_uuid, r.run_uuid) FROM runs r "
+                "LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId' "
+                "LEFT JOIN runs training ON training.run_uuid = t.value "
+                "WHERE r.end_time IS NOT NULL AND r.end_time < :oldest "
+                "AND (training.run_uuid IS NULL OR training.end_time < :oldest) ORDER BY r.end_time",
+                {"oldest": oldest_ms},
+            ).fetchall()
+        needed = self._needed_runs()
+        return [_Run(id=row[0], name=row[1] or row[0], uri=row[2] or "") for row in rows if row[3] not in needed]
+
+    def _needed_runs(self) -> set[str]:
         with closing(connect(self._layout.database, read_only=True)) as connection:
             needed = {
-                row[0]
+                str(row[0])
                 for row in connection.execute(
                     "SELECT run_id FROM versions WHERE alias IS NOT NULL UNION SELECT v.run_id FROM versions v "
                     "JOIN deployments d ON d.model = v.model AND d.version = v.version AND d.ended_at IS NULL"
                 )
             }
-        oldest_ms = (self._now.timestamp() - self._settings.runs_days * 86_400) * 1000
-        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=20.0)) as store:
-            rows = store.execute(
-                "SELECT run_uuid, name, artifact_uri FROM runs WHERE end_time IS NOT NULL AND end_time < ? "
-                "ORDER BY end_time", (oldest_ms,)
-            ).fetchall()  # fmt: skip
-        return [_Run(id=row[0], name=row[1] or row[0], uri=row[2] or "") for row in rows if row[0] not in needed]
+            for live in live_deployments(connection):
+                if live.role == CHAMPION:
+                    before = version_before(deployment_history(connection, live.model), live)
+                    row = None if before is None else find_version(connection, live.model, before)
+                    needed |= set() if row is None else {row.run_id}
+        return needed
 
     def _artifacts(self, run: _Run) -> Path | None:
         """The run's folder; only below our own."""

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from appliance.processes.oom import count_oom_kills
 from appliance.processes.openmp import OPENMP
 
 STOP_GRACE_S = 5.0
@@ -22,7 +23,22 @@ _LANE = {"train": "training", "retrain": "training", "predict": "prediction"}
 class _Child:
     lane: str
     process: subprocess.Popen[bytes]
+    oom_kills: int | None
     kill_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a job's process ended.
+
+    Attributes:
+        code: Its exit code; negative: the signal.
+        lacked_memory: It was killed, and the kernel ended a process of our group for want of memory meanwhile.
+    """
+
+    run_id: str
+    code: int
+    lacked_memory: bool
 
 
 class Children:
@@ -46,7 +62,7 @@ class Children:
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={**OPENMP, **os.environ, "APPLIANCE_RUNNER_PID": str(os.getpid())},
         )  # fmt: skip
-        self._children[run_id] = _Child(lane=_LANE[kind], process=process)
+        self._children[run_id] = _Child(lane=_LANE[kind], process=process, oom_kills=count_oom_kills())
 
     def terminate(self, run_id: str) -> None:
         """Ask a run's process to end; it is killed after five seconds."""
@@ -64,15 +80,16 @@ class Children:
         if child is not None:
             _signal(child, signal.SIGKILL)
 
-    def reap(self) -> list[tuple[str, int]]:
-        """The runs whose process has ended since the last call, with its exit code; kills those that are late."""
+    def reap(self) -> list[Ended]:
+        """The runs whose process has ended since the last call; kills those that are late."""
         ended = []
         for run_id, child in list(self._children.items()):
             code = child.process.poll()
             if code is not None:
                 _signal(child, signal.SIGKILL)  # whatever the job started itself
                 del self._children[run_id]
-                ended.append((run_id, code))
+                lacked = code == -signal.SIGKILL and (count_oom_kills() or 0) > (child.oom_kills or 0)
+                ended.append(Ended(run_id=run_id, code=code, lacked_memory=lacked))
             elif child.kill_at is not None and time.monotonic() >= child.kill_at:
                 _signal(child, signal.SIGKILL)
         return ended

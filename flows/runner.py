@@ -28,13 +28,13 @@ from appliance.orchestrator import (
     SCHEDULED,
     FlowRun,
     Orchestrator,
-    RunState,
 )  # fmt: skip
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.registry.left_runs import close_left_runs
+from appliance.registry.released import drop_unreleased, find_released
 from appliance.settings import Settings, load_settings
-from flows.children import Children
+from flows.children import Children, Ended
 from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
 from flows.register import register_flows
@@ -55,6 +55,9 @@ HUNG_S = 240.0
 
 STOP_S = 20.0
 """How long the end waits for the watch loop; the unit's TimeoutStopSec= is longer."""
+
+MOST_STARTS = 4
+"""Of one job: one that dies each time it does what is left is not started for ever."""
 
 MISSED_AFTER_S = 3600.0
 """A scheduled run that is overdue by more was missed while the appliance was down; the next one will do."""
@@ -91,8 +94,9 @@ class Runner:
                 register_flows(self._orchestrator)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
                     cancelled = run.state is not None and run.state.type == CANCELLING
-                    message = "cancelled" if cancelled else "the runner stopped while this job ran; start it again"
-                    self._orchestrator.set_state(run.id, CANCELLED if cancelled else CRASHED, message, force=True)
+                    left = (CRASHED, "the runner stopped while this job ran; start it again")
+                    outcome = (CANCELLED, "cancelled") if cancelled else self._resumed(run) or left
+                    self._orchestrator.set_state(run.id, *outcome, force=True)
                 self._answers = True
             except NotReady:
                 time.sleep(0.5)
@@ -102,10 +106,9 @@ class Runner:
 
     def tick(self) -> None:
         """One look; asks the orchestrator only when somebody rang, a job runs, or it is time."""
-        for run_id, code in self._children.reap():
-            outcome = (CRASHED, f"the job's process ended unexpectedly ({_describe(code)})")
-            self._unsettled.setdefault(run_id, outcome)
-            self._left.add(run_id)
+        for ended in self._children.reap():
+            self._unsettled.setdefault(ended.run_id, (CRASHED, _describe(ended)))
+            self._left.add(ended.run_id)
             self._close_left_runs()
         self._housekeeping.tick()
         self._feeding.tick()
@@ -148,6 +151,7 @@ class Runner:
                 continue  # one that goes on is not to be ended with what is left of an earlier runner
             try:
                 close_left_runs(self._settings.layout, job_id)
+                drop_unreleased(self._settings.layout, job_id)
             except StorageError as exc:
                 log.info("%s; tried again", exc)
                 return
@@ -176,7 +180,7 @@ class Runner:
     def _claim(self, run: FlowRun, *, late_s: float) -> None:
         if late_s < 0:
             return
-        if PLANNED in run.tags and late_s > MISSED_AFTER_S:
+        if PLANNED in run.tags and late_s > MISSED_AFTER_S and not run.run_count:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
             return
         kind = run.name.partition(" ")[0]
@@ -204,20 +208,37 @@ class Runner:
             state, message = outcome
             if self._children.is_running(run_id):
                 continue
-            found = self._find_state(run_id)
+            run = self._find_run(run_id)
+            found = None if run is None else run.state
             if found is not None and found.type == CANCELLING:
                 state, message = CANCELLED, "cancelled"
+            elif run is not None and state == CRASHED:
+                state, message = self._resumed(run) or outcome
             # A job that is told to end says that it crashed; one that was done before stays done.
-            stale = {PENDING, RUNNING, CANCELLING, *((CRASHED, FAILED) if state == CANCELLED else ())}
+            told = {CANCELLED: (CRASHED, FAILED), SCHEDULED: (CRASHED,)}.get(state, ())
+            stale = {PENDING, RUNNING, CANCELLING, *told}
             if found is not None and found.type in stale:
                 self._orchestrator.set_state(run_id, state, message, force=True)
             del self._unsettled[run_id]
 
-    def _find_state(self, run_id: str) -> RunState | None:
+    def _find_run(self, run_id: str) -> FlowRun | None:
         try:
-            return self._orchestrator.get_run(run_id).state
+            return self._orchestrator.get_run(run_id)
         except NotFound:
             return None  # somebody deleted it in Prefect's own pages
+
+    def _resumed(self, run: FlowRun) -> tuple[str, str] | None:
+        """The state of a job that died with its version published: it runs again, to do what is left; else None."""
+        if run.state is None or run.state.type not in {PENDING, RUNNING, CRASHED}:
+            return None
+        try:
+            released = find_released(self._settings.layout, run.id)
+        except StorageError as exc:
+            log.warning("%s", exc)
+            return None
+        if released is None or run.run_count >= MOST_STARTS:
+            return None
+        return SCHEDULED, f"version {released.version} is published; the job goes on from there"
 
 
 def run(settings: Settings) -> int:
@@ -320,8 +341,15 @@ def _clean_tmp(settings: Settings) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _describe(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def _describe(ended: Ended) -> str:
+    if ended.lacked_memory:
+        return (
+            "the kernel ended the job for want of memory; train on fewer rows or columns, give the host more, or raise "
+            "MemoryMax= of appliance-batch.slice"
+        )
+    code = ended.code
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"the job's process ended unexpectedly ({how})"
 
 
 def main() -> int:

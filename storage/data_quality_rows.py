@@ -61,9 +61,11 @@ def checked_models(connection: sqlite3.Connection) -> list[str]:
         found.append(row[0])
 
 
-def newest_quality_hour(connection: sqlite3.Connection, model: str) -> int | None:
-    """The newest hour of any version that has counts; None without any."""
-    row = connection.execute("SELECT MAX(hour) FROM data_quality_windows WHERE model = ?", (model,)).fetchone()
+def newest_quality_hour(connection: sqlite3.Connection, model: str, *, until: int) -> int | None:
+    """The newest hour of any version that has counts, at most ``until``; None without any."""
+    row = connection.execute(
+        "SELECT MAX(hour) FROM data_quality_windows WHERE model = ? AND hour <= ?", (model, until)
+    ).fetchone()
     return None if row[0] is None else int(row[0])
 
 

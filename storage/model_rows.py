@@ -109,6 +109,12 @@ def find_version(connection: sqlite3.Connection, model: str, version: int) -> Ve
     return None if found is None else _version(found)
 
 
+def find_version_of_job(connection: sqlite3.Connection, job_id: str) -> VersionRow | None:
+    """The version that a job trained, or None."""
+    found = connection.execute("SELECT * FROM versions WHERE job_id = ?", (job_id,)).fetchone()
+    return None if found is None else _version(found)
+
+
 def find_alias(connection: sqlite3.Connection, model: str, alias: str) -> VersionRow | None:
     """The version that has the alias, or None."""
     found = connection.execute("SELECT * FROM versions WHERE model = ? AND alias = ?", (model, alias)).fetchone()

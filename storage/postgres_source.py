@@ -13,10 +13,16 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import pyarrow as pa
 
 from storage.download import redacted
-from storage.errors import SourceUnreadable, StateUnwritable
+from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 SCHEMES = ("postgresql", "postgres")
 CONNECT_TIMEOUT_S = 10
+_NOT_NOW = ("08", "53", "57P")
+"""How the SQLSTATE of what may pass begins: a lost connection, too many of them, a server that stops or starts."""
+
+_ENDED = ("FATAL:", "closed the connection")
+"""What libpq says of a session that ended amid the rows; a fault of the query says ERROR."""
+
 _READ_ONLY = "-c default_transaction_read_only=on"
 
 
@@ -26,7 +32,8 @@ def spool_postgres(address: str, query: str | None, target: Path) -> None:
     A password that the address lacks is looked for where libpq does: PGPASSWORD, ``~/.pgpass``.
 
     Raises:
-        SourceUnreadable: The extra is not installed, the server does not answer or refuses, or the query is wrong.
+        SourceUnreachable: The server does not answer, or not now.
+        SourceUnreadable: The extra is not installed, the server refuses, or the query is wrong.
         StateUnwritable: There is no room for the rows.
     """
     told = redacted(address)
@@ -41,11 +48,22 @@ def spool_postgres(address: str, query: str | None, target: Path) -> None:
             _write(cursor.fetch_record_batch(), target)
     except driver.Error as exc:
         lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
-        raise SourceUnreadable(f"the query cannot be run on {told}: {'; '.join(lines)[:300]}") from exc
+        kind = SourceUnreachable if _may_pass(exc) else SourceUnreadable
+        raise kind(f"the query cannot be run on {told}: {'; '.join(lines)[:300]}") from exc
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.strerror:
             raise StateUnwritable(f"cannot keep the rows of {told} in {target.parent}: {exc.strerror}") from exc
-        raise SourceUnreadable(f"the rows of {told} cannot be read to their end: {exc}") from exc
+        ended = any(sign in str(exc) for sign in _ENDED)
+        kind = SourceUnreachable if ended else SourceUnreadable
+        raise kind(f"the rows of {told} cannot be read to their end: {exc}") from exc
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the server did not answer, or not now: what it says itself while one connects begins with FATAL."""
+    state = getattr(error, "sqlstate", None)
+    if state:
+        return str(state).startswith(_NOT_NOW)
+    return "Failed to connect" in str(error) and "FATAL" not in str(error)
 
 
 def _driver() -> ModuleType:

@@ -110,15 +110,19 @@ def scan_hours(
     return ((int(row["hour"]), bytes(row["counts"])) for row in rows)
 
 
-def newest_hours(connection: sqlite3.Connection, model: str) -> dict[int, int]:
-    """Version to the newest event hour of its own traffic; versions without any are left out."""
+LAST = (1 << 62) - 1
+"""An hour or a minute that no event has."""
+
+
+def newest_hours(connection: sqlite3.Connection, model: str, *, until: int = LAST) -> dict[int, int]:
+    """Version to the newest event hour of its own traffic, at most ``until``; versions without any are left out."""
     found = {}
     version = _next_version(connection, model, after=-1)
     while version is not None:
         hours = [
             connection.execute(
-                "SELECT MAX(hour) FROM feature_windows WHERE model = ? AND version = ? AND variant = ?",
-                (model, version, variant),
+                "SELECT MAX(hour) FROM feature_windows WHERE model = ? AND version = ? AND variant = ? AND hour <= ?",
+                (model, version, variant, until),
             ).fetchone()[0]
             for variant in ("champion", "canary", "direct")
         ]
@@ -168,6 +172,20 @@ def count_predictions(connection: sqlite3.Connection, model: str, version: int) 
     return int(row[0] or 0)
 
 
+def count_ahead(connection: sqlite3.Connection, *, after_hour: int) -> dict[str, tuple[int, int]]:
+    """Model to its predictions dated after an hour since 1970, and the newest of their hours; others are left out."""
+    found = {}
+    for model in watched_models(connection):
+        newest = max(newest_hours(connection, model).values(), default=after_hour)
+        if newest > after_hour:  # else nothing of the model is read, whose table grows by the hour
+            row = connection.execute(
+                "SELECT SUM(rows) AS predicted FROM feature_windows WHERE model = ? AND hour > ? "
+                "AND variant <> 'shadow'", (model, after_hour)
+            ).fetchone()  # fmt: skip
+            found[model] = (int(row["predicted"]), newest)
+    return found
+
+
 def next_days(connection: sqlite3.Connection, model: str, *, after: int, before: int, limit: int) -> list[int]:
     """Days since 1970 with events, ascending, both ends excluded."""
     rows = connection.execute(
@@ -210,10 +228,11 @@ def scan_service_windows(
         yield key, bytes(row["counts"])
 
 
-def newest_minute(connection: sqlite3.Connection, model: str) -> int | None:
-    """The newest minute a request of that model was answered or refused in, or None."""
+def newest_minute(connection: sqlite3.Connection, model: str, *, until: int = LAST) -> int | None:
+    """The newest minute, at most ``until``, a request of that model was answered or refused in, or None."""
     row = connection.execute(
-        "SELECT MAX(minute) AS minute FROM service_windows WHERE model = ? AND shadow = 0", (model,)
+        "SELECT MAX(minute) AS minute FROM service_windows WHERE model = ? AND shadow = 0 AND minute <= ?",
+        (model, until),
     ).fetchone()
     return None if row["minute"] is None else int(row["minute"])
 

@@ -7,6 +7,7 @@ does not run; 4 a job was started and failed, or a version could not be reproduc
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import traceback
 from collections.abc import Sequence
@@ -98,6 +99,8 @@ def run(arguments: Sequence[str]) -> int:
         code = 0
     except KeyboardInterrupt:
         code = 130
+    except sqlite3.Error as exc:
+        code = _complain(_say_database(exc), 1)
     except Exception as exc:  # noqa: BLE001  (the border: a caller gets a sentence, the traceback goes to a file)
         code = _complain(_Unexpected(exc), 1)
     return code
@@ -147,6 +150,13 @@ class _Unexpected(Exception):
         except OSError:
             where = f"and {path} cannot be written to say more"
         super().__init__(f"unexpected {type(cause).__name__}: {cause}; {where}; this is a fault of the program")
+
+
+def _say_database(error: sqlite3.Error) -> Exception:
+    """What to do about a database that is damaged; anything else is our fault."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return ApplianceError(f"a database is damaged: {error}; 'appliance doctor' says which, and what to do")
+    return _Unexpected(error)
 
 
 def _complain(error: Exception, code: int) -> int:

@@ -15,15 +15,16 @@ from appliance.errors import NotFound
 from appliance.monitoring.alerts import Standing
 from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
+from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.judged import judge_drift, judge_span_quality
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Verdict
 from appliance.monitoring.spans import Span, State
 from storage.alert_rows import NewAlert, StandingRow, close_alert, find_standing, open_alert, put_standing
-from storage.data_quality_rows import checked_models, newest_quality_hour, next_checked_days
+from storage.data_quality_rows import checked_models, next_checked_days
 from storage.outcome_rows import labelled_by_day
 from storage.statedb import transaction
-from storage.window_rows import newest_hours, next_days, predictions_by_bucket, watched_models
+from storage.window_rows import next_days, predictions_by_bucket, watched_models
 
 DRIFT, PREDICTION, QUALITY, DATA_QUALITY = "drift", "prediction", "quality", "data_quality"
 MOST_DAYS = 31
@@ -42,21 +43,22 @@ def evaluate(connection: sqlite3.Connection, versions: KnownVersions) -> int:
         Alerts opened and closed.
     """
     changed = 0
+    horizon = Horizon.now(connection)
     for model in watched_models(connection):
-        newest = newest_hours(connection, model)
-        if not newest:
+        newest = horizon.newest_of(horizon.newest_hours(connection, model))
+        if newest is None:
             continue
-        today = max(newest.values()) // 24
+        today = newest // 24
         changed += _drift_days(connection, versions, model, today)
         changed += _quality_days(connection, versions, model, today)
     for model in checked_models(connection):
-        newest_hour = newest_quality_hour(connection, model) or 0
+        newest_hour = horizon.newest_quality_hour(connection, model) or 0
         changed += _data_quality_days(connection, versions, model, newest_hour // 24)
     return changed
 
 
 def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
-    after = _judged_day(connection, model, DRIFT)
+    after = _judged_day(connection, model, DRIFT, today)
     hours = versions.window_hours(model)
     changed = 0
     for day in next_days(connection, model, after=after, before=today, limit=MOST_DAYS):
@@ -68,13 +70,13 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
             span = window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
             verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
-        changed += settle(connection, model, day, verdicts)
+        changed += settle(connection, model, day, verdicts, today=today)
     return changed
 
 
 def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
     """Days with rows or refusals; one that has too few of both is passed."""
-    after = _judged_day(connection, model, DATA_QUALITY)
+    after = _judged_day(connection, model, DATA_QUALITY, today)
     hours = versions.window_hours(model)
     changed = 0
     days = next_checked_days(connection, model, after=after, before=today, limit=MOST_DAYS)
@@ -86,13 +88,14 @@ def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, 
         report = judge_data_quality(connection, versions, known, window_until(model, version, day, hours))
         if report.state is State.NOT_ENOUGH_DATA:
             continue  # so that one refusal today judges no day of a replay that comes later
-        changed += settle(connection, model, day, {DATA_QUALITY: Verdict(state=report.state, sentence=report.sentence)})
+        verdict = Verdict(state=report.state, sentence=report.sentence)
+        changed += settle(connection, model, day, {DATA_QUALITY: verdict}, today=today)
     return changed
 
 
 def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
     """Days whose labels are there; a day that never gets them is passed once a later one has them."""
-    after = max(_judged_day(connection, model, QUALITY), today - MOST_DAYS - 1)
+    after = max(_judged_day(connection, model, QUALITY, today), today - MOST_DAYS - 1)
     first = after + 1
     labelled = labelled_by_day(connection, model, first_day=first, last_day=today)
     predicted = predictions_by_bucket(
@@ -108,7 +111,7 @@ def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model
             continue
         report = judge_span_quality(connection, known, window_until(model, version, day, hours), {})
         verdict = Verdict(state=report.state, sentence=report.sentence)
-        changed += settle(connection, model, day, {QUALITY: verdict})
+        changed += settle(connection, model, day, {QUALITY: verdict}, today=today)
     return changed
 
 
@@ -137,20 +140,36 @@ def window_until(model: str, version: int, day: int, hours: int) -> Span:
     return Span(model=model, version=version, first_hour=end - hours, last_hour=end)
 
 
-def _judged_day(connection: sqlite3.Connection, model: str, subject: str) -> int:
-    """The newest judged day since 1970; a day before every other when none was."""
+def _judged_day(connection: sqlite3.Connection, model: str, subject: str, today: int) -> int:
+    """The newest judged day since 1970; a day before every other when none was.
+
+    One that was judged while the clock ran ahead says nothing about which real days were: yesterday is judged next.
+    """
     standing = find_standing(connection, model, subject)
-    return standing.day if standing else -(10**6)
+    if standing is None:
+        return -(10**6)
+    return standing.day if standing.day < today else today - 2
 
 
-def settle(connection: sqlite3.Connection, model: str, day: int, verdicts: dict[str, Verdict]) -> int:
-    """Write the day's verdicts and the alerts that follow, together; a day that another look judged is left alone."""
+def settle(connection: sqlite3.Connection, model: str, day: int, verdicts: dict[str, Verdict], *, today: int) -> int:
+    """Write the day's verdicts and the alerts that follow, together; a day that another look judged is left alone.
+
+    Args:
+        connection: Of the state database.
+        model: Whose.
+        day: Since 1970, before ``today``.
+        verdicts: By subject.
+        today: Not judged yet; a day from it on was judged while the clock ran ahead, and gives way.
+
+    Returns:
+        Alerts opened and closed.
+    """
     changed = 0
     at = datetime.fromtimestamp((day + 1) * 86_400, UTC)
     with transaction(connection):
         for subject, verdict in verdicts.items():
             row = find_standing(connection, model, subject)
-            if row is not None and row.day >= day:
+            if row is not None and day <= row.day < today:
                 continue
             before = Standing(settled=State(row.settled), last=State(row.last)) if row else Standing()
             after = before.after(verdict.state)

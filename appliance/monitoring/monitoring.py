@@ -20,6 +20,7 @@ from appliance.monitoring.bins import Ints
 from appliance.monitoring.data_quality_report import DataQualityReport
 from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
+from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
@@ -44,9 +45,9 @@ MOST_POINTS = 500
 class Monitoring:
     """Answers from the counted windows; each call opens the state database for itself, so threads may share this.
 
-    Every span ends at ``until``, by default the newest event time of the model (not the wall clock, so that replays
-    and quiet models are judged on what there is). ``version=None`` is the deployed champion, or the version with the
-    newest events when the champion has none.
+    Every span ends at ``until``, by default the newest event time of the model that does not lie ahead of the clock
+    (``Horizon``; not the wall clock itself, so that replays and quiet models are judged on what there is).
+    ``version=None`` is the deployed champion, or the version with the newest events when the champion has none.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -84,7 +85,7 @@ class Monitoring:
         """
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
-            arrived = window_rows.newest_minute(connection, name) if until is None else None
+            arrived = Horizon.now(connection).newest_minute(connection, name) if until is None else None
             ends = 0 if arrived is None else arrived // 60 + 1
             return judge_data_quality(connection, self._versions, known, span, refused_until=ends)
 
@@ -220,8 +221,9 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             if version is None and until is None:
-                newest = max(window_rows.newest_hours(connection, name).values(), default=span.last_hour - 1)
-                span = _ending_at(name, span.version, newest + 1, window_s)
+                horizon = Horizon.now(connection)
+                newest = horizon.newest_of(horizon.newest_hours(connection, name))
+                span = span if newest is None else _ending_at(name, span.version, newest + 1, window_s)
             points = quality_points(connection, self._versions, span, bucket_s=bucket_s, version=version)
             baseline = _baseline(connection, name, span.version)
         return QualitySeries(
@@ -292,7 +294,7 @@ class Monitoring:
         until: datetime | None,
     ) -> tuple[KnownVersion, Span]:
         """The version asked for or the one that serves, and the hours of it that are meant."""
-        newest = window_rows.newest_hours(connection, name)
+        newest = Horizon.now(connection).newest_hours(connection, name)
         chosen = self._choose(connection, name, newest) if version is None else version
         known = self._versions.find(name, chosen)
         if known is None:
@@ -320,7 +322,7 @@ class Monitoring:
         self, connection: sqlite3.Connection, name: str, window_s: int, until: datetime | None
     ) -> tuple[int, int]:
         """First minute and the one after the last."""
-        newest = window_rows.newest_minute(connection, name)
+        newest = Horizon.now(connection).newest_minute(connection, name)
         if newest is None:
             self._require_model(connection, name)
         if until is not None:

@@ -18,6 +18,7 @@ from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
 from appliance.processes.doctor_state import (
+    check_ahead,
     check_backups,
     check_certificate,
     check_clock,
@@ -53,6 +54,7 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += _guarded("backup", lambda: check_backups(settings, now))
     if all(check.state != "fail" for check in checks if check.name == "database"):
         checks += _guarded("clock", lambda: _with_database(settings, lambda db: check_clock(settings, db, now)))
+        checks += _guarded("events ahead", lambda: _with_database(settings, check_ahead))
         checks += _guarded("lag", lambda: _with_database(settings, lambda db: check_lag(settings, db)))
         checks += _guarded("event log", lambda: _check_recording(settings))
         checks += _guarded("watch loop", lambda: _check_heartbeats(settings))

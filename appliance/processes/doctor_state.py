@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
+from appliance.monitoring.horizon import MOST_AHEAD_H, Horizon
 from appliance.processes.check import Check
 from appliance.processes.release_journal import Files
 from appliance.settings import Settings
@@ -17,7 +18,7 @@ from storage.disk_budget import ALERT_SHARE, AMPLE_BYTES, Pressure, judge_disk, 
 from storage.eventlog import list_segments
 from storage.restore import is_swapping
 from storage.statedb import SCHEMA_VERSION, from_text
-from storage.window_rows import find_heartbeat, read_cursors
+from storage.window_rows import count_ahead, find_heartbeat, read_cursors
 
 AHEAD_S = 300.0
 """So far in the future a record of ours may be before the clock is called wrong."""
@@ -132,6 +133,23 @@ def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetim
     kept = "" if synchronised is None else f"; {'a' if synchronised else 'no'} time server keeps it right"
     message = f"{now:%Y-%m-%d %H:%M:%S}Z, and nothing was written later{kept}"
     return [Check(name="clock", state="ok", message=message)]
+
+
+def check_ahead(connection: sqlite3.Connection) -> list[Check]:
+    """No events are dated into the future, as they are once a clock ran ahead; nothing is said without any."""
+    found = count_ahead(connection, after_hour=Horizon.now(connection).hour)
+    if not found:
+        return []
+    last = datetime.fromtimestamp(max(hour for _, hour in found.values()) * 3600, UTC)
+    message = (
+        f"{sum(rows for rows, _ in found.values())} predictions of {', '.join(found)} are dated more than "
+        f"{MOST_AHEAD_H} h ahead of the clock, up to {last:%Y-%m-%d %H}h; a clock ran ahead, or callers send such times"
+    )
+    fix = (
+        "if the clock is wrong now, set it right (timedatectl); else nothing: pages and alerts go by the events that "
+        "are not ahead, and these count once their time has come"
+    )
+    return [Check(name="events ahead", state="warn", message=message, fix=fix)]
 
 
 def check_backups(settings: Settings, now: datetime) -> list[Check]:

@@ -120,7 +120,7 @@ class Registry:
             self._client.set_terminated(created.info.run_id, status="KILLED" if trial.value is None else "FINISHED")
 
     def end(self, run_id: str, status: str) -> None:
-        """Close a run without a version: FAILED, or KILLED.
+        """Close a run: FAILED, KILLED, or FINISHED.
 
         Raises:
             RegistryFailed: The store cannot be written.

@@ -18,6 +18,7 @@ import msgspec
 
 from appliance.errors import ApplianceError
 from appliance.monitoring.evaluation import main_version, settle, window_until
+from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import Verdict
 from appliance.monitoring.spans import Span, State
@@ -34,7 +35,6 @@ from storage.statedb import transaction
 from storage.study_rows import StudyRow, newest_studied_day, put_study
 from storage.window_rows import (
     Heartbeat,
-    newest_hours,
     next_days,
     predictions_by_bucket,
     put_heartbeat,
@@ -86,12 +86,14 @@ def study_model(settings: Settings, connection: sqlite3.Connection, versions: Kn
         ApplianceError: The bundle or the dataset cannot be used.
         StorageError: The bundle or the dataset is gone or damaged.
     """
-    newest = newest_hours(connection, model)
-    if not newest:
+    horizon = Horizon.now(connection)
+    newest = horizon.newest_of(horizon.newest_hours(connection, model))
+    if newest is None:
         return False
-    today = max(newest.values()) // 24
-    after = newest_studied_day(connection, model)
-    days = next_days(connection, model, after=max(-1 if after is None else after, today - 32), before=today, limit=40)
+    today = newest // 24
+    studied = newest_studied_day(connection, model)
+    after = -1 if studied is None or studied >= today else studied  # else the clock ran ahead when it was studied
+    days = next_days(connection, model, after=max(after, today - 32), before=today, limit=40)
     if not days:
         return False
     day = days[-1]
@@ -114,7 +116,7 @@ def study_model(settings: Settings, connection: sqlite3.Connection, versions: Kn
     )
     text = files["model.txt"].decode() if "model.txt" in files else ""
     findings = list(study(known, samples, text))
-    _write(connection, span, day, findings)
+    _write(connection, span, day, findings, today=today)
     return True
 
 
@@ -140,7 +142,7 @@ def study(known: KnownVersion, samples: Samples, model_text: str) -> Iterator[Fi
     yield Finding(kind=ATTRIBUTION, verdict=_attribution_verdict(shap), result=shap)
 
 
-def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[Finding]) -> None:
+def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[Finding], *, today: int) -> None:
     with transaction(connection):
         for one in findings:
             result = "{}" if one.result is None else msgspec.json.encode(one.result).decode()
@@ -152,7 +154,8 @@ def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[
                 ),
             )  # fmt: skip
         # Only the classifier opens alerts: it speaks for the columns together; the others say more about the same.
-        settle(connection, span.model, day, {one.kind: one.verdict for one in findings if one.kind == DOMAIN})
+        verdicts = {one.kind: one.verdict for one in findings if one.kind == DOMAIN}
+        settle(connection, span.model, day, verdicts, today=today)
 
 
 _TOO_FEW = Verdict(state=State.NOT_ENOUGH_DATA, sentence="Too few rows to study.")

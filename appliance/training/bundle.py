@@ -14,7 +14,7 @@ from appliance.card_page import render_card
 from appliance.model_card import ModelCard, Record
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.monitoring.losses import LOSSES
-from appliance.schema import FeatureSchema
+from appliance.schema import FeatureSchema, Golden, Raw
 from appliance.serving.interval import FILES
 from appliance.training.contest import Incumbent
 from appliance.training.record import installed_hash
@@ -110,6 +110,18 @@ def read_incumbent(layout: Layout, model: str, version: int) -> Incumbent:
     _, files = read_bundle(layout, model, version)
     schema = msgspec.json.decode(files[SCHEMA], type=FeatureSchema)
     return Incumbent(version=version, text=files[MODEL].decode(), schema=schema)
+
+
+def read_card(layout: Layout, model: str, version: int) -> tuple[ModelCard, dict[str, Raw]]:
+    """A published version's card and its first golden row.
+
+    Raises:
+        BundleNotFound: It is not published.
+        BundleCorrupt: It is damaged.
+    """
+    _, files = read_bundle(layout, model, version)
+    golden = msgspec.json.decode(files[GOLDEN], type=Golden)
+    return msgspec.json.decode(files[CARD], type=ModelCard), golden.rows[0]
 
 
 def _json(value: object) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from appliance.model_card import ModelCard, Record, TrainingReport, Trial
 from appliance.model_spec import ModelSpec, dump_spec
 from appliance.models import Models
 from appliance.registry.left_runs import JOB
+from appliance.registry.released import Released, drop_unreleased, find_released
+from appliance.schema import Raw
 from appliance.settings import Settings
 from appliance.training.bundle import (
     Origin,
@@ -24,6 +27,7 @@ from appliance.training.bundle import (
     card_files,
     manifest_of,
     model_card,
+    read_card,
     read_incumbent,
     reference_file,
 )  # fmt: skip
@@ -36,7 +40,7 @@ from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
 from storage.datasets import Snapshot, get_snapshot, scan_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
-from storage.model_rows import GateRow, VersionRow, find_alias, put_version
+from storage.model_rows import GateRow, VersionRow, find_alias, find_version, put_version
 from storage.scratch import open_scratch
 from storage.statedb import connect, transaction
 
@@ -67,6 +71,8 @@ class TrainingOrder:
 def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -> TrainingReport:
     """Train a model's next version; it becomes champion, and serves, as gate and declaration say.
 
+    A job that has released its version already, and did not come to its end, is not trained again: the rest is done.
+
     Raises:
         NotFound: No such model, dataset or snapshot.
         BadTable: The rows cannot train it; names the column and the way out.
@@ -74,6 +80,11 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
     """
     started = time.monotonic()
     spec = Models(settings).get(order.model).spec
+    if order.job_id is not None:
+        released = find_released(settings.layout, order.job_id)
+        if released is not None:
+            return _finish(settings, order, spec, released, progress)
+        drop_unreleased(settings.layout, order.job_id)
     with ExitStack() as stack:
         side = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry"))
         progress.step("read", 0.01, f"reading dataset {spec.dataset!r}")
@@ -96,6 +107,27 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
             snapshot=snapshot, started=started, registry=registry, curve=recorder.curve, run_name=run_name,
             trials=trials,
         ))  # fmt: skip
+    return _conclude(settings, order, spec, card, progress)
+
+
+def _finish(
+    settings: Settings, order: TrainingOrder, spec: ModelSpec, released: Released, progress: Progress
+) -> TrainingReport:
+    """Do what is left of a job that ended between the release of its version and its own end."""
+    progress.step("register", 0.9, f"version {released.version} is published already: doing what is left")
+    registry = _open_registry(settings)
+    try:
+        card, example = read_card(settings.layout, released.model, released.version)
+    except (BundleNotFound, BundleCorrupt) as exc:
+        raise BundleRefused(f"version {released.version}, which this job trained, is damaged: {exc}") from exc
+    _list_version(settings, order, registry, card, example)
+    registry.end(card.run_id, "FINISHED")
+    return _conclude(settings, order, spec, card, progress)
+
+
+def _conclude(
+    settings: Settings, order: TrainingOrder, spec: ModelSpec, card: ModelCard, progress: Progress
+) -> TrainingReport:
     deployed = _deploy(settings, order, spec, card)
     progress.step("done", 1.0, _summary(card, deployed=deployed))
     return TrainingReport(
@@ -180,23 +212,34 @@ def _release(
     record = make_record(snapshot_files(settings.layout, spec.dataset, work.snapshot.version))
     registry = work.registry.result()
     registered = registry.record(_run_record(order, spec, trained, work, record), begun=work.trials.finish())
+    work.trials.release()
     origin = Origin(
         version=registered.version, run_id=registered.run_id, dataset_version=work.snapshot.version,
         created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3), record=record,
     )  # fmt: skip
     card = model_card(spec, trained, origin)
     publish_bundle(settings.layout, manifest_of(card), bundle_files(spec, trained, card, reference))
-    registry.attach(registered.run_id, card_files(card, trained.golden.rows[0]), folder="card")
-    alias = CHAMPION if card.gate.passed else CHALLENGER
-    row = version_row(card, created_at=origin.created_at, alias=alias, job_id=order.job_id)
-    connection = connect(settings.layout.database)
-    try:
-        with transaction(connection):
-            put_version(connection, row)
-    finally:
-        connection.close()
-    sync_aliases(settings, registry, card.model)
+    _list_version(settings, order, registry, card, trained.golden.rows[0])
     return card
+
+
+def _list_version(
+    settings: Settings, order: TrainingOrder, registry: Registry, card: ModelCard, example: dict[str, Raw]
+) -> None:
+    """All that follows the release, each step the same when it is done again."""
+    registry.attach(card.run_id, card_files(card, example), folder="card")
+    with closing(connect(settings.layout.database)) as connection, transaction(connection):
+        if find_version(connection, card.model, card.version) is None:
+            alias = CHAMPION if card.gate.passed and _is_unbeaten(connection, card) else CHALLENGER
+            created_at = datetime.fromisoformat(card.created_at)
+            put_version(connection, version_row(card, created_at=created_at, alias=alias, job_id=order.job_id))
+    sync_aliases(settings, registry, card.model)
+
+
+def _is_unbeaten(connection: sqlite3.Connection, card: ModelCard) -> bool:
+    """No version after it took the title meanwhile, whom it was never compared with."""
+    champion = find_alias(connection, card.model, CHAMPION)
+    return champion is None or champion.version < card.version
 
 
 def version_row(card: ModelCard, *, created_at: datetime, alias: str, job_id: str | None = None) -> VersionRow:
@@ -264,7 +307,10 @@ def _run_record(order: TrainingOrder, spec: ModelSpec, trained: TrainedModel, wo
 
 
 def _deploy(settings: Settings, order: TrainingOrder, spec: ModelSpec, card: ModelCard) -> bool:
-    if spec.deploy != "auto" or not card.gate.passed:
+    """Let it serve where the declaration says so, unless the title is another version's by now."""
+    with closing(connect(settings.layout.database, read_only=True)) as connection:
+        champion = find_alias(connection, card.model, CHAMPION)
+    if spec.deploy != "auto" or not card.gate.passed or champion is None or champion.version != card.version:
         return False
     Deployments(settings).deploy(card.model, card.version, who=order.who, reason=card.gate.reasons[0])
     return True

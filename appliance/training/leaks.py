@@ -56,7 +56,8 @@ def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, whol
     looks = []
     for index, column in enumerate(schema.columns):
         look = Look.levels if column.kind is Kind.CATEGORY else Look.numbers
-        looks.append(look(column.name, rows.column(index)[::step]))
+        # A copy: a view of the sampled rows would keep each whole column in memory.
+        looks.append(look(column.name, rows.column(index)[::step].copy()))
     truths = [truth]
     if target.task is Task.MULTICLASS:
         truths = [(truth == label).astype(np.float64) for label in range(len(target.classes))]

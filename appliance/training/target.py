@@ -19,6 +19,12 @@ MOST_CLASSES = 20
 MOST_TEXT_CLASSES = 200
 """A text target with more distinct values is no set of classes."""
 
+WHOLE_BELOW = 2.0**63
+"""A float from here on has no place among the 64-bit whole numbers."""
+
+FEWEST_OF_A_CLASS = 5
+"""Whole numbers with fewer rows a value on average are a quantity, not classes."""
+
 FEWEST_ROWS = 20
 """Labelled rows a training needs at least."""
 
@@ -45,7 +51,8 @@ class Target:
 def class_names(column: pl.Series) -> pl.Series:
     """Values as class names: text as it is, whole numbers without a point, booleans as ``false`` and ``true``."""
     if column.dtype.is_float():
-        whole = column.drop_nulls().round(0).eq(column.drop_nulls()).all()
+        known = column.drop_nulls()
+        whole = (known.is_finite() & (known.abs() < WHOLE_BELOW) & known.round(0).eq(known)).all()
         return column.cast(pl.Int64).cast(pl.String) if whole else column.cast(pl.String)
     return column.cast(pl.String)
 
@@ -103,6 +110,11 @@ def _finite(column: pl.Series) -> pl.Series:
 
 def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
     name = known.name
+    if known.dtype.is_temporal():
+        raise BadTable(
+            f"target {name!r} is a {known.dtype.base_type().__name__.lower()}, and no task predicts one; make a number "
+            "of it with a query (days until it, its hour), or choose another target"
+        )
     if distinct == 2:
         return Task.BINARY, f"target {name!r} has two values, so this is a binary classification"
     if known.dtype.is_numeric():
@@ -110,6 +122,11 @@ def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
             return Task.REGRESSION, f"target {name!r} is a number with {distinct} distinct values: a regression"
         if known.dtype.is_float() and not known.round(0).eq(known).all():
             return Task.REGRESSION, f"target {name!r} is a number with fractions: a regression"
+        if len(known) < FEWEST_OF_A_CLASS * distinct:
+            return Task.REGRESSION, (
+                f"target {name!r} is a number with {distinct} distinct values in {len(known)} rows: a regression "
+                "(declare task = 'multiclass' if they are classes)"
+            )
         return Task.MULTICLASS, (
             f"target {name!r} is a number with only {distinct} distinct values: a multiclass classification "
             "(declare task = 'regression' if it is a quantity)"
@@ -137,6 +154,11 @@ def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ..
         raise BadTable(
             f"target {name!r} has {distinct} distinct values, too many for classes (at most {MOST_TEXT_CLASSES}); "
             "choose another target, or declare task = 'regression' if it is a number"
+        )
+    if 2 * distinct > len(known):
+        raise BadTable(
+            f"target {name!r} has {distinct} distinct values in {len(known)} labelled rows, like an id: a class is "
+            "learned from rows that share it; choose another target, or declare task = 'regression' if it is a number"
         )
     ordered = known.unique().sort() if not known.dtype.is_(pl.Categorical) else known.cast(pl.String).unique().sort()
     names = class_names(ordered).to_list()

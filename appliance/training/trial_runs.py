@@ -62,6 +62,10 @@ class TrialRuns:
             written.result()
         return None if self._parent is None else self._parent.result()
 
+    def release(self) -> None:
+        """The training's run has a version: what happens from now on does not end it otherwise."""
+        self._parent = None
+
     def __enter__(self) -> Self:
         """Itself."""
         return self

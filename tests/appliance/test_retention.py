@@ -17,7 +17,7 @@ from appliance.backups import Backups
 from appliance.datasets import Datasets
 from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.service import one_request
-from appliance.registry.registry import Registry, RunRecord
+from appliance.registry.registry import Registry, RunRecord, TrialRun
 from appliance.retention import Retention
 from appliance.settings import Settings
 from storage.datasets import IngestInfo
@@ -55,8 +55,8 @@ def record_runs(settings: Settings) -> list[str]:
         for number, run in enumerate(runs, 1):
             alias = "challenger" if number == 3 else None
             connection.execute(
-                "INSERT INTO versions VALUES ('m', ?, ?, 'd', 1, 1, 1.0, '{}', '{}', NULL, '{}', ?, ?, NULL)",
-                (number, run, alias, now),
+                "INSERT INTO versions VALUES ('m', ?, ?, 'd', 1, 1, 1.0, '{}', '{}', NULL, ?, ?, ?, NULL)",
+                (number, run, '{"passed": true, "reasons": []}', alias, now),
             )
         connection.execute(
             "INSERT INTO deployments (model, version, role, started_at, who, reason)"
@@ -117,6 +117,44 @@ def test_old_runs_go_but_never_one_that_serves_or_stands_by(settings: Settings) 
     with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store:
         assert store.execute("SELECT count(*) FROM metrics WHERE run_uuid = ?", (runs[0],)).fetchone()[0] == 0
     assert list(rules.plan()) == []
+
+
+def test_a_search_s_trials_stay_with_the_version_they_led_to(settings: Settings) -> None:
+    """Version 1 is old and nobody's, 2 serves, 3 is challenger, 4 is new; each has an old trial, so has nobody."""
+    runs = record_runs(settings)
+    registry = Registry(settings.layout, settings.mlflow_uri)
+    for number, parent in enumerate([*runs, "gone"], 1):
+        trial = TrialRun(
+            name=f"trial {number}", parent=parent, tags={}, params={"a": "1"}, value=1.0, rounds=1, seconds=1
+        )
+        registry.add_trial("m", trial)
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store, store:
+        old = int((time.time() - 41 * 86_400) * 1000)
+        store.execute("UPDATE runs SET end_time = ? WHERE name LIKE 'trial%'", (old,))
+    rules = Retention(settings)
+    planned = sorted(one.what for one in rules.plan() if one.kind == "runs")
+    assert planned == ["m 1", "trial 1", "trial 5"]
+    assert sorted(one.what for one in rules.apply() if one.kind == "runs") == planned
+    assert set(runs[1:]) < left_runs(settings)
+    assert len(left_runs(settings)) == 3 + 3
+
+
+def test_the_run_that_a_rollback_goes_to_stays_with_its_trials(settings: Settings) -> None:
+    """Version 1 served before version 2 does."""
+    runs = record_runs(settings)
+    registry = Registry(settings.layout, settings.mlflow_uri)
+    trial = TrialRun(name="trial", parent=runs[0], tags={}, params={}, value=1.0, rounds=1, seconds=1)
+    registry.add_trial("m", trial)
+    old = datetime.now(UTC) - timedelta(days=41)
+    with closing(sqlite3.connect(settings.layout.mlflow / "mlflow.db")) as store, store:
+        store.execute("UPDATE runs SET end_time = ? WHERE name = 'trial'", (int(old.timestamp() * 1000),))
+    with closing(connect(settings.layout.database)) as connection, transaction(connection):
+        connection.execute("UPDATE deployments SET id = 2")
+        connection.execute(
+            "INSERT INTO deployments (id, model, version, role, started_at, ended_at, who, reason)"
+            " VALUES (1, 'm', 1, 'champion', ?, ?, 't', '')", (to_text(old), to_text(old))
+        )  # fmt: skip
+    assert [one for one in Retention(settings).plan() if one.kind == "runs"] == []
 
 
 def test_an_artifact_path_that_leads_elsewhere_is_left_alone(settings: Settings, tmp_path: Path) -> None:

@@ -54,8 +54,8 @@ class World:
 
 
 @contextlib.contextmanager
-def open_world(folder: Path) -> Iterator[World]:
-    """Start it below a folder, fill it, end it."""
+def open_world(folder: Path, fill: Callable[[Appliance], None] | None = None) -> Iterator[World]:
+    """Start it below a folder, fill it, with the bikes when not told otherwise, end it."""
     settings = Settings(
         state=folder / "state", api_port=free_port(), ui_port=free_port(),
         orchestrator_port=free_port(), mlflow_port=free_port(), ui_mlflow_port=free_port(),
@@ -85,8 +85,8 @@ def open_world(folder: Path) -> Iterator[World]:
             started[module] = process.pid
         appliance = open_appliance(settings)
         stack.callback(appliance.jobs.close)
-        _fill(appliance)
-        _wait(lambda: httpx.get(f"{settings.ui_url}/api/health").is_success, "the dashboard")
+        (fill or _fill)(appliance)
+        wait_until(lambda: httpx.get(f"{settings.ui_url}/api/health").is_success, "the dashboard")
         yield World(appliance=appliance, settings=settings, dashboard_pid=started["ui.app"])
 
 
@@ -100,7 +100,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _fill(appliance: Appliance) -> None:
-    settings, source = appliance.settings, str(files("appliance.demo") / "data" / "bike_sharing_hourly.parquet")
+    source = str(files("appliance.demo") / "data" / "bike_sharing_hourly.parquet")
     early = "SELECT * EXCLUDE (casual, registered, dteday) FROM source WHERE ts < TIMESTAMP '2011-07-01'"
     appliance.datasets.add("bikes", source, query=early, target="cnt", who="test")
     later = early.replace("2011-07-01", "2011-09-01")
@@ -116,21 +116,22 @@ def _fill(appliance: Appliance) -> None:
         window="30d",
     )
     appliance.models.create(spec, who="test")
-    _wait(lambda: httpx.get(f"{settings.orchestrator_url}/health").is_success, "the orchestrator")
-    job = appliance.jobs.wait(_start(appliance), timeout_s=600)
-    assert job.state is JobState.COMPLETED, job.message
+    train(appliance, MODEL)
     _send(appliance)
 
 
-def _start(appliance: Appliance) -> str:
-    started: list[str] = []
+def train(appliance: Appliance, model: str) -> None:
+    """Train a declared model by a job, to its end."""
+    url, started = appliance.settings.orchestrator_url, []
+    wait_until(lambda: httpx.get(f"{url}/health").is_success, "the orchestrator")
 
     def start() -> bool:
-        started.append(appliance.jobs.start_training(MODEL, who="test"))
+        started.append(appliance.jobs.start_training(model, who="test"))
         return True
 
-    _wait(start, "a training to start")
-    return started[0]
+    wait_until(start, "a training to start")
+    job = appliance.jobs.wait(started[0], timeout_s=600)
+    assert job.state is JobState.COMPLETED, job.message
 
 
 def _send(appliance: Appliance) -> None:
@@ -140,7 +141,7 @@ def _send(appliance: Appliance) -> None:
     winter = rows.filter(pl.col("ts") >= datetime(2011, 12, 1)).head(REQUESTS)  # noqa: DTZ001  (local times, as in the data)
     labels = []
     with httpx.Client(base_url=appliance.settings.api_url, headers={"x-api-key": key}, timeout=30) as client:
-        _wait(lambda: client.get(f"/models/{MODEL}").is_success, "the API to serve")
+        wait_until(lambda: client.get(f"/models/{MODEL}").is_success, "the API to serve")
         for row in winter.iter_rows(named=True):
             at = row["ts"].replace(tzinfo=UTC)
             body = {"rows": [{name: row[name] for name in columns}], "time": at.isoformat()}
@@ -149,10 +150,17 @@ def _send(appliance: Appliance) -> None:
             labels.append({"id": found["id"], "label": row["cnt"], "time": known})
         client.post(f"/models/{MODEL}/predict", json={"rows": [{}]})  # one that is refused
         client.post(f"/models/{MODEL}/labels", json={"labels": labels}).raise_for_status()
-    _wait(lambda: appliance.monitoring.quality(MODEL, 30 * 86_400).labelled == REQUESTS, "the labels to be counted")
+    wait_until(
+        lambda: appliance.monitoring.quality(MODEL, 30 * 86_400).labelled == REQUESTS, "the labels to be counted"
+    )
 
 
-def _wait(ready: Callable[[], bool], what: str, *, timeout_s: float = 180.0) -> None:
+def wait_until(ready: Callable[[], bool], what: str, *, timeout_s: float = 180.0) -> None:
+    """Ask until it is so.
+
+    Raises:
+        TimeoutError: It is not; says what, and what was in the way.
+    """
     deadline = time.monotonic() + timeout_s
     trouble: Exception | None = None
     while time.monotonic() < deadline:

@@ -16,7 +16,7 @@ from appliance.errors import NotReady
 from appliance.house import Appliance
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 150.0
+PATIENCE_S = 300.0
 """How long anything may take on a host that is busy with something else."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sqlite3
@@ -258,6 +259,35 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
     assert stack.stop("runner") == 0
     assert stack.house.jobs.get(job_id).state is JobState.CRASHED
     stack.start("runner")
+
+
+@pytest.mark.parametrize("victim", ["job", "runner"])
+def test_a_job_that_is_killed_after_it_registered_goes_on_from_there(stack: Stack, victim: str) -> None:
+    house = stack.house
+    spec = ModelSpec(name=f"once-{victim}", dataset="rows", target="y", rounds=20, deploy="auto")
+    house.models.create(spec, who="test")
+    with (house.settings.layout.models / ".deployments.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the job waits here, with its version registered and its file not written
+        job_id = stack.train(spec.name)
+        until(lambda: any(one.model == spec.name for one in house.deployments.current()), "the version in the database")
+        runner = stack.processes["runner"].pid
+        if victim == "job":
+            (child,) = children_of(runner)
+            os.kill(child, signal.SIGKILL)
+        else:
+            stack.stop("runner", signal.SIGKILL)
+    if victim == "runner":
+        stack.start("runner")
+    job, _ = wait(stack, job_id)
+    assert job.state is JobState.COMPLETED, job.message
+    report = house.jobs.report(job_id)
+    assert isinstance(report, TrainingReport)
+    assert (report.version, report.deployed) == (1, True)
+    assert [(one.version, one.job_id) for one in house.models.versions(spec.name)] == [(1, job_id)]
+    with closing(sqlite3.connect(house.settings.layout.mlflow / "mlflow.db")) as store:
+        known = store.execute("SELECT count(*) FROM model_versions WHERE name = ?", (spec.name,)).fetchone()
+    assert known == (1,)
+    assert f'"{spec.name}": {{"champion": 1}}' in house.settings.layout.deployments.read_text()
 
 
 def test_a_schedule_plans_one_run_ahead_and_follows_its_declaration(stack: Stack) -> None:

@@ -167,9 +167,16 @@ def test_a_directory_of_something_else_is_left_alone(place: Place) -> None:
         ('ID=debian\nVERSION_ID="11"\n', "E010  this is debian 11"),
         ('ID=ubuntu\nVERSION_ID="20.04"\n', "E010  this is ubuntu 20.04"),
         ('ID="rocky"\nVERSION_ID="8.9"\n', "E010  this is rocky 8.9"),
+        ('ID="rhel"\nVERSION_ID="8.10"\n', "E010  this is rhel 8.10"),
         ('ID=debian\nVERSION_ID="12"\n', ""),
+        ('ID=debian\nVERSION_ID="13"\n', ""),
+        ('ID=ubuntu\nVERSION_ID="22.04"\n', ""),
         ('ID=ubuntu\nVERSION_ID="24.04"\n', ""),
+        ('ID="rocky"\nVERSION_ID="9"\n', ""),
         ('ID="rocky"\nVERSION_ID="9.4"\n', ""),
+        ('ID="rocky"\nVERSION_ID="9.10"\n', ""),
+        ('ID="rhel"\nVERSION_ID="9.6"\n', ""),
+        ("ID=debian\nVERSION_CODENAME=sid\n", ""),
         ("ID=gentoo\n", ""),
     ],
 )
@@ -248,6 +255,14 @@ def test_platforms_without_packages_are_said(place: Place, program: str, text: s
     stub(place.home / "bin", program, text)
     done = on_another_host(place, f"PATH={place.home}/bin:$PATH")
     assert (done.code, message in done.err) == (2, True), done.err
+
+
+@pytest.mark.parametrize("glibc", ["2.28", "2.34", "2.35", "2.36", "2.39", "2.41"])
+def test_the_glibc_of_each_distribution_that_is_named_will_do(place: Place, glibc: str) -> None:
+    """The oldest; Rocky 9, Ubuntu 22.04, Debian 12, Ubuntu 24.04, Debian 13."""
+    stub(place.home / "bin", "getconf", f"echo glibc {glibc}")
+    done = on_another_host(place, f"PATH={place.home}/bin:$PATH")
+    assert done.code == 0, done.err
 
 
 def test_too_little_memory_is_said(place: Place) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import sqlite3
-import zipfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 
 from storage.errors import SourceUnreadable
 from tests.storage.desk import Desk
+from tests.storage.workbooks import write_workbook
 
 AB = pl.DataFrame({"a": [1, 2], "b": ["x", "y"]})
 QUERY = "SELECT b, a * 10 AS a FROM source WHERE a > (SELECT min(a) FROM source)"
@@ -27,62 +27,6 @@ def write_arrow(path: Path, table: pa.Table, *, stream: bool) -> str:
     with path.open("wb") as file, new(file, table.schema) as out:
         out.write_table(table, max_chunksize=1)
     return str(path)
-
-
-def write_workbook(path: Path, sheets: dict[str, Sequence[Sequence[object]]]) -> str:
-    """A workbook as Excel lays it out, with inline strings; dates are days since 1899-12-30 in a date format."""
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    rel = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    kinds = "http://schemas.openxmlformats.org/package/2006"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        parts = "".join(
-            f'<Override PartName="/xl/worksheets/sheet{i}.xml" '
-            'ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.worksheet+xml"/>'
-            for i in range(1, len(sheets) + 1)
-        )
-        archive.writestr(
-            "[Content_Types].xml",
-            f'<Types xmlns="{kinds}/content-types"><Default Extension="rels" ContentType='
-            '"application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="xml" '
-            'ContentType="application/xml"/><Override PartName="/xl/workbook.xml" ContentType='
-            f'"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>{parts}</Types>',
-        )
-        archive.writestr(
-            "_rels/.rels",
-            f'<Relationships xmlns="{kinds}/relationships"><Relationship Id="r" Type="{rel}/officeDocument" '
-            'Target="xl/workbook.xml"/></Relationships>',
-        )
-        named = "".join(f'<sheet name="{name}" sheetId="{i}" r:id="r{i}"/>' for i, name in enumerate(sheets, 1))
-        archive.writestr(
-            "xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="{rel}"><sheets>{named}</sheets></workbook>'
-        )
-        links = "".join(
-            f'<Relationship Id="r{i}" Type="{rel}/worksheet" Target="worksheets/sheet{i}.xml"/>'
-            for i in range(1, len(sheets) + 1)
-        )
-        styles = f'<Relationship Id="s" Type="{rel}/styles" Target="styles.xml"/>'
-        archive.writestr(
-            "xl/_rels/workbook.xml.rels",
-            f'<Relationships xmlns="{kinds}/relationships">{links}{styles}</Relationships>',
-        )
-        archive.writestr(
-            "xl/styles.xml",
-            f'<styleSheet xmlns="{main}"><cellXfs count="2"><xf/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        )
-        for i, rows in enumerate(sheets.values(), 1):
-            body = "".join(f"<row>{''.join(map(_cell, row))}</row>" for row in rows)
-            archive.writestr(
-                f"xl/worksheets/sheet{i}.xml", f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>'
-            )
-    return str(path)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, date):
-        return f'<c s="1"><v>{(value - date(1899, 12, 30)).days}</v></c>'
-    if isinstance(value, str):
-        return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
-    return "<c/>" if value is None else f"<c><v>{value}</v></c>"
 
 
 @pytest.mark.parametrize("stream", [True, False])

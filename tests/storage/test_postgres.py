@@ -11,6 +11,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import pytest
 
 from storage.errors import SourceUnreadable
+from storage.passing import may_pass
 from tests.storage.desk import Desk
 from tests.storage.postgres import Postgres, find_programs, run_postgres
 
@@ -93,12 +94,26 @@ def test_a_query_that_is_wrong_or_writes_is_refused(
 
 
 def test_a_server_that_refuses_or_is_not_there(desk: Desk, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceUnreadable, match=r"password authentication failed"):
+    with pytest.raises(SourceUnreadable, match=r"password authentication failed") as refused:
         desk.read(postgres.url.replace("geheim", "falsch"), "SELECT 1 AS a")
+    assert not may_pass(refused.value)
     monkeypatch.setenv("PGPASSWORD", "geheim")
     assert desk.read(postgres.url.replace(":geheim", ""), "SELECT 1 AS a").rows() == [(1,)]
-    with pytest.raises(SourceUnreadable, match=r"Connection refused"):
+    with pytest.raises(SourceUnreadable, match=r"Connection refused") as nobody:
         desk.read("postgresql://ann@127.0.0.1:1/postgres", "SELECT 1 AS a")
+    assert may_pass(nobody.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "passes"),
+    [("SELECT pg_terminate_backend(pg_backend_pid())::int AS a", True), ("SELECT 1 / 0 AS a", False)],
+)
+def test_a_session_that_the_server_ends_may_be_tried_again(
+    desk: Desk, postgres: Postgres, query: str, *, passes: bool
+) -> None:
+    with pytest.raises(SourceUnreadable) as told:
+        desk.read(postgres.url, query)
+    assert may_pass(told.value) is passes
 
 
 def test_without_the_extra_its_name_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

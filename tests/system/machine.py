@@ -1,4 +1,7 @@
-"""A booted throw-away machine, see ``lab``, and the packages it installs from, since it has no network."""
+"""A booted throw-away machine, see ``lab``, and the packages it installs from, since it has no network.
+
+Its root is the host's, or with ``LAB_BASE=FOLDER`` that of another distribution, as ``debootstrap`` makes one.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ROOT / "tests" / ".artifacts" / "packages"
+BASE = Path(os.environ.get("LAB_BASE", "/"))
+PACKAGES = ROOT / "tests" / ".artifacts" / (f"packages-{BASE.name}" if BASE.name else "packages")
 LAB = ROOT / "tests" / "system" / "lab"
 SOURCE = "/opt/source"
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -66,7 +70,11 @@ class Machine:
 def fetch_packages() -> None:
     """Fill uv's cache with every locked package, for the Python that the machine has, and keep a wheel of uv itself."""
     stamp = PACKAGES / "stamp"
-    wanted = (ROOT / "requirements.lock").read_text() + (ROOT / "requirements.uv.lock").read_text()
+    python = subprocess.run(
+        ["chroot", BASE, SYSTEM_PYTHON, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    wanted = "".join([python, (ROOT / "requirements.lock").read_text(), (ROOT / "requirements.uv.lock").read_text()])
     if stamp.exists() and stamp.read_text() == wanted:
         return
     shutil.rmtree(PACKAGES, ignore_errors=True)
@@ -77,10 +85,9 @@ def fetch_packages() -> None:
         check=True,
     )  # fmt: skip
     probe = PACKAGES / "probe"
-    subprocess.run([SYSTEM_PYTHON, "-m", "venv", "--without-pip", probe], check=True)
     subprocess.run(
         [shutil.which("uv") or Path(sys.executable).with_name("uv"), "pip", "install", "-q", "--require-hashes",
-         "--python", probe / "bin" / "python", "-r", ROOT / "requirements.lock"],
+         "--only-binary", ":all:", "--python-version", python, "--target", probe, "-r", ROOT / "requirements.lock"],
         check=True, env=environment,
     )  # fmt: skip
     shutil.rmtree(probe)

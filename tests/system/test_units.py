@@ -155,11 +155,10 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
 
 @pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover"])
 def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) -> None:
-    most = 17 if name == "recover" else 15  # root's: it puts units back, which are root's
-    said = installed.ok(f"systemd-analyze security --no-pager --threshold={most} appliance-{name}.service")
+    said = installed.ok(f"systemd-analyze security --no-pager --threshold=15 appliance-{name}.service")
     found = re.search(r"exposure level for \S+: ([0-9.]+)", said)
     assert found is not None
-    assert float(found[1]) <= most / 10
+    assert float(found[1]) <= 1.5
 
 
 def test_doctor_finds_nothing_wrong(serving: Machine) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes.releases import make_next_release
-from tests.system.machine import PACKAGES, ROOT, SOURCE, SYSTEM_PYTHON, Machine
+from tests.system.machine import BASE, PACKAGES, ROOT, SOURCE, SYSTEM_PYTHON, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
@@ -198,7 +198,7 @@ def test_a_purge_leaves_nothing(serving: Machine) -> None:
     serving.ok(f"sh {SOURCE}/install.sh --uninstall --purge --yes")
     named = ["find", "/", "-xdev", "-iname", "*appliance*"]
     # The machine's root is the host's, with the machine's own writes above: what lies there on the host is not its.
-    host = subprocess.run(named, capture_output=True, text=True, check=False).stdout.splitlines()
+    host = subprocess.run(["chroot", BASE, *named], capture_output=True, text=True, check=False).stdout.splitlines()
     left = serving.ok(
         f"{shlex.join(named)} -not -path '/proc/*' -not -path '/sys/*' -not -path '/var/log/journal/*'"
         " -not -path '/opt/source/*' -not -path '/opt/packages/*' -not -path '/tmp/*' -not -path '/var/tmp/*'"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from appliance.schema import Feature, Kind, Part
+from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training import job, rows
+from appliance.training.leaks import leak_suspects
 from appliance.training.rows import ColumnStore, EncodedRows, FeatureRows
 from appliance.training.table import Table
+from appliance.training.target import read_target
 from appliance.training.train import train
 from tests.training.rows import BIKE, Remembered, adults, bikes, made_up, spec
 from tests.training.state import add, new_appliance, train_now
@@ -86,3 +89,21 @@ def test_a_job_whose_rows_stay_in_files_leaves_nothing_behind(tmp_path: Path, mo
     assert list(house.settings.layout.tmp.glob("scratch-*")) == []
     second = train_now(house, wanted)  # the champion is scored on the holdout from files too
     assert second.champion == first.metrics
+
+
+def test_a_look_for_leaks_holds_a_sample_of_the_columns_and_not_the_columns(tmp_path: Path) -> None:
+    count, width = 200_000, 30
+    store = ColumnStore(count, scratch=tmp_path)
+    rng = np.random.default_rng(2)
+    for _ in range(width):
+        store.append(rng.normal(size=count))
+    columns = tuple(Column(name=f"c{at}", kind=Kind.NUMBER) for at in range(width))
+    schema = FeatureSchema(model="m", version=0, task=Task.REGRESSION, target="y", columns=columns, classes=())
+    target = read_target(pl.DataFrame({"y": rng.normal(size=count)}), "y", None)
+    tracemalloc.start()
+    try:
+        leak_suspects(EncodedRows(store), schema, target, pl.DataFrame())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * count * width / 3

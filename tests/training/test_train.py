@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -204,3 +205,16 @@ def test_parameters_that_lightgbm_refuses_are_told_in_its_words() -> None:
     message = refuse("y", made_up(), params={"num_leaves": 1})
     assert "LightGBM refuses to train" in message
     assert "num_leaves" in message
+
+
+def test_classes_that_few_rows_have_do_not_blow_the_loss_up() -> None:
+    rng = np.random.default_rng(5)
+    chance = 1.0 / np.arange(1, 61) ** 2.2
+    names = rng.choice(60, size=8_000, p=chance / chance.sum()).astype(str)
+    rows = pl.DataFrame({"y": names, "x": rng.normal(size=8_000), "noise": rng.normal(size=8_000)})
+    bound, free = (
+        fit(spec("y", rounds=6, early_stopping=0, params=params), rows).judgement
+        for params in ({}, {"max_delta_step": 0.0})
+    )
+    level = bound.baseline["log_loss"]
+    assert bound.metrics["log_loss"] - level < (free.metrics["log_loss"] - level) / 3
