@@ -70,7 +70,8 @@ class SafeHeaders:
 
 def serve(settings: Settings) -> None:
     """Serve until the process is told to stop."""
-    appliance = open_appliance(settings)
+    appliance = open_appliance(settings, apart=True)
+    app.on_shutdown(appliance.close)
     doorkeeper = Doorkeeper(appliance.access, Sessions(settings.layout.root / "ui" / "sessions.json"))
     shell = Shell(appliance=appliance, doorkeeper=doorkeeper, assets=_serve_assets())
     Gate(appliance=appliance, doorkeeper=doorkeeper, shell=shell).open()

@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui as ng
 
 from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
-from appliance.datasets import Ingest
+from appliance.orders import Ingest
 from appliance.permissions import Action
 from storage.columns import Dtype
 from storage.datasets import Snapshot
@@ -42,6 +42,7 @@ async def build(view: View) -> None:
     """Fill the page."""
     if view.may(Action.WORK):
         _drop_zone(view)
+        await view.ask(view.appliance.expect_rows)
     await view.live(5.0, view.appliance.datasets.list, _show)
 
 

@@ -39,6 +39,7 @@ async def build(view: View) -> None:
     """Fill the page."""
     name, datasets = view.parts["name"], view.appliance.datasets
     version = view.whole("version")
+    await view.ask(view.appliance.expect_rows)
     shown = await view.ask(datasets.show, name, version)
     tab = view.query.get("tab", "columns")
     view.same = _SAME.get(tab)

@@ -21,7 +21,6 @@ from ui.components.form import button, choice, native_choice, text_field, toggle
 from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
-from ui.proposals import propose_apart
 from ui.words import DTYPES, number, seconds
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
@@ -53,7 +52,7 @@ async def build(view: View) -> None:
     name = _free_name(dataset, target, taken)
     view.later(
         f"Looking at {target} and at what predicts it; this takes a few seconds.",
-        lambda: propose_apart(view.appliance.settings, dataset, target, name=name),
+        lambda: view.appliance.models.propose(dataset, target, name=name),
         lambda proposal: _Draft(view, shown, proposal).draw(),
     )
 

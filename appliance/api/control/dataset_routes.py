@@ -18,11 +18,10 @@ from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.checks import Finding
-from appliance.column_types import Glance
-from appliance.datasets import Ingest, Unchanged
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.intake import Intake
+from appliance.orders import Glance, Ingest, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
 from storage.columns import Dtype
@@ -139,6 +138,7 @@ async def receive(
     """Receive a file as the raw body, in bounded memory; it waits in the state's ``tmp`` to be added."""
     settings = appliance.settings
     path = open_upload(settings.layout, name)
+    await anyio.to_thread.run_sync(appliance.expect_rows)
     try:
         size = await _write(request.stream(), path, limit=settings.max_upload_bytes)
     except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
