@@ -23,6 +23,7 @@ async def show_rows(view: View, shown: Snapshot) -> None:
         raw_table(
             [(name, DTYPES[kinds[name]]) for name in frame.columns], cells_of(frame),
             numeric=[kinds[name] in _NUMERIC for name in frame.columns],
+            name=f"{shown.dataset}-{shown.version}-first-rows",
         )  # fmt: skip
 
 
