@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui as ng
 
 from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
-from appliance.orders import Ingest
+from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
 from storage.columns import Dtype
 from storage.datasets import Snapshot
@@ -115,13 +115,14 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
         mode.bind_visibility_from(name, "value", lambda value: value in known)
 
         chosen: dict[str, Dtype] = {}
+        stop = StopButton()
 
         async def save() -> None:
             wanted = NewSnapshot(
                 name=name.value or "", upload=upload, append=name.value in known and mode.value == "append",
                 types=chosen,
             )  # fmt: skip
-            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted)
+            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted, stop)
             if ingest is None:
                 # The file is used up whatever came of it; a second try begins with a second drop.
                 window.close()
@@ -131,8 +132,11 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
 
         with box("line"):
             button("Save", save, kind="primary", icon_name="save")
-            button("Cancel", _closing(window), kind="quiet")
-        text("The file is read to its end before anything is saved: all of it, or nothing.", "muted small")
+            button("Cancel", _closing(window, stop), kind="quiet")
+        text(
+            "The file is read to its end before anything is saved: all of it, or nothing. Cancel ends that, too.",
+            "muted small",
+        )
         view.later(
             "Looking at the first rows", lambda: glance_at_upload(view.appliance, upload),
             lambda found: show_preview(found, chosen),
@@ -151,8 +155,9 @@ def _say(ingest: Ingest) -> None:
     tell(f"{ingest.dataset} version {ingest.version}: {number(ingest.rows)} rows{found}")
 
 
-def _closing(window: ng.dialog) -> Any:
+def _closing(window: ng.dialog, stop: StopButton) -> Any:
     async def close() -> None:
+        stop.press()  # also while the file is being saved: nothing of it stays
         window.close()
 
     return close

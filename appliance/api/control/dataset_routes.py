@@ -21,7 +21,7 @@ from appliance.checks import Finding
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.intake import Intake
-from appliance.orders import Glance, Ingest, Unchanged
+from appliance.orders import Glance, Ingest, StopButton, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
 from storage.columns import Dtype
@@ -190,13 +190,14 @@ def _require_length(request: Request[Any, Any, Any], limit: int) -> None:
         )
 
 
-def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
+def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopButton | None = None) -> Ingest:
     """Add what was uploaded, or what lies on the host; an upload is gone afterwards, whatever came of it.
 
     Raises:
         NotAllowed: A path of the host was named by somebody who is no admin.
         NotFound: No such upload.
         BadInput: Neither or both were named, or the source cannot be used.
+        Stopped: ``stop`` was pressed; nothing was added.
     """
     if (wanted.upload is None) == (wanted.source is None):
         raise BadInput("name either `upload` (from POST /api/uploads) or `source` (a path on this host)")
@@ -206,7 +207,7 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
         return appliance.datasets.take_in(wanted.name, wanted.intake(wanted.source or ""), who=caller.name)
     path = find_upload(appliance.settings.layout, wanted.upload)
     try:
-        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name)
+        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name, stop=stop)
     finally:
         drop_upload(path)
 
