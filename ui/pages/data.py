@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import Any
 
@@ -19,7 +18,7 @@ from ui.components.markup import box, icon_html, panel, text
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_preview import show_preview
-from ui.words import number, when
+from ui.words import number, plain_name, when
 
 _COLUMNS = (
     Column(name="name", label="Dataset"),
@@ -146,8 +145,7 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
 
 def suggest_name(file_name: str) -> str:
     """A dataset name from a file's: the part before the first dot, in the letters that names may have."""
-    stem = re.sub(r"[^a-z0-9_-]+", "-", file_name.lower().split(".", 1)[0]).strip("-_")
-    return stem[:63] or "dataset"
+    return plain_name(file_name.split(".", 1)[0])[:63].strip("-_") or "dataset"
 
 
 def _say(ingest: Ingest) -> None:

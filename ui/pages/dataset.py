@@ -93,7 +93,7 @@ def _whole_table(findings: tuple[Finding, ...], rejected: str) -> None:
         return
     with box("stack s"):
         for one in found:
-            with notice(one.message, tone="warn"):
+            with notice(one.message, tone="info" if one.code is Code.READER else "warn"):
                 if one.code is Code.REJECTED:
                     link("Show them", rejected, "small nowrap")
 
