@@ -171,9 +171,10 @@ class _Child:
             if stop is not None and stop.pressed:
                 raise Stopped("it was stopped") from exc
             raise ProcessLost(_how_it_ended(code)) from exc
-        self._worn = reply.worn
-        if reply.kind:
-            raise _error(reply)
+        stopped = stop is not None and stop.pressed
+        self._worn = reply.worn or stopped
+        if reply.kind:  # one that was told to end may still have said what DuckDB made of that
+            raise Stopped("it was stopped") if stopped else _error(reply)
         return decode(reply.answer, answer)
 
     def _stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -163,6 +164,24 @@ def test_a_stopped_ingest_changes_nothing(settings: Settings, apart: Apart) -> N
     assert (datasets.list(), datasets.rules("p")) == ((), None)
     with pytest.raises(Stopped):
         datasets.take_in("p", Intake(source=PENGUINS), who="ada", stop=stop)
+    assert datasets.add("p", PENGUINS, who="ada").version == 1
+
+
+def test_an_ingest_is_stopped_wherever_it_is(settings: Settings, apart: Apart, tmp_path: Path) -> None:
+    """While its rows are read, where DuckDB takes the process's own end for a fault of the file, as elsewhere."""
+    datasets, file = Datasets(settings, apart), tmp_path / "large.csv"
+    file.write_text("a,b,c\n" + "".join(f"{i},{i % 7},{i / 3}\n" for i in range(400_000)))
+    with ThreadPoolExecutor(1) as pool, alone(settings.layout, "p"):
+        for wait_s in (0.0, 0.05, 0.2, 0.5):
+            stop = StopButton()
+            adding = pool.submit(datasets.take_in, "p", Intake(source=str(file)), who="ada", stop=stop)
+            until(lambda: bool(list(settings.layout.tmp.glob("scratch-*"))))
+            time.sleep(wait_s)
+            stop.press()
+            with pytest.raises(Stopped, match="it was stopped; nothing was added"):
+                adding.result(60)
+            for left in settings.layout.tmp.glob("scratch-*"):
+                shutil.rmtree(left)
     assert datasets.add("p", PENGUINS, who="ada").version == 1
 
 

@@ -164,10 +164,11 @@ def _judge(looks: list[Look], done: dict[str, int], calls: Path) -> int:
     held = [json.loads(line) for line in calls.read_text(encoding="utf-8").splitlines()]
     long = sorted((one for one in held if one["cpu_s"] > 0.05), key=lambda one: -one["cpu_s"])
     print(f"calls of the event loop above 50 ms: {len(held)} by the clock, {len(long)} by the processor's time")
-    for one in sorted(held, key=lambda one: -one["wall_s"])[:10]:
-        print(f"  {one['wall_s'] * 1e3:.0f} ms, of the processor {one['cpu_s'] * 1e3:.0f}: {one['call']}")
-    for one in long[:10]:
-        print(f"  processor {one['cpu_s'] * 1e3:.0f} ms of {one['wall_s'] * 1e3:.0f}: {one['call']}")
+    for one in long[:20]:
+        print(
+            f"  {one['cpu_s'] * 1e3:.0f} ms of the processor, {one['gc_s'] * 1e3:.0f} of them collecting garbage; "
+            f"{one['wall_s'] * 1e3:.0f} by the clock: {one['call']}"
+        )
     print(f"at the end: {describe_machine()}")
     return int(end / warm > GROWTH or any(what.startswith("failed") for what in done))
 

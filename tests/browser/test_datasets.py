@@ -138,7 +138,7 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
 @pytest.mark.parametrize(("part", "first"), [("tab=rows", "country"), ("tab=rules", "Row"), ("tab=sql", "n")])
 def test_plain_rows_are_had_as_csv(tab: Page, world: World, orders: Path, part: str, first: str) -> None:
     """The first rows, the rejected ones, and the answer to a question in SQL."""
-    tab.goto(f"{world.url}/data/orders?{part}&sql=SELECT%20count(*)%20AS%20n%20FROM%20source")
+    tab.goto(f"{world.url}/data/orders?{part}&version=2&sql=SELECT%20count(*)%20AS%20n%20FROM%20source")
     settle(tab)
     if "sql" in part:
         tab.get_by_role("button", name="Run").click()

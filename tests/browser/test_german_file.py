@@ -93,8 +93,9 @@ def test_from_a_german_file_to_a_watched_model(
         "3-draft": "/models/new?dataset=fernwaerme-2025&target=W%C3%A4rmebedarf%20MWh",
         "4-job": f"/jobs/{job}", "5-result": f"/models/{model}", "6-try": f"/models/{model}/try",
         "8-overview": "/", "8-service": f"/monitoring/{model}?tab=service",
-        "8-drift": f"/monitoring/{model}?tab=drift&window=1y",
-        "8-quality": f"/monitoring/{model}?tab=quality&window=1y", "8-rows": f"/monitoring/{model}?tab=rows&window=1y",
+        "8-drift": f"/monitoring/{model}?tab=drift&window=365d",
+        "8-quality": f"/monitoring/{model}?tab=quality&window=365d",
+        "8-rows": f"/monitoring/{model}?tab=rows&window=365d",
         "9-alerts": "/alerts",
     }  # fmt: skip
     problems = []
