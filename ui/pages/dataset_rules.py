@@ -135,5 +135,7 @@ async def _rejected(view: View, shown: Snapshot) -> None:
     with panel(f"Rejected rows of version {shown.version}",
                f"the first {number(frame.height)} of {number(shown.rejected)}, as the source had them",
                tight=True):  # fmt: skip
-        raw_table([labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
-                  numeric=[name == "_row" for name in frame.columns])  # fmt: skip
+        raw_table(
+            [labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
+            numeric=[name == "_row" for name in frame.columns], name=f"{shown.dataset}-{shown.version}-rejected",
+        )  # fmt: skip

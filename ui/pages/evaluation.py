@@ -116,7 +116,7 @@ def _curves(card: ModelCard, found: Evaluation) -> None:
         )  # fmt: skip
     if found.predicted:
         _line(
-            "Prediction and truth", found.predicted, x=f"predicted {card.target}, mean of a tenth of the rows",
+            "Prediction and truth", found.predicted, x="predicted, mean of a tenth of the rows",
             y=f"true {card.target}", name="this version", straight="exact",
         )  # fmt: skip
     if found.residuals:
