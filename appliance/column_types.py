@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import msgspec
 import polars as pl
 import pyarrow as pa
 
 from appliance.errors import BadInput
+from appliance.orders import Glance
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import columns_of, conform
 from storage.layout import Layout
@@ -18,21 +18,6 @@ from storage.rules import ColumnRules, Rules, find_rules, put_rules
 from storage.sources import Source
 
 _SHOWN = ", ".join(Dtype)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
-    """The beginning of a source that was not added yet.
-
-    Attributes:
-        columns: As they would be read.
-        rows: The first ones, in those types.
-        notes: What was decided while reading it, one sentence each.
-    """
-
-    columns: tuple[ColumnInfo, ...]
-    rows: pl.DataFrame
-    notes: tuple[str, ...]
 
 
 def glance_at_source(opened: Source, rows: int) -> Glance:

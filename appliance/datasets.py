@@ -2,78 +2,48 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 
 from appliance.access import Access
-from appliance.checks import Code, Finding, check_table, leak_findings
-from appliance.column_types import Glance, declared_types, glance_at_source, read_as_text
-from appliance.errors import BadInput, Conflict, NotFound
-from appliance.intake import Intake, require_target
-from appliance.leak_suspects import find_suspects
+from appliance.checks import Finding
+from appliance.errors import BadInput, ProcessLost, Stopped
+from appliance.intake import Intake
+from appliance.orders import (
+    Compare,
+    Describe,
+    Findings,
+    Glance,
+    Head,
+    Here,
+    Ingest,
+    Inspect,
+    LookAt,
+    Refresh,
+    Refreshed,
+    Rejects,
+    StopButton,
+    TakeIn,
+    Unchanged,
+    Worker,
+    as_bad_input,
+    as_not_found,
+)
 from appliance.settings import Settings
-from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
-from storage.columns import ColumnInfo
-from storage.conform import arrow_schema, columns_of, conform, require_same_columns
-from storage.datasets import (
-    ArrowStream,
-    IngestInfo,
-    Mode,
-    Snapshot,
-    get_snapshot,
-    list_datasets,
-    list_snapshots,
-    read_rejected,
-    scan_snapshot,
-)
-from storage.download import DownloadLimits
-from storage.errors import (
-    AlreadyIngested,
-    DatasetNotFound,
-    RulesBroken,
-    RulesWrong,
-    SchemaChanged,
-    SnapshotNotFound,
-    SourceUnreadable,
-    StateUnwritable,
-)
-from storage.ingest import ingest, require_name
-from storage.profile import ColumnProfile, TableProfile, profile
+from appliance.snapshot_diff import SnapshotDiff
+from storage.datasets import ArrowStream, IngestInfo, Mode, Snapshot, get_snapshot, list_datasets, list_snapshots
+from storage.profile import ColumnProfile, TableProfile
 from storage.rules import Rules, find_rules, parse_rules, put_rules
-from storage.sources import Source, SourceOptions, read_source, told_source
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ingest:
-    """A snapshot that was added, and what is suspicious about it."""
-
-    dataset: str
-    version: int
-    rows: int
-    warnings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unchanged:
-    """A refresh found the bytes that are there already; no snapshot was added."""
-
-    dataset: str
-    version: int
-    source: str
 
 
 class Datasets:
-    """The datasets of one appliance."""
+    """The datasets of one appliance; a ``worker`` does what reads or writes rows, this process where none is given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: Worker | None = None) -> None:
         self._settings = settings
         self._layout = settings.layout
+        self._worker = worker or Here(settings)
 
     def add(
         self,
@@ -88,7 +58,9 @@ class Datasets:
         """``take_in`` for the most frequent questions: a source, a query, a target."""
         return self.take_in(name, Intake(source=source, query=query, append=append, target=target), who=who)
 
-    def take_in(self, name: str, intake: Intake, *, who: str, look: bool = True) -> Ingest:
+    def take_in(
+        self, name: str, intake: Intake, *, who: str, look: bool = True, stop: StopButton | None = None
+    ) -> Ingest:
         """Read a source into a new snapshot; nothing changes when it cannot be read to its end.
 
         Args:
@@ -96,6 +68,7 @@ class Datasets:
             intake: What to read, and how.
             who: Who adds it.
             look: Profile it at once, for its warnings; else that is left to the first who asks.
+            stop: Ends it before it is done, where a process of its own does it.
 
         Raises:
             BadInput: The name, the source, the SQL, or the columns of an append are wrong, or the rows break the
@@ -103,20 +76,23 @@ class Datasets:
             BadTable: The target is missing, constant, or there is nothing else to learn from.
             Conflict: It may be taken in once, and was.
             StateUnwritable: The disk is full or read-only.
+            Stopped: ``stop`` was pressed; nothing was added.
+            ProcessLost: The process that did it ended; says what was added, if anything.
         """
-        with _as_bad_input():
-            require_name(name)
-            exists = name in list_datasets(self._layout)
-            old = get_snapshot(self._layout, name).columns if intake.append and exists else ()
-            with declared_types(self._layout, name, intake.types):
-                snapshot = read_source(
-                    intake.source, self._options(intake, (*old, *read_as_text(self.rules(name)))),
-                    lambda opened: self._ingest(name, intake, opened, who=who, values=1 if old else 2),
-                )  # fmt: skip
-        if intake.types:
-            told = ", ".join(f"{column} as {dtype}" for column, dtype in intake.types.items())
-            Access(self._settings).record(who, "dataset.rules", name, told)
-        return self._added(snapshot, look=look)
+        before = self._newest(name)
+        with as_bad_input():
+            rules = find_rules(self._layout, name) if intake.types else None
+        try:
+            return self._worker.do(TakeIn(name=name, intake=intake, who=who, look=look), Ingest, stop)
+        except (Stopped, ProcessLost) as exc:
+            if (after := self._newest(name)) != before:
+                raise type(exc)(f"{exc}; version {after} of {name!r} was added before that") from exc
+            if intake.types:
+                put_rules(self._layout, name, rules)
+            raise type(exc)(f"{exc}; nothing was added") from exc
+
+    def _newest(self, name: str) -> int:
+        return get_snapshot(self._layout, name).version if name in list_datasets(self._layout) else 0
 
     def glance(self, intake: Intake, rows: int = 100) -> Glance:
         """The first rows of a source as an ingest would read them; nothing is added.
@@ -124,8 +100,7 @@ class Datasets:
         Raises:
             BadInput: It cannot be read so far.
         """
-        with _as_bad_input():
-            return read_source(intake.source, self._options(intake, ()), lambda opened: glance_at_source(opened, rows))
+        return self._worker.do(LookAt(intake=intake, rows=rows), Glance)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.
@@ -141,45 +116,8 @@ class Datasets:
             BadTable: As ``take_in``.
             StateUnwritable: The disk is full or read-only.
         """
-        newest = self.require_refreshable(name)
-        intake = Intake(
-            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet,
-            delimiter=newest.delimiter, target=newest.target,
-        )  # fmt: skip
-        rules = self.rules(name)
-
-        def replace_rows(opened: Source) -> Snapshot | None:
-            if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
-                return None
-            fitted = opened if evolve else _with_columns(opened, newest)
-            return self._ingest(name, intake, fitted, who=who, values=2)
-
-        with _as_bad_input():
-            like = (*newest.columns, *read_as_text(rules))
-            snapshot = read_source(intake.source, self._options(intake, like), replace_rows)
-        if snapshot is None:
-            return Unchanged(dataset=name, version=newest.version, source=newest.source)
-        return self._added(snapshot)
-
-    def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
-        info = IngestInfo(
-            who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
-            prepare=intake.prepare, sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target,
-            notes=opened.notes, once=intake.once,
-        )  # fmt: skip
-        rows = opened.batches
-        if intake.target is not None:
-            rows = require_target(rows, intake.target, values=values)
-        return ingest(self._layout, name, rows, append=intake.append, info=info, evolve=intake.evolve)
-
-    def _options(self, intake: Intake, like: tuple[ColumnInfo, ...]) -> SourceOptions:
-        settings = self._settings
-        limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
-        return SourceOptions(
-            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
-            delimiter=intake.delimiter, like=like,
-            memory=settings.duckdb_memory, threads=_threads(), limits=limits,
-        )  # fmt: skip
+        self.require_refreshable(name)
+        return self._worker.do(Refresh(name=name, who=who, evolve=evolve), Refreshed).outcome
 
     def require_refreshable(self, name: str) -> Snapshot:
         """The newest snapshot, whose source can be read again.
@@ -211,9 +149,9 @@ class Datasets:
             BadInput: The name or the columns are wrong; names them.
             StateUnwritable: The disk is full or read-only.
         """
-        with _as_bad_input():
-            snapshot = ingest(self._layout, name, rows, append=append, info=info)
-        return self._added(snapshot)
+        from appliance.table_work import TableWork  # noqa: PLC0415  (loads DuckDB, Arrow and Delta)
+
+        return TableWork(self._settings).add_frame(name, rows, append=append, info=info)
 
     def rules(self, name: str) -> Rules | None:
         """The rules of a dataset, or None where none were declared.
@@ -235,7 +173,7 @@ class Datasets:
             BadInput: The rules or the name are wrong; says what.
             StateUnwritable: The disk is full or read-only.
         """
-        with _as_bad_input():
+        with as_bad_input():
             rules = None if toml is None else parse_rules(toml)
             put_rules(self._layout, name, rules)
         told = "none" if rules is None else f"of {', '.join(rules.columns)}"
@@ -250,8 +188,7 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        with _as_not_found():
-            return read_rejected(self._layout, name, version, rows=rows)
+        return self._worker.do(Rejects(name=name, version=self.show(name, version).version, rows=rows), pl.DataFrame)
 
     def versions(self, name: str) -> tuple[Snapshot, ...]:
         """Every snapshot of a dataset, newest first.
@@ -259,7 +196,7 @@ class Datasets:
         Raises:
             NotFound: No such dataset.
         """
-        with _as_not_found():
+        with as_not_found():
             return tuple(list_snapshots(self._layout, name))
 
     def list(self) -> tuple[Snapshot, ...]:
@@ -272,7 +209,7 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        with _as_not_found():
+        with as_not_found():
             return get_snapshot(self._layout, name, version)
 
     def diff(self, name: str, old: int, new: int) -> SnapshotDiff:
@@ -281,22 +218,9 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        from appliance.monitoring.compare import compare_frames  # noqa: PLC0415  (loads SciPy)
-
-        before, after = self.show(name, old), self.show(name, new)
-        frames = [scan_snapshot(self._layout, name, version) for version in (old, new)]
-        both = [column.name for column in before.columns if column not in only_in(before, after)]
-        report = compare_frames(*(frame.select(both) for frame in frames))
-        return SnapshotDiff(
-            dataset=name,
-            versions=(old, new),
-            rows=(before.rows, after.rows),
-            added=only_in(after, before),
-            removed=only_in(before, after),
-            changed=changed_columns(self.profile(name, old), self.profile(name, new)),
-            distributions=report.columns,
-            drift=report.dataset,
-        )
+        for version in (old, new):
+            self.show(name, version)
+        return self._worker.do(Compare(name=name, old=old, new=new), SnapshotDiff)
 
     def preview(self, name: str, version: int | None = None, rows: int = 100) -> pl.DataFrame:
         """The first rows of a snapshot.
@@ -304,8 +228,7 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        with _as_not_found():
-            return scan_snapshot(self._layout, name, version).head(rows).collect()
+        return self._worker.do(Head(name=name, version=self.show(name, version).version, rows=rows), pl.DataFrame)
 
     def profile(self, name: str, version: int | None = None) -> tuple[ColumnProfile, ...]:
         """The columns of a snapshot in figures.
@@ -313,7 +236,7 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        return self._profile(name, version).columns
+        return self._worker.do(Describe(name=name, version=self.show(name, version).version), TableProfile).columns
 
     def findings(self, name: str, version: int | None = None) -> tuple[Finding, ...]:
         """What is suspicious about a snapshot; what the reader decided comes first.
@@ -321,64 +244,4 @@ class Datasets:
         Raises:
             NotFound: No such dataset or version.
         """
-        snapshot = self.show(name, version)
-        told = [Finding(column=None, code=Code.READER, message=note) for note in snapshot.warnings]
-        if snapshot.rejected:
-            told.append(
-                Finding(
-                    column=None, code=Code.REJECTED,
-                    message=f"{snapshot.rejected} rows were rejected by the dataset's rules; 'appliance data rejected "
-                    f"{name} --version {snapshot.version}' shows them with the reasons",
-                )
-            )  # fmt: skip
-        found = check_table(self._profile(name, version))
-        if snapshot.target is not None:
-            rows = scan_snapshot(self._layout, name, snapshot.version)
-            found += leak_findings(find_suspects(rows, snapshot.target, snapshot.rows), snapshot.target)
-        return (*told, *found)
-
-    def _profile(self, name: str, version: int | None) -> TableProfile:
-        with _as_not_found():
-            return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
-
-    def _added(self, snapshot: Snapshot, *, look: bool = True) -> Ingest:
-        told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
-        try:
-            Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
-            warnings = self.findings(snapshot.dataset, snapshot.version) if look else ()
-        except StateUnwritable as exc:
-            raise StateUnwritable(f"version {snapshot.version} of {snapshot.dataset!r} was added, but {exc}") from exc
-        return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)
-
-
-def _with_columns(opened: Source, like: Snapshot) -> Source:
-    """The same rows, with exactly the columns of a snapshot.
-
-    Raises:
-        SchemaChanged: They have others.
-    """
-    require_same_columns(like.dataset, like.columns, columns_of(opened.batches.schema))
-    rows = pa.RecordBatchReader.from_batches(arrow_schema(like.columns), conform(opened.batches, like.columns))
-    return replace(opened, batches=rows)
-
-
-def _threads() -> int:
-    return max(1, (os.cpu_count() or 1) - 1)
-
-
-@contextmanager
-def _as_bad_input() -> Iterator[None]:
-    try:
-        yield
-    except (SourceUnreadable, SchemaChanged, RulesWrong, RulesBroken) as exc:
-        raise BadInput(str(exc)) from exc
-    except AlreadyIngested as exc:
-        raise Conflict(str(exc)) from exc
-
-
-@contextmanager
-def _as_not_found() -> Iterator[None]:
-    try:
-        yield
-    except (DatasetNotFound, SnapshotNotFound) as exc:
-        raise NotFound(str(exc)) from exc
+        return self._worker.do(Inspect(name=name, version=self.show(name, version).version), Findings).found

@@ -10,6 +10,8 @@
     ├── NotAllowed             the caller has no key or role for this
     ├── Conflict               the thing changed, exists already, or is in use
     ├── NotReady               a part that is needed does not run or is still starting
+    │   └── ProcessLost            the process that did the work ended before it had answered
+    ├── Stopped                somebody ended what was being done before it was done
     └── BundleRefused          a bundle failed its own proof (hashes, golden rows) and will not serve
 
 Each message says what, where, and what to do about it; no traceback reaches a caller.
@@ -70,6 +72,14 @@ class Conflict(ApplianceError):
 
 class NotReady(ApplianceError):
     """A part that is needed does not run, or is still starting."""
+
+
+class ProcessLost(NotReady):
+    """The process that did the work ended before it had answered."""
+
+
+class Stopped(ApplianceError):
+    """Somebody ended what was being done before it was done."""
 
 
 class BundleRefused(ApplianceError):

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from appliance.access import Access
 from appliance.cron import require_cron
-from appliance.datasets import Datasets, Unchanged
+from appliance.datasets import Datasets
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound
 from appliance.feed_record import FeedRecord
 from appliance.feed_signs import WatchedFile, next_run, ready_files
 from appliance.intake import Intake
+from appliance.orders import Unchanged
 from appliance.settings import Settings
-from storage.datasets import find_new
+from storage.datasets import find_new, require_name
 from storage.errors import SourceUnreadable, StateUnwritable, StorageError
 from storage.feeds import Feed, FeedStatus, Trouble, find_feed, find_status, list_fed, put_feed, put_status
-from storage.ingest import require_name
 from storage.passing import try_again
 
 log = logging.getLogger("appliance.feeds")

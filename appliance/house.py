@@ -15,6 +15,7 @@ from storage.restore import finish_swap
 
 if TYPE_CHECKING:
     from appliance.access import Access
+    from appliance.apart import Apart
     from appliance.backups import Backups
     from appliance.datasets import Datasets
     from appliance.deployments import Deployments
@@ -31,17 +32,40 @@ SECRET_BYTES = 32
 
 
 class Appliance:
-    """The parts of one appliance; a part is imported and built when it is first asked for."""
+    """The parts of one appliance; a part is imported and built when it is first asked for.
 
-    def __init__(self, settings: Settings) -> None:
+    With ``apart``, work on datasets' rows is done in processes of their own, and none of it is loaded here.
+    """
+
+    def __init__(self, settings: Settings, *, apart: bool = False) -> None:
         self.settings = settings
+        self._is_apart = apart
 
     @cached_property
     def datasets(self) -> Datasets:
         """Tables and their snapshots."""
-        from appliance.datasets import Datasets  # noqa: PLC0415  (loads DuckDB, Polars and Delta)
+        from appliance.datasets import Datasets  # noqa: PLC0415  (loads Polars)
 
-        return Datasets(self.settings)
+        return Datasets(self.settings, self.apart)
+
+    @cached_property
+    def apart(self) -> Apart | None:
+        """The processes that work on datasets' rows, where this one does not."""
+        if not self._is_apart:
+            return None
+        from appliance.apart import Apart  # noqa: PLC0415
+
+        return Apart(self.settings)
+
+    def expect_rows(self) -> None:
+        """Have ready what works on datasets' rows, since it is about to be needed; returns at once."""
+        if self.apart is not None:
+            self.apart.warm()
+
+    def close(self) -> None:
+        """End what was started for it."""
+        if self.apart is not None:
+            self.apart.close()
 
     @cached_property
     def feeds(self) -> Feeds:
@@ -69,7 +93,7 @@ class Appliance:
         """Declared models and their versions."""
         from appliance.models import Models  # noqa: PLC0415  (loads Polars)
 
-        return Models(self.settings)
+        return Models(self.settings, self.apart)
 
     @cached_property
     def transfer(self) -> Transfer:
@@ -97,7 +121,7 @@ class Appliance:
         """Drift, latency, quality and alerts."""
         from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads SciPy)
 
-        return Monitoring(self.settings)
+        return Monitoring(self.settings, self.apart)
 
     @cached_property
     def channels(self) -> Channels:
@@ -121,9 +145,9 @@ class Appliance:
         return Trial(self.settings, access=self.access, datasets=self.datasets)
 
 
-def open_appliance(settings: Settings) -> Appliance:
+def open_appliance(settings: Settings, *, apart: bool = False) -> Appliance:
     """The appliance of these settings; its state must have been prepared once (``prepare_state``)."""
-    return Appliance(settings)
+    return Appliance(settings, apart=apart)
 
 
 def prepare_state(settings: Settings) -> None:

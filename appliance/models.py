@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -33,9 +32,11 @@ from storage.model_rows import (
 from storage.statedb import connect, transaction
 
 if TYPE_CHECKING:
-    from polars import DataFrame
-
+    from appliance.orders import Order, Worker
     from storage.datasets import Snapshot
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +95,12 @@ class Proposal:
 
 
 class Models:
-    """The declared models of one appliance."""
+    """The declared models of one appliance; a ``worker`` looks at rows, this process where none is given."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: Worker | None = None) -> None:
         self._settings = settings
         self._layout = settings.layout
+        self._worker = worker
 
     def apply(self, spec: ModelSpec, *, who: str) -> ModelInfo:
         """Declare a model or change its declaration; the next training follows it.
@@ -205,13 +207,14 @@ class Models:
             BadTable: The dataset has no column that it names, or the target cannot be learned.
             BadInput: It contradicts itself.
         """
-        from appliance.training.propose import propose_spec  # noqa: PLC0415  (loads LightGBM)
+        from appliance.orders import Propose  # noqa: PLC0415  (loads Polars)
 
         require_sound(spec)
-        return propose_spec(spec, self._read(spec.dataset, None))
+        self._snapshot(spec.dataset)
+        return self._do(Propose(spec=spec), Proposal)
 
     def _check_against_dataset(self, spec: ModelSpec) -> Task:
-        from appliance.training.target import read_target  # noqa: PLC0415  (loads Polars)
+        from appliance.orders import FindTask, FoundTask  # noqa: PLC0415  (loads Polars)
 
         known = [column.name for column in self._snapshot(spec.dataset).columns]
         for key, column in spec.named_columns:
@@ -219,21 +222,20 @@ class Models:
                 raise BadModelSpec(
                     f"key '{key}': dataset {spec.dataset!r} has no column {column!r}; it has {', '.join(known)}"
                 )
-        columns = [spec.target] if spec.target in known else None
-        return read_target(self._read(spec.dataset, columns), spec.target, spec.task).task
+        return self._do(FindTask(dataset=spec.dataset, target=spec.target, task=spec.task), FoundTask).task
+
+    def _do(self, order: Order, answer: type[T]) -> T:
+        from appliance.orders import Here  # noqa: PLC0415  (loads Polars)
+
+        return (self._worker or Here(self._settings)).do(order, answer)
 
     def _snapshot(self, dataset: str) -> Snapshot:
-        from storage.datasets import get_snapshot  # noqa: PLC0415  (loads Delta)
+        from storage.datasets import get_snapshot  # noqa: PLC0415  (loads Polars)
 
         try:
             return get_snapshot(self._layout, dataset)
         except DatasetNotFound as exc:
             raise NotFound(str(exc)) from exc
-
-    def _read(self, dataset: str, columns: Sequence[str] | None) -> DataFrame:
-        from storage.datasets import read_snapshot  # noqa: PLC0415  (loads Delta and Polars)
-
-        return read_snapshot(self._layout, dataset, self._snapshot(dataset).version, columns)
 
     def _spec_path(self, name: str) -> Path:
         return self._layout.specs / f"{name}.toml"

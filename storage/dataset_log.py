@@ -55,6 +55,36 @@ def commit_path(path: Path, version: int) -> Path:
     return path / "_delta_log" / f"{version - 1:020d}.json"
 
 
+def newest_version(path: Path) -> int:
+    """The version of a dataset's newest snapshot; 0 where there is none. Commits have no gaps, so few are looked at."""
+    low, high = 0, 1
+    while commit_path(path, high).is_file():
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if commit_path(path, middle).is_file() else (low, middle)
+    return low
+
+
+def live_files(path: Path, version: int, *, most: int) -> set[str] | None:
+    """The files of a snapshot, from the commit that last replaced all rows on; None where those are more than ``most``.
+
+    Raises:
+        SnapshotNotFound: A commit is damaged.
+    """
+    since: list[Commit] = []
+    for at in range(version, 0, -1):
+        if len(since) == most:
+            return None
+        since.append(read_commit(commit_path(path, at), at))
+        if since[-1].facts.get("mode") == "replace":
+            break
+    files = set[str]()
+    for commit in reversed(since):
+        files = files - commit.removed | commit.added.keys()
+    return files
+
+
 def read_commits(path: Path) -> Iterator[Commit]:
     """Every commit of a dataset's folder, the oldest first; none where there is no dataset.
 

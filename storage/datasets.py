@@ -11,24 +11,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
-import pyarrow as pa
-from deltalake import DeltaTable, Schema
-from deltalake.exceptions import DeltaError
 
-from storage.columns import ColumnInfo
-from storage.conform import columns_of
-from storage.dataset_log import Commit, commit_path, read_commit, read_commits, read_forgotten
-from storage.errors import DatasetNotFound, SnapshotNotFound
+from storage.columns import ColumnInfo, Dtype
+from storage.dataset_log import (
+    Commit,
+    commit_path,
+    live_files,
+    newest_version,
+    read_commit,
+    read_commits,
+    read_forgotten,
+)
+from storage.errors import DatasetNotFound, SnapshotNotFound, SourceUnreadable
 from storage.layout import Layout
+
+if TYPE_CHECKING:  # 45 MB, and whoever only asks which snapshots there are needs neither
+    import pyarrow as pa
+    from deltalake import DeltaTable
 
 REJECTED = "_rejected"
 """The folder, in a dataset's, of the rows that its rules rejected; Delta's readers pass over it."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a dataset may be called."""
+
+
+_COMMITS_READ = 200
+"""More than so many appends in a row are read from Delta's checkpoint."""
 
 
 class ArrowStream(Protocol):
@@ -109,6 +121,18 @@ class Snapshot:
     rules: str | None = None
 
 
+def require_name(name: str) -> None:
+    """Check a dataset's name.
+
+    Raises:
+        SourceUnreadable: It cannot be one.
+    """
+    if not NAME.fullmatch(name):
+        raise SourceUnreadable(
+            f"{name!r} cannot name a dataset: use 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit"
+        )
+
+
 def dataset_path(layout: Layout, name: str) -> Path:
     """Where the Delta table of a dataset lies, whether it exists or not."""
     return layout.datasets / name
@@ -128,10 +152,29 @@ def get_snapshot(layout: Layout, name: str, version: int | None = None) -> Snaps
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
+    path, version = _require(layout, name, version)
+    commit = read_commit(commit_path(path, version), version)
+    told = _told(commit)
+    return _snapshot(name, commit, *(told or _found(layout, name, version)))
+
+
+def _told(commit: Commit) -> tuple[int, tuple[ColumnInfo, ...]] | None:
+    """Rows and columns as the commit says them; None where Delta's own log has to be asked."""
+    if "columns" not in commit.facts:
+        return None
+    columns = tuple(ColumnInfo(name=name, dtype=Dtype(dtype)) for name, dtype in commit.facts["columns"])
+    return int(commit.facts["rows"]), columns
+
+
+def _found(layout: Layout, name: str, version: int) -> tuple[int, tuple[ColumnInfo, ...]]:
+    """The same from Delta's log."""
+    import pyarrow as pa  # noqa: PLC0415  (as above)
+
+    from storage.conform import columns_of  # noqa: PLC0415  (loads PyArrow)
+
     table = open_table(layout, name, version)
-    commit = read_commit(commit_path(dataset_path(layout, name), table.version() + 1), table.version() + 1)
     rows = sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
-    return _snapshot(name, commit, rows, columns_of(pa.schema(table.schema().to_arrow())))
+    return rows, columns_of(pa.schema(table.schema().to_arrow()))
 
 
 def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:
@@ -140,17 +183,13 @@ def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:
     Raises:
         DatasetNotFound: No dataset has that name.
     """
-    open_table(layout, name)  # there is one
-    path, found = dataset_path(layout, name), list[Snapshot]()
-    forgotten = read_forgotten(path)
-    rows, columns, by_file = 0, tuple[ColumnInfo, ...](), dict[str, int]()
+    path, _ = _require(layout, name, None)
+    forgotten, found = read_forgotten(path), list[Snapshot]()
+    columns: tuple[ColumnInfo, ...] = ()
     for commit in read_commits(path):
-        rows -= sum(by_file.pop(file, 0) for file in commit.removed)
-        by_file |= {file: added.rows for file, added in commit.added.items()}
-        rows += sum(added.rows for added in commit.added.values())
-        if commit.schema is not None:
-            columns = columns_of(pa.schema(Schema.from_json(commit.schema).to_arrow()))
         if commit.version not in forgotten:
+            rows, own = _told(commit) or _found(layout, name, commit.version)
+            columns = columns if columns == own else own  # shared, since there may be thousands
             found.append(_snapshot(name, commit, rows, columns))
     return found[::-1]
 
@@ -202,9 +241,14 @@ def snapshot_files(layout: Layout, name: str, version: int | None = None) -> lis
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
-    adds = pa.table(open_table(layout, name, version).get_add_actions(flatten=True))
+    path, at = _require(layout, name, version)
+    files = live_files(path, at, most=_COMMITS_READ)
+    if files is None:
+        import pyarrow as pa  # noqa: PLC0415  (as above)
+
+        files = set(pa.table(open_table(layout, name, at).get_add_actions(flatten=True))["path"].to_pylist())
     # The names begin with the snapshot's version and the part's number.
-    return [str((dataset_path(layout, name) / path).absolute()) for path in sorted(adds["path"].to_pylist())]
+    return [str((path / file).absolute()) for file in sorted(files)]
 
 
 def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTable:
@@ -214,22 +258,37 @@ def open_table(layout: Layout, name: str, version: int | None = None) -> DeltaTa
         DatasetNotFound: No dataset has that name.
         SnapshotNotFound: It has no such version.
     """
+    from deltalake import DeltaTable  # noqa: PLC0415  (as above)
+    from deltalake.exceptions import DeltaError  # noqa: PLC0415
+
+    path, at = _require(layout, name, version)
+    try:
+        return DeltaTable(path, version=None if version is None else at - 1)
+    except (DeltaError, OSError) as exc:
+        raise SnapshotNotFound(f"the dataset {name!r} in {path} is damaged: {exc}; restore it from a backup") from exc
+
+
+def _require(layout: Layout, name: str, version: int | None) -> tuple[Path, int]:
+    """The folder of a dataset, and the version that is meant.
+
+    Raises:
+        DatasetNotFound: No dataset has that name.
+        SnapshotNotFound: It has no such version.
+    """
     path = dataset_path(layout, name)
     if not NAME.fullmatch(name) or not commit_path(path, 1).is_file():
         known = ", ".join(list_datasets(layout)) or "none yet"
         raise DatasetNotFound(f"there is no dataset {name!r}; datasets: {known}. Add it with 'appliance data add'")
-    if version is not None and not commit_path(path, version).is_file():
-        newest = DeltaTable(path).version() + 1
-        raise SnapshotNotFound(f"the dataset {name!r} has no version {version}; it has 1 to {newest}")
-    if version is not None and version in read_forgotten(path):
+    if version is None:
+        return path, newest_version(path)
+    if not commit_path(path, version).is_file():
+        raise SnapshotNotFound(f"the dataset {name!r} has no version {version}; it has 1 to {newest_version(path)}")
+    if version in read_forgotten(path):
         raise SnapshotNotFound(
             f"version {version} of the dataset {name!r} was let go (the settings snapshot_days and keep_snapshots); "
             f"'appliance data versions {name}' shows those that are kept"
         )
-    try:
-        return DeltaTable(path, version=None if version is None else version - 1)
-    except (DeltaError, OSError) as exc:
-        raise SnapshotNotFound(f"the dataset {name!r} in {path} is damaged: {exc}; restore it from a backup") from exc
+    return path, version
 
 
 def is_ingested(layout: Layout, name: str, once: str) -> bool:
@@ -239,6 +298,8 @@ def is_ingested(layout: Layout, name: str, once: str) -> bool:
 
 def find_new(layout: Layout, name: str, names: Sequence[str]) -> set[str]:
     """Those of the names (``IngestInfo.once``) under which nothing is in the dataset; all where there is no dataset."""
+    from deltalake import DeltaTable  # noqa: PLC0415  (as above)
+
     path = dataset_path(layout, name)
     if not commit_path(path, 1).is_file():
         return set(names)

@@ -23,7 +23,6 @@ from storage.columns import ColumnInfo
 from storage.conform import appended_columns, arrow_schema, columns_of, conform, told_evolution
 from storage.dataset_log import COMMIT_KEY, read_commits
 from storage.datasets import (
-    NAME,
     REJECTED,
     ArrowStream,
     IngestInfo,
@@ -34,6 +33,7 @@ from storage.datasets import (
     get_snapshot,
     is_ingested,
     list_datasets,
+    require_name,
     snapshot_files,
 )
 from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
@@ -125,10 +125,11 @@ class _Plan:
         """Whether the files that are there stay part of the dataset; an evolution writes their rows anew."""
         return self.mode is Mode.APPEND and self.before is not None and self.columns == self.before.columns
 
-    @property
-    def facts(self) -> str:
-        """What the commit says of itself; whole once the rows were written."""
-        facts = {**asdict(self.info), "mode": self.mode}
+    def facts(self, written: int) -> str:
+        """What the commit says of itself, once so many rows were written: ``get_snapshot`` needs no more."""
+        kept = self.before.rows if self.keeps_files and self.before is not None else 0
+        columns = [(column.name, column.dtype) for column in self.columns]
+        facts = {**asdict(self.info), "mode": self.mode, "rows": kept + written, "columns": columns}
         if self.screening is not None:
             found = self.screening.found
             facts["rules"] = self.screening.rules.sha256
@@ -141,29 +142,17 @@ def _write(layout: Layout, name: str, rows: Iterator[pa.RecordBatch], plan: _Pla
     path = dataset_path(layout, name)
     schema = arrow_schema(plan.columns)
     try:
-        adds = _write_files(path, plan.before.version + 1 if plan.before else 1, rows, schema)
+        adds, written = _write_files(path, plan.before.version + 1 if plan.before else 1, rows, schema)
         if plan.screening is not None and plan.screening.found.rejected:
             _flush(plan.screening.found.file)
             _flush(plan.screening.found.file.parent)
-        _commit(path, adds, schema, plan)
+        _commit(path, adds, schema, plan, plan.facts(written))
         _sync(path)
     except (DeltaError, OSError) as exc:
         raise StateUnwritable(
             f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
             "free space or make it writable"
         ) from exc
-
-
-def require_name(name: str) -> None:
-    """Check a dataset's name.
-
-    Raises:
-        SourceUnreadable: It cannot be one.
-    """
-    if not NAME.fullmatch(name):
-        raise SourceUnreadable(
-            f"{name!r} cannot name a dataset: use 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit"
-        )
 
 
 def _require_rows(batches: Iterator[pa.RecordBatch], source: str) -> Iterator[pa.RecordBatch]:
@@ -173,13 +162,16 @@ def _require_rows(batches: Iterator[pa.RecordBatch], source: str) -> Iterator[pa
     return itertools.chain([first], batches)
 
 
-def _write_files(path: Path, version: int, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> list[AddAction]:
-    """Write the rows, in their order, to Parquet files that no commit names yet.
+def _write_files(
+    path: Path, version: int, batches: Iterator[pa.RecordBatch], schema: pa.Schema
+) -> tuple[list[AddAction], int]:
+    """Write the rows, in their order, to Parquet files that no commit names yet; the files, and how many rows.
 
     Delta's own writer deals batches out to several tasks and loses their order.
     """
     path.mkdir(mode=0o750, parents=True, exist_ok=True)
     adds: list[AddAction] = []
+    written = 0
     # Numbers seldom repeat: a dictionary of them takes three times the time and more room.
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
     batch = next(batches, None)
@@ -195,19 +187,20 @@ def _write_files(path: Path, version: int, batches: Iterator[pa.RecordBatch], sc
                     batch = next(batches, None)
             out.flush()
             os.fsync(out.fileno())
+        written += rows
         adds.append(
             AddAction(
                 path=file.name, size=file.stat().st_size, partition_values={}, data_change=True,
                 modification_time=time.time_ns() // 1_000_000, stats=json.dumps({"numRecords": rows}),
             )
         )  # fmt: skip
-    return adds
+    return adds, written
 
 
-def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, plan: _Plan) -> None:
+def _commit(path: Path, adds: list[AddAction], schema: pa.Schema, plan: _Plan, facts: str) -> None:
     """Make the files a new snapshot."""
     once = [] if plan.info.once is None else [Transaction(plan.info.once, 1)]
-    properties = CommitProperties(custom_metadata={COMMIT_KEY: plan.facts}, app_transactions=once)
+    properties = CommitProperties(custom_metadata={COMMIT_KEY: facts}, app_transactions=once)
     hooks = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
     if plan.before is None:
         create_table_with_add_actions(

@@ -30,7 +30,7 @@ from ui.beside import Beside
 from ui.gate import Gate, local
 from ui.guest_door import COOKIES, GuestDoor
 from ui.guests import Guest, list_guests
-from ui.memory import give_back
+from ui.memory import give_back, settle
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
@@ -72,7 +72,8 @@ class SafeHeaders:
 
 def serve(settings: Settings) -> None:
     """Serve until the process is told to stop."""
-    appliance = open_appliance(settings)
+    appliance = open_appliance(settings, apart=True)
+    app.on_shutdown(appliance.close)
     doorkeeper = Doorkeeper(appliance.access, Sessions(settings.layout.root / "ui" / "sessions.json"))
     shell = Shell(appliance=appliance, doorkeeper=doorkeeper, assets=_serve_assets())
     Gate(appliance=appliance, doorkeeper=doorkeeper, shell=shell).open()
@@ -84,6 +85,7 @@ def serve(settings: Settings) -> None:
     cookie = _cookie(settings)
     _welcome_guests(appliance, doorkeeper, cookie)
     app.on_startup(lambda: feed_while_answering(settings.listen, settings.ui_port, "/api/health"))
+    app.on_startup(settle)
     app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
     ng.run(
         host=settings.listen,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
+from unicodedata import combining, normalize
 
 from storage.columns import Dtype
 from ui.texts import _
@@ -92,6 +94,19 @@ def ago(value: datetime | None, *, now: datetime) -> str:
 def plain(sentence: str) -> str:
     """A sentence as it stands on a page, where names need no quoting marks of a terminal."""
     return sentence.replace("`", "")
+
+
+_SPELT = str.maketrans({
+    "ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "æ": "ae", "ø": "oe", "å": "aa", "œ": "oe", "ł": "l", "đ": "d",
+    "þ": "th", "ð": "d",
+})  # fmt: skip
+
+
+def plain_name(words: str) -> str:
+    """Words in the letters that names of datasets and models have: Fernwärme (2025) is fernwaerme-2025."""
+    spelt = normalize("NFKD", normalize("NFC", words).lower().translate(_SPELT))
+    letters = "".join(letter for letter in spelt if not combining(letter))
+    return re.sub(r"[^a-z0-9_-]+", "-", letters).strip("-_")
 
 
 METRICS = {

@@ -11,11 +11,11 @@ from cyclopts import App, Parameter
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
 from appliance.column_types import parse_types
-from appliance.datasets import Ingest
 from appliance.errors import BadInput
 from appliance.feeds import FeedInfo
 from appliance.intake import Intake
 from appliance.monitoring.spans import State
+from appliance.orders import Ingest
 
 app = App(name="data", help="Datasets: add tables, look at them, compare their versions.")
 

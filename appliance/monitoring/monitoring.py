@@ -13,7 +13,7 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
-from appliance.monitoring.against import TRAINING, find_held, parse_against
+from appliance.monitoring.against import TRAINING, DatasetVersion, find_held, parse_against
 from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.bins import Ints
@@ -29,6 +29,7 @@ from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint
 from appliance.monitoring.spans import Span, Window
 from appliance.monitoring.study import Study, study_of
 from appliance.monitoring.watch import HEARTBEAT, KINDS
+from appliance.orders import JudgeDrift, Worker
 from appliance.settings import Settings
 from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows, window_rows
 from storage.bundles import list_bundles
@@ -48,10 +49,12 @@ class Monitoring:
     Every span ends at ``until``, by default the newest event time of the model that does not lie ahead of the clock
     (``Horizon``; not the wall clock itself, so that replays and quiet models are judged on what there is).
     ``version=None`` is the deployed champion, or the version with the newest events when the champion has none.
+    A ``worker`` reads whole datasets, this process where none is given.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, worker: Worker | None = None) -> None:
         self._settings = settings
+        self._worker = worker
         self._versions = KnownVersions(settings.layout)
 
     def drift(
@@ -70,6 +73,9 @@ class Monitoring:
             BadInput: ``against`` is no reference.
         """
         wanted = parse_against(against)
+        if self._worker is not None and isinstance(wanted, DatasetVersion):
+            order = JudgeDrift(model=name, window_s=window_s, version=version, until=until, against=against)
+            return self._worker.do(order, DriftReport)
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             held = find_held(self._settings.layout, connection, known, span, wanted)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from typing import Literal
 
 from appliance.clock import AHEAD, SETTLED
 from appliance.errors import ApplianceError, BadSetting
@@ -42,6 +43,10 @@ ON_DEMAND = frozenset({"compaction", "studies"})
 """These run when there is something to do."""
 
 
+GUESTS = {"MLflow": "ui_mlflow_port", "Prefect": "ui_prefect_port"}
+"""What the dashboard shows on ports of its own, and their settings."""
+
+
 def run_checks(settings: Settings) -> list[Check]:
     """Every check, in the order in which one would fix things; none raises."""
     now = datetime.now(UTC)
@@ -64,6 +69,8 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += _guarded("processes", lambda: _check_processes(settings))
     for service in roster(settings):
         checks += _guarded(f"{service.name} answers", partial(_check_service, service))
+    for label, setting in GUESTS.items():
+        checks += _guarded(f"{label} behind the login", partial(_check_guest, settings, label, setting))
     return checks
 
 
@@ -138,6 +145,29 @@ def _check_service(service: Service) -> list[Check]:
         if is_free(service.host, service.port):
             message = f"nothing listens on port {service.port}"
     return [Check(name=name, state="fail", message=message, fix=f"look at 'appliance logs {service.name}'")]
+
+
+def _check_guest(settings: Settings, label: str, setting: str) -> list[Check]:
+    """The dashboard's door before MLflow or Prefect asks who one is; what is behind it need not run."""
+    port, name = int(getattr(settings, setting)), f"{label} behind the login"
+    if not port:
+        return []
+    address = settings.ui_url.rsplit(":", 1)[0] + f":{port}/"
+    # A port that nobody chose is left out where something else has it, and the dashboard says so when it starts.
+    state: Literal["fail", "warn"] = "fail" if settings.is_chosen(setting) else "warn"
+    fix = f"free port {port} or choose another with APPLIANCE_{setting.upper()}, and start the dashboard again"
+    try:
+        with urllib.request.urlopen(address, timeout=5):  # noqa: S310  (our own http URL)
+            message = f"something else answers at {address}"
+    except urllib.error.HTTPError as exc:
+        if exc.code == 401 and b"log in to the dashboard" in exc.read():
+            return [Check(name=name, state="ok", message=f"{address} asks for a login")]
+        message = f"something else answers {exc.code} at {address}"
+    except (OSError, ValueError) as exc:
+        message = f"{address} does not answer: {exc}"
+        if is_free(settings.listen, port):
+            message, fix = f"nothing listens on port {port}", "look at 'appliance logs ui'"
+    return [Check(name=name, state=state, message=message, fix=fix)]
 
 
 def _check_recording(settings: Settings) -> list[Check]:

@@ -7,9 +7,10 @@ import pytest
 
 from appliance.access import Access
 from appliance.checks import Code
-from appliance.datasets import Datasets, Ingest
+from appliance.datasets import Datasets
 from appliance.errors import BadInput, BadTable, NotFound
 from appliance.house import prepare_state
+from appliance.orders import Ingest
 from appliance.settings import Settings
 from appliance.snapshot_diff import ColumnChange
 from storage.columns import ColumnInfo, Dtype

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from appliance.errors import BadTable
-from appliance.intake import require_target
+from appliance.learnable import require_target
 
 
 def read(*batches: dict[str, list[object]], target: str = "y", values: int = 2) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from appliance.access import Access
-from appliance.datasets import Datasets, Ingest, Unchanged
+from appliance.datasets import Datasets
 from appliance.errors import BadInput, BadTable, Conflict, NotFound
 from appliance.intake import Intake
+from appliance.orders import Ingest, Unchanged
 from appliance.settings import Settings
 from storage.datasets import IngestInfo
 

@@ -8,8 +8,9 @@ import pytest
 
 from appliance.access import Access
 from appliance.checks import Code
-from appliance.datasets import Datasets, Ingest, Unchanged
+from appliance.datasets import Datasets
 from appliance.errors import BadInput, NotFound
+from appliance.orders import Ingest, Unchanged
 from appliance.settings import Settings
 
 PENGUINS = Path(__file__).parents[1] / "data" / "penguins.csv"

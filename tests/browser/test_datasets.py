@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from appliance.intake import Intake
+from storage.ingest import alone
 from tests.browser.test_pages import settle
 from tests.browser.world import World
 
@@ -132,6 +133,38 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
     tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
     tab.get_by_role("button", name="Run").click()
     expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)
+
+
+@pytest.mark.parametrize(("part", "first"), [("tab=rows", "country"), ("tab=rules", "Row"), ("tab=sql", "n")])
+def test_plain_rows_are_had_as_csv(tab: Page, world: World, orders: Path, part: str, first: str) -> None:
+    """The first rows, the rejected ones, and the answer to a question in SQL."""
+    tab.goto(f"{world.url}/data/orders?{part}&version=2&sql=SELECT%20count(*)%20AS%20n%20FROM%20source")
+    settle(tab)
+    if "sql" in part:
+        tab.get_by_role("button", name="Run").click()
+    shown = tab.locator(".grid-html tbody tr")
+    expect(shown.first).to_be_visible(timeout=PATIENCE_MS)
+    with tab.expect_download() as saved:
+        tab.locator(".panel", has=shown).get_by_role("button", name="CSV").click()
+    lines = saved.value.path().read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(",")[0] == first
+    assert len(lines) == shown.count() + 1
+
+
+def test_a_file_that_is_being_saved_is_stopped(tab: Page, world: World, tmp_path: Path) -> None:
+    file = tmp_path / "stopped.csv"
+    file.write_text("a,b\n" + "\n".join(f"{i},{i * 2}" for i in range(500)) + "\n")
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    tab.set_input_files(".drop input", str(file))
+    expect(tab.get_by_label("Read a as")).to_be_visible(timeout=PATIENCE_MS)
+    with alone(world.settings.layout, "stopped"):  # it waits for its turn to write
+        tab.get_by_role("button", name="Save").click()
+        tab.get_by_role("button", name="Cancel").click()
+        said = tab.locator(".q-notification").first
+        expect(said).to_contain_text("it was stopped; nothing was added", timeout=PATIENCE_MS)
+    assert "stopped" not in {one.dataset for one in world.appliance.datasets.list()}
+    assert not list(world.settings.layout.tmp.glob("upload-*/stopped.csv"))
 
 
 def test_the_type_of_a_column_is_chosen_before_a_file_is_saved(tab: Page, world: World, tmp_path: Path) -> None:

@@ -54,8 +54,16 @@ class World:
 
 
 @contextlib.contextmanager
-def open_world(folder: Path, fill: Callable[[Appliance], None] | None = None) -> Iterator[World]:
-    """Start it below a folder, fill it, with the bikes when not told otherwise, end it."""
+def open_world(
+    folder: Path, fill: Callable[[Appliance], None] | None = None, *, dashboard: tuple[str, ...] = ("ui.app",)
+) -> Iterator[World]:
+    """Start it below a folder, fill it, end it.
+
+    Args:
+        folder: Where its state lies.
+        fill: Fills it; None: with the bikes.
+        dashboard: The module that runs one, and its arguments.
+    """
     settings = Settings(
         state=folder / "state", api_port=free_port(), ui_port=free_port(),
         orchestrator_port=free_port(), mlflow_port=free_port(), ui_mlflow_port=free_port(),
@@ -74,20 +82,20 @@ def open_world(folder: Path, fill: Callable[[Appliance], None] | None = None) ->
     started: dict[str, int] = {}
     with log.open("wb") as out, contextlib.ExitStack() as stack:
         for module in (
-            "flows.orchestrator",
-            "appliance.api.inference.process",
-            "flows.runner",
-            "ui.app",
-            "appliance.processes.mlflow_door",
+            ("flows.orchestrator",),
+            ("appliance.api.inference.process",),
+            ("flows.runner",),
+            dashboard,
+            ("appliance.processes.mlflow_door",),
         ):
-            process = subprocess.Popen([sys.executable, "-m", module], env=variables, stdout=out, stderr=out)
+            process = subprocess.Popen([sys.executable, "-m", *module], env=variables, stdout=out, stderr=out)
             stack.callback(_end, process)
-            started[module] = process.pid
+            started[module[0]] = process.pid
         appliance = open_appliance(settings)
         stack.callback(appliance.jobs.close)
         (fill or _fill)(appliance)
         wait_until(lambda: httpx.get(f"{settings.ui_url}/api/health").is_success, "the dashboard")
-        yield World(appliance=appliance, settings=settings, dashboard_pid=started["ui.app"])
+        yield World(appliance=appliance, settings=settings, dashboard_pid=started[dashboard[0]])
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

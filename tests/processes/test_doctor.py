@@ -15,6 +15,8 @@ from appliance.settings import Settings
 from storage.migrations import migrate
 from storage.statedb import connect, transaction
 from storage.window_rows import Heartbeat, add_faults, put_heartbeat
+from tests.served_api import free_port
+from tests.ui.dashboard import serve_dashboard
 
 
 @pytest.fixture
@@ -42,6 +44,24 @@ def test_an_event_log_that_cannot_be_written_fails_until_it_can(settings: Settin
     counts.series("", 0).note_capture(off=False)
     found = look(settings, "event log")
     assert (found.state, "3 predictions" in found.message) == ("warn", True)
+
+
+def test_the_doors_of_mlflow_and_prefect_ask_for_a_login(tmp_path: Path) -> None:
+    mlflow, prefect = free_port(), free_port()
+    extra = {"APPLIANCE_UI_MLFLOW_PORT": str(mlflow), "APPLIANCE_UI_PREFECT_PORT": str(prefect)}
+    with serve_dashboard(tmp_path / "state", extra) as dashboard:
+        ours = Settings(state=dashboard.state, ui_port=dashboard.port, ui_mlflow_port=mlflow, ui_prefect_port=prefect)
+        for name in ("MLflow", "Prefect"):
+            found = look(ours, f"{name} behind the login")
+            assert (found.state, "asks for a login" in found.message) == ("ok", True)
+        # The dashboard itself is something else on that port.
+        found = look(ours.model_copy(update={"ui_mlflow_port": dashboard.port}), "MLflow behind the login")
+        assert (found.state, "something else answers" in found.message) == ("fail", True)
+        assert "APPLIANCE_UI_MLFLOW_PORT" in found.fix
+    found = look(ours, "Prefect behind the login")
+    assert (found.state, found.message) == ("fail", f"nothing listens on port {prefect}")
+    without = ours.model_copy(update={"ui_prefect_port": 0})
+    assert "Prefect behind the login" not in {check.name for check in run_checks(without)}
 
 
 def test_torn_lines_are_told(settings: Settings) -> None:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import polars as pl
+
+from storage.datasets import IngestInfo
+from storage.ingest import ingest
+from storage.layout import Layout
 
 
 def modules_after(code: str) -> set[str]:
@@ -34,6 +41,32 @@ def test_the_pages_load_neither_lightgbm_nor_mlflow_nor_scikit_learn() -> None:
     loaded = modules_after("from ui.memory import *; refuse_unused(); import ui.dashboard")
     assert loaded.isdisjoint({"lightgbm", "mlflow", "sklearn", "pandas", "prefect", "redis", "aiohttp", "requests"})
     assert not {name for name in loaded if name.startswith("scipy")}, "45 MB; what judges drift loads a part of it"
+
+
+def test_datasets_are_looked_at_without_what_reads_and_writes_their_rows(tmp_path: Path) -> None:
+    layout = Layout(root=tmp_path / "state")
+    layout.create()
+    ingest(
+        layout,
+        "d",
+        pl.DataFrame({"x": [3, 1, 2, 5] * 15, "y": [1.5, 2.5] * 30}),
+        append=False,
+        info=IngestInfo(who="ada", source="a frame"),
+    )
+    code = (
+        "from ui.memory import *; refuse_unused(); import ui.dashboard\n"
+        "from pathlib import Path; from appliance.house import open_appliance, prepare_state\n"
+        "from appliance.settings import Settings\n"
+        f"settings = Settings(state=Path({str(layout.root)!r})); prepare_state(settings)\n"
+        "appliance = open_appliance(settings, apart=True)\n"
+        "assert appliance.datasets.versions('d') == appliance.datasets.list() == (appliance.datasets.show('d', 1),)\n"
+        "assert appliance.datasets.preview('d')['x'].to_list() == [3, 1, 2, 5] * 15\n"
+        "assert appliance.datasets.findings('d') is not None and len(appliance.datasets.profile('d')) == 2\n"
+        "assert appliance.models.create(appliance.models.propose('d', 'y').spec, who='ada')\n"
+        "assert not appliance.monitoring.alerts() and not appliance.feeds.list()\n"
+        "appliance.close()"
+    )
+    assert modules_after(code).isdisjoint({"duckdb", "pyarrow", "deltalake", "lightgbm", "scipy", "pandas"})
 
 
 def test_heaps_are_few_and_are_given_back_without_harm() -> None:

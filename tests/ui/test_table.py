@@ -6,7 +6,7 @@ import csv
 import io
 
 from ui.components.status import status_of
-from ui.components.table import Cell, Column, Row, as_csv
+from ui.components.table import Cell, Column, Row, as_csv, raw_csv
 from ui.words import NONE
 
 COLUMNS = (Column(name="name", label="Name"), Column(name="rows", label="Rows", numeric=True),
@@ -38,3 +38,8 @@ def test_a_text_is_no_formula() -> None:
 
 def test_what_is_not_known_is_empty() -> None:
     assert lines(Row(id="1", cells={"rows": Cell(text=NONE, sort=-1)}))[1] == ["", "", ""]
+
+
+def test_plain_values_are_had_likewise() -> None:
+    text = raw_csv(["a", "=b", "ü"], [["-1.5", "-1.5", 'x, "y"'], [None, None, None]], [True, False, False])
+    assert list(csv.reader(io.StringIO(text))) == [["a", "'=b", "ü"], ["-1.5", "'-1.5", 'x, "y"'], ["", "", ""]]

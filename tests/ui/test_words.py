@@ -66,7 +66,9 @@ def test_names() -> None:
     assert metric("something_new") == "something new"
     assert plain("`temp` moved") == "temp moved"
     assert suggest_name("Bike Sharing (2011).final.csv") == "bike-sharing-2011"
-    assert suggest_name("ÄÖ.csv") == "dataset"
+    assert suggest_name("Fernwärme, Größe (ål).csv") == "fernwaerme-groesse-aal"
+    assert suggest_name("Crème Brûlée.csv") == "creme-brulee"
+    assert suggest_name("東京.csv") == "dataset"
 
 
 @pytest.mark.parametrize(

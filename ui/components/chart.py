@@ -180,10 +180,12 @@ def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -
     options = _frame(legend=False)
     options["grid"] |= {"left": 8, "right": 24, "top": 8}
     options["xAxis"] = _axis(type="value", name=x_unit)
-    options["xAxis"] |= {"nameLocation": "middle", "nameGap": 28}
+    options["xAxis"] |= {"nameLocation": "middle", "nameGap": 28, "splitNumber": 3}
+    options["xAxis"]["nameTextStyle"] |= {"align": "center"}
     options["grid"]["bottom"] = 40
     options["yAxis"] = _axis(type="category", split=False)
     options["yAxis"] |= {"data": list(names), "inverse": True, "axisLine": {"show": False}}
+    options["yAxis"]["axisLabel"] |= {"width": 130, "overflow": "break"}  # the bars need the other half
     options["tooltip"] |= {"trigger": "item", ":valueFormatter": _value_with(x_unit)}
     options["series"] = [{
         "type": "bar", "barMaxWidth": 16, "emphasis": {"disabled": True},

@@ -108,7 +108,7 @@ class Table:
                         "outlined dense clearable debounce=200 type=search"
                     )
                     with_attributes(field_input, aria_label=search).classes("table-search")
-                self._offer_csv(name)
+                _csv_button(name, lambda: as_csv(self._columns, self._rows))
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
         self._table.classes("table").props("flat dense binary-state-sort")
         self._table.add_slot("body-cell", _BODY)
@@ -127,11 +127,6 @@ class Table:
         self._rows = tuple(rows)
         self._table.rows = self._plain(rows)
 
-    def _offer_csv(self, name: str) -> None:
-        button = ng.html(f"{icon_html('download')}CSV", sanitize=False, tag="button").classes("act csv")
-        with_attributes(button, type="button", title=_("Save this table as {name}.csv").format(name=name))
-        button.on("click", lambda: ng.download.content(as_csv(self._columns, self._rows), f"{name}.csv", "text/csv"))
-
     def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [{"id": row.id} | self._cells(row) for row in rows]
 
@@ -149,6 +144,25 @@ class Table:
         return plain
 
 
+def _csv_button(name: str, content: Callable[[], str]) -> None:
+    button = ng.html(f"{icon_html('download')}CSV", sanitize=False, tag="button").classes("act csv")
+    with_attributes(button, type="button", title=_("Save this table as {name}.csv").format(name=name))
+    button.on("click", lambda: ng.download.content(content(), f"{name}.csv", "text/csv"))
+
+
+def raw_csv(names: Sequence[str], rows: Sequence[Sequence[str | None]], numeric: Sequence[bool]) -> str:
+    """Plain values as CSV: a missing one is empty, a figure bare, a text that begins like a formula quoted."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([_defused(name) for name in names])
+    for row in rows:
+        writer.writerow([
+            "" if value is None else value if right else _defused(value)
+            for value, right in zip(row, numeric, strict=True)
+        ])  # fmt: skip
+    return out.getvalue()
+
+
 def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> str:
     """The table as CSV: figures bare, so that a spreadsheet reckons with them; columns of buttons are left out."""
     named = [column for column in columns if column.label]
@@ -164,15 +178,24 @@ def as_csv(columns: Sequence[Column], rows: Sequence[Row]) -> str:
 def _exported(cell: Cell, column: Column) -> str | float:
     if column.numeric and isinstance(cell.sort, int | float):
         return cell.sort if cell.text != NONE else ""
-    plain = cell.status.label if cell.status else cell.text
-    # A spreadsheet takes a text that begins like this for a formula, and formulas can call out.
+    return _defused(cell.status.label if cell.status else cell.text)
+
+
+def _defused(plain: str) -> str:
+    """A spreadsheet takes a text that begins like this for a formula, and formulas can call out."""
     return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "\t", "\r")) else plain
 
 
 def raw_table(
-    headings: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | None]], *, numeric: Sequence[bool]
+    headings: Sequence[tuple[str, str]], rows: Sequence[Sequence[str | None]], *, numeric: Sequence[bool], name: str
 ) -> Element:
-    """A large table of plain values as one element: a heading is ``(name, type)``, a None cell is shown as missing."""
+    """A large table of plain values as one element: a heading is ``(name, type)``, a None cell is shown as missing.
+
+    ``name`` is that of the CSV file that it can be had as, which has the rows that are shown.
+    """
+    if rows:
+        with box("table-tools"):
+            _csv_button(name, lambda: raw_csv([heading for heading, _ in headings], rows, numeric))
     head = "".join(
         f'<th class="{"num" if right else ""}" scope="col">{escape(name)}<span class="type">{escape(kind)}</span></th>'
         for (name, kind), right in zip(headings, numeric, strict=True)

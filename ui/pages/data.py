@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import Any
 
 from nicegui import ui as ng
 
 from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
-from appliance.datasets import Ingest
+from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
 from storage.columns import Dtype
 from storage.datasets import Snapshot
@@ -20,7 +19,7 @@ from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_preview import show_preview
 from ui.texts import _, ngettext, pgettext
-from ui.words import number, when
+from ui.words import number, plain_name, when
 
 _COLUMNS = (
     Column(name="name", label=_("Dataset")),
@@ -43,6 +42,7 @@ async def build(view: View) -> None:
     """Fill the page."""
     if view.may(Action.WORK):
         _drop_zone(view)
+        await view.ask(view.appliance.expect_rows)
     await view.live(5.0, view.appliance.datasets.list, _show)
 
 
@@ -123,13 +123,14 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
         mode.bind_visibility_from(name, "value", lambda value: value in known)
 
         chosen: dict[str, Dtype] = {}
+        stop = StopButton()
 
         async def save() -> None:
             wanted = NewSnapshot(
                 name=name.value or "", upload=upload, append=name.value in known and mode.value == "append",
                 types=chosen,
             )  # fmt: skip
-            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted)
+            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted, stop)
             if ingest is None:
                 # The file is used up whatever came of it; a second try begins with a second drop.
                 window.close()
@@ -139,8 +140,11 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
 
         with box("line"):
             button(_("Save"), save, kind="primary", icon_name="save")
-            button(_("Cancel"), _closing(window), kind="quiet")
-        text(_("The file is read to its end before anything is saved: all of it, or nothing."), "muted small")
+            button(_("Cancel"), _closing(window, stop), kind="quiet")
+        text(
+            _("The file is read to its end before anything is saved: all of it, or nothing. Cancel ends that, too."),
+            "muted small",
+        )
         view.later(
             _("Looking at the first rows"), lambda: glance_at_upload(view.appliance, upload),
             lambda found: show_preview(found, chosen),
@@ -150,8 +154,7 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
 
 def suggest_name(file_name: str) -> str:
     """A dataset name from a file's: the part before the first dot, in the letters that names may have."""
-    stem = re.sub(r"[^a-z0-9_-]+", "-", file_name.lower().split(".", 1)[0]).strip("-_")
-    return stem[:63] or "dataset"
+    return plain_name(file_name.split(".", 1)[0])[:63].strip("-_") or "dataset"
 
 
 def _say(ingest: Ingest) -> None:
@@ -163,8 +166,9 @@ def _say(ingest: Ingest) -> None:
     tell(f"{said}; {warned}" if count else said)
 
 
-def _closing(window: ng.dialog) -> Any:
+def _closing(window: ng.dialog, stop: StopButton) -> Any:
     async def close() -> None:
+        stop.press()  # also while the file is being saved: nothing of it stays
         window.close()
 
     return close

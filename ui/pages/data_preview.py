@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from appliance.column_types import Glance
+from appliance.orders import Glance
 from storage.columns import ColumnInfo, Dtype
 from ui.components.form import native_choice
 from ui.components.markup import box, text, with_attributes

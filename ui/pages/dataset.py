@@ -40,6 +40,7 @@ async def build(view: View) -> None:
     """Fill the page."""
     name, datasets = view.parts["name"], view.appliance.datasets
     version = view.whole("version")
+    await view.ask(view.appliance.expect_rows)
     shown = await view.ask(datasets.show, name, version)
     tab = view.query.get("tab", "columns")
     view.same = _SAME.get(tab)
@@ -97,7 +98,7 @@ def _whole_table(findings: tuple[Finding, ...], rejected: str) -> None:
         return
     with box("stack s"):
         for one in found:
-            with notice(one.message, tone="warn"):
+            with notice(one.message, tone="info" if one.code is Code.READER else "warn"):
                 if one.code is Code.REJECTED:
                     link(_("Show them"), rejected, "small nowrap")
 

@@ -63,4 +63,7 @@ def _sentence(message: str) -> str:
 
 
 def _end(value: float | str | None) -> str:
-    return number(value) if isinstance(value, int | float) else str(value)[:24]
+    if isinstance(value, int | float):
+        return number(value)
+    # A moment as DuckDB writes it, in UTC; its midnight and its whole minutes are said shorter.
+    return str(value)[:32].removesuffix("+00").removesuffix(":00").removesuffix(" 00:00")

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from nicegui import ui as ng
 
-from appliance.datasets import Unchanged
 from appliance.errors import BadInput
 from appliance.feeds import FeedInfo
 from appliance.intake import Intake
+from appliance.orders import Unchanged
 from appliance.permissions import Action
 from storage.datasets import Snapshot
 from storage.feeds import Feed

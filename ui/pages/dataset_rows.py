@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import polars as pl
 
 from storage.columns import Dtype
@@ -27,9 +29,14 @@ async def show_rows(view: View, shown: Snapshot) -> None:
         tight=True,
     ):
         raw_table(
-            [(name, DTYPES[kinds[name]]) for name in frame.columns], cells_of(frame),
+            [(name, _heading(kinds[name])) for name in frame.columns], cells_of(frame),
             numeric=[kinds[name] in _NUMERIC for name in frame.columns],
+            name=f"{shown.dataset}-{shown.version}-first-rows",
         )  # fmt: skip
+
+
+def _heading(kind: Dtype) -> str:
+    return f"{DTYPES[kind]}, UTC" if kind is Dtype.DATETIME else DTYPES[kind]
 
 
 def cells_of(frame: pl.DataFrame) -> list[list[str | None]]:
@@ -40,4 +47,6 @@ def cells_of(frame: pl.DataFrame) -> list[list[str | None]]:
 def _plain(value: object) -> str | None:
     if value is None:
         return None
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}".removesuffix(":00")  # a dataset's times are UTC, as its heading says
     return f"{value:.10g}" if isinstance(value, float) else str(value)[:200]

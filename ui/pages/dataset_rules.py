@@ -148,5 +148,7 @@ async def _rejected(view: View, shown: Snapshot) -> None:
         ),
         tight=True,
     ):
-        raw_table([labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
-                  numeric=[name == "_row" for name in frame.columns])  # fmt: skip
+        raw_table(
+            [labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
+            numeric=[name == "_row" for name in frame.columns], name=f"{shown.dataset}-{shown.version}-rejected",
+        )  # fmt: skip

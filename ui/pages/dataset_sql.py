@@ -68,7 +68,7 @@ def _answer(found: Found) -> None:
     with panel(_("Answer"), _("{cut}, in {seconds}").format(cut=cut, seconds=seconds(found.seconds)), tight=True):
         raw_table(
             found.columns, [[_plain(value) for value in row] for row in found.rows],
-            numeric=[any(kind in type_name for kind in _NUMERIC) for _, type_name in found.columns],
+            numeric=[any(kind in type_name for kind in _NUMERIC) for _, type_name in found.columns], name="answer",
         )  # fmt: skip
 
 

@@ -126,13 +126,9 @@ def _curves(card: ModelCard, found: Evaluation) -> None:
         )  # fmt: skip
     if found.predicted:
         _line(
-            _("Prediction and truth"),
-            found.predicted,
-            x=_("predicted {target}, mean of a tenth of the rows").format(target=card.target),
-            y=_("true {target}").format(target=card.target),
-            name=_("this version"),
-            straight=_("exact"),
-        )
+            _("Prediction and truth"), found.predicted, x=_("predicted, mean of a tenth of the rows"),
+            y=_("true {target}").format(target=card.target), name=_("this version"), straight=_("exact"),
+        )  # fmt: skip
     if found.residuals:
         with panel(_("Errors"), _("prediction minus truth")):
             points = list(zip(found.residuals.x, found.residuals.y, strict=True))

@@ -21,9 +21,8 @@ from ui.components.form import button, choice, native_choice, text_field, toggle
 from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
-from ui.proposals import propose_apart
 from ui.texts import _, ngettext
-from ui.words import DTYPES, number, seconds
+from ui.words import DTYPES, number, plain_name, seconds
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
 _BUDGETS = {"quick": _("Quick"), "better": _("Better"), "best": _("Best")}
@@ -54,7 +53,7 @@ async def build(view: View) -> None:
     name = _free_name(dataset, target, taken)
     view.later(
         _("Looking at {target} and at what predicts it; this takes a few seconds.").format(target=target),
-        lambda: propose_apart(view.appliance.settings, dataset, target, name=name),
+        lambda: view.appliance.models.propose(dataset, target, name=name),
         lambda proposal: _Draft(view, shown, proposal).draw(),
     )
 
@@ -222,7 +221,7 @@ class _Draft:
 
 
 def _free_name(dataset: str, target: str, taken: set[str]) -> str:
-    plain = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in target.lower()).strip("-")
+    plain = plain_name(target).replace("_", "-")
     stem = f"{dataset}-{plain}"[:58].strip("-") if plain else dataset
     names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]
     return next(name for name in names if name not in taken)

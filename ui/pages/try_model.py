@@ -17,6 +17,7 @@ from ui.components.markup import box, button_link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
+from ui.pages.rollout import ask_rollback
 from ui.programs import DIALECTS, LANGUAGES, Question, program
 from ui.texts import _
 from ui.words import number, share
@@ -35,6 +36,8 @@ async def build(view: View) -> None:
     if view.actions is not None:
         with view.actions:
             button_link(_("Model"), f"/models/{name}", icon_name="hub")
+            if model.deployed is not None and view.may(Action.WORK):
+                button(_("Roll back"), lambda: ask_rollback(view, model), icon_name="undo")
     if model.deployed is None:
         notice(
             _("Nothing of this model serves yet. Deploy a version on its page; then it can be tried here."), tone="warn"

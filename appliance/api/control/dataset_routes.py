@@ -18,11 +18,10 @@ from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.checks import Finding
-from appliance.column_types import Glance
-from appliance.datasets import Ingest, Unchanged
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.intake import Intake
+from appliance.orders import Glance, Ingest, StopButton, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
 from storage.columns import Dtype
@@ -139,6 +138,7 @@ async def receive(
     """Receive a file as the raw body, in bounded memory; it waits in the state's ``tmp`` to be added."""
     settings = appliance.settings
     path = open_upload(settings.layout, name)
+    await anyio.to_thread.run_sync(appliance.expect_rows)
     try:
         size = await _write(request.stream(), path, limit=settings.max_upload_bytes)
     except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
@@ -190,13 +190,14 @@ def _require_length(request: Request[Any, Any, Any], limit: int) -> None:
         )
 
 
-def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
+def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopButton | None = None) -> Ingest:
     """Add what was uploaded, or what lies on the host; an upload is gone afterwards, whatever came of it.
 
     Raises:
         NotAllowed: A path of the host was named by somebody who is no admin.
         NotFound: No such upload.
         BadInput: Neither or both were named, or the source cannot be used.
+        Stopped: ``stop`` was pressed; nothing was added.
     """
     if (wanted.upload is None) == (wanted.source is None):
         raise BadInput("name either `upload` (from POST /api/uploads) or `source` (a path on this host)")
@@ -206,7 +207,7 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot) -> Ingest:
         return appliance.datasets.take_in(wanted.name, wanted.intake(wanted.source or ""), who=caller.name)
     path = find_upload(appliance.settings.layout, wanted.upload)
     try:
-        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name)
+        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name, stop=stop)
     finally:
         drop_upload(path)
 

@@ -29,6 +29,8 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     TooManyAttempts: (429, "Too many attempts"),
     own.Conflict: (409, "Changed meanwhile, or exists already"),
     own.NotReady: (503, "Not ready"),
+    own.ProcessLost: (503, "The process that did it ended"),
+    own.Stopped: (409, "Stopped"),
     own.BundleRefused: (409, "Bundle refused"),
     stored.StorageError: (500, "Not remembered"),
     stored.StateUnwritable: (507, "State directory cannot be written"),

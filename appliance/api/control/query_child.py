@@ -10,58 +10,30 @@ import resource
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import msgspec
 
+from appliance.api.control.query_order import QueryAnswer, QueryOrder
+from storage.datasets import snapshot_files
 from storage.duck import confine, open_duckdb, sql_list, sql_name
+from storage.layout import Layout
 
 CELL_LETTERS = 2_000
 SPILL = "1GB"
 
 
-class QueryTable(msgspec.Struct, frozen=True, kw_only=True):
-    """A name in the query and the files behind it."""
-
-    name: str
-    files: tuple[str, ...]
-
-
-class QueryOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What to run and within which limits."""
-
-    sql: str
-    tables: tuple[QueryTable, ...]
-    tmp: str
-    memory: str
-    rows: int
-    timeout_s: int
-
-
-class QueryAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The rows, or what is wrong with the query.
-
-    Attributes:
-        columns: Name and DuckDB type.
-        truncated: There were more rows than were asked for.
-    """
-
-    columns: tuple[tuple[str, str], ...] = ()
-    rows: tuple[tuple[Any, ...], ...] = ()
-    truncated: bool = False
-    wrong: str = ""
-
-
 def run(order: QueryOrder) -> QueryAnswer:
     """Run the query; an error of it is an answer."""
+    layout = Layout(root=Path(order.state))
+    files = {table.name: snapshot_files(layout, table.dataset, table.version) for table in order.tables}
     connection = open_duckdb(Path(order.tmp), memory=order.memory)
     try:
         connection.execute(f"SET max_temp_directory_size = '{SPILL}'")
-        for table in order.tables:
-            read = f"read_parquet({sql_list(table.files)}, union_by_name = true, hive_partitioning = false)"
-            connection.execute(f"CREATE VIEW {sql_name(table.name)} AS SELECT * FROM {read}")  # noqa: S608  (quoted)
-        confine(connection, [Path(file) for table in order.tables for file in table.files])
+        for name, own in files.items():
+            read = f"read_parquet({sql_list(own)}, union_by_name = true, hive_partitioning = false)"
+            connection.execute(f"CREATE VIEW {sql_name(name)} AS SELECT * FROM {read}")  # noqa: S608  (quoted)
+        confine(connection, [Path(file) for own in files.values() for file in own])
         statements = connection.extract_statements(order.sql)
         # The allowed files could be written, too; a SELECT cannot.
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:

@@ -15,10 +15,10 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from appliance.api.control.query_child import QueryAnswer, QueryOrder, QueryTable
+from appliance.api.control.query_order import QueryAnswer, QueryOrder, QueryTable
 from appliance.errors import BadInput, NotReady
 from appliance.house import Appliance
-from storage.datasets import list_datasets, snapshot_files
+from storage.datasets import get_snapshot, list_datasets
 from storage.errors import StateUnwritable
 
 MOST_ROWS = 1000
@@ -96,17 +96,24 @@ def _tables(appliance: Appliance, asked: Query) -> tuple[QueryTable, ...]:
     tables: list[QueryTable] = []
     if asked.dataset is not None:
         version = appliance.datasets.show(asked.dataset, asked.version).version
-        tables.append(QueryTable(name="source", files=tuple(snapshot_files(layout, asked.dataset, version))))
+        tables.append(QueryTable(name="source", dataset=asked.dataset, version=version))
     named = [name for name in list_datasets(layout) if name in asked.sql and name != "source"]
-    tables += [QueryTable(name=name, files=tuple(snapshot_files(layout, name))) for name in named]
+    tables += [QueryTable(name=name, dataset=name, version=get_snapshot(layout, name).version) for name in named]
     return tuple(tables)
 
 
 def _in_child(appliance: Appliance, asked: Query, tables: tuple[QueryTable, ...]) -> QueryAnswer:
+    layout = appliance.settings.layout
     try:
-        with tempfile.TemporaryDirectory(prefix="query-", dir=appliance.settings.layout.tmp) as tmp:
+        with tempfile.TemporaryDirectory(prefix="query-", dir=layout.tmp) as tmp:
             order = QueryOrder(
-                sql=asked.sql, tables=tables, tmp=tmp, memory=MEMORY, rows=asked.rows, timeout_s=TIMEOUT_S
+                sql=asked.sql,
+                tables=tables,
+                state=str(layout.root),
+                tmp=tmp,
+                memory=MEMORY,
+                rows=asked.rows,
+                timeout_s=TIMEOUT_S,
             )
             done = subprocess.run(
                 [sys.executable, "-P", "-m", "appliance.api.control.query_child"], input=msgspec.json.encode(order),
@@ -117,7 +124,7 @@ def _in_child(appliance: Appliance, asked: Query, tables: tuple[QueryTable, ...]
     except subprocess.TimeoutExpired:
         raise _too_long() from None
     except OSError as exc:
-        raise StateUnwritable(f"cannot run a query below {appliance.settings.layout.tmp}: {exc.strerror}") from exc
+        raise StateUnwritable(f"cannot run a query below {layout.tmp}: {exc.strerror}") from exc
     if done.returncode < 0:
         raise _too_long()
     try:

@@ -32,7 +32,7 @@ class Control:
 def control(tmp_path: Path) -> Iterator[Control]:
     settings = Settings(state=tmp_path / "state", max_upload_bytes=200_000)
     prepare_state(settings)
-    appliance = open_appliance(settings)
+    appliance = open_appliance(settings, apart=True)
     doorkeeper = Doorkeeper(appliance.access, Sessions(tmp_path / "sessions.json"))
 
     def key(scope: str) -> dict[str, str]:
@@ -41,3 +41,4 @@ def control(tmp_path: Path) -> Iterator[Control]:
 
     with TestClient(create_control_app(appliance, doorkeeper)) as client:
         yield Control(appliance=appliance, client=client, admin=key("admin"), read=key("read"), predict=key("predict"))
+    appliance.close()

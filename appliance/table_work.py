@@ -1,0 +1,259 @@
+"""The work on whole tables: reading sources, ingesting, profiling, comparing; loads DuckDB, Arrow and Delta."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from appliance.access import Access
+from appliance.checks import Code, Finding, check_table, leak_findings
+from appliance.column_types import declared_types, glance_at_source, read_as_text
+from appliance.intake import Intake
+from appliance.leak_suspects import find_suspects
+from appliance.learnable import require_target
+from appliance.models import Proposal
+from appliance.monitoring.drift_report import DriftReport
+from appliance.orders import (
+    Compare,
+    Describe,
+    Findings,
+    FindTask,
+    FoundTask,
+    Glance,
+    Head,
+    Ingest,
+    Inspect,
+    JudgeDrift,
+    LookAt,
+    Order,
+    Propose,
+    Refresh,
+    Refreshed,
+    Rejects,
+    TakeIn,
+    as_bad_input,
+    as_not_found,
+)
+from appliance.settings import Settings
+from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
+from storage.columns import ColumnInfo
+from storage.conform import arrow_schema, columns_of, conform, require_same_columns
+from storage.datasets import (
+    ArrowStream,
+    IngestInfo,
+    Snapshot,
+    get_snapshot,
+    list_datasets,
+    read_rejected,
+    read_snapshot,
+    require_name,
+    scan_snapshot,
+)
+from storage.download import DownloadLimits
+from storage.errors import StateUnwritable
+from storage.ingest import ingest
+from storage.profile import TableProfile, profile
+from storage.rules import find_rules
+from storage.sources import Source, SourceOptions, read_source, told_source
+
+Answer = (
+    Ingest | Refreshed | Glance | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
+    | DriftReport
+)  # fmt: skip
+
+
+class TableWork:
+    """Does orders, one after another or from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._layout = settings.layout
+        self._ways: dict[type, Callable[[Any], Answer]] = {
+            TakeIn: self._take_in, Refresh: self._refresh, LookAt: self._look_at,
+            Describe: lambda order: self._profile(order.name, order.version),
+            Inspect: lambda order: Findings(found=self._inspect(order.name, order.version)),
+            Compare: lambda order: self._compare(order.name, order.old, order.new),
+            Head: self._head, Rejects: self._rejects, FindTask: self._find_task, Propose: self._propose,
+            JudgeDrift: self._judge_drift,
+        }  # fmt: skip
+
+    def do(self, order: Order) -> Answer:
+        """The answer to an order.
+
+        Raises:
+            ApplianceError: What the facade's method of the order says.
+            StorageError: Likewise.
+        """
+        return self._ways[type(order)](order)
+
+    def add_frame(self, name: str, rows: ArrowStream, *, append: bool, info: IngestInfo) -> Ingest:
+        """``Datasets.add_frame``: what is in memory goes to no other process."""
+        with as_bad_input():
+            snapshot = ingest(self._layout, name, rows, append=append, info=info)
+        return self._added(snapshot)
+
+    def _take_in(self, order: TakeIn) -> Ingest:
+        name, intake, who = order.name, order.intake, order.who
+        with as_bad_input():
+            require_name(name)
+            exists = name in list_datasets(self._layout)
+            old = get_snapshot(self._layout, name).columns if intake.append and exists else ()
+            with declared_types(self._layout, name, intake.types):
+                like = (*old, *read_as_text(find_rules(self._layout, name)))
+                snapshot = read_source(
+                    intake.source, self._options(intake, like),
+                    lambda opened: self._ingest(name, intake, opened, who=who, values=1 if old else 2),
+                )  # fmt: skip
+        if intake.types:
+            told = ", ".join(f"{column} as {dtype}" for column, dtype in intake.types.items())
+            Access(self._settings).record(who, "dataset.rules", name, told)
+        return self._added(snapshot, look=order.look)
+
+    def _look_at(self, order: LookAt) -> Glance:
+        with as_bad_input():
+            return read_source(
+                order.intake.source, self._options(order.intake, ()),
+                lambda opened: glance_at_source(opened, order.rows),
+            )  # fmt: skip
+
+    def _refresh(self, order: Refresh) -> Refreshed:
+        name = order.name
+        newest = get_snapshot(self._layout, name)
+        intake = Intake(
+            source=newest.source, query=newest.query, prepare=newest.prepare, sheet=newest.sheet,
+            delimiter=newest.delimiter, target=newest.target,
+        )  # fmt: skip
+        rules = find_rules(self._layout, name)
+
+        def replace_rows(opened: Source) -> Snapshot | None:
+            if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
+                return None
+            fitted = opened if order.evolve else _with_columns(opened, newest)
+            return self._ingest(name, intake, fitted, who=order.who, values=2)
+
+        with as_bad_input():
+            like = (*newest.columns, *read_as_text(rules))
+            snapshot = read_source(intake.source, self._options(intake, like), replace_rows)
+        added = None if snapshot is None else self._added(snapshot)
+        return Refreshed(dataset=name, version=newest.version, source=newest.source, added=added)
+
+    def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
+        info = IngestInfo(
+            who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
+            prepare=intake.prepare, sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target,
+            notes=opened.notes, once=intake.once,
+        )  # fmt: skip
+        rows = opened.batches
+        if intake.target is not None:
+            rows = require_target(rows, intake.target, values=values)
+        return ingest(self._layout, name, rows, append=intake.append, info=info, evolve=intake.evolve)
+
+    def _options(self, intake: Intake, like: tuple[ColumnInfo, ...]) -> SourceOptions:
+        settings = self._settings
+        limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
+        return SourceOptions(
+            tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
+            delimiter=intake.delimiter, like=like,
+            memory=settings.duckdb_memory, threads=_threads(), limits=limits,
+        )  # fmt: skip
+
+    def _head(self, order: Head) -> pl.DataFrame:
+        with as_not_found():
+            return scan_snapshot(self._layout, order.name, order.version).head(order.rows).collect()
+
+    def _rejects(self, order: Rejects) -> pl.DataFrame:
+        with as_not_found():
+            return read_rejected(self._layout, order.name, order.version, rows=order.rows)
+
+    def _propose(self, order: Propose) -> Proposal:
+        from appliance.training.propose import propose_spec  # noqa: PLC0415  (loads LightGBM)
+
+        return propose_spec(order.spec, read_snapshot(self._layout, order.spec.dataset))
+
+    def _judge_drift(self, order: JudgeDrift) -> DriftReport:
+        from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads what judges traffic)
+
+        return Monitoring(self._settings).drift(
+            order.model, order.window_s, version=order.version, until=order.until, against=order.against
+        )
+
+    def _find_task(self, order: FindTask) -> FoundTask:
+        from appliance.training.target import read_target  # noqa: PLC0415
+
+        columns = [order.target] if order.target in _names(get_snapshot(self._layout, order.dataset)) else None
+        rows = read_snapshot(self._layout, order.dataset, columns=columns)
+        return FoundTask(task=read_target(rows, order.target, order.task).task)
+
+    def _compare(self, name: str, old: int, new: int) -> SnapshotDiff:
+        from appliance.monitoring.compare import compare_frames  # noqa: PLC0415  (loads SciPy)
+
+        with as_not_found():
+            before, after = (get_snapshot(self._layout, name, version) for version in (old, new))
+            frames = [scan_snapshot(self._layout, name, version) for version in (old, new)]
+        both = [column.name for column in before.columns if column not in only_in(before, after)]
+        report = compare_frames(*(frame.select(both) for frame in frames))
+        return SnapshotDiff(
+            dataset=name,
+            versions=(old, new),
+            rows=(before.rows, after.rows),
+            added=only_in(after, before),
+            removed=only_in(before, after),
+            changed=changed_columns(self._profile(name, old).columns, self._profile(name, new).columns),
+            distributions=report.columns,
+            drift=report.dataset,
+        )
+
+    def _inspect(self, name: str, version: int) -> tuple[Finding, ...]:
+        with as_not_found():
+            snapshot = get_snapshot(self._layout, name, version)
+        told = [Finding(column=None, code=Code.READER, message=note) for note in snapshot.warnings]
+        if snapshot.rejected:
+            told.append(
+                Finding(
+                    column=None, code=Code.REJECTED,
+                    message=f"{snapshot.rejected} rows were rejected by the dataset's rules; 'appliance data rejected "
+                    f"{name} --version {snapshot.version}' shows them with the reasons",
+                )
+            )  # fmt: skip
+        found = check_table(self._profile(name, version))
+        if snapshot.target is not None:
+            rows = scan_snapshot(self._layout, name, snapshot.version)
+            found += leak_findings(find_suspects(rows, snapshot.target, snapshot.rows), snapshot.target)
+        return (*told, *found)
+
+    def _profile(self, name: str, version: int) -> TableProfile:
+        with as_not_found():
+            return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
+
+    def _added(self, snapshot: Snapshot, *, look: bool = True) -> Ingest:
+        told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
+        try:
+            Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
+            warnings = self._inspect(snapshot.dataset, snapshot.version) if look else ()
+        except StateUnwritable as exc:
+            raise StateUnwritable(f"version {snapshot.version} of {snapshot.dataset!r} was added, but {exc}") from exc
+        return Ingest(dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, warnings=warnings)
+
+
+def _names(snapshot: Snapshot) -> set[str]:
+    return {column.name for column in snapshot.columns}
+
+
+def _with_columns(opened: Source, like: Snapshot) -> Source:
+    """The same rows, with exactly the columns of a snapshot.
+
+    Raises:
+        SchemaChanged: They have others.
+    """
+    require_same_columns(like.dataset, like.columns, columns_of(opened.batches.schema))
+    rows = pa.RecordBatchReader.from_batches(arrow_schema(like.columns), conform(opened.batches, like.columns))
+    return replace(opened, batches=rows)
+
+
+def _threads() -> int:
+    return max(1, (os.cpu_count() or 1) - 1)
