@@ -192,6 +192,36 @@ def m006_data_quality(db: Database) -> None:
     )
 
 
+_DAY = "({row}.event_us - ({row}.event_us % {day} + {day}) % {day}) / {day}"
+"""The day of event time, also before 1970, where SQLite's division rounds up."""
+_DAY_US = 86_400_000_000
+_STAMPS = """
+CREATE TABLE outcome_stamps (
+    model TEXT NOT NULL, shadow INTEGER NOT NULL, day INTEGER NOT NULL, version INTEGER NOT NULL,
+    stamp INTEGER NOT NULL, PRIMARY KEY (model, shadow, day, version)
+) WITHOUT ROWID
+"""
+
+
+@migrations()
+def m007_stamps(db: Database) -> None:
+    """Whatever changes a day's labels gives that day another stamp, so that figures of the others may be kept."""
+    db.execute(_STAMPS)
+    for event, rows in (("INSERT", ("new",)), ("UPDATE", ("old", "new")), ("DELETE", ("old",))):
+        body = " ".join(
+            f"INSERT INTO outcome_stamps (model, shadow, day, version, stamp) VALUES ({row}.model, "  # noqa: S608
+            f"{row}.variant = 'shadow', {_DAY.format(row=row, day=_DAY_US)}, {row}.version, random()) "
+            "ON CONFLICT DO UPDATE SET stamp = excluded.stamp;"
+            for row in rows
+        )
+        db.execute(f"CREATE TRIGGER outcome_stamp_{event.lower()} AFTER {event} ON outcomes BEGIN {body} END")
+    db.execute(
+        "INSERT INTO outcome_stamps (model, shadow, day, version, stamp) "  # noqa: S608
+        f"SELECT model, variant = 'shadow', {_DAY.format(row='outcomes', day=_DAY_US)}, version, random() "
+        "FROM outcomes GROUP BY 1, 2, 3, 4"
+    )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

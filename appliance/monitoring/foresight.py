@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from appliance.monitoring.bins import Floats
+from appliance.monitoring.bucket_figures import read_buckets
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED, Labelled, measure
+from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED
 from appliance.monitoring.spans import Json, Span
-from appliance.monitoring.windows import parse_counts
+from appliance.monitoring.windows import WindowCounts, parse_counts
 from storage.window_rows import predictions_by_bucket, scan_hours
+
+DAY_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,39 +50,53 @@ class Expected:
 
 
 def estimate_span(
-    connection: sqlite3.Connection, known: KnownVersion, span: Span, labelled: Labelled
-) -> Estimate | None:  # fmt: skip
-    """The estimate of a span; None when the version's reference has nothing to estimate from, or nothing was asked."""
-    if known.estimator is None:
+    connection: sqlite3.Connection, versions: KnownVersions, span: Span, counted: Mapping[int, list[WindowCounts]]
+) -> Estimate | None:
+    """The estimate of a span; None when the version's reference has nothing to estimate from, or nothing was asked.
+
+    Args:
+        connection: The state database.
+        versions: For the span's version.
+        span: The hours.
+        counted: Its windows by hour (``read_hours``).
+    """
+    known = versions.find(span.model, span.version)
+    if known is None or known.estimator is None:
         return None
-    days = expected_by_day(connection, known, span)
+    days = expected_by_bucket(known, counted, bucket_hours=DAY_HOURS)
     if not days:
         return None
     total = np.sum([day.sums for day in days.values()], axis=0)
     errors: dict[str, list[float]] = defaultdict(list)
     settled = 0
+    measured = read_buckets(connection, versions, span, hours=DAY_HOURS, version=span.version)
     for number, day in days.items():
-        part = labelled.where(labelled.day == number)
-        if len(part) < max(MIN_LABELLED, MATURE_COVERAGE * day.rows):
+        found = measured.get(number)
+        if found is None or found.labelled < max(MIN_LABELLED, MATURE_COVERAGE * day.rows):
             continue
         settled += 1
-        measured = measure(known.schema, part)
         for name, value in known.estimator.estimate(day.sums).items():
-            if name in measured:
-                errors[name].append(abs(value - measured[name]))
+            if name in found.metrics:
+                errors[name].append(abs(value - found.metrics[name]))
     return Estimate(
         rows=known.estimator.rows(total), metrics=known.estimator.estimate(total), days=settled,
         past_error={name: float(np.mean(found)) for name, found in errors.items()},
     )  # fmt: skip
 
 
-def expected_by_day(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> dict[int, Expected]:
-    """Day since 1970 to its sums, of the days that have some."""
-    return expected_by_bucket(connection, known, span, bucket_hours=24)
+def read_hours(connection: sqlite3.Connection, span: Span) -> dict[int, list[WindowCounts]]:
+    """Hour to its windows, of a version's own traffic."""
+    found: dict[int, list[WindowCounts]] = defaultdict(list)
+    stored = scan_hours(
+        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
+    )  # fmt: skip
+    for hour, content in stored:
+        found[hour].append(parse_counts(content))
+    return found
 
 
 def expected_by_bucket(
-    connection: sqlite3.Connection, known: KnownVersion, span: Span, *, bucket_hours: int
+    known: KnownVersion, counted: Mapping[int, list[WindowCounts]], *, bucket_hours: int
 ) -> dict[int, Expected]:
     """``hour // bucket_hours`` to its sums, ascending, of the buckets that have some."""
     estimator = known.estimator
@@ -87,16 +104,13 @@ def expected_by_bucket(
         return {}
     rows: dict[int, int] = defaultdict(int)
     sums: dict[int, Floats] = {}
-    stored = scan_hours(
-        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
-    )  # fmt: skip
-    for hour, content in stored:
-        counts = parse_counts(content)
-        if counts.expected.size != estimator.width:
-            continue  # counted before there were estimates, or over other bins
-        bucket = hour // bucket_hours
-        rows[bucket] += counts.rows
-        sums[bucket] = sums[bucket] + counts.expected if bucket in sums else counts.expected
+    for hour, windows in counted.items():
+        for counts in windows:
+            if counts.expected.size != estimator.width:
+                continue  # counted before there were estimates, or over other bins
+            bucket = hour // bucket_hours
+            rows[bucket] += counts.rows
+            sums[bucket] = sums[bucket] + counts.expected if bucket in sums else counts.expected
     return {bucket: Expected(rows=rows[bucket], sums=sums[bucket]) for bucket in sorted(sums)}
 
 
@@ -120,7 +134,8 @@ def estimates_by_bucket(
         known = versions.find(span.model, version)
         if known is None or known.estimator is None:
             continue
-        buckets = expected_by_bucket(connection, known, replace(span, version=version), bucket_hours=bucket_hours)
+        counted = read_hours(connection, replace(span, version=version))
+        buckets = expected_by_bucket(known, counted, bucket_hours=bucket_hours)
         for bucket, expected in buckets.items():
             found[bucket].append((expected.rows, known.estimator.estimate(expected.sums)))
     return {bucket: _weighted(parts) for bucket, parts in found.items()}

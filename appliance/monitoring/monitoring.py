@@ -24,6 +24,7 @@ from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
+from appliance.monitoring.row_figures import read_figures
 from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
 from appliance.monitoring.spans import Span, Window
 from appliance.monitoring.study import Study, study_of
@@ -163,12 +164,11 @@ class Monitoring:
             NotFound: No such model, or no version of it is published.
         """
         with self._database() as connection:
-            known, span = self._span(connection, name, version, window_s, until)
+            _, span = self._span(connection, name, version, window_s, until)
             answered = judged.quality_by_version(connection, self._versions, span)
             shadows = judged.quality_by_version(connection, self._versions, span, shadow=True)
-            labelled = answered[span.version][1] if span.version in answered else None
             baseline = _baseline(connection, name, span.version)
-            report = judged.judge_span_quality(connection, known, span, baseline, labelled, estimated=True)
+            report = judged.judge_span_quality(connection, self._versions, span, baseline, estimated=True)
         return replace(
             report,
             by_version={version: found for version, (found, _) in answered.items()},
@@ -280,8 +280,13 @@ class Monitoring:
 
     @contextmanager
     def _database(self, *, read_only: bool = True) -> Iterator[sqlite3.Connection]:
+        """As it is at one moment where it is only read, so that all figures of an answer are of the same rows."""
         with closing(statedb.connect(self._settings.layout.database, read_only=read_only)) as connection:
-            yield connection
+            if read_only:
+                with statedb.snapshot(connection):
+                    yield connection
+            else:
+                yield connection
 
     def _span(
         self,
@@ -351,8 +356,8 @@ def _find_column(
         return found[name]
     if name != LABEL:
         raise NotFound(f"model {span.model!r} has no column {name!r}; its columns are {', '.join(found)} and {LABEL}")
-    labelled = judged.read_labelled(connection, known, span)
-    return known.reference.label, judged.label_counts(labelled, known), float(labelled.truth.sum())
+    counts, total = read_figures(connection, known, span).truth
+    return known.reference.label, np.array(counts, np.int64), total
 
 
 def _baseline(connection: sqlite3.Connection, name: str, version: int) -> dict[str, float]:
