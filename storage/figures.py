@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import re
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from storage.eventlog import free_bytes
 
 ROOM_LEFT_BYTES = 512 << 20
 """Nothing is kept on a disk with less room: what must be written comes first."""
+LEFT_S = 86_400
+"""No process takes so long to write a file."""
 _DIGEST_BYTES = 16
 
 
@@ -37,6 +40,15 @@ def read_kept(path: Path, stamp: bytes) -> bytes | None:
     if body[: len(stamp)] != stamp or _digest(body) != digest:
         return None
     return bytes(body[len(stamp) :])
+
+
+def is_kept(path: Path, stamp: bytes) -> bool:
+    """Whether something was kept under that stamp; it may be broken all the same."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_DIGEST_BYTES + len(stamp))[_DIGEST_BYTES:] == stamp
+    except OSError:
+        return False
 
 
 def keep(path: Path, stamp: bytes, content: bytes) -> bool:
@@ -59,9 +71,22 @@ def keep(path: Path, stamp: bytes, content: bytes) -> bool:
     return True
 
 
-def forget_kept(folder: Path) -> None:
-    """Remove a folder of kept figures; what is asked for again is worked out again."""
-    shutil.rmtree(folder, ignore_errors=True)
+def forget_days(figures: Path, *, before: int) -> None:
+    """Remove what is kept of days before that (since 1970), and what a killed process left half-written."""
+    for path in figures.glob("*/*/*"):
+        day = re.fullmatch(r"(-?\d+)(-shadow)?\.(rows|cells)", path.name)
+        if int(day[1]) < before if day else _is_left(path):
+            path.unlink(missing_ok=True)
+    for path in figures.glob("*/.*"):
+        if _is_left(path):
+            path.unlink(missing_ok=True)
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        return path.name.startswith(".") and path.stat().st_mtime < time.time() - LEFT_S
+    except OSError:
+        return False
 
 
 def _digest(body: memoryview) -> bytes:

@@ -16,7 +16,7 @@ from appliance.monitoring.losses import LOSSES, Losses, parse_losses
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
-from storage.bundles import bundle_path
+from storage.bundles import bundle_path, list_bundles
 from storage.figures import stamp_of
 from storage.layout import Layout
 
@@ -58,6 +58,10 @@ class KnownVersions:
                 return None
             self._found[model, version] = known
         return self._found[model, version]
+
+    def published(self, model: str) -> list[int]:
+        """The versions of a model that have a bundle, ascending."""
+        return list_bundles(self._layout, model)
 
     def figures(self, model: str) -> Path:
         """Where what was worked out of all versions of a model is kept."""

@@ -6,7 +6,7 @@ A row of the state database is parsed in microseconds, a packed one in nanosecon
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,8 +15,8 @@ import numpy as np
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.quality import Labelled, join
 from appliance.schema import FeatureSchema, Task
-from storage.figures import keep, read_kept, stamp_of
-from storage.outcome_rows import labelled_day, outcome_stamps
+from storage.figures import is_kept, keep, read_kept, stamp_of
+from storage.outcome_rows import DAY_US, labelled_day, outcome_stamps
 from storage.statedb import snapshot
 
 _FORMAT = 1
@@ -64,6 +64,21 @@ class LabelledRows:
         found = outcome_stamps(connection, self._model, first_us=first_us, last_us=last_us, shadow=shadow)
         return {day: stamp for (day, version), stamp in found.items() if version == self._version}
 
+    def pack(
+        self, connection: sqlite3.Connection, first_us: int, last_us: int, *, over: Callable[[], bool]
+    ) -> bool:  # fmt: skip
+        """Pack the days of a span that are not; False when it is over before all are."""
+        for shadow in (False, True):
+            for day in self.stamps(connection, first_us=first_us, last_us=last_us, shadow=shadow):
+                if over():
+                    return False
+                with snapshot(connection):
+                    begin = day * DAY_US
+                    stamps = self.stamps(connection, first_us=begin, last_us=begin + DAY_US, shadow=shadow)
+                    if not is_kept(self._path(day, shadow), self._made_of(stamps[day])):
+                        self._day(connection, day, stamps[day], shadow)
+        return True
+
     def read(self, connection: sqlite3.Connection, *, first_us: int, last_us: int, shadow: bool = False) -> Labelled:
         """The rows of a span of event time, ``last_us`` excluded, by event time."""
         with snapshot(connection):
@@ -98,8 +113,7 @@ class LabelledRows:
         return join(parts), np.concatenate(cells_of, axis=1)
 
     def _day(self, connection: sqlite3.Connection, day: int, stamp: int, shadow: bool) -> Labelled:
-        path = self._folder / f"{day}{'-shadow' if shadow else ''}.rows"
-        made_of = stamp_of(_FORMAT, self._bundle, stamp)
+        path, made_of = self._path(day, shadow), self._made_of(stamp)
         kept = read_kept(path, made_of)
         if kept is not None:
             return self._unpack(msgspec.msgpack.decode(kept, type=_Packed))
@@ -108,9 +122,14 @@ class LabelledRows:
         keep(path, made_of, msgspec.msgpack.encode(packed))
         return self._unpack(packed)
 
+    def _path(self, day: int, shadow: bool) -> Path:
+        return self._folder / f"{day}{'-shadow' if shadow else ''}.rows"
+
+    def _made_of(self, stamp: int) -> bytes:
+        return stamp_of(_FORMAT, self._bundle, stamp)
+
     def _cells_of(self, connection: sqlite3.Connection, day: int, stamp: int) -> _Cells:
-        path = self._folder / f"{day}.cells"
-        made_of = stamp_of(_FORMAT, self._bundle, stamp)
+        path, made_of = self._folder / f"{day}.cells", self._made_of(stamp)
         kept = read_kept(path, made_of)
         if kept is not None:
             return msgspec.msgpack.decode(kept, type=_Cells)

@@ -6,14 +6,17 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 
-from appliance.monitoring.service_report import Latency
+from appliance.monitoring.service_report import Activity, Latency
 
 MINUTE_US = 60_000_000
 SPACING = 1.02
 """A bucket's upper bound over its lower one; its middle is at most 1 % off any value in it."""
+SLOTS = 48
+"""Parts of a day whose requests are shown at a glance: half hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,15 @@ def parse_service(content: bytes) -> ServiceCounts:
     stored = msgspec.json.decode(content, type=_Stored)
     return ServiceCounts(
         requests=stored.requests, rows=stored.rows, max_us=stored.max_us,
-        buckets=Counter(stored.buckets), errors=Counter(stored.errors),
+        buckets=_counter(stored.buckets), errors=_counter(stored.errors),
     )  # fmt: skip
+
+
+def _counter(counts: dict[int, int]) -> Counter[int]:
+    """Without the questions that a Counter asks about what it is made of: a day of minutes has thousands of them."""
+    made: Counter[int] = Counter()
+    dict.update(made, counts)
+    return made
 
 
 def one_request(duration_us: int, rows: int) -> ServiceCounts:
@@ -80,15 +90,32 @@ _LOG = math.log(SPACING)
 def add_up(windows: Iterable[ServiceCounts]) -> ServiceCounts:
     """The sum of windows."""
     requests = rows = max_us = 0
-    buckets: Counter[int] = Counter()
-    errors: Counter[int] = Counter()
+    buckets: dict[int, int] = {}
+    errors: dict[int, int] = {}
     for window in windows:
         requests += window.requests
         rows += window.rows
         max_us = max(max_us, window.max_us)
-        buckets.update(window.buckets)
-        errors.update(window.errors)
-    return ServiceCounts(requests=requests, rows=rows, max_us=max_us, buckets=buckets, errors=errors)
+        for total, counts in ((buckets, window.buckets), (errors, window.errors)):
+            for key, count in counts.items():
+                total[key] = total.get(key, 0) + count
+    return ServiceCounts(
+        requests=requests, rows=rows, max_us=max_us, buckets=_counter(buckets), errors=_counter(errors)
+    )
+
+
+def activity_of(first: int, last: int, stored: Iterable[tuple[int, bytes]]) -> Activity:
+    """Service windows of a span of minutes since 1970, ``last`` excluded, with their minutes, the newest last."""
+    windows, slots, newest = [], [0] * SLOTS, None
+    for minute, content in stored:
+        counts = parse_service(content)
+        windows.append(counts)
+        slots[(minute - first) * SLOTS // (last - first)] += counts.requests
+        newest = minute
+    return Activity(
+        total=latency_of(add_up(windows)), slots=tuple(slots) if any(slots) else (),
+        newest_at=None if newest is None else datetime.fromtimestamp(newest * 60, UTC),
+    )  # fmt: skip
 
 
 def latency_of(counts: ServiceCounts) -> Latency:
