@@ -62,7 +62,8 @@ def keep(path: Path, stamp: bytes, content: bytes) -> bool:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         if free_bytes(path.parent) < ROOM_LEFT_BYTES + len(body):
             return False
-        half.write_bytes(_digest(memoryview(body)) + body)
+        with open(half, "wb", opener=lambda name, flags: os.open(name, flags, 0o640)) as file:
+            file.write(_digest(memoryview(body)) + body)
         half.replace(path)
     except OSError:
         with suppress(OSError):

@@ -69,14 +69,12 @@ class LabelledRows:
     ) -> bool:  # fmt: skip
         """Pack the days of a span that are not; False when it is over before all are."""
         for shadow in (False, True):
-            for day in self.stamps(connection, first_us=first_us, last_us=last_us, shadow=shadow):
+            for day, stamp in self.stamps(connection, first_us=first_us, last_us=last_us, shadow=shadow).items():
+                if is_kept(self._path(day, shadow), self._made_of(stamp)):
+                    continue
                 if over():
                     return False
-                with snapshot(connection):
-                    begin = day * DAY_US
-                    stamps = self.stamps(connection, first_us=begin, last_us=begin + DAY_US, shadow=shadow)
-                    if not is_kept(self._path(day, shadow), self._made_of(stamps[day])):
-                        self._day(connection, day, stamps[day], shadow)
+                self.read(connection, first_us=day * DAY_US, last_us=(day + 1) * DAY_US, shadow=shadow)
         return True
 
     def read(self, connection: sqlite3.Connection, *, first_us: int, last_us: int, shadow: bool = False) -> Labelled:
