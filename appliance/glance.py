@@ -27,7 +27,7 @@ class ModelGlance:
 
     Attributes:
         service: The last day of its traffic, up to its newest request.
-        activity: Requests in each half hour of that day, oldest first.
+        activity: Requests in each half hour that this day touches, oldest first.
         last_request_at: Begin of the newest minute with traffic.
         drift: Over the model's own window, up to its newest event.
         quality: Over 30 days of event time, or the model's own window when that is longer.

@@ -75,7 +75,7 @@ def keep(path: Path, stamp: bytes, content: bytes) -> bool:
 def forget_days(figures: Path, *, before: int) -> None:
     """Remove what is kept of days before that (since 1970), and what a killed process left half-written."""
     for path in figures.glob("*/*/*"):
-        day = re.fullmatch(r"(-?\d+)(-shadow)?\.(rows|cells)", path.name)
+        day = re.fullmatch(r"(-?\d+)(-shadow)?\.(rows|cells|counts)", path.name)
         if int(day[1]) < before if day else _is_left(path):
             path.unlink(missing_ok=True)
     for path in figures.glob("*/.*"):

@@ -192,34 +192,41 @@ def m006_data_quality(db: Database) -> None:
     )
 
 
-_DAY = "({row}.event_us - ({row}.event_us % {day} + {day}) % {day}) / {day}"
-"""The day of event time, also before 1970, where SQLite's division rounds up."""
-_DAY_US = 86_400_000_000
-_STAMPS = """
-CREATE TABLE outcome_stamps (
-    model TEXT NOT NULL, shadow INTEGER NOT NULL, day INTEGER NOT NULL, version INTEGER NOT NULL,
-    stamp INTEGER NOT NULL, PRIMARY KEY (model, shadow, day, version)
-) WITHOUT ROWID
-"""
+_FLOOR = "(({at}) - (({at}) % {size} + {size}) % {size}) / {size}"
+"""How many times the size goes into a number, also below zero, where SQLite's division rounds up."""
+_STAMPED = (
+    ("outcomes", "'labels'", "event_us", 86_400_000_000, "{row}.variant = 'shadow'"),
+    ("feature_windows", "'inputs'", "hour", 24, "{row}.variant = 'shadow'"),
+    ("service_windows", "'service'", "minute", 30, "{row}.shadow"),
+)
+"""Table, kind of stamp, column of time, how much of it is one block, and whether a row is a shadow's."""
 
 
 @migrations()
 def m007_stamps(db: Database) -> None:
-    """Whatever changes a day's labels gives that day another stamp, so that figures of the others may be kept."""
-    db.execute(_STAMPS)
-    for event, rows in (("INSERT", ("new",)), ("UPDATE", ("old", "new")), ("DELETE", ("old",))):
-        body = " ".join(
-            f"INSERT INTO outcome_stamps (model, shadow, day, version, stamp) VALUES ({row}.model, "  # noqa: S608
-            f"{row}.variant = 'shadow', {_DAY.format(row=row, day=_DAY_US)}, {row}.version, random()) "
-            "ON CONFLICT DO UPDATE SET stamp = excluded.stamp;"
-            for row in rows
-        )
-        db.execute(f"CREATE TRIGGER outcome_stamp_{event.lower()} AFTER {event} ON outcomes BEGIN {body} END")
+    """Whatever changes a block of time's rows gives it another stamp, so that figures of the others may be kept."""
     db.execute(
-        "INSERT INTO outcome_stamps (model, shadow, day, version, stamp) "  # noqa: S608
-        f"SELECT model, variant = 'shadow', {_DAY.format(row='outcomes', day=_DAY_US)}, version, random() "
-        "FROM outcomes GROUP BY 1, 2, 3, 4"
+        "CREATE TABLE stamps (kind TEXT NOT NULL, model TEXT NOT NULL, shadow INTEGER NOT NULL, "
+        "block INTEGER NOT NULL, version INTEGER NOT NULL, stamp INTEGER NOT NULL, "
+        "PRIMARY KEY (kind, model, shadow, block, version)) WITHOUT ROWID"
     )
+    for table, kind, at, size, shadow in _STAMPED:
+
+        def values(row: str, *, kind: str = kind, at: str = at, size: int = size, shadow: str = shadow) -> str:
+            block = _FLOOR.format(at=f"{row}.{at}", size=size)
+            return f"{kind}, {row}.model, {shadow.format(row=row)}, {block}, {row}.version, random()"
+
+        for event, rows in (("INSERT", ("new",)), ("UPDATE", ("old", "new")), ("DELETE", ("old",))):
+            body = " ".join(
+                "INSERT INTO stamps (kind, model, shadow, block, version, stamp) "  # noqa: S608
+                f"VALUES ({values(row)}) ON CONFLICT DO UPDATE SET stamp = excluded.stamp;"
+                for row in rows
+            )
+            db.execute(f"CREATE TRIGGER stamp_{table}_{event.lower()} AFTER {event} ON {table} BEGIN {body} END")
+        db.execute(
+            "INSERT INTO stamps (kind, model, shadow, block, version, stamp) "  # noqa: S608
+            f"SELECT {values(table)} FROM {table} GROUP BY 1, 2, 3, 4, 5"
+        )
 
 
 def migrate(path: Path) -> None:

@@ -104,22 +104,6 @@ def labelled_day(
     ).fetchall()
 
 
-def outcome_stamps(
-    connection: sqlite3.Connection, model: str, *, first_us: int, last_us: int, shadow: bool = False
-) -> dict[tuple[int, int], int]:
-    """``(day, version)`` to the stamp of that day's outcomes, ascending, for the days of a span of event time.
-
-    A stamp is a random number that every change of an outcome of that day replaces: as long as it is the same, so are
-    they, whatever was restored or rolled back meanwhile.
-    """
-    rows = connection.execute(
-        "SELECT day, version, stamp FROM outcome_stamps WHERE model = ? AND shadow = ? AND day >= ? AND day <= ? "
-        "ORDER BY day, version",
-        (model, shadow, first_us // DAY_US, (last_us - 1) // DAY_US),
-    )
-    return {(int(row["day"]), int(row["version"])): int(row["stamp"]) for row in rows}
-
-
 def find_outcomes(connection: sqlite3.Connection, token: str) -> list[Outcome]:
     """The outcomes of one request's predictions, by the request's token."""
     # '/' follows '.': every id that is the token, a dot, and something.

@@ -8,15 +8,14 @@ from collections import defaultdict
 import msgspec
 
 from appliance.monitoring.answers import Answers
+from appliance.monitoring.day_counts import DAY_HOURS
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import join, measure
 from appliance.monitoring.spans import Span
 from appliance.monitoring.windows import HOUR_US
 from storage.figures import stamp_of
-from storage.outcome_rows import outcome_stamps
+from storage.stamp_rows import Stamped, read_stamps
 from storage.statedb import snapshot
-
-DAY_HOURS = 24
 
 
 class BucketFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +73,8 @@ def read_buckets(
 
 def _stamps(connection: sqlite3.Connection, span: Span, hours: int, version: int | None) -> dict[int, _Stamps]:
     """Bucket to the stamps of the days that it touches."""
-    days = outcome_stamps(
-        connection, span.model, first_us=span.first_hour * HOUR_US, last_us=span.last_hour * HOUR_US
-    )  # fmt: skip
+    touched = span.first_hour // DAY_HOURS, (span.last_hour - 1) // DAY_HOURS
+    days = read_stamps(connection, Stamped.LABELS, span.model, first=touched[0], last=touched[1])
     first, last = span.first_hour // hours, (span.last_hour - 1) // hours
     found: dict[int, _Stamps] = defaultdict(list)
     for (day, one), stamp in days.items():

@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from appliance.monitoring.bins import Floats
 from appliance.monitoring.bucket_figures import read_buckets
+from appliance.monitoring.day_counts import DAY_HOURS, Counted, Expected, add_hours, read_days, scan_counts
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED
 from appliance.monitoring.spans import Json, Span
-from appliance.monitoring.windows import WindowCounts, parse_counts
-from storage.window_rows import predictions_by_bucket, scan_hours
-
-DAY_HOURS = 24
+from storage.window_rows import predictions_by_bucket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +38,8 @@ class Estimate:
         return {**self.metrics, "rows": self.rows, "past_error": dict(self.past_error), "days": self.days}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """Predictions, and the sums of what is expected of them (``Estimator``)."""
-
-    rows: int
-    sums: Floats
-
-
 def estimate_span(
-    connection: sqlite3.Connection, versions: KnownVersions, span: Span, counted: Mapping[int, list[WindowCounts]]
+    connection: sqlite3.Connection, versions: KnownVersions, span: Span, counted: Mapping[int, Counted]
 ) -> Estimate | None:
     """The estimate of a span; None when the version's reference has nothing to estimate from, or nothing was asked.
 
@@ -58,12 +47,12 @@ def estimate_span(
         connection: The state database.
         versions: For the span's version.
         span: The hours.
-        counted: Its windows by hour (``read_hours``).
+        counted: Its days (``read_days``).
     """
     known = versions.find(span.model, span.version)
     if known is None or known.estimator is None:
         return None
-    days = expected_by_bucket(known, counted, bucket_hours=DAY_HOURS)
+    days = {number: day.expected for number, day in counted.items() if day.expected is not None}
     if not days:
         return None
     total = np.sum([day.sums for day in days.values()], axis=0)
@@ -84,34 +73,22 @@ def estimate_span(
     )  # fmt: skip
 
 
-def read_hours(connection: sqlite3.Connection, span: Span) -> dict[int, list[WindowCounts]]:
-    """Hour to its windows, of a version's own traffic."""
-    found: dict[int, list[WindowCounts]] = defaultdict(list)
-    stored = scan_hours(
-        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
-    )  # fmt: skip
-    for hour, content in stored:
-        found[hour].append(parse_counts(content))
-    return found
-
-
 def expected_by_bucket(
-    known: KnownVersion, counted: Mapping[int, list[WindowCounts]], *, bucket_hours: int
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, *, bucket_hours: int
 ) -> dict[int, Expected]:
-    """``hour // bucket_hours`` to its sums, ascending, of the buckets that have some."""
-    estimator = known.estimator
-    if estimator is None:
-        return {}
-    rows: dict[int, int] = defaultdict(int)
-    sums: dict[int, Floats] = {}
-    for hour, windows in counted.items():
-        for counts in windows:
-            if counts.expected.size != estimator.width:
-                continue  # counted before there were estimates, or over other bins
+    """``hour // bucket_hours`` to what is expected of its rows, ascending, of the buckets that have some."""
+    if bucket_hours % DAY_HOURS == 0:
+        days = read_days(connection, known, span)
+        parts = [(day * DAY_HOURS, counted.expected) for day, counted in days.items()]
+    else:
+        hours = scan_counts(connection, span)
+        parts = [(hour, add_hours(known, iter([counts])).expected) for hour, counts in hours]
+    found: dict[int, Expected] = {}
+    for hour, expected in parts:
+        if expected is not None:
             bucket = hour // bucket_hours
-            rows[bucket] += counts.rows
-            sums[bucket] = sums[bucket] + counts.expected if bucket in sums else counts.expected
-    return {bucket: Expected(rows=rows[bucket], sums=sums[bucket]) for bucket in sorted(sums)}
+            found[bucket] = found[bucket] + expected if bucket in found else expected
+    return dict(sorted(found.items()))
 
 
 def estimates_by_bucket(
@@ -134,8 +111,8 @@ def estimates_by_bucket(
         known = versions.find(span.model, version)
         if known is None or known.estimator is None:
             continue
-        counted = read_hours(connection, replace(span, version=version))
-        buckets = expected_by_bucket(known, counted, bucket_hours=bucket_hours)
+        part = replace(span, version=version)
+        buckets = expected_by_bucket(connection, known, part, bucket_hours=bucket_hours)
         for bucket, expected in buckets.items():
             found[bucket].append((expected.rows, known.estimator.estimate(expected.sums)))
     return {bucket: _weighted(parts) for bucket, parts in found.items()}

@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
 from appliance.errors import NotFound
 from appliance.monitoring.bins import NULL_LABEL, Ints
+from appliance.monitoring.day_counts import Counted, read_days
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
-from appliance.monitoring.foresight import estimate_span, read_hours
+from appliance.monitoring.foresight import estimate_span
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, judge_quality
 from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
@@ -87,12 +87,12 @@ def judge_column(known: KnownVersion, reference: ColumnReference, cells: Ints, *
 
 def read_counts(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> WindowCounts:
     """The sum of the span's windows."""
-    return add_fitting(known, chain.from_iterable(read_hours(connection, span).values()))
+    return sum_days(known, read_days(connection, known, span))
 
 
-def add_fitting(known: KnownVersion, windows: Iterable[WindowCounts]) -> WindowCounts:
-    """The sum of those that were counted over the version's bins."""
-    return add_up(known.counter.empty(), (counts for counts in windows if known.counter.fits(counts)))
+def sum_days(known: KnownVersion, days: Mapping[int, Counted]) -> WindowCounts:
+    """The sum of counted days."""
+    return add_up(known.counter.empty(), (day.counts for day in days.values()))
 
 
 def judge_label(figures: RowFigures, known: KnownVersion) -> ColumnDrift | None:
@@ -158,12 +158,12 @@ def judge_by_columns(
     )  # fmt: skip
 
 
-def _selection(known: KnownVersion, figures: RowFigures, counted: Mapping[int, Sequence[WindowCounts]]) -> str | None:
+def _selection(known: KnownVersion, figures: RowFigures, counts: WindowCounts) -> str | None:
     """Whether the labelled predictions are like all of them, by the drift rule on the prediction; None when they are.
 
     Metrics of the labelled rows say little about the others when only some kinds of rows get a label.
     """
-    cells = known.counter.split(add_fitting(known, chain.from_iterable(counted.values())))[-1][1]
+    cells = known.counter.split(counts)[-1][1]
     part, total = np.array(figures.given[0], np.int64), figures.given[1]
     rest = cells - part
     if (rest < 0).any() or rest.sum() == 0 or len(figures) == 0:
@@ -200,7 +200,7 @@ def judge_span_quality(
         known.schema, figures.loss, known.reference.quality, holdout_rows=holdout_rows, mature=mature
     )
     delays = figures.delay_s or (None, None)
-    counted = read_hours(connection, span) if estimated else {}
+    days = read_days(connection, known, span) if estimated else {}
     return QualityReport(
         model=span.model,
         version=span.version,
@@ -216,7 +216,7 @@ def judge_span_quality(
         delay_p95_s=delays[1],
         state=verdict.state,
         sentence=verdict.sentence,
-        estimate=estimate_span(connection, versions, span, counted) if estimated else None,
+        estimate=estimate_span(connection, versions, span, days) if estimated else None,
         intervals=figures.intervals,
-        selection=_selection(known, figures, counted) if estimated else None,
+        selection=_selection(known, figures, sum_days(known, days)) if estimated else None,
     )

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable
 
 from appliance.errors import NotFound
+from appliance.monitoring.activity import read_activity
 from appliance.monitoring.asked import ending_at, find_span
-from appliance.monitoring.bucket_figures import DAY_HOURS, read_buckets
+from appliance.monitoring.bucket_figures import read_buckets
+from appliance.monitoring.day_counts import DAY_HOURS, read_days
 from appliance.monitoring.judged import quality_by_version
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.row_figures import read_figures
@@ -83,5 +85,7 @@ class Keeper:
             for shadow in (False, True):
                 quality_by_version(connection, self._versions, part, shadow=shadow)
             read_buckets(connection, self._versions, part, hours=DAY_HOURS, version=span.version)
+        read_days(connection, known, series)
+        read_activity(connection, self._versions, model)
         read_buckets(connection, self._versions, series, hours=DAY_HOURS, version=None)
         return True

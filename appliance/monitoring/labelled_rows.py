@@ -16,7 +16,8 @@ from appliance.monitoring.bins import Ints
 from appliance.monitoring.quality import Labelled, join
 from appliance.schema import FeatureSchema, Task
 from storage.figures import is_kept, keep, read_kept, stamp_of
-from storage.outcome_rows import DAY_US, labelled_day, outcome_stamps
+from storage.outcome_rows import DAY_US, labelled_day
+from storage.stamp_rows import Stamped, read_stamps
 from storage.statedb import snapshot
 
 _FORMAT = 1
@@ -61,7 +62,8 @@ class LabelledRows:
         self, connection: sqlite3.Connection, *, first_us: int, last_us: int, shadow: bool = False
     ) -> dict[int, int]:
         """Day since 1970 to its stamp, of the days of a span of event time that had labels."""
-        found = outcome_stamps(connection, self._model, first_us=first_us, last_us=last_us, shadow=shadow)
+        first, last = first_us // DAY_US, (last_us - 1) // DAY_US
+        found = read_stamps(connection, Stamped.LABELS, self._model, first=first, last=last, shadow=shadow)
         return {day: stamp for (day, version), stamp in found.items() if version == self._version}
 
     def pack(

@@ -13,6 +13,7 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
+from appliance.monitoring.activity import read_activity
 from appliance.monitoring.against import TRAINING, find_held, parse_against
 from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
@@ -155,11 +156,9 @@ class Monitoring:
         return TrafficSeries(model=name, window=_minute_window(first, last), bucket_s=bucket_s, points=points)
 
     def activity(self, name: str) -> Activity:
-        """A day of arrival time, which ends at the newest arrival: its figures, and when its requests came."""
+        """The day of arrival time that ends at the newest arrival: its figures, and when its requests came."""
         with self._database() as connection:
-            first, last = self._minutes(connection, name, DAY_S, None)
-            stored = window_rows.scan_service_windows(connection, name, first_minute=first, last_minute=last)
-            return service.activity_of(first, last, ((key.minute, content) for key, content in stored))
+            return read_activity(connection, self._versions, name)
 
     def quality(
         self, name: str, window_s: int = GLANCE_S, *, version: int | None = None, until: datetime | None = None

@@ -6,17 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import msgspec
 
-from appliance.monitoring.service_report import Activity, Latency
+from appliance.monitoring.service_report import Latency
 
 MINUTE_US = 60_000_000
 SPACING = 1.02
 """A bucket's upper bound over its lower one; its middle is at most 1 % off any value in it."""
-SLOTS = 48
-"""Parts of a day whose requests are shown at a glance: half hours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,20 +99,6 @@ def add_up(windows: Iterable[ServiceCounts]) -> ServiceCounts:
     return ServiceCounts(
         requests=requests, rows=rows, max_us=max_us, buckets=_counter(buckets), errors=_counter(errors)
     )
-
-
-def activity_of(first: int, last: int, stored: Iterable[tuple[int, bytes]]) -> Activity:
-    """Service windows of a span of minutes since 1970, ``last`` excluded, with their minutes, the newest last."""
-    windows, slots, newest = [], [0] * SLOTS, None
-    for minute, content in stored:
-        counts = parse_service(content)
-        windows.append(counts)
-        slots[(minute - first) * SLOTS // (last - first)] += counts.requests
-        newest = minute
-    return Activity(
-        total=latency_of(add_up(windows)), slots=tuple(slots) if any(slots) else (),
-        newest_at=None if newest is None else datetime.fromtimestamp(newest * 60, UTC),
-    )  # fmt: skip
 
 
 def latency_of(counts: ServiceCounts) -> Latency:

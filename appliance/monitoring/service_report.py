@@ -43,11 +43,11 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """A span of arrival time at a glance.
+    """A day of arrival time at a glance.
 
     Attributes:
         total: Of all that was answered.
-        slots: Requests in each of equal parts of the span, oldest first; empty without any.
+        slots: Requests in each half hour that the day touches, oldest first; empty without any.
         newest_at: Begin of the newest minute with requests or errors; None without any.
     """
 

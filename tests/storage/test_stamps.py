@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from storage.outcome_rows import DAY_US, Outcome, Put, outcome_stamps, put_outcome, remove_old_outcomes
+from storage.outcome_rows import DAY_US, Outcome, Put, put_outcome, remove_old_outcomes
+from storage.stamp_rows import Stamped, read_stamps
 
 ONE = Outcome(
     id="a.0", model="m", version=1, variant="champion", event_us=5 * DAY_US + 7, output="[1.0]", label="1.0",
@@ -26,7 +27,7 @@ def stamps(db: sqlite3.Connection) -> dict[tuple[str, int, int], int]:
     return {
         (model, day, version): stamp
         for model in ("m", "n")
-        for (day, version), stamp in outcome_stamps(db, model, first_us=-(2**60), last_us=2**60).items()
+        for (day, version), stamp in read_stamps(db, Stamped.LABELS, model, first=-999, last=999).items()
     }
 
 
@@ -83,5 +84,4 @@ def test_the_days_before_1970_are_told_apart(db: sqlite3.Connection) -> None:
     for at, moment in enumerate((-1, -DAY_US, -DAY_US - 1, 0)):
         put_outcome(db, replace(ONE, id=str(at), event_us=moment))
     assert sorted(day for _, day, _ in stamps(db)) == [-2, -1, 0]
-    found = outcome_stamps(db, "m", first_us=-DAY_US, last_us=0)
-    assert list(found) == [(-1, 1)]
+    assert list(read_stamps(db, Stamped.LABELS, "m", first=-1, last=-1)) == [(-1, 1)]
