@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from appliance.monitoring.bucket_figures import read_buckets
+from appliance.monitoring.bucket_figures import BucketFigures, read_buckets
 from appliance.monitoring.day_counts import DAY_HOURS, Counted, Expected, add_hours, read_days, scan_counts
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED
+from appliance.monitoring.row_figures import read_figures
 from appliance.monitoring.spans import Json, Span
 from storage.window_rows import predictions_by_bucket
 
@@ -24,7 +25,8 @@ class Estimate:
     Attributes:
         rows: Predictions it is made of.
         metrics: As ``QualityReport.metrics``; a metric that cannot be expected is left out.
-        past_error: Metric to the mean of ``|expected - measured|`` over the days of the span whose labels are there.
+        past_error: Metric to the mean of ``|expected - measured|`` over the days of the span whose labels are there;
+            days with few labels are taken together with those that follow, until they have 50.
         days: How many days those were; with none, ``past_error`` is empty.
     """
 
@@ -59,18 +61,42 @@ def estimate_span(
     errors: dict[str, list[float]] = defaultdict(list)
     settled = 0
     measured = read_buckets(connection, versions, span, hours=DAY_HOURS, version=span.version)
-    for number, day in days.items():
-        found = measured.get(number)
-        if found is None or found.labelled < max(MIN_LABELLED, MATURE_COVERAGE * day.rows):
-            continue
-        settled += 1
-        for name, value in known.estimator.estimate(day.sums).items():
-            if name in found.metrics:
-                errors[name].append(abs(value - found.metrics[name]))
+    for numbers in _settled(days, measured):
+        expected = known.estimator.estimate(np.sum([days[number].sums for number in numbers], axis=0))
+        found = measured[numbers[0]].metrics if len(numbers) == 1 else _measure(connection, known, span, numbers)
+        settled += len(numbers)
+        for name, value in expected.items():
+            if name in found:
+                errors[name].append(abs(value - found[name]))
     return Estimate(
         rows=known.estimator.rows(total), metrics=known.estimator.estimate(total), days=settled,
         past_error={name: float(np.mean(found)) for name, found in errors.items()},
     )  # fmt: skip
+
+
+def _settled(days: Mapping[int, Expected], measured: Mapping[int, BucketFigures]) -> list[list[int]]:
+    """Days whose labels are there, those that follow each other together until they have labels enough to judge by."""
+    found: list[list[int]] = []
+    together: list[int] = []
+    for number in sorted(days):
+        labels = measured[number].labelled if number in measured else 0
+        if labels == 0 or labels < MATURE_COVERAGE * days[number].rows or (together and together[-1] != number - 1):
+            together = []
+        if labels and labels >= MATURE_COVERAGE * days[number].rows:
+            together = [*together, number]
+        if sum(measured[one].labelled for one in together) >= MIN_LABELLED:
+            found.append(together)
+            together = []
+    return found
+
+
+def _measure(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, days: Sequence[int]
+) -> Mapping[str, float]:
+    """Metrics of the labels of days that follow each other, within the span."""
+    first_hour, last_hour = days[0] * DAY_HOURS, (days[-1] + 1) * DAY_HOURS
+    part = replace(span, first_hour=max(span.first_hour, first_hour), last_hour=min(span.last_hour, last_hour))
+    return read_figures(connection, known, part).metrics
 
 
 def expected_by_bucket(
