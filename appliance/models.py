@@ -25,6 +25,7 @@ from storage.model_rows import (
     VersionRow,
     find_alias,
     find_model,
+    find_newest_version,
     list_models,
     list_versions,
     put_model,
@@ -163,6 +164,17 @@ class Models:
             require_model(connection, name)
             return tuple(_version_info(row) for row in list_versions(connection, name))
 
+    def newest(self, name: str) -> VersionInfo | None:
+        """Its newest version, or None before its first training.
+
+        Raises:
+            NotFound: No such model.
+        """
+        with self._database() as connection:
+            require_model(connection, name)
+            row = find_newest_version(connection, name)
+        return None if row is None else _version_info(row)
+
     def card(self, name: str, version: int | None = None) -> ModelCard:
         """A version's card; None: the deployed version, else the champion, else the newest.
 
@@ -243,11 +255,11 @@ class Models:
     def _info(self, connection: sqlite3.Connection, row: ModelRow) -> ModelInfo:
         champion = find_alias(connection, row.name, "champion")
         live = find_deployment(connection, row.name, "champion")
-        versions = list_versions(connection, row.name)
+        newest = find_newest_version(connection, row.name)
         return ModelInfo(
             name=row.name, task=Task(row.task), dataset=row.dataset, target=row.target,
             spec=load_spec(self._spec_path(row.name)), champion=None if champion is None else champion.version,
-            deployed=None if live is None else live.version, latest=versions[0].version if versions else None,
+            deployed=None if live is None else live.version, latest=None if newest is None else newest.version,
             created_at=row.created_at, updated_at=row.updated_at,
         )  # fmt: skip
 

@@ -26,10 +26,11 @@ from storage.backups import remove_backup
 from storage.datasets import list_datasets
 from storage.deployment_rows import deployment_history, live_deployments
 from storage.errors import StorageError
+from storage.figures import forget_days
 from storage.forgetting import OldSnapshot, forget_snapshots, list_old_snapshots
 from storage.history import list_old_days
 from storage.model_rows import find_version, list_trained_on
-from storage.outcome_rows import count_old_outcomes, remove_old_outcomes
+from storage.outcome_rows import DAY_US, count_old_outcomes, remove_old_outcomes
 from storage.restore import is_swapping
 from storage.statedb import connect
 
@@ -124,6 +125,7 @@ class Retention:
         with closing(connect(self._layout.database)) as connection:
             for model, _ in count_old_outcomes(connection, before_us=before_us):
                 remove_old_outcomes(connection, model, before_us=before_us)
+        forget_days(self._layout.figures, before=before_us // DAY_US)
 
     def _rows(self) -> Iterator[Spare]:
         """What else the state database collects with time."""

@@ -29,7 +29,7 @@ SUFFIX = ".backup"
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 DATABASES = ("appliance.db", "mlflow/mlflow.db", "prefect/prefect.db")
 """Below the state, as far as they are there; read through SQLite's online backup."""
-LEFT_OUT = ("tmp", "run", "logs", "backups", "prefect/ui", "upgrade")
+LEFT_OUT = ("tmp", "run", "logs", "backups", "figures", "prefect/ui", "upgrade")
 """What dies with the processes, what is made anew, and the backups themselves."""
 ROOM_LEFT_BYTES = 256 << 20
 Step = Callable[[str], None]

@@ -51,6 +51,11 @@ class Layout:
         return self.root / "history"
 
     @property
+    def figures(self) -> Path:
+        """What was worked out of the state and is kept until the state changes; may be removed at any time."""
+        return self.root / "figures"
+
+    @property
     def mlflow(self) -> Path:
         """MLflow's SQLite store and artifacts."""
         return self.root / "mlflow"

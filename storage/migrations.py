@@ -192,6 +192,43 @@ def m006_data_quality(db: Database) -> None:
     )
 
 
+_FLOOR = "(({at}) - (({at}) % {size} + {size}) % {size}) / {size}"
+"""How many times the size goes into a number, also below zero, where SQLite's division rounds up."""
+_STAMPED = (
+    ("outcomes", "'labels'", "event_us", 86_400_000_000, "{row}.variant = 'shadow'"),
+    ("feature_windows", "'inputs'", "hour", 24, "{row}.variant = 'shadow'"),
+    ("service_windows", "'service'", "minute", 30, "{row}.shadow"),
+)
+"""Table, kind of stamp, column of time, how much of it is one block, and whether a row is a shadow's."""
+
+
+@migrations()
+def m007_stamps(db: Database) -> None:
+    """Whatever changes a block of time's rows gives it another stamp, so that figures of the others may be kept."""
+    db.execute(
+        "CREATE TABLE stamps (kind TEXT NOT NULL, model TEXT NOT NULL, shadow INTEGER NOT NULL, "
+        "block INTEGER NOT NULL, version INTEGER NOT NULL, stamp INTEGER NOT NULL, "
+        "PRIMARY KEY (kind, model, shadow, block, version)) WITHOUT ROWID"
+    )
+    for table, kind, at, size, shadow in _STAMPED:
+
+        def values(row: str, *, kind: str = kind, at: str = at, size: int = size, shadow: str = shadow) -> str:
+            block = _FLOOR.format(at=f"{row}.{at}", size=size)
+            return f"{kind}, {row}.model, {shadow.format(row=row)}, {block}, {row}.version, random()"
+
+        for event, rows in (("INSERT", ("new",)), ("UPDATE", ("old", "new")), ("DELETE", ("old",))):
+            body = " ".join(
+                "INSERT INTO stamps (kind, model, shadow, block, version, stamp) "  # noqa: S608
+                f"VALUES ({values(row)}) ON CONFLICT DO UPDATE SET stamp = excluded.stamp;"
+                for row in rows
+            )
+            db.execute(f"CREATE TRIGGER stamp_{table}_{event.lower()} AFTER {event} ON {table} BEGIN {body} END")
+        db.execute(
+            "INSERT INTO stamps (kind, model, shadow, block, version, stamp) "  # noqa: S608
+            f"SELECT {values(table)} FROM {table} GROUP BY 1, 2, 3, 4, 5"
+        )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

@@ -133,6 +133,14 @@ def list_versions(connection: sqlite3.Connection, model: str) -> list[VersionRow
     return [_version(row) for row in rows]
 
 
+def find_newest_version(connection: sqlite3.Connection, model: str) -> VersionRow | None:
+    """A model's newest version, or None before its first."""
+    row = connection.execute(
+        "SELECT * FROM versions WHERE model = ? ORDER BY version DESC LIMIT 1", (model,)
+    ).fetchone()
+    return None if row is None else _version(row)
+
+
 def set_alias(connection: sqlite3.Connection, model: str, alias: str, version: int) -> bool:
     """Move an alias to a version; False, and nothing changed, when there is no such version."""
     with transaction(connection):

@@ -84,11 +84,24 @@ def scan_outcomes(
     """Outcomes by event time, ``last_us`` excluded, of what was answered or of shadows; of one version, or of all."""
     rows = connection.execute(
         f"{_SELECT} WHERE model = ? AND event_us >= ? AND event_us < ? AND (variant = 'shadow') = ? "
-        "AND (? IS NULL OR version = ?) ORDER BY event_us",
+        "AND (? IS NULL OR version = ?) ORDER BY event_us, id",
         (model, first_us, last_us, shadow, version, version),
     )
     for row in rows:
         yield Outcome(*row)  # by place: a month of a busy model is a million of them
+
+
+def labelled_day(
+    connection: sqlite3.Connection, model: str, version: int, *, day: int, shadow: bool = False
+) -> list[tuple[int, str, str, int, bytes]]:
+    """``(event_us, output, label, label_us, cells)`` of a version's outcomes of one day, by event time, then id."""
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    return cursor.execute(
+        "SELECT event_us, output, label, label_us, cells FROM outcomes WHERE model = ? AND event_us >= ? "
+        "AND event_us < ? AND version = ? AND (variant = 'shadow') = ? ORDER BY event_us, id",
+        (model, day * DAY_US, (day + 1) * DAY_US, version, shadow),
+    ).fetchall()
 
 
 def find_outcomes(connection: sqlite3.Connection, token: str) -> list[Outcome]:

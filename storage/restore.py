@@ -13,7 +13,7 @@ from storage.layout import Layout
 
 ASIDE = "replaced-"
 """Top folders of the state that begin so hold what a restore took away; an operator removes them."""
-_STAY = frozenset({"tmp", "run", "logs", "backups", "upgrade", "restore.json"})
+_STAY = frozenset({"tmp", "run", "logs", "backups", "figures", "upgrade", "restore.json"})
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from storage.errors import StaleSchema, StateUnwritable
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """How many migrations this program knows; ``PRAGMA user_version`` of a current database."""
 
 
@@ -73,3 +73,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything read inside is as it was at one moment; inside a transaction, that one's."""
+    if connection.in_transaction:
+        yield connection
+        return
+    connection.execute("BEGIN")
+    try:
+        yield connection
+    finally:
+        connection.execute("ROLLBACK")

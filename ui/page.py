@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -83,6 +83,12 @@ class View:
 
     async def live(self, interval_s: float, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
         """Show what ``fetch`` returns, and draw it again whenever it changed; pauses while the tab is hidden."""
+        await self.live_part(interval_s, fetch, render)
+
+    def live_part(
+        self, interval_s: float, fetch: Callable[[], T], render: Callable[[T], None]
+    ) -> Coroutine[None, None, None]:
+        """The same for a part that stands here and is filled by who awaits the answer, together with others."""
         place = box("stack")
         shown: list[Any] = []
 
@@ -101,8 +107,8 @@ class View:
             shown[:] = [value]
             _replace(place, lambda: render(value))
 
-        await refresh()
         self.every(interval_s, refresh)
+        return refresh()
 
     def later(self, waiting: str, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
         """Show the page at once and fill this part when ``fetch``, which may take seconds, has answered."""

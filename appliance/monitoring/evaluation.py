@@ -109,7 +109,7 @@ def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model
         known = versions.find(model, version)
         if known is None or version != main_version(connection, model, day):
             continue
-        report = judge_span_quality(connection, known, window_until(model, version, day, hours), {})
+        report = judge_span_quality(connection, versions, window_until(model, version, day, hours), {})
         verdict = Verdict(state=report.state, sentence=report.sentence)
         changed += settle(connection, model, day, {QUALITY: verdict}, today=today)
     return changed

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bucket_figures import BucketFigures, read_buckets
+from appliance.monitoring.day_counts import DAY_HOURS, Counted, Expected, add_hours, read_days, scan_counts
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED, Labelled, measure
+from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED
+from appliance.monitoring.row_figures import read_figures
 from appliance.monitoring.spans import Json, Span
-from appliance.monitoring.windows import parse_counts
-from storage.window_rows import predictions_by_bucket, scan_hours
+from storage.window_rows import predictions_by_bucket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,8 @@ class Estimate:
     Attributes:
         rows: Predictions it is made of.
         metrics: As ``QualityReport.metrics``; a metric that cannot be expected is left out.
-        past_error: Metric to the mean of ``|expected - measured|`` over the days of the span whose labels are there.
+        past_error: Metric to the mean of ``|expected - measured|`` over the days of the span whose labels are there;
+            days with few labels are taken together with those that follow, until they have 50.
         days: How many days those were; with none, ``past_error`` is empty.
     """
 
@@ -38,66 +40,81 @@ class Estimate:
         return {**self.metrics, "rows": self.rows, "past_error": dict(self.past_error), "days": self.days}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """Predictions, and the sums of what is expected of them (``Estimator``)."""
-
-    rows: int
-    sums: Floats
-
-
 def estimate_span(
-    connection: sqlite3.Connection, known: KnownVersion, span: Span, labelled: Labelled
-) -> Estimate | None:  # fmt: skip
-    """The estimate of a span; None when the version's reference has nothing to estimate from, or nothing was asked."""
-    if known.estimator is None:
+    connection: sqlite3.Connection, versions: KnownVersions, span: Span, counted: Mapping[int, Counted]
+) -> Estimate | None:
+    """The estimate of a span; None when the version's reference has nothing to estimate from, or nothing was asked.
+
+    Args:
+        connection: The state database.
+        versions: For the span's version.
+        span: The hours.
+        counted: Its days (``read_days``).
+    """
+    known = versions.find(span.model, span.version)
+    if known is None or known.estimator is None:
         return None
-    days = expected_by_day(connection, known, span)
+    days = {number: day.expected for number, day in counted.items() if day.expected is not None}
     if not days:
         return None
     total = np.sum([day.sums for day in days.values()], axis=0)
     errors: dict[str, list[float]] = defaultdict(list)
     settled = 0
-    for number, day in days.items():
-        part = labelled.where(labelled.day == number)
-        if len(part) < max(MIN_LABELLED, MATURE_COVERAGE * day.rows):
-            continue
-        settled += 1
-        measured = measure(known.schema, part)
-        for name, value in known.estimator.estimate(day.sums).items():
-            if name in measured:
-                errors[name].append(abs(value - measured[name]))
+    measured = read_buckets(connection, versions, span, hours=DAY_HOURS, version=span.version)
+    for numbers in _settled(days, measured):
+        expected = known.estimator.estimate(np.sum([days[number].sums for number in numbers], axis=0))
+        found = measured[numbers[0]].metrics if len(numbers) == 1 else _measure(connection, known, span, numbers)
+        settled += len(numbers)
+        for name, value in expected.items():
+            if name in found:
+                errors[name].append(abs(value - found[name]))
     return Estimate(
         rows=known.estimator.rows(total), metrics=known.estimator.estimate(total), days=settled,
         past_error={name: float(np.mean(found)) for name, found in errors.items()},
     )  # fmt: skip
 
 
-def expected_by_day(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> dict[int, Expected]:
-    """Day since 1970 to its sums, of the days that have some."""
-    return expected_by_bucket(connection, known, span, bucket_hours=24)
+def _settled(days: Mapping[int, Expected], measured: Mapping[int, BucketFigures]) -> list[list[int]]:
+    """Days whose labels are there, those that follow each other together until they have labels enough to judge by."""
+    found: list[list[int]] = []
+    together: list[int] = []
+    for number in sorted(days):
+        labels = measured[number].labelled if number in measured else 0
+        if labels == 0 or labels < MATURE_COVERAGE * days[number].rows or (together and together[-1] != number - 1):
+            together = []
+        if labels and labels >= MATURE_COVERAGE * days[number].rows:
+            together = [*together, number]
+        if sum(measured[one].labelled for one in together) >= MIN_LABELLED:
+            found.append(together)
+            together = []
+    return found
+
+
+def _measure(
+    connection: sqlite3.Connection, known: KnownVersion, span: Span, days: Sequence[int]
+) -> Mapping[str, float]:
+    """Metrics of the labels of days that follow each other, within the span."""
+    first_hour, last_hour = days[0] * DAY_HOURS, (days[-1] + 1) * DAY_HOURS
+    part = replace(span, first_hour=max(span.first_hour, first_hour), last_hour=min(span.last_hour, last_hour))
+    return read_figures(connection, known, part).metrics
 
 
 def expected_by_bucket(
     connection: sqlite3.Connection, known: KnownVersion, span: Span, *, bucket_hours: int
 ) -> dict[int, Expected]:
-    """``hour // bucket_hours`` to its sums, ascending, of the buckets that have some."""
-    estimator = known.estimator
-    if estimator is None:
-        return {}
-    rows: dict[int, int] = defaultdict(int)
-    sums: dict[int, Floats] = {}
-    stored = scan_hours(
-        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
-    )  # fmt: skip
-    for hour, content in stored:
-        counts = parse_counts(content)
-        if counts.expected.size != estimator.width:
-            continue  # counted before there were estimates, or over other bins
-        bucket = hour // bucket_hours
-        rows[bucket] += counts.rows
-        sums[bucket] = sums[bucket] + counts.expected if bucket in sums else counts.expected
-    return {bucket: Expected(rows=rows[bucket], sums=sums[bucket]) for bucket in sorted(sums)}
+    """``hour // bucket_hours`` to what is expected of its rows, ascending, of the buckets that have some."""
+    if bucket_hours % DAY_HOURS == 0:
+        days = read_days(connection, known, span)
+        parts = [(day * DAY_HOURS, counted.expected) for day, counted in days.items()]
+    else:
+        hours = scan_counts(connection, span)
+        parts = [(hour, add_hours(known, iter([counts])).expected) for hour, counts in hours]
+    found: dict[int, Expected] = {}
+    for hour, expected in parts:
+        if expected is not None:
+            bucket = hour // bucket_hours
+            found[bucket] = found[bucket] + expected if bucket in found else expected
+    return dict(sorted(found.items()))
 
 
 def estimates_by_bucket(
@@ -120,7 +137,8 @@ def estimates_by_bucket(
         known = versions.find(span.model, version)
         if known is None or known.estimator is None:
             continue
-        buckets = expected_by_bucket(connection, known, replace(span, version=version), bucket_hours=bucket_hours)
+        part = replace(span, version=version)
+        buckets = expected_by_bucket(connection, known, part, bucket_hours=bucket_hours)
         for bucket, expected in buckets.items():
             found[bucket].append((expected.rows, known.estimator.estimate(expected.sums)))
     return {bucket: _weighted(parts) for bucket, parts in found.items()}

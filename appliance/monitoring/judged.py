@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
 from appliance.errors import NotFound
-from appliance.monitoring.bins import NULL_LABEL, Bins, Ints
+from appliance.monitoring.bins import NULL_LABEL, Ints
+from appliance.monitoring.day_counts import Counted, read_days
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
 from appliance.monitoring.foresight import estimate_span
-from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.outcomes import UNTOLD
-from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, judge_quality, labelled_of, measure
+from appliance.monitoring.quality import MATURE_COVERAGE, judge_quality
 from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
-from appliance.monitoring.reference import ColumnReference, Reference, predicted
-from appliance.monitoring.segments import judge_fairness, judge_segments
+from appliance.monitoring.reference import ColumnReference, Reference
+from appliance.monitoring.row_figures import RowFigures, read_columns, read_figures
+from appliance.monitoring.segments import judge_fairness
 from appliance.monitoring.spans import Pair, Span, State
-from appliance.monitoring.windows import HOUR_US, WindowCounts, add_up, parse_counts
-from storage.outcome_rows import Outcome, scan_outcomes
-from storage.window_rows import predictions_by_bucket, scan_feature_windows
+from appliance.monitoring.windows import WindowCounts, add_up
+from storage.window_rows import predictions_by_bucket
 
 
 def judge_drift(
@@ -54,7 +53,7 @@ def judge_drift(
             columns[at] = dataclasses.replace(
                 column, sentence=f"`{column.name}`: {fault}.", faults=(*column.faults, fault)
             )  # fmt: skip
-    label = judge_label(read_labelled(connection, known, span), known) if labels else None
+    label = judge_label(read_figures(connection, known, span), known) if labels else None
     return DriftReport(
         model=span.model,
         version=span.version,
@@ -88,34 +87,25 @@ def judge_column(known: KnownVersion, reference: ColumnReference, cells: Ints, *
 
 def read_counts(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> WindowCounts:
     """The sum of the span's windows."""
-    stored = scan_feature_windows(
-        connection, span.model, span.version, first_hour=span.first_hour, last_hour=span.last_hour
-    )
-    windows = (parse_counts(content) for content in stored)
-    return add_up(known.counter.empty(), (counts for counts in windows if known.counter.fits(counts)))
+    return sum_days(known, read_days(connection, known, span))
 
 
-def judge_label(labelled: Labelled, known: KnownVersion) -> ColumnDrift | None:
+def sum_days(known: KnownVersion, days: Mapping[int, Counted]) -> WindowCounts:
+    """The sum of counted days."""
+    return add_up(known.counter.empty(), (day.counts for day in days.values()))
+
+
+def judge_label(figures: RowFigures, known: KnownVersion) -> ColumnDrift | None:
     """The labels of a span by the drift rule; None without any."""
-    if len(labelled) == 0:
+    if len(figures) == 0:
         return None
-    return column_drift(known.reference.label, label_counts(labelled, known), total=float(labelled.truth.sum()))
-
-
-def label_counts(labelled: Labelled, known: KnownVersion) -> Ints:
-    """The labels of a span over the label's bins."""
-    bins = known.reference.label.bins
-    return np.bincount(bins.index(labelled.truth), minlength=bins.size)
-
-
-def read_labelled(connection: sqlite3.Connection, known: KnownVersion, span: Span) -> Labelled:
-    """The labelled predictions of a span."""
-    return labelled_of(_scan(connection, span, version=span.version), known.schema)
+    counts, total = figures.truth
+    return column_drift(known.reference.label, np.array(counts, np.int64), total=total)
 
 
 def quality_by_version(
     connection: sqlite3.Connection, versions: KnownVersions, span: Span, *, shadow: bool = False
-) -> dict[int, tuple[VersionQuality, Labelled]]:
+) -> dict[int, tuple[VersionQuality, RowFigures]]:
     """Every version's labelled predictions in the span, whatever the span's own: answers, or those of shadows.
 
     The labels of a version are held against what it predicted itself, by its own classes. A version whose bundle cannot
@@ -127,20 +117,17 @@ def quality_by_version(
     rows: Counter[int] = Counter()
     for (_, version), count in predicted.items():
         rows[version] += count
-    outcomes: dict[int, list[Outcome]] = defaultdict(list)
-    for outcome in _scan(connection, span, shadow=shadow) if rows else ():
-        outcomes[outcome.version].append(outcome)
     found = {}
     for version in sorted(rows):
         known = versions.find(span.model, version)
         if known is not None:
-            labelled = labelled_of(outcomes[version], known.schema)
-            coverage = min(1.0, len(labelled) / rows[version])
+            figures = read_figures(connection, known, span, shadow=shadow)
+            coverage = min(1.0, len(figures) / rows[version])
             quality = VersionQuality(
-                labelled=len(labelled), predicted=rows[version], coverage=coverage,
-                mature=coverage >= MATURE_COVERAGE, metrics=measure(known.schema, labelled),
+                labelled=len(figures), predicted=rows[version], coverage=coverage,
+                mature=coverage >= MATURE_COVERAGE, metrics=figures.metrics,
             )  # fmt: skip
-            found[version] = quality, labelled
+            found[version] = quality, figures
     return found
 
 
@@ -161,94 +148,67 @@ def judge_by_columns(
                 f"model {span.model!r} has no input {name!r}; its inputs are {', '.join(there[: known.counter.inputs])}"
                 + (beside if known.reference.protected else "")
             )
-    outcomes = list(_scan(connection, span, version=span.version)) if names else []
+    found = read_columns(connection, known, span, names) if names else {}
     return tuple(
-        _judge_by_cell(known, span, name, there.index(name), columns[there.index(name)].bins, outcomes)
+        SegmentReport(
+            model=span.model, version=span.version, window=span.window, column=name, segments=found[name].segments,
+            unknown=found[name].unknown, fairness=judge_fairness(name, found[name].segments),
+        )
         for name in names
-    )
-
-
-def _judge_by_cell(
-    known: KnownVersion, span: Span, name: str, position: int, bins: Bins, outcomes: Sequence[Outcome]
-) -> SegmentReport:
-    by_cell: dict[int, list[Outcome]] = defaultdict(list)
-    unknown = 0
-    for outcome in outcomes:
-        if position < len(outcome.cells) and outcome.cells[position] != UNTOLD:
-            by_cell[outcome.cells[position]].append(outcome)
-        else:
-            unknown += 1
-    groups = [(label, labelled_of(by_cell[cell], known.schema)) for cell, label in enumerate(bins.labels())]
-    segments = judge_segments(known.schema, groups)
-    return SegmentReport(
-        model=span.model, version=span.version, window=span.window, column=name, segments=segments,
-        unknown=unknown, fairness=judge_fairness(name, segments),
     )  # fmt: skip
 
 
-def judge_selection(known: KnownVersion, labelled: Labelled, counts: WindowCounts) -> str | None:
+def _selection(known: KnownVersion, figures: RowFigures, counts: WindowCounts) -> str | None:
     """Whether the labelled predictions are like all of them, by the drift rule on the prediction; None when they are.
 
     Metrics of the labelled rows say little about the others when only some kinds of rows get a label.
     """
-    prediction = known.reference.prediction
     cells = known.counter.split(counts)[-1][1]
-    given = predicted(labelled.outputs, known.schema)
-    part = np.bincount(prediction.bins.index(given), minlength=prediction.bins.size)
+    part, total = np.array(figures.given[0], np.int64), figures.given[1]
     rest = cells - part
-    if (rest < 0).any() or rest.sum() == 0 or len(labelled) == 0:
+    if (rest < 0).any() or rest.sum() == 0 or len(figures) == 0:
         return None
-    found = column_drift(replace(prediction, counts=tuple(rest.tolist())), part, total=float(given.sum()))
+    found = column_drift(replace(known.reference.prediction, counts=tuple(rest.tolist())), part, total=total)
     return found.sentence if found.state in (State.WARN, State.ALARM) else None
-
-
-def _scan(
-    connection: sqlite3.Connection, span: Span, *, version: int | None = None, shadow: bool = False
-) -> Iterator[Outcome]:
-    return scan_outcomes(
-        connection, span.model, first_us=span.first_hour * HOUR_US, last_us=span.last_hour * HOUR_US, version=version,
-        shadow=shadow,
-    )  # fmt: skip
 
 
 def judge_span_quality(
     connection: sqlite3.Connection,
-    known: KnownVersion,
+    versions: KnownVersions,
     span: Span,
     baseline: dict[str, float],
-    labelled: Labelled | None = None,
     *,
     estimated: bool = False,
 ) -> QualityReport:
-    """Metrics, coverage and verdict of a span's labelled predictions, which are read when they are not given.
+    """Metrics, coverage and verdict of a span's labelled predictions; ``estimated``: what was expected of all, too.
 
-    With ``estimated``, also what was expected of all its predictions.
+    Raises:
+        NotFound: The version's bundle cannot be read.
     """
-    if labelled is None:
-        labelled = read_labelled(connection, known, span)
+    known = versions.find(span.model, span.version)
+    if known is None:
+        raise NotFound(f"version {span.version} of model {span.model!r} has no readable bundle")
+    figures = read_figures(connection, known, span)
     predicted = predictions_by_bucket(
         connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=1
     )
     rows = sum(count for (_, version), count in predicted.items() if version == span.version)
-    coverage = min(1.0, len(labelled) / rows) if rows else 0.0
+    coverage = min(1.0, len(figures) / rows) if rows else 0.0
     mature = coverage >= MATURE_COVERAGE
+    holdout_rows = sum(known.reference.label.counts)
     verdict = judge_quality(
-        known.schema,
-        labelled,
-        known.reference.quality,
-        holdout_rows=sum(known.reference.label.counts),
-        mature=mature,
+        known.schema, figures.loss, known.reference.quality, holdout_rows=holdout_rows, mature=mature
     )
-    estimate = estimate_span(connection, known, span, labelled) if estimated else None
-    delays = np.quantile(labelled.delay_s, (0.5, 0.95)).tolist() if len(labelled) else (None, None)
+    delays = figures.delay_s or (None, None)
+    days = read_days(connection, known, span) if estimated else {}
     return QualityReport(
         model=span.model,
         version=span.version,
         window=span.window,
-        labelled=len(labelled),
+        labelled=len(figures),
         predicted=rows,
         coverage=coverage,
-        metrics=measure(known.schema, labelled),
+        metrics=figures.metrics,
         reference=known.reference.quality,
         baseline=baseline,
         mature=mature,
@@ -256,12 +216,7 @@ def judge_span_quality(
         delay_p95_s=delays[1],
         state=verdict.state,
         sentence=verdict.sentence,
-        estimate=estimate,
-        intervals=_intervals(known, labelled),
-        selection=judge_selection(known, labelled, read_counts(connection, known, span)) if estimated else None,
+        estimate=estimate_span(connection, versions, span, days) if estimated else None,
+        intervals=figures.intervals,
+        selection=_selection(known, figures, sum_days(known, days)) if estimated else None,
     )
-
-
-def _intervals(known: KnownVersion, labelled: Labelled) -> dict[str, Interval]:
-    schema = known.schema
-    return find_intervals(schema.task, labelled.truth, labelled.outputs, threshold=schema.threshold)

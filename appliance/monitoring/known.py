@@ -11,11 +11,13 @@ from appliance.errors import BadInput
 from appliance.model_spec import load_spec
 from appliance.monitoring.data_quality import RowChecker
 from appliance.monitoring.estimates import Estimator, open_estimator
+from appliance.monitoring.labelled_rows import LabelledRows
 from appliance.monitoring.losses import LOSSES, Losses, parse_losses
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
-from storage.bundles import bundle_path
+from storage.bundles import bundle_path, list_bundles
+from storage.figures import stamp_of
 from storage.layout import Layout
 
 DAY_HOURS = 24
@@ -23,13 +25,22 @@ DAY_HOURS = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownVersion:
-    """A version whose bundle could be read."""
+    """A version whose bundle could be read.
+
+    Attributes:
+        bundle: Differs when another version was published under the same number.
+        figures: Where what was worked out of it is kept.
+        rows: Its labelled rows.
+    """
 
     schema: FeatureSchema
     reference: Reference
     counter: Counter
     checker: RowChecker
     estimator: Estimator | None
+    bundle: bytes
+    figures: Path
+    rows: LabelledRows
 
 
 class KnownVersions:
@@ -48,6 +59,14 @@ class KnownVersions:
             self._found[model, version] = known
         return self._found[model, version]
 
+    def published(self, model: str) -> list[int]:
+        """The versions of a model that have a bundle, ascending."""
+        return list_bundles(self._layout, model)
+
+    def figures(self, model: str) -> Path:
+        """Where what was worked out of all versions of a model is kept."""
+        return self._layout.figures / model
+
     def window_hours(self, model: str) -> int:
         """The window the model declares, whole hours, at least a day; a day when its declaration cannot be read."""
         try:
@@ -62,13 +81,17 @@ class KnownVersions:
         if not model or directory.parent.parent != self._layout.models:
             return None
         try:
-            schema = msgspec.json.decode((directory / "schema.json").read_bytes(), type=FeatureSchema)
-            reference = parse_reference((directory / "reference.json").read_bytes())
+            contents = [(directory / name).read_bytes() for name in ("schema.json", "reference.json")]
+            schema = msgspec.json.decode(contents[0], type=FeatureSchema)
+            reference = parse_reference(contents[1])
         except (OSError, msgspec.DecodeError, BadInput):
             return None
+        bundle, figures = stamp_of(*contents), self.figures(model) / str(version)
         return KnownVersion(
             schema=schema, reference=reference, counter=Counter(reference), checker=RowChecker(reference),
-            estimator=open_estimator(schema, reference.estimation, _read_losses(directory)),
+            estimator=open_estimator(schema, reference.estimation, _read_losses(directory)), bundle=bundle,
+            figures=figures,
+            rows=LabelledRows(figures, model=model, version=version, schema=schema, bundle=bundle),
         )  # fmt: skip
 
 

@@ -13,9 +13,11 @@ import numpy as np
 
 from appliance.errors import NotFound
 from appliance.monitoring import judged, service
+from appliance.monitoring.activity import read_activity
 from appliance.monitoring.against import TRAINING, DatasetVersion, find_held, parse_against
 from appliance.monitoring.alert_story import AlertFacts, find_facts
 from appliance.monitoring.alerts import Alert, alert_of
+from appliance.monitoring.asked import find_span, of_all_versions, require_model
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.data_quality_report import DataQualityReport
 from appliance.monitoring.data_quality_verdict import judge_data_quality
@@ -25,18 +27,17 @@ from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
-from appliance.monitoring.service_report import Lag, LatencyReport, TrafficPoint, TrafficSeries
-from appliance.monitoring.spans import Span, Window
+from appliance.monitoring.row_figures import read_figures
+from appliance.monitoring.service_report import Activity, Lag, LatencyReport, TrafficPoint, TrafficSeries
+from appliance.monitoring.spans import DAY_S, GLANCE_S, SERIES_S, Span, Window
 from appliance.monitoring.study import Study, study_of
 from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.orders import JudgeDrift, Worker
 from appliance.settings import Settings
-from storage import alert_rows, deployment_rows, model_rows, statedb, study_rows, window_rows
-from storage.bundles import list_bundles
+from storage import alert_rows, model_rows, statedb, study_rows, window_rows
 from storage.eventlog import list_segments
 from storage.skew_rows import SkewRow, list_skews
 
-DAY_S = 86_400
 HOUR_S = 3_600
 BUCKETS_S = (60, 300, 900, HOUR_S, 6 * HOUR_S, DAY_S)
 MOST_POINTS = 500
@@ -161,8 +162,13 @@ class Monitoring:
         )
         return TrafficSeries(model=name, window=_minute_window(first, last), bucket_s=bucket_s, points=points)
 
+    def activity(self, name: str) -> Activity:
+        """The day of arrival time that ends at the newest arrival: its figures, and when its requests came."""
+        with self._database() as connection:
+            return read_activity(connection, self._versions, name)
+
     def quality(
-        self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
+        self, name: str, window_s: int = GLANCE_S, *, version: int | None = None, until: datetime | None = None
     ) -> QualityReport:
         """Exact metrics of the labelled predictions of a window of event time.
 
@@ -170,12 +176,11 @@ class Monitoring:
             NotFound: No such model, or no version of it is published.
         """
         with self._database() as connection:
-            known, span = self._span(connection, name, version, window_s, until)
+            _, span = self._span(connection, name, version, window_s, until)
             answered = judged.quality_by_version(connection, self._versions, span)
             shadows = judged.quality_by_version(connection, self._versions, span, shadow=True)
-            labelled = answered[span.version][1] if span.version in answered else None
             baseline = _baseline(connection, name, span.version)
-            report = judged.judge_span_quality(connection, known, span, baseline, labelled, estimated=True)
+            report = judged.judge_span_quality(connection, self._versions, span, baseline, estimated=True)
         return replace(
             report,
             by_version={version: found for version, (found, _) in answered.items()},
@@ -186,7 +191,7 @@ class Monitoring:
         self,
         name: str,
         column: str,
-        window_s: int = 30 * DAY_S,
+        window_s: int = GLANCE_S,
         *,
         version: int | None = None,
         until: datetime | None = None,
@@ -201,7 +206,7 @@ class Monitoring:
             return judged.judge_by_columns(connection, known, span, (column,))[0]
 
     def fairness(
-        self, name: str, window_s: int = 30 * DAY_S, *, version: int | None = None, until: datetime | None = None
+        self, name: str, window_s: int = GLANCE_S, *, version: int | None = None, until: datetime | None = None
     ) -> tuple[SegmentReport, ...]:
         """The same by every column that is declared protected, inputs or not; empty where none is.
 
@@ -217,7 +222,7 @@ class Monitoring:
     def quality_series(
         self,
         name: str,
-        window_s: int = 90 * DAY_S,
+        window_s: int = SERIES_S,
         *,
         bucket_s: int = DAY_S,
         version: int | None = None,
@@ -227,9 +232,7 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             if version is None and until is None:
-                horizon = Horizon.now(connection)
-                newest = horizon.newest_of(horizon.newest_hours(connection, name))
-                span = span if newest is None else _ending_at(name, span.version, newest + 1, window_s)
+                span = of_all_versions(connection, span, window_s)
             points = quality_points(connection, self._versions, span, bucket_s=bucket_s, version=version)
             baseline = _baseline(connection, name, span.version)
         return QualitySeries(
@@ -288,41 +291,18 @@ class Monitoring:
 
     @contextmanager
     def _database(self, *, read_only: bool = True) -> Iterator[sqlite3.Connection]:
+        """As it is at one moment where it is only read, so that all figures of an answer are of the same rows."""
         with closing(statedb.connect(self._settings.layout.database, read_only=read_only)) as connection:
-            yield connection
+            if read_only:
+                with statedb.snapshot(connection):
+                    yield connection
+            else:
+                yield connection
 
     def _span(
-        self,
-        connection: sqlite3.Connection,
-        name: str,
-        version: int | None,
-        window_s: int,
-        until: datetime | None,
+        self, connection: sqlite3.Connection, name: str, version: int | None, window_s: int, until: datetime | None
     ) -> tuple[KnownVersion, Span]:
-        """The version asked for or the one that serves, and the hours of it that are meant."""
-        newest = Horizon.now(connection).newest_hours(connection, name)
-        chosen = self._choose(connection, name, newest) if version is None else version
-        known = self._versions.find(name, chosen)
-        if known is None:
-            raise NotFound(
-                f"version {chosen} of model {name!r} has no readable bundle; 'appliance versions {name}' lists them"
-            )
-        if until is not None:
-            last_hour = -int(-until.timestamp() // HOUR_S)
-        else:
-            last_hour = newest.get(chosen, int(datetime.now(UTC).timestamp()) // HOUR_S) + 1
-        return known, _ending_at(name, chosen, last_hour, window_s)
-
-    def _choose(self, connection: sqlite3.Connection, name: str, newest: dict[int, int]) -> int:
-        live = deployment_rows.find_deployment(connection, name, "champion")
-        if live is not None and (live.version in newest or not newest):
-            return live.version
-        if newest:
-            return max(newest, key=lambda version: (newest[version], version))
-        if published := list_bundles(self._settings.layout, name):
-            return published[-1]
-        self._require_model(connection, name)
-        raise NotFound(f"model {name!r} has no version yet; train it with 'appliance train {name}'")
+        return find_span(connection, self._versions, name, window_s, version=version, until=until)
 
     def _minutes(
         self, connection: sqlite3.Connection, name: str, window_s: int, until: datetime | None
@@ -330,21 +310,12 @@ class Monitoring:
         """First minute and the one after the last."""
         newest = Horizon.now(connection).newest_minute(connection, name)
         if newest is None:
-            self._require_model(connection, name)
+            require_model(connection, name)
         if until is not None:
             last = -int(-until.timestamp() // 60)
         else:
             last = (newest if newest is not None else int(datetime.now(UTC).timestamp()) // 60) + 1
         return last - max(1, -(-window_s // 60)), last
-
-    @staticmethod
-    def _require_model(connection: sqlite3.Connection, name: str) -> None:
-        if model_rows.find_model(connection, name) is None:
-            raise NotFound(f"there is no model {name!r}; 'appliance models' lists them")
-
-
-def _ending_at(name: str, version: int, last_hour: int, window_s: int) -> Span:
-    return Span(model=name, version=version, first_hour=last_hour - max(1, -(-window_s // HOUR_S)), last_hour=last_hour)
 
 
 def _find_column(
@@ -359,8 +330,8 @@ def _find_column(
         return found[name]
     if name != LABEL:
         raise NotFound(f"model {span.model!r} has no column {name!r}; its columns are {', '.join(found)} and {LABEL}")
-    labelled = judged.read_labelled(connection, known, span)
-    return known.reference.label, judged.label_counts(labelled, known), float(labelled.truth.sum())
+    counts, total = read_figures(connection, known, span).truth
+    return known.reference.label, np.array(counts, np.int64), total
 
 
 def _baseline(connection: sqlite3.Connection, name: str, version: int) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,6 @@ from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.spans import State
 from appliance.schema import FeatureSchema, Task
 from appliance.training.evaluate import PRIMARY, evaluate
-from storage.outcome_rows import DAY_US, Outcome
 
 MATURE_COVERAGE = 0.9
 """A window is judged once so large a share of its predictions has a label."""
@@ -33,13 +32,13 @@ class Labelled:
         truth: Numbers or class indices, shape ``(n,)``.
         outputs: Shape ``(n, schema.outputs)``.
         delay_s: Seconds from each prediction's event time to its label's.
-        day: Of each prediction's event time, since 1970, UTC.
+        event_us: Each prediction's event time.
     """
 
     truth: Floats
     outputs: Floats
     delay_s: Floats
-    day: Ints
+    event_us: Ints
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -47,8 +46,31 @@ class Labelled:
     def where(self, chosen: npt.NDArray[np.bool_]) -> Labelled:
         """Some of them, by a mask of shape ``(n,)``."""
         return Labelled(
-            truth=self.truth[chosen], outputs=self.outputs[chosen], delay_s=self.delay_s[chosen], day=self.day[chosen]
+            truth=self.truth[chosen],
+            outputs=self.outputs[chosen],
+            delay_s=self.delay_s[chosen],
+            event_us=self.event_us[chosen],
         )
+
+
+def join(parts: Sequence[Labelled]) -> Labelled:
+    """One after the other; at least one part, all with as many outputs."""
+    if len(parts) == 1:
+        return parts[0]
+    return Labelled(
+        truth=np.concatenate([part.truth for part in parts]),
+        outputs=np.concatenate([part.outputs for part in parts]),
+        delay_s=np.concatenate([part.delay_s for part in parts]),
+        event_us=np.concatenate([part.event_us for part in parts]),
+    )
+
+
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """rmse, 1 - AUC or log loss of some rows with its standard error; None where it is undefined."""
+
+    rows: int
+    value: float | None
+    error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,27 +79,6 @@ class Verdict:
 
     state: State
     sentence: str
-
-
-def labelled_of(outcomes: Iterable[Outcome], schema: FeatureSchema) -> Labelled:
-    """Outcomes of one version as arrays, in their order."""
-    codes = {name: float(code) for code, name in enumerate(schema.classes)}
-    decoder = msgspec.json.Decoder(list[float])
-    truth: list[float] = []
-    outputs: list[list[float]] = []
-    delays: list[float] = []
-    days: list[int] = []
-    for outcome in outcomes:
-        truth.append(float(outcome.label) if schema.task is Task.REGRESSION else codes[outcome.label])
-        outputs.append(decoder.decode(outcome.output))
-        delays.append((outcome.label_us - outcome.event_us) / 1e6)
-        days.append(outcome.event_us // DAY_US)
-    return Labelled(
-        truth=np.array(truth, np.float64),
-        outputs=np.array(outputs, np.float64).reshape(-1, schema.outputs),
-        delay_s=np.array(delays, np.float64),
-        day=np.array(days, np.int64),
-    )
 
 
 def measure(schema: FeatureSchema, labelled: Labelled) -> dict[str, float]:
@@ -91,7 +92,7 @@ def measure(schema: FeatureSchema, labelled: Labelled) -> dict[str, float]:
 
 
 def judge_quality(
-    schema: FeatureSchema, labelled: Labelled, reference: Mapping[str, float], *, holdout_rows: int, mature: bool
+    schema: FeatureSchema, found: Loss, reference: Mapping[str, float], *, holdout_rows: int, mature: bool
 ) -> Verdict:
     """Hold the window's loss against the holdout's.
 
@@ -99,31 +100,35 @@ def judge_quality(
 
     Args:
         schema: The task.
-        labelled: The window's labelled predictions.
+        found: Of the window's labelled predictions.
         reference: The holdout's metrics.
         holdout_rows: How many rows those were measured on.
         mature: Labels cover the window.
     """
-    if not mature or len(labelled) < MIN_LABELLED:
-        missing = "labels do not cover the window yet" if not mature else f"only {len(labelled)} labels came"
+    if not mature or found.rows < MIN_LABELLED:
+        missing = "labels do not cover the window yet" if not mature else f"only {found.rows} labels came"
         return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Quality cannot be judged: {missing}.")
-    metric = PRIMARY[schema.task]
-    loss, error = _loss(schema.task, labelled)
+    metric, loss = PRIMARY[schema.task], found.value
     if metric not in reference or loss is None:
         return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Quality cannot be judged: {metric} is undefined here.")
     expected = 1.0 - reference[metric] if metric == "auc" else reference[metric]
-    noise = Z * error * np.sqrt(1.0 + len(labelled) / max(1, holdout_rows))
+    noise = Z * found.error * np.sqrt(1.0 + found.rows / max(1, holdout_rows))
     ratio = loss / expected if expected > 0 else 1.0
-    found = 1.0 - loss if metric == "auc" else loss
-    words = f"{metric} is {found:.4g}; it was {reference[metric]:.4g} on the holdout"
+    value = 1.0 - loss if metric == "auc" else loss
+    words = f"{metric} is {value:.4g}; it was {reference[metric]:.4g} on the holdout"
     if ratio < WARN_RATIO or loss - expected <= noise:
         return Verdict(state=State.OK, sentence=f"Quality holds: {words}.")
     state = State.ALARM if ratio >= ALARM_RATIO else State.WARN
     return Verdict(state=state, sentence=f"Quality fell: {words}.")
 
 
+def find_loss(task: Task, labelled: Labelled) -> Loss:
+    """The loss of labelled predictions, and its standard error."""
+    value, error = _loss(task, labelled) if len(labelled) else (None, 0.0)
+    return Loss(rows=len(labelled), value=value, error=error)
+
+
 def _loss(task: Task, labelled: Labelled) -> tuple[float | None, float]:
-    """The loss and its standard error."""
     truth, outputs = labelled.truth, labelled.outputs
     n = len(truth)
     if task is Task.REGRESSION:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
 from datetime import UTC, datetime
-from itertools import groupby
 
-import numpy as np
-
+from appliance.monitoring.bucket_figures import read_buckets
 from appliance.monitoring.foresight import estimates_by_bucket
 from appliance.monitoring.known import KnownVersions
-from appliance.monitoring.quality import MATURE_COVERAGE, Labelled, labelled_of, measure
+from appliance.monitoring.quality import MATURE_COVERAGE
 from appliance.monitoring.quality_report import QualityPoint
 from appliance.monitoring.spans import Span
-from appliance.monitoring.windows import HOUR_US
-from appliance.schema import FeatureSchema
-from storage.outcome_rows import Outcome, scan_outcomes
 from storage.window_rows import predictions_by_bucket
 
 
@@ -36,25 +30,14 @@ def quality_points(
     predicted = predictions_by_bucket(
         connection, span.model, first_hour=span.first_hour, last_hour=span.last_hour, bucket_hours=hours
     )
-    outcomes = scan_outcomes(
-        connection,
-        span.model,
-        first_us=span.first_hour * HOUR_US,
-        last_us=span.last_hour * HOUR_US,
-        version=version,
-    )
     estimates = estimates_by_bucket(connection, versions, span, bucket_hours=hours, only=version)
     points = {}
-    for bucket, members in groupby(outcomes, key=lambda outcome: outcome.event_us // (hours * HOUR_US)):
-        found = _together(list(members), versions)
-        if found is None:
-            continue
-        schema, labelled, counted = found
-        rows = sum(predicted.get((bucket, one), 0) for one in counted)
-        coverage = min(1.0, len(labelled) / rows) if rows else 0.0
+    for bucket, figures in read_buckets(connection, versions, span, hours=hours, version=version).items():
+        rows = sum(predicted.get((bucket, one), 0) for one in figures.versions)
+        coverage = min(1.0, figures.labelled / rows) if rows else 0.0
         points[bucket] = QualityPoint(
-            at=_moment(bucket * hours), labelled=len(labelled), predicted=rows, coverage=coverage,
-            mature=coverage >= MATURE_COVERAGE, metrics=measure(schema, labelled), estimate=estimates.pop(bucket, {}),
+            at=_moment(bucket * hours), labelled=figures.labelled, predicted=rows, coverage=coverage,
+            mature=coverage >= MATURE_COVERAGE, metrics=figures.metrics, estimate=estimates.pop(bucket, {}),
         )  # fmt: skip
     for bucket, estimate in estimates.items():
         rows = sum(count for (one, by), count in predicted.items() if one == bucket and version in (None, by))
@@ -67,31 +50,3 @@ def quality_points(
 
 def _moment(hour: int) -> datetime:
     return datetime.fromtimestamp(hour * 3600, UTC)
-
-
-def _together(
-    outcomes: list[Outcome], versions: KnownVersions
-) -> tuple[FeatureSchema, Labelled, frozenset[int]] | None:
-    """The labelled predictions of all versions that know the same classes as the one with most labels."""
-    by_version: dict[int, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
-        by_version[outcome.version].append(outcome)
-    known = {
-        version: found.schema
-        for version, members in by_version.items()
-        if (found := versions.find(members[0].model, version)) is not None
-    }
-    if not known:
-        return None
-    main = known[max(known, key=lambda version: len(by_version[version]))]
-    alike = frozenset(
-        version for version, schema in known.items() if (schema.task, schema.classes) == (main.task, main.classes)
-    )
-    parts = [labelled_of(by_version[version], known[version]) for version in sorted(alike)]
-    labelled = Labelled(
-        truth=np.concatenate([part.truth for part in parts]),
-        outputs=np.concatenate([part.outputs for part in parts]),
-        delay_s=np.concatenate([part.delay_s for part in parts]),
-        day=np.concatenate([part.day for part in parts]),
-    )
-    return main, labelled, alike

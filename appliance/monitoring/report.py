@@ -10,13 +10,13 @@ from html import escape
 from appliance.monitoring.alerts import Alert
 from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
-from appliance.monitoring.monitoring import DAY_S, HOUR_S, Monitoring
+from appliance.monitoring.monitoring import HOUR_S, Monitoring
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.report_svg import bars_svg, lines_svg
 from appliance.monitoring.segments import Rate
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from appliance.monitoring.skew import finding_of, skew_json
-from appliance.monitoring.spans import Json, State, utc_text
+from appliance.monitoring.spans import DAY_S, Json, State, utc_text
 from appliance.monitoring.study import Study
 from storage.skew_rows import SkewRow
 

@@ -42,6 +42,21 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """A day of arrival time at a glance.
+
+    Attributes:
+        total: Of all that was answered.
+        slots: Requests in each half hour that the day touches, oldest first; empty without any.
+        newest_at: Begin of the newest minute with requests or errors; None without any.
+    """
+
+    total: Latency
+    slots: tuple[int, ...]
+    newest_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LatencyReport:
     """A model's service figures over a span of arrival time, in all and by version.
 

@@ -9,6 +9,12 @@ from enum import StrEnum
 
 from appliance.errors import BadInput
 
+DAY_S = 86_400
+GLANCE_S = 30 * DAY_S
+"""What quality at a glance is of, or the model's own window when that is longer."""
+SERIES_S = 90 * DAY_S
+"""What quality in time is of, unless somebody chooses."""
+
 Json = dict[str, object]
 """A report's public JSON shape; times are ISO 8601 in UTC, shares lie in 0 … 1."""
 

@@ -21,6 +21,7 @@ from appliance.events import SHADOW_SUFFIX
 from appliance.monitoring.data_quality import DataQualityCounts, parse_quality
 from appliance.monitoring.delivery import deliver_until
 from appliance.monitoring.evaluation import evaluate
+from appliance.monitoring.keeping import Keeper
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.outcomes import join_labels, join_shadow
 from appliance.monitoring.recording import watch_recording
@@ -148,6 +149,7 @@ def watch_until(
     """
     watch = Watch(settings.layout, alive=alive)
     skew = SkewWatch(settings, watch.connection, watch.versions)
+    keeper = Keeper(watch.versions, alive=alive)
     ended = threading.Event()
     courier = threading.Thread(target=deliver_until, args=(settings, ended), name="deliveries", daemon=True)
     courier.start()
@@ -160,6 +162,7 @@ def watch_until(
                     log.info("counted %s", progress)
                 alive()
                 skew.look()
+                keeper.look(watch.connection, changed=not progress.idle)
             except (StateUnwritable, sqlite3.Error) as exc:
                 log.error("%s; trying again", exc)
             stop.wait(settings.watch_interval_s)

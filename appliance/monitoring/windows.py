@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate
 
 import msgspec
@@ -147,7 +148,13 @@ class Counter:
 
 def add_up(empty: WindowCounts, windows: Iterable[WindowCounts]) -> WindowCounts:
     """The sum of windows over the same bins."""
-    total = empty
-    for window in windows:
-        total = total + window
-    return total
+    found = [empty, *windows]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.sum([one.sums for one in found], axis=0)
+    expected = [one.expected for one in found if one.expected.size]
+    if expected and all(one.size == expected[-1].size for one in expected):
+        expected = [np.sum(expected, axis=0)]
+    return WindowCounts(
+        rows=sum(one.rows for one in found), cells=np.sum([one.cells for one in found], axis=0),
+        sums=np.where(np.isfinite(sums), sums, np.nan), expected=reduce(_sum_expected, expected, empty.expected[:0]),
+    )  # fmt: skip

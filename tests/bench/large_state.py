@@ -11,6 +11,8 @@ import httpx
 import msgspec
 
 from appliance.house import Appliance
+from appliance.monitoring.keeping import Keeper
+from appliance.monitoring.known import KnownVersions
 from appliance.training.job import TrainingOrder, run_training
 from storage.statedb import connect, to_text, transaction
 from tests.browser.world import MODEL, World
@@ -43,6 +45,8 @@ def enlarge(world: World) -> str:
                 _copy_traffic(connection, name)
                 _copy_labels(connection, name)
         connection.execute("ANALYZE")
+        # As the watch loop does beside the counting.
+        Keeper(KnownVersions(settings.layout), clock=lambda: 0.0).look(connection, changed=True)
         counted = {
             table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
             for table in ("versions", "feature_windows", "service_windows", "outcomes")

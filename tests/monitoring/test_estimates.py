@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -221,8 +223,10 @@ def publish_loans(settings: Settings, *, estimation: bool = True) -> Reference:
     return reference
 
 
-def replay_loans(settings: Settings, *, days: int, labelled: int, rows: int = 1_000) -> None:
-    """One request a day; the first ``labelled`` days get their labels."""
+def replay_loans(
+    settings: Settings, *, days: int, labelled: int, rows: int = 1_000, unlabelled: Collection[int] = ()
+) -> None:  # fmt: skip
+    """One request a day; the first ``labelled`` days get their labels, but for some."""
     scores, truth = loans(reference=False)
     traffic = Traffic(settings, model="m")
     for day in range(days):
@@ -232,7 +236,7 @@ def replay_loans(settings: Settings, *, days: int, labelled: int, rows: int = 1_
             id=token_at(at, day), t=at, at=at, m="m", v=1, n=rows, x=[0.0] * rows, y=scores[part, 0].tolist(), us=9
         )
         traffic.write("predictions", msgspec.json.encode(event))
-        if day < labelled:
+        if day < labelled and day not in unlabelled:
             for i, label in enumerate(truth[part].astype(int).tolist()):
                 traffic.label(f"{event.id}.{i}", str(label), label_us=at, at_us=at)
     traffic.close()
@@ -261,6 +265,31 @@ def test_quality_shows_the_estimate_and_its_past_error(tmp_path: Path) -> None:
         assert point.estimate["auc"] == pytest.approx(0.97, abs=0.01)
     assert series.points[-1].at == datetime.fromtimestamp(START_US / 1e6 + 5 * 86_400, UTC)
     assert series.points[-1].metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("unlabelled", "together"),
+    [((), [(0, 3), (3, 6)]), ((1,), [(2, 5), (5, 8)]), ((2, 5), []), ((4,), [(0, 3), (5, 8)])],
+)
+def test_days_of_few_labels_are_judged_together(
+    tmp_path: Path, unlabelled: tuple[int, ...], together: list[tuple[int, int]]
+) -> None:
+    settings = make_settings(tmp_path)
+    publish_loans(settings)
+    replay_loans(settings, days=10, labelled=8, rows=24, unlabelled=unlabelled)
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    monitoring, off = Monitoring(settings), []
+    for first, last in together:
+        until = datetime.fromtimestamp(START_US / 1e6 + last * 86_400, UTC)
+        part = monitoring.quality("m", (last - first) * 86_400, until=until)
+        assert part.labelled == (last - first) * 24
+        assert part.estimate is not None
+        off.append(abs(part.estimate.metrics["brier"] - part.metrics["brier"]))
+    estimate = monitoring.quality("m").estimate
+    assert estimate is not None
+    assert estimate.days == sum(last - first for first, last in together)
+    assert estimate.past_error.get("brier") == (pytest.approx(np.mean(off)) if off else None)
 
 
 def test_an_older_version_has_no_estimate_and_its_hours_stay(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_odd_rows_have_finite_intervals() -> None:
 
 def labelled(truth: Floats, outputs: Floats) -> Labelled:
     return Labelled(
-        truth=truth, outputs=outputs, delay_s=np.zeros(len(truth)), day=np.zeros(len(truth), np.int64)
+        truth=truth, outputs=outputs, delay_s=np.zeros(len(truth)), event_us=np.zeros(len(truth), np.int64)
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from storage import statedb
 from storage.errors import StaleSchema, StateUnwritable
 from storage.layout import Layout
 from storage.migrations import m001_first, migrate
+from storage.outcome_rows import DAY_US
+from storage.stamp_rows import Stamped, read_stamps
 from storage.statedb import SCHEMA_VERSION, from_text, to_text, transaction
 from storage.window_rows import ServiceKey, scan_service_windows
 from tests.storage.conftest import SmallDisk
@@ -127,3 +129,34 @@ def test_times_sort_as_text_and_come_back_in_utc() -> None:
     assert from_text(to_text(east)) == at
     assert from_text(to_text(east)).tzinfo is UTC
     assert to_text(at) < to_text(at + timedelta(microseconds=1)) < to_text(at + timedelta(seconds=1))
+
+
+def test_rows_of_an_earlier_schema_get_their_stamps(layout: Layout) -> None:
+    migrate(layout.database)
+    with closing(sqlite3.connect(layout.database)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DROP TABLE stamps")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm007_stamps'")
+        days = [(0, 1, "champion"), (0, 1, "canary"), (-1, 1, "champion"), (3, 2, "champion"), (3, 2, "shadow")]
+        for at, (day, version, variant) in enumerate(days):
+            connection.execute(
+                "INSERT INTO outcomes (id, model, version, variant, event_us, output, label, label_us, arrived_us) "
+                "VALUES (?, 'm', ?, ?, ?, '[1.0]', '1.0', 0, 0)",
+                (str(at), version, variant, day * DAY_US + (DAY_US - 1 if day < 0 else 5)),
+            )
+        connection.execute("INSERT INTO feature_windows VALUES ('m', 1, 'canary', -24, 9, x'7b7d')")
+        connection.execute("INSERT INTO service_windows VALUES ('m', 1, 1, 59, x'7b7d')")
+        connection.execute("PRAGMA user_version = 6")
+        connection.commit()
+    migrate(layout.database)
+    with closing(statedb.connect(layout.database)) as connection:
+        for shadow, days_stamped in ((False, [(-1, 1), (0, 1), (3, 2)]), (True, [(3, 2)])):
+            found = read_stamps(connection, Stamped.LABELS, "m", first=-9, last=9, shadow=shadow)
+            assert list(found) == days_stamped
+        assert list(read_stamps(connection, Stamped.INPUTS, "m", first=-9, last=9)) == [(-1, 1)]
+        assert list(read_stamps(connection, Stamped.SERVICE, "m", first=-9, last=9, shadow=True)) == [(1, 1)]
+        before = read_stamps(connection, Stamped.LABELS, "m", first=-1, last=0)
+        connection.execute("UPDATE outcomes SET label = '2.0' WHERE id = '2'")
+        after = read_stamps(connection, Stamped.LABELS, "m", first=-1, last=0)
+        assert [key for key, stamp in after.items() if stamp != before[key]] == [(-1, 1)]
