@@ -185,7 +185,7 @@ def _ours() -> frozenset[str]:
 
 _AROUND = " ·:;,.→/\n"
 NOT_TRANSLATED = frozenset({
-    "MLOps appliance", "MLflow", "Prefect", "CSV",  # names
+    "MLOps appliance", "MLflow", "Prefect", "CSV", "UTC",  # names
     "curl", "Python", "JavaScript", "Open Inference V2", "TensorFlow Serving V1", "MLflow, SageMaker",
     # Words of the appliance and of the data that the code has, too: as keys, as names of styles, in addresses.
     "test", "hour", "category", "number", "datetime", "label", "prediction", "missing", "unseen", "inputs", "quality",
