@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -21,6 +22,8 @@ from ui.pages.rollout import ask_rollback
 from ui.programs import DIALECTS, LANGUAGES, Question, program
 from ui.words import number, share
 
+_LETTERS_A_LINE = 18
+"""Of a label beside its bar."""
 _FLAGS = {
     "null": "is missing, and training saw no missing value there",
     "unseen": "has a category that training never saw; it is taken as missing",
@@ -170,8 +173,9 @@ class _Form:
                 "What moved it most" if answer.label is None else f"What moved it most towards {answer.label}", tag="h3"
             )
             unit = target if answer.label is None else "log-odds"
-            height = max(120, 26 * len(answer.reasons) + 60)
             labels = [f"{one.field} = {_short(one.value)}" for one in answer.reasons]
+            most_lines = 1 + max(map(len, labels)) // _LETTERS_A_LINE
+            height = max(120, (12 + 14 * most_lines) * len(labels) + 60)
             chart = Chart(
                 signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=unit),
                 label="Contributions of the columns to this prediction",
@@ -185,7 +189,9 @@ class _Form:
 def _short(value: Value) -> str:
     if value is None:
         return "missing"
-    return number(value) if isinstance(value, float) else str(value)[:24]
+    if isinstance(value, float):
+        return number(value)
+    return re.sub(r"(?<=\d)T(\d\d:\d\d)(:00)?Z$", r" \1", str(value))[:24]
 
 
 PAGE = Page(
