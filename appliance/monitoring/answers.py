@@ -16,7 +16,7 @@ import numpy as np
 from storage.figures import keep, read_kept, stamp_of
 
 T = TypeVar("T")
-MOST = 2_000
+MOST = 10_000
 """Answers of one file; those that nobody asked for longest go first."""
 _WORKED_OUT_BY = (
     "monitoring/activity.py", "monitoring/answers.py", "monitoring/bins.py", "monitoring/bucket_figures.py",

@@ -117,10 +117,19 @@ class LabelledRows:
         kept = read_kept(path, made_of)
         if kept is not None:
             return self._unpack(msgspec.msgpack.decode(kept, type=_Packed))
-        rows = labelled_day(connection, self._model, self._version, day=day, shadow=shadow)
-        packed = _pack(rows, self._schema)
+        packed = _pack(self._rows(connection, day, shadow=shadow), self._schema)
         keep(path, made_of, msgspec.msgpack.encode(packed))
         return self._unpack(packed)
+
+    def _rows(self, connection: sqlite3.Connection, day: int, *, shadow: bool) -> list[_Row]:
+        """Those that the version can be held against; others are of one that had its number before."""
+        rows, schema = labelled_day(connection, self._model, self._version, day=day, shadow=shadow), self._schema
+        widths = [len(one) for one in _outputs(rows)]
+        return [
+            row
+            for row, width in zip(rows, widths, strict=True)
+            if width == schema.outputs and (schema.task is Task.REGRESSION or row[2] in schema.classes)
+        ]
 
     def _path(self, day: int, shadow: bool) -> Path:
         return self._folder / f"{day}{'-shadow' if shadow else ''}.rows"
@@ -133,7 +142,7 @@ class LabelledRows:
         kept = read_kept(path, made_of)
         if kept is not None:
             return msgspec.msgpack.decode(kept, type=_Cells)
-        cells = [row[4] for row in labelled_day(connection, self._model, self._version, day=day)]
+        cells = [row[4] for row in self._rows(connection, day, shadow=False)]
         sizes = np.array([len(one) for one in cells], "<i4")
         packed = _Cells(sizes.tobytes(), b"".join(cells))
         keep(path, made_of, msgspec.msgpack.encode(packed))
@@ -149,16 +158,23 @@ class LabelledRows:
         )
 
 
-def _pack(rows: Sequence[tuple[int, str, str, int, bytes]], schema: FeatureSchema) -> _Packed:
+_Row = tuple[int, str, str, int, bytes]
+"""As ``labelled_day`` gives them."""
+
+
+def _outputs(rows: Sequence[_Row]) -> list[list[float]]:
+    return msgspec.json.decode(f"[{','.join(row[1] for row in rows)}]", type=list[list[float]])
+
+
+def _pack(rows: Sequence[_Row], schema: FeatureSchema) -> _Packed:
     codes = {name: float(code) for code, name in enumerate(schema.classes)}
     labels = [row[2] for row in rows]
     truth = [float(one) if schema.task is Task.REGRESSION else codes[one] for one in labels]
-    outputs = msgspec.json.decode(f"[{','.join(row[1] for row in rows)}]", type=list[list[float]])
     return _Packed(
         event_us=np.array([row[0] for row in rows], "<i8").tobytes(),
         label_us=np.array([row[3] for row in rows], "<i8").tobytes(),
         truth=np.array(truth, "<f8").tobytes(),
-        outputs=np.array(outputs, "<f8").tobytes(),
+        outputs=np.array(_outputs(rows), "<f8").tobytes(),
     )
 
 

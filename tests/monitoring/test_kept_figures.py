@@ -134,11 +134,15 @@ def test_a_version_trained_again_under_its_number_has_figures_of_its_own(tmp_pat
     tell(settings, dict.fromkeys(ids, 1.0), at_us=START_US)
     say_all(settings)
     folder = settings.layout.models / MODEL / "1"
-    reference = (other.layout.models / MODEL / "1" / "reference.json").read_bytes()
     folder.chmod(0o755)
-    (folder / "reference.json").unlink()
-    (folder / "reference.json").write_bytes(reference)
+    for name in ("schema.json", "reference.json"):
+        content = (other.layout.models / MODEL / "1" / name).read_bytes()
+        (folder / name).unlink()
+        (folder / name).write_bytes(content)
     assert say_all(settings) == say_all_anew(settings)
+    found = Monitoring(settings).quality(MODEL, version=1)
+    assert (found.labelled, found.metrics) == (0, {}), "labels of a regression say nothing about classes"
+    keep_current(settings)
 
 
 def test_a_restored_backup_shows_its_own_figures(told: tuple[Settings, list[str]]) -> None:

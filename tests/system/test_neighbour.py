@@ -75,7 +75,7 @@ def large(serving: Machine) -> Machine:
     """With a table of 600,000 rows and 30 columns, and a model on it that is not trained yet."""
     serving.ok(f"cat > /root/large.py <<'E'\n{LARGE}\nE\n/opt/appliance/current/venv/bin/python /root/large.py")
     serving.ok(f"cat > /root/large.toml <<'E'\n{MODEL}\nE\ncd /root && appliance data add large large.parquet")
-    serving.ok("cd /root && appliance apply large.toml")
+    serving.ok("cd /root && appliance apply large.toml && rm large.parquet")
     return serving
 
 

@@ -185,7 +185,9 @@ def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -
     options["grid"]["bottom"] = 40
     options["yAxis"] = _axis(type="category", split=False)
     options["yAxis"] |= {"data": list(names), "inverse": True, "axisLine": {"show": False}}
-    options["yAxis"]["axisLabel"] |= {"width": 130, "overflow": "break"}  # the bars need the other half
+    options["yAxis"]["axisLabel"] |= {
+        "width": 130, "overflow": "break", "lineHeight": 14,  # the bars need the other half
+    }  # fmt: skip
     options["tooltip"] |= {"trigger": "item", ":valueFormatter": _value_with(x_unit)}
     options["series"] = [{
         "type": "bar", "barMaxWidth": 16, "emphasis": {"disabled": True},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Any
 
@@ -22,6 +23,8 @@ from ui.programs import DIALECTS, LANGUAGES, Question, program
 from ui.texts import _
 from ui.words import number, share
 
+_LETTERS_A_LINE = 18
+"""Of a label beside its bar."""
 _FLAGS = {
     "null": _("is missing, and training saw no missing value there"),
     "unseen": _("has a category that training never saw; it is taken as missing"),
@@ -178,8 +181,9 @@ class _Form:
                 tag="h3",
             )
             unit = target if answer.label is None else _("log-odds")
-            height = max(120, 26 * len(answer.reasons) + 60)
             labels = [f"{one.field} = {_short(one.value)}" for one in answer.reasons]
+            most_lines = 1 + max(map(len, labels)) // _LETTERS_A_LINE
+            height = max(120, (12 + 14 * most_lines) * len(labels) + 60)
             chart = Chart(
                 signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=unit),
                 label=_("Contributions of the columns to this prediction"),
@@ -193,7 +197,9 @@ class _Form:
 def _short(value: Value) -> str:
     if value is None:
         return _("missing")
-    return number(value) if isinstance(value, float) else str(value)[:24]
+    if isinstance(value, float):
+        return number(value)
+    return re.sub(r"(?<=\d)T(\d\d:\d\d)(:00)?Z$", r" \1", str(value))[:24]
 
 
 PAGE = Page(
