@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     ui_prefect_port: int = Field(
         default=8082, ge=0, le=65535, description="Prefect's UI behind the dashboard's login; 0: not served."
     )
+    ui_language: str = Field(
+        default="en", pattern=r"^[a-z]{2,3}(_[A-Z][A-Za-z]+)?$",
+        description="Language of the dashboard, as in de or pt_BR; English where there is no translation.",
+    )  # fmt: skip
     tls_cert: Path | None = Field(
         default=None, description="A certificate with its chain, PEM; with it, TLS is spoken."
     )

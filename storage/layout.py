@@ -76,6 +76,11 @@ class Layout:
         return self.root / "run"
 
     @property
+    def locale(self) -> Path:
+        """``LANG/LC_MESSAGES/dashboard.mo``: translations beside those of the release; somebody puts them here."""
+        return self.root / "locale"
+
+    @property
     def logs(self) -> Path:
         """Logs of the processes when there is no journal."""
         return self.root / "logs"

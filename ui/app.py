@@ -18,6 +18,7 @@ from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
 from ui.guests import list_guests
 from ui.memory import keep_few_heaps, refuse_unused
+from ui.texts import NoTranslation, install
 
 
 def run(settings: Settings) -> None:
@@ -32,12 +33,21 @@ def run(settings: Settings) -> None:
     prepare_state(settings)
     require_port(settings.listen, settings.ui_port, "ui_port")
     settings = without_crowded_guests(settings)
+    speak(settings)
     # NiceGUI reads this when it is imported; half-received uploads belong on the state's disk, not in /tmp.
     os.environ["NICEGUI_STORAGE_PATH"] = str(settings.layout.root / "ui")
     tempfile.tempdir = str(settings.layout.tmp)
     # Uvicorn ends orderly on SIGTERM and then raises the signal again for whoever handled it before: us, with code 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     importlib.import_module("ui.dashboard").serve(settings)
+
+
+def speak(settings: Settings) -> None:
+    """Choose the language, before a page is imported; a missing translation is no reason to have no dashboard."""
+    try:
+        install(settings.ui_language, settings.layout.locale)
+    except NoTranslation as exc:
+        logging.getLogger("appliance.ui").warning("%s; the dashboard speaks English", exc)
 
 
 def without_crowded_guests(settings: Settings) -> Settings:

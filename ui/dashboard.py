@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 from urllib.parse import quote
 
 from nicegui import app, run
 from nicegui import ui as ng
+from nicegui.language import Language
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
@@ -33,6 +34,7 @@ from ui.memory import give_back, settle
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
+from ui.texts import language
 
 ASSETS = Path(__file__).parent / "assets"
 SESSION_DAYS = 14
@@ -91,7 +93,7 @@ def serve(settings: Settings) -> None:
         title=NAME,
         favicon=ASSETS / "mark.svg",
         dark=None,
-        language="en-US",
+        language=_pack(),
         tailwind=False,
         reload=False,
         show=False,
@@ -104,6 +106,14 @@ def serve(settings: Settings) -> None:
         access_log=False,
         callback_notify=say_ready,
     )  # fmt: skip
+
+
+def _pack() -> Language:
+    """Quasar's own words in the language of the process, which become the page's ``lang``, too."""
+    wanted = language()
+    known: tuple[Language, ...] = get_args(Language)
+    found = (one for name in (wanted, wanted.partition("-")[0]) for one in known if one == name)
+    return next(found, "en-US")
 
 
 def _cookie(settings: Settings) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from ui.components.markup import box, text
 from ui.components.status import notice
 from ui.page import SESSION_KEY
 from ui.shell import MARK, NAME, Shell
+from ui.texts import _
 
 _MESSAGES = {
-    "ended": "You are logged out.",
-    "changed": "The new password is set. Other sessions of this user were ended.",
+    "ended": _("You are logged out."),
+    "changed": _("The new password is set. Other sessions of this user were ended."),
 }
 
 
@@ -47,7 +48,7 @@ class Gate:
     async def login(self, request: Request) -> Response:
         """Check name and password and open a session under a new id."""
         if is_cross_site(request.headers):
-            return _back("/login", "A page of another site sent this form; nothing was done.")
+            return _back("/login", _("A page of another site sent this form; nothing was done."))
         form = await request.form()
         target = local(str(form.get("next", "/")))
         try:
@@ -73,10 +74,10 @@ class Gate:
     async def change_password(self, request: Request) -> Response:
         """Replace one's own password."""
         if is_cross_site(request.headers):
-            return _back("/password", "A page of another site sent this form; nothing was done.")
+            return _back("/password", _("A page of another site sent this form; nothing was done."))
         form = await request.form()
         if form.get("new") != form.get("again"):
-            return _back("/password", "The two new passwords differ; type the new one twice.")
+            return _back("/password", _("The two new passwords differ; type the new one twice."))
         try:
             await run.io_bound(
                 self._doorkeeper.change_password, request.session.get(SESSION_KEY), str(form.get("old", "")),
@@ -90,23 +91,26 @@ class Gate:
         where = self._appliance.settings.layout.admin_password
 
         async def page(request: Request) -> None:
-            self._shell.dress("Log in")
+            self._shell.dress(_("Log in"))
             first = await run.io_bound(where.exists)
-            with _gate("Log in"):
+            with _gate(_("Log in")):
                 _said(request)
                 if first:
                     notice(
-                        f"First visit? The user is admin; the one-time password lies in the file {where} on this host.",
-                        title="A one-time password is waiting",
+                        _(
+                            "First visit? The user is admin; the one-time password lies in the file {where} on this "
+                            "host."
+                        ).format(where=where),
+                        title=_("A one-time password is waiting"),
                     )
                 target = escape(local(request.query_params.get("next", "/")))
                 _form(
                     "/login",
                     (
-                        ("name", "User name", "text", "username"),
-                        ("password", "Password", "password", "current-password"),
+                        ("name", _("User name"), "text", "username"),
+                        ("password", _("Password"), "password", "current-password"),
                     ),
-                    "Log in",
+                    _("Log in"),
                     hidden=f'<input type="hidden" name="next" value="{target}">',
                 )
 
@@ -117,25 +121,25 @@ class Gate:
             caller = await run.io_bound(self._doorkeeper.of_session, request.session.get(SESSION_KEY))
             if caller is None:
                 return RedirectResponse("/login?next=/password", status_code=303)
-            self._shell.dress("Password")
-            with _gate("Set your own password"):
+            self._shell.dress(_("Password"))
+            with _gate(_("Set your own password")):
                 _said(request)
                 if caller.must_change:
                     text(
-                        "The password you logged in with was for one use. Choose your own; then everything opens.",
+                        _("The password you logged in with was for one use. Choose your own; then everything opens."),
                         "muted",
                         "p",
                     )
                 else:
-                    text("Every other session of your user ends with the change.", "muted", "p")
+                    text(_("Every other session of your user ends with the change."), "muted", "p")
                 _form(
                     "/password",
                     (
-                        ("old", "Present password", "password", "current-password"),
-                        ("new", "New password", "password", "new-password"),
-                        ("again", "New password again", "password", "new-password"),
+                        ("old", _("Present password"), "password", "current-password"),
+                        ("new", _("New password"), "password", "new-password"),
+                        ("again", _("New password again"), "password", "new-password"),
                     ),
-                    "Set password",
+                    _("Set password"),
                     hidden=f'<input type="hidden" name="name" value="{escape(caller.name)}" autocomplete="username">',
                 )
             return None
@@ -161,14 +165,14 @@ def _said(request: Request) -> None:
 
 def _form(action: str, fields: tuple[tuple[str, str, str, str], ...], submit: str, *, hidden: str = "") -> None:
     inputs = "".join(
-        f'<div class="field"><label for="{name}">{label}</label>'
+        f'<div class="field"><label for="{name}">{escape(label)}</label>'
         f'<input id="{name}" name="{name}" type="{kind}" autocomplete="{auto}" required '
         f"{'autofocus' if i == 0 else ''}></div>"
         for i, (name, label, kind, auto) in enumerate(fields)
     )
     ng.html(
         f'<form method="post" action="{action}">{hidden}{inputs}'
-        f'<button class="submit" type="submit">{submit}</button></form>',
+        f'<button class="submit" type="submit">{escape(submit)}</button></form>',
         sanitize=False,
     ).style("width: 100%")
 

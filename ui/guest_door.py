@@ -31,6 +31,7 @@ from appliance.house import Appliance
 from appliance.permissions import Action, Caller, require
 from ui.guests import Guest
 from ui.page import SESSION_KEY
+from ui.texts import _
 
 COOKIES = "appliance_"
 """How the names of our own cookies begin; no guest sees them, none may set them."""
@@ -82,14 +83,16 @@ class GuestDoor:
         caller = await self._caller(request)
         navigates = _navigates(request)
         if caller is None or caller.must_change:
-            return self._to_login(request, caller) if navigates else _refusal(401, "log in to the dashboard first")
+            return self._to_login(request, caller) if navigates else _refusal(401, _("log in to the dashboard first"))
         if not navigates and is_cross_site(request.headers):
-            return _refusal(403, "a page of another site sent this; nothing was done")
+            return _refusal(403, _("a page of another site sent this; nothing was done"))
         needed = self._guest.needs(request.method, request.url.path)
         try:
             require(caller, needed)
         except NotAllowed as exc:
-            return _refusal(403, f"{self._guest.label}: this call may change something. {exc}")
+            return _refusal(
+                403, _("{label}: this call may change something. {error}").format(label=self._guest.label, error=exc)
+            )
         if needed is Action.ADMINISTER:
             did = f"{request.method} {request.url.path}"
             await run.io_bound(self._appliance.access.record, caller.name, "guest.change", self._guest.name, did)
@@ -100,8 +103,10 @@ class GuestDoor:
         except httpx.TransportError as exc:
             _LOG.warning("%s does not answer: %s: %s", self._guest.label, type(exc).__name__, exc)
             return PlainTextResponse(
-                f"{self._guest.label} does not answer. See `appliance status` and "
-                f"`appliance logs {self._guest.service}`, then load this page again.\n",
+                _(
+                    "{label} does not answer. See `appliance status` and "
+                    "`appliance logs {service}`, then load this page again.\n"
+                ).format(label=self._guest.label, service=self._guest.service),
                 status_code=502,
             )
 

@@ -20,6 +20,7 @@ from appliance.permissions import Action, Caller, is_allowed, require
 from storage.errors import StorageError
 from ui.components.markup import box
 from ui.components.status import notice, waiting_line
+from ui.texts import _
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +72,7 @@ class View:
         try:
             caller = await run.io_bound(self._doorkeeper.of_session, self._token)
             if caller is None:
-                raise NotAllowed("the session has ended; log in again")
+                raise NotAllowed(_("the session has ended; log in again"))
             require(caller, action)
             return await run.io_bound(fn, *args, **kwargs)
         except (ApplianceError, StorageError) as exc:
@@ -99,7 +100,7 @@ class View:
                 if shown != [value]:
                     shown[:] = [value]
                     message = log_refused(exc)
-                    _replace(place, lambda: notice(message, tone="alarm", title="This cannot be shown"))
+                    _replace(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
                 return
             if app.is_stopping or (shown and shown[0] == value):
                 return  # run.io_bound answers None while the process shuts down
@@ -120,7 +121,7 @@ class View:
                 value = await run.io_bound(fetch)
             except (ApplianceError, StorageError) as exc:
                 message = log_refused(exc)
-                _replace(place, lambda: notice(message, tone="alarm", title="This cannot be shown"))
+                _replace(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
                 return
             _replace(place, lambda: render(cast("T", value)))
 
@@ -170,7 +171,7 @@ def tell(message: str, *, wrong: bool = False) -> None:
         type="negative" if wrong else "positive",
         position="bottom",
         timeout=12_000 if wrong else 4_000,
-        close_button="Close",
+        close_button=_("Close"),
         multi_line=True,
     )
 
@@ -179,17 +180,17 @@ def log_refused(error: Exception) -> str:
     """Log what the appliance would not do, and return what to tell: its sentence, and the id the log has it under."""
     error_id = uuid.uuid4().hex[:8]
     _LOG.warning("dashboard error %s: %s: %s", error_id, type(error).__name__, error)
-    return f"{error} (error {error_id})"
+    return _("{error} (error {error_id})").format(error=error, error_id=error_id)
 
 
 def log_unexpected(what: str) -> str:
     """Log the exception being handled and return what to tell, with the id under which the log has it."""
     error_id = uuid.uuid4().hex[:8]
     _LOG.exception("dashboard error %s: %s", error_id, what)
-    return (
-        f"Something went wrong that the dashboard did not expect (error {error_id}). "
+    return _(
+        "Something went wrong that the dashboard did not expect (error {error_id}). "
         "`appliance logs ui` has the details under this number."
-    )
+    ).format(error_id=error_id)
 
 
 def _replace(place: Element, render: Callable[[], object]) -> None:

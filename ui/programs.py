@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from appliance.schema import Column, FeatureSchema, Kind
 from appliance.trial import Value
+from ui.texts import _
 
 DIALECTS = {
-    "native": "Native", "v2": "Open Inference V2", "v1": "TensorFlow Serving V1", "invocations": "MLflow, SageMaker",
+    "native": _("Native"), "v2": "Open Inference V2", "v1": "TensorFlow Serving V1", "invocations": "MLflow, SageMaker",
 }  # fmt: skip
 LANGUAGES = {"curl": "curl", "python": "Python", "javascript": "JavaScript"}
 

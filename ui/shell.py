@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from urllib.parse import quote
 
 from nicegui import app, run
@@ -17,9 +19,10 @@ from appliance.house import Appliance
 from appliance.permissions import require
 from storage.errors import StorageError
 from ui.components.guest_link import guest_links
-from ui.components.markup import box, icon, icon_html, link, text
+from ui.components.markup import box, icon, icon_html, link, text, with_attributes
 from ui.components.status import notice
 from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
+from ui.texts import _, script_messages
 
 MARK = (
     '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" '
@@ -27,17 +30,22 @@ MARK = (
     '<path d="M6.5 15.5l3.5-4.5 3 3 4.5-6"/></svg>'
 )
 NAME = "MLOps appliance"
+SCRIPT = Path(__file__).parent / "assets" / "dashboard.js"
 NAVIGATION = (
-    ("overview", "Overview", "/", "space_dashboard"),
-    ("data", "Data", "/data", "table_chart"),
-    ("models", "Models", "/models", "hub"),
-    ("monitoring", "Monitoring", "/monitoring", "monitor_heart"),
-    ("jobs", "Jobs", "/jobs", "schedule"),
-    ("alerts", "Alerts", "/alerts", "notifications"),
-    ("settings", "Settings", "/settings", "settings"),
+    ("overview", _("Overview"), "/", "space_dashboard"),
+    ("data", _("Data"), "/data", "table_chart"),
+    ("models", _("Models"), "/models", "hub"),
+    ("monitoring", _("Monitoring"), "/monitoring", "monitor_heart"),
+    ("jobs", _("Jobs"), "/jobs", "schedule"),
+    ("alerts", _("Alerts"), "/alerts", "notifications"),
+    ("settings", _("Settings"), "/settings", "settings"),
 )
 _THEMES: dict[str, bool | None] = {"system": None, "light": False, "dark": True}
-_THEME_ICONS = {"system": "brightness_auto", "light": "light_mode", "dark": "dark_mode"}
+_APPEARANCES = (
+    ("system", "brightness_auto", _("System"), _("System appearance")),
+    ("light", "light_mode", _("Light"), _("Light appearance")),
+    ("dark", "dark_mode", _("Dark"), _("Dark appearance")),
+)
 
 
 class Shell:
@@ -47,6 +55,7 @@ class Shell:
         self._appliance = appliance
         self._doorkeeper = doorkeeper
         self._assets = assets
+        self._texts = _as_json(script_messages(SCRIPT.read_text(encoding="utf-8")))
 
     def add(self, page: Page) -> None:
         """Serve a page at its address."""
@@ -68,6 +77,7 @@ class Shell:
         """The title, the style and the theme of the page being built."""
         ng.page_title(f"{title} · {NAME}")
         ng.add_head_html(
+            f'<script type="application/json" id="texts">{self._texts}</script>'
             f'<link rel="stylesheet" href="{self._assets}/theme.css">'
             f'<script defer src="{self._assets}/dashboard.js"></script>'
         )
@@ -76,13 +86,12 @@ class Shell:
     async def _draw(self, page: Page, view: View) -> None:
         title = _filled(page.title, view.parts)
         self.dress(title)
-        link("Skip to the content", "#content", "nicegui-skip-link")
+        link(_("Skip to the content"), "#content", "nicegui-skip-link")
         ng.on("tab-hidden", lambda event: view.pause(hidden=bool(event.args)))
         with box("frame"):
             with box("topbar"):
-                ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button").props(
-                    'type=button data-menu aria-label="Menu"'
-                )
+                menu = ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button")
+                with_attributes(menu.props("type=button data-menu"), aria_label=_("Menu"))
                 _brand()
             await self._side(page.section, view)
             box("backdrop")
@@ -101,7 +110,7 @@ class Shell:
     async def _side(self, section: str, view: View) -> None:
         with box("side", "aside"):
             _brand()
-            with box("nav", "nav").props('aria-label="Pages"'):
+            with with_attributes(box("nav", "nav"), aria_label=_("Pages")):
                 for key, label, address, icon_name in NAVIGATION:
                     with ng.element("a").props(f'href="{address}"') as entry:
                         icon(icon_name)
@@ -111,6 +120,7 @@ class Shell:
                     if key == "alerts":
                         await _open_alerts(view, entry)
                 guest_links(view.appliance.settings)
+            leave = escape(_("Log out"))
             with box("foot"):
                 _theme_choice()
                 with box("who"):
@@ -120,7 +130,7 @@ class Shell:
                         text(view.caller.role.value, "muted small")
                     ng.html(
                         '<form method="post" action="/logout"><button type="submit" class="icon-button" '
-                        f'aria-label="Log out" title="Log out">{icon_html("logout")}</button></form>',
+                        f'aria-label="{leave}" title="{leave}">{icon_html("logout")}</button></form>',
                         sanitize=False,
                     )
 
@@ -130,9 +140,9 @@ async def _fill(page: Page, view: View) -> None:
         require(view.caller, page.action)
         await page.build(view)
     except (ApplianceError, StorageError) as exc:
-        notice(log_refused(exc), tone="alarm", title="This cannot be shown")
+        notice(log_refused(exc), tone="alarm", title=_("This cannot be shown"))
     except Exception:  # noqa: BLE001  (the border of a page: the frame stays, the log has the stack)
-        notice(log_unexpected(page.path), tone="alarm", title="This cannot be shown")
+        notice(log_unexpected(page.path), tone="alarm", title=_("This cannot be shown"))
 
 
 async def _open_alerts(view: View, entry: ng.element) -> None:
@@ -143,7 +153,12 @@ async def _open_alerts(view: View, entry: ng.element) -> None:
     waiting = [alert for alert in alerts if alert.acknowledged_by is None]
     if waiting:
         with entry:
-            text(len(waiting), "count", "span").props('title="open alerts"')
+            with_attributes(text(len(waiting), "count", "span"), title=_("open alerts"))
+
+
+def _as_json(messages: Mapping[str, str]) -> str:
+    """As JSON that may stand in an element of the page."""
+    return json.dumps(messages).replace("<", "\\u003c")
 
 
 def _brand() -> None:
@@ -153,7 +168,7 @@ def _brand() -> None:
 def _crumbs(page: Page, parts: Mapping[str, str]) -> None:
     if not page.parents:
         return
-    with box("crumbs", "nav").props('aria-label="Breadcrumb"'):
+    with with_attributes(box("crumbs", "nav"), aria_label=_("Breadcrumb")):
         for label, address in page.parents:
             link(_filled(label, parts), _filled(address, {key: quote(value) for key, value in parts.items()}))
             text("/", tag="span").props("aria-hidden=true")
@@ -164,7 +179,7 @@ def _same(page: Page, view: View) -> None:
     if not cli and not rest:
         return
     with box("same", "footer"):
-        text("The same elsewhere:", tag="span")
+        text(_("The same elsewhere:"), tag="span")
         for one in (cli, rest):
             if one:
                 text(_filled(one, view.parts), tag="code")
@@ -178,12 +193,13 @@ def _theme_choice() -> None:
         # The page is made anew rather than patched, so that charts, menus and the browser's own parts agree.
         ng.navigate.reload()
 
-    with box("segmented").props('role=group aria-label="Appearance"'):
-        for name, icon_name in _THEME_ICONS.items():
-            button = ng.html(icon_html(icon_name), sanitize=False, tag="button").props(
-                f'type=button title="{name.capitalize()}" aria-label="{name.capitalize()} appearance"'
+    with with_attributes(box("segmented").props("role=group"), aria_label=_("Appearance")):
+        for name, icon_name, title, label in _APPEARANCES:
+            button = ng.html(icon_html(icon_name), sanitize=False, tag="button").props("type=button")
+            with_attributes(button, title=title, aria_label=label)
+            button.props(f'aria-current="{str(name == chosen).lower()}"').on(
+                "click", lambda _event, name=name: choose(name)
             )
-            button.props(f'aria-current="{str(name == chosen).lower()}"').on("click", lambda _, name=name: choose(name))
 
 
 def _filled(template: str, parts: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from unicodedata import combining, normalize
 
 from storage.columns import Dtype
+from ui.texts import _
 
 NONE = "\u2013"
 """Stands where there is no figure."""
@@ -53,12 +54,13 @@ def seconds(value: float | None) -> str:
         return f"{value:.0f} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+        said = _("{minutes} min {rest} s") if rest else _("{minutes} min")
+        return said.format(minutes=minutes, rest=rest)
     hours, minutes = divmod(minutes, 60)
     if hours >= 48:
         days, hours = divmod(hours, 24)
-        return f"{days} d {hours} h" if hours else f"{days} d"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+        return (_("{days} d {hours} h") if hours else _("{days} d")).format(days=days, hours=hours)
+    return (_("{hours} h {minutes} min") if minutes else _("{hours} h")).format(hours=hours, minutes=minutes)
 
 
 def size(value: float) -> str:
@@ -77,13 +79,15 @@ def when(value: datetime | None) -> str:
 def ago(value: datetime | None, *, now: datetime) -> str:
     """How long ago, roughly: just now, 5 min ago, 3 h ago, 12 d ago."""
     if value is None:
-        return "never"
+        return _("never")
     age_s = (now - value).total_seconds()
     if age_s < 45:
-        return "just now"
-    for limit, unit, name in ((5_400, 60, "min"), (129_600, 3_600, "h"), (math.inf, 86_400, "d")):
+        return _("just now")
+    for limit, unit, said in (
+        (5_400, 60, _("{count} min ago")), (129_600, 3_600, _("{count} h ago")), (math.inf, 86_400, _("{count} d ago")),
+    ):  # fmt: skip
         if age_s < limit:
-            return f"{age_s / unit:.0f} {name} ago"
+            return said.format(count=f"{age_s / unit:.0f}")
     return when(value)
 
 
@@ -106,10 +110,18 @@ def plain_name(words: str) -> str:
 
 
 METRICS = {
-    "rmse": "RMSE", "mae": "MAE", "r2": "R²", "auc": "AUC", "average_precision": "Average precision",
-    "log_loss": "Log loss", "brier": "Brier score", "accuracy": "Accuracy", "f1": "F1", "macro_f1": "Macro F1",
-    "bias": "Bias",
-}  # fmt: skip
+    "rmse": _("RMSE"),
+    "mae": _("MAE"),
+    "r2": "R²",
+    "auc": _("AUC"),
+    "average_precision": _("Average precision"),
+    "log_loss": _("Log loss"),
+    "brier": _("Brier score"),
+    "accuracy": _("Accuracy"),
+    "f1": "F1",
+    "macro_f1": _("Macro F1"),
+    "bias": _("Bias"),
+}
 """How the metrics are called on the page."""
 
 
@@ -119,9 +131,13 @@ def metric(name: str) -> str:
 
 
 DTYPES = {
-    Dtype.BOOL: "yes or no", Dtype.INT: "whole number", Dtype.FLOAT: "number", Dtype.STRING: "text", Dtype.DATE: "date",
-    Dtype.DATETIME: "date and time",
-}  # fmt: skip
+    Dtype.BOOL: _("yes or no"),
+    Dtype.INT: _("whole number"),
+    Dtype.FLOAT: _("number"),
+    Dtype.STRING: _("text"),
+    Dtype.DATE: _("date"),
+    Dtype.DATETIME: _("date and time"),
+}
 """What a column holds, as people say it."""
 
 SEVERITY = {"alarm": 3.0, "warn": 2.0, "ok": 1.0, "not_enough_data": 0.0}

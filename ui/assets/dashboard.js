@@ -1,12 +1,18 @@
 // Small things that need no round trip: times in the viewer's zone, the menu on a phone, copying, dropping a file.
 (() => {
+  // The page carries what these messages are in its language; in English, nothing.
+  const texts = JSON.parse(document.getElementById("texts")?.textContent || "{}");
+  const _ = (message, values = {}) =>
+    (texts[message] ?? message).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+  const language = document.documentElement.lang || "en";
+  const dates = language.startsWith("en") ? "en-GB" : language;
   const full = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
   const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
   const localise = (time) => {
     const at = new Date(time.dateTime);
     if (time.title || Number.isNaN(at.getTime())) return;
     time.title = at.toISOString().replace("T", " ").replace(".000Z", " UTC");
-    time.textContent = new Intl.DateTimeFormat("en-GB", "clock" in time.dataset ? clock : full).format(at);
+    time.textContent = new Intl.DateTimeFormat(dates, "clock" in time.dataset ? clock : full).format(at);
   };
   // Quasar's tables take no keys: a heading that sorts and a table that scrolls are made reachable.
   const sizes = new ResizeObserver((entries) => {
@@ -14,7 +20,7 @@
       if (target.scrollWidth > target.clientWidth + 1) {
         target.tabIndex = 0;
         target.setAttribute("role", "region");
-        target.setAttribute("aria-label", "Table, scrolls sideways");
+        target.setAttribute("aria-label", _("Table, scrolls sideways"));
       } else {
         for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name);
       }
@@ -55,8 +61,8 @@
         document.execCommand("copy");
         area.remove();
       }
-      target.textContent = "Copied";
-      setTimeout(() => (target.textContent = "Copy"), 1500);
+      target.textContent = _("Copied");
+      setTimeout(() => (target.textContent = _("Copy")), 1500);
     }
   });
   document.addEventListener("keydown", (event) => {
@@ -81,7 +87,9 @@
     };
     if (file.size > Number(zone.dataset.limit)) {
       const most = `${(Number(zone.dataset.limit) / 1e6).toFixed(1)} MB`;
-      text.textContent = `${file.name} is larger than ${most}, the most that is taken. Add it with the command below.`;
+      text.textContent = _("{name} is larger than {most}, the most that is taken. Add it with the command below.", {
+        name: file.name, most,
+      });
       return;
     }
     zone.classList.add("busy");
@@ -92,7 +100,9 @@
     request.upload.onprogress = (event) => {
       const share = event.total ? event.loaded / event.total : 0;
       bar.style.width = `${Math.round(share * 100)}%`;
-      text.textContent = `${file.name}: ${Math.round(share * 100)} % of ${(event.total / 1e6).toFixed(1)} MB sent`;
+      text.textContent = _("{name}: {percent} % of {size} MB sent", {
+        name: file.name, percent: Math.round(share * 100), size: (event.total / 1e6).toFixed(1),
+      });
     };
     request.onload = () => {
       end();
@@ -100,15 +110,15 @@
       try {
         answer = JSON.parse(request.responseText);
       } catch {
-        answer = { detail: `the upload was answered with HTTP ${request.status}` };
+        answer = { detail: _("the upload was answered with HTTP {status}", { status: request.status }) };
       }
       zone.dispatchEvent(new CustomEvent("uploaded", { detail: { ok: request.status < 300, ...answer } }));
     };
     request.onerror = () => {
       end();
-      zone.dispatchEvent(new CustomEvent("uploaded", { detail: { ok: false, detail: "the connection broke; try again" } }));
+      zone.dispatchEvent(new CustomEvent("uploaded", { detail: { ok: false, detail: _("the connection broke; try again") } }));
     };
-    request.onabort = () => end("Upload stopped; nothing was kept. Drop a file to try again.");
+    request.onabort = () => end(_("Upload stopped; nothing was kept. Drop a file to try again."));
     request.open("POST", `${zone.dataset.url}?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.send(file);

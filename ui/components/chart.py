@@ -14,6 +14,7 @@ from typing import Any
 from nicegui import ui as ng
 
 from ui.components.markup import with_attributes
+from ui.texts import _, pgettext
 
 FONT = "Roboto, system-ui, sans-serif"
 _SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
@@ -102,10 +103,10 @@ def bars_over_time(
 
 def _time_axis(span: Span) -> dict[str, Any]:
     """All of the span, so that charts side by side can be compared and an hour without traffic is seen."""
-    axis = _axis(type="time", name="local time", split=False) | {"min": _x(span[0]), "max": _x(span[1])}
+    axis = _axis(type="time", name=_("local time"), split=False) | {"min": _x(span[0]), "max": _x(span[1])}
     axis["axisLabel"]["formatter"] = {
-        "year": "{yyyy}", "month": "{MMM} {yyyy}", "day": "{d} {MMM}", "hour": "{HH}:{mm}", "minute": "{HH}:{mm}",
-        "second": "{HH}:{mm}:{ss}",
+        "year": "{yyyy}", "month": pgettext("time axis", "{MMM} {yyyy}"), "day": pgettext("time axis", "{d} {MMM}"),
+        "hour": "{HH}:{mm}", "minute": "{HH}:{mm}", "second": "{HH}:{mm}:{ss}",
     }  # fmt: skip
     return axis
 
@@ -139,16 +140,23 @@ def compared_histogram(
     options["xAxis"] = _axis(type="category", name=x_name, split=False)
     options["xAxis"]["data"] = list(bins)
     options["xAxis"]["axisLabel"] |= {"interval": "auto", "hideOverlap": True, "rotate": 30 if len(bins) > 6 else 0}
-    options["yAxis"] = _axis(type="value", name="% of rows")
-    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with("% of rows")}
+    options["yAxis"] = _axis(type="value", name=_("% of rows"))
+    options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(_("% of rows"))}
     options["tooltip"]["axisPointer"] = {"type": "shadow", "shadowStyle": {"opacity": 0.08}}
     options["series"] = [
-        {"type": "bar", "name": name, "data": list(values), "itemStyle": {"color": colour}, "barGap": "8%",
-         "emphasis": {"disabled": True}}
+        {
+            "type": "bar",
+            "name": name,
+            "data": list(values),
+            "itemStyle": {"color": colour},
+            "barGap": "8%",
+            "emphasis": {"disabled": True},
+        }
         for name, values, colour in (
-            ("reference (training)", reference, "var(--series-2)"), ("current window", current, "var(--series-1)"),
+            (_("reference (training)"), reference, "var(--series-2)"),
+            (_("current window"), current, "var(--series-1)"),
         )
-    ]  # fmt: skip
+    ]
     return options
 
 

@@ -10,6 +10,7 @@ from nicegui import ui as ng
 from nicegui.element import Element
 
 from ui.components.markup import box, link, text, with_attributes
+from ui.texts import _
 
 Handler = Callable[[], Awaitable[None]]
 
@@ -83,7 +84,7 @@ def dialog(title: str) -> Iterator[ng.dialog]:
 
 def tabs(entries: Sequence[tuple[str, str]], current: str, address: Callable[[str], str]) -> Element:
     """Tabs as links: each has an address of its own, so back, forward and bookmarks work."""
-    row = box("tabs", "nav").props('aria-label="Parts of this page"')
+    row = with_attributes(box("tabs", "nav"), aria_label=_("Parts of this page"))
     with row:
         for key, label in entries:
             tab = link(label, address(key), "tab")

@@ -8,6 +8,7 @@ from nicegui.element import Element
 from appliance.settings import Settings
 from ui.components.markup import icon, text, with_attributes
 from ui.guests import list_guests, open_at
+from ui.texts import _
 
 
 def guest_links(settings: Settings) -> None:
@@ -24,7 +25,11 @@ def guest_link(settings: Settings, name: str, to: str, label: str) -> None:
 
 def _link(address: str, label: str) -> Element:
     found = with_attributes(
-        ng.element("a"), href=address, target="_blank", rel="noopener", aria_label=f"{label}, in a new tab"
+        ng.element("a"),
+        href=address,
+        target="_blank",
+        rel="noopener",
+        aria_label=_("{label}, in a new tab").format(label=label),
     )
     with found:
         icon("open_in_new")

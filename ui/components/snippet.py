@@ -7,12 +7,15 @@ from html import escape
 from nicegui import ui as ng
 from nicegui.element import Element
 
+from ui.components.markup import with_attributes
+from ui.texts import _
 
-def snippet(code: str, *, label: str = "Copy") -> Element:
+
+def snippet(code: str) -> Element:
     """Code with a button that copies it; works without https too."""
+    copy = escape(_("Copy"))
     return ng.html(
-        f"<pre>{escape(code)}</pre>"
-        f'<button type="button" class="copy" data-copy aria-label="{escape(label)}">Copy</button>',
+        f'<pre>{escape(code)}</pre><button type="button" class="copy" data-copy>{copy}</button>',
         sanitize=False,
     ).classes("snippet")
 
@@ -21,9 +24,8 @@ class ProgressBar:
     """A bar that moves without being drawn anew."""
 
     def __init__(self, label: str) -> None:
-        self._bar = ng.element("div").classes("progress").props(
-            f'role=progressbar aria-valuemin=0 aria-valuemax=100 aria-label="{escape(label)}"'
-        )  # fmt: skip
+        self._bar = ng.element("div").classes("progress").props("role=progressbar aria-valuemin=0 aria-valuemax=100")
+        with_attributes(self._bar, aria_label=label)
         with self._bar:
             self._fill = ng.element("i")
         self.show(0.0)

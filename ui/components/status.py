@@ -9,6 +9,7 @@ from nicegui import ui as ng
 from nicegui.element import Element
 
 from ui.components.markup import box, icon, icon_html, text, with_attributes
+from ui.texts import _
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,36 +26,36 @@ class Status:
 
 
 _KNOWN = {
-    "ok": Status(label="OK", tone="ok", icon="check_circle"),
-    "warn": Status(label="Warning", tone="warn", icon="error_outline"),
-    "alarm": Status(label="Alarm", tone="alarm", icon="report"),
-    "not_enough_data": Status(label="Not enough data", tone="idle", icon="hourglass_empty"),
-    "scheduled": Status(label="Waiting to start", tone="idle", icon="schedule"),
-    "running": Status(label="Running", tone="busy", icon="autorenew"),
-    "cancelling": Status(label="Stopping", tone="busy", icon="pending"),
-    "completed": Status(label="Completed", tone="ok", icon="check_circle"),
-    "failed": Status(label="Failed", tone="alarm", icon="cancel"),
-    "crashed": Status(label="Crashed", tone="alarm", icon="cancel"),
-    "cancelled": Status(label="Cancelled", tone="idle", icon="block"),
-    "champion": Status(label="Champion", tone="ok", icon="emoji_events"),
-    "challenger": Status(label="Challenger", tone="busy", icon="trending_up"),
-    "serving": Status(label="Serving", tone="ok", icon="check_circle"),
-    "canary": Status(label="Canary", tone="busy", icon="call_split"),
-    "shadow": Status(label="Shadow", tone="idle", icon="visibility"),
-    "stopped": Status(label="Stopped", tone="alarm", icon="cancel"),
-    "starting": Status(label="Starting", tone="busy", icon="pending"),
-    "passed": Status(label="Passed", tone="ok", icon="check_circle"),
-    "not_passed": Status(label="Not passed", tone="warn", icon="error_outline"),
-    "revoked": Status(label="Revoked", tone="idle", icon="block"),
-    "active": Status(label="Active", tone="ok", icon="check_circle"),
-    "waiting": Status(label="Waiting", tone="busy", icon="schedule"),
-    "sending": Status(label="Being sent", tone="busy", icon="autorenew"),
-    "sent": Status(label="Arrived", tone="ok", icon="check_circle"),
-    "skipped": Status(label="Not needed", tone="idle", icon="remove_circle_outline"),
-    "dead": Status(label="Given up", tone="alarm", icon="cancel"),
-    "open": Status(label="Open", tone="alarm", icon="report"),
-    "closed": Status(label="Closed", tone="idle", icon="check"),
-    "none": Status(label="None yet", tone="idle", icon="remove_circle_outline"),
+    "ok": Status(label=_("OK"), tone="ok", icon="check_circle"),
+    "warn": Status(label=_("Warning"), tone="warn", icon="error_outline"),
+    "alarm": Status(label=_("Alarm"), tone="alarm", icon="report"),
+    "not_enough_data": Status(label=_("Not enough data"), tone="idle", icon="hourglass_empty"),
+    "scheduled": Status(label=_("Waiting to start"), tone="idle", icon="schedule"),
+    "running": Status(label=_("Running"), tone="busy", icon="autorenew"),
+    "cancelling": Status(label=_("Stopping"), tone="busy", icon="pending"),
+    "completed": Status(label=_("Completed"), tone="ok", icon="check_circle"),
+    "failed": Status(label=_("Failed"), tone="alarm", icon="cancel"),
+    "crashed": Status(label=_("Crashed"), tone="alarm", icon="cancel"),
+    "cancelled": Status(label=_("Cancelled"), tone="idle", icon="block"),
+    "champion": Status(label=_("Champion"), tone="ok", icon="emoji_events"),
+    "challenger": Status(label=_("Challenger"), tone="busy", icon="trending_up"),
+    "serving": Status(label=_("Serving"), tone="ok", icon="check_circle"),
+    "canary": Status(label=_("Canary"), tone="busy", icon="call_split"),
+    "shadow": Status(label=_("Shadow"), tone="idle", icon="visibility"),
+    "stopped": Status(label=_("Stopped"), tone="alarm", icon="cancel"),
+    "starting": Status(label=_("Starting"), tone="busy", icon="pending"),
+    "passed": Status(label=_("Passed"), tone="ok", icon="check_circle"),
+    "not_passed": Status(label=_("Not passed"), tone="warn", icon="error_outline"),
+    "revoked": Status(label=_("Revoked"), tone="idle", icon="block"),
+    "active": Status(label=_("Active"), tone="ok", icon="check_circle"),
+    "waiting": Status(label=_("Waiting"), tone="busy", icon="schedule"),
+    "sending": Status(label=_("Being sent"), tone="busy", icon="autorenew"),
+    "sent": Status(label=_("Arrived"), tone="ok", icon="check_circle"),
+    "skipped": Status(label=_("Not needed"), tone="idle", icon="remove_circle_outline"),
+    "dead": Status(label=_("Given up"), tone="alarm", icon="cancel"),
+    "open": Status(label=_("Open"), tone="alarm", icon="report"),
+    "closed": Status(label=_("Closed"), tone="idle", icon="check"),
+    "none": Status(label=_("None yet"), tone="idle", icon="remove_circle_outline"),
 }
 
 

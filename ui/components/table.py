@@ -14,6 +14,7 @@ from nicegui.element import Element
 
 from ui.components.markup import box, icon_html, text_html, with_attributes
 from ui.components.status import Status
+from ui.texts import _
 from ui.words import NONE
 
 
@@ -82,15 +83,16 @@ class Table:
         columns: From left to right.
         rows: In the order in which they stand until somebody sorts them.
         name: Of the CSV file that the table can be had as.
-        search: What the field above a long table says.
+        search: What the field above a long table says; by default, that it searches.
         per_page: Rows a page; 0: all on one.
         on_action: Called with the row's id and the action's name when a button of a cell is pressed.
     """
 
     def __init__(
-        self, columns: Sequence[Column], rows: Sequence[Row], *, name: str, search: str = "Search", per_page: int = 0,
+        self, columns: Sequence[Column], rows: Sequence[Row], *, name: str, search: str = "", per_page: int = 0,
         on_action: Callable[[str, str], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
+        search = search or _("Search")
         self._columns = tuple(columns)
         self._rows = tuple(rows)
         described = [
@@ -144,7 +146,7 @@ class Table:
 
 def _csv_button(name: str, content: Callable[[], str]) -> None:
     button = ng.html(f"{icon_html('download')}CSV", sanitize=False, tag="button").classes("act csv")
-    with_attributes(button, type="button", title=f"Save this table as {name}.csv")
+    with_attributes(button, type="button", title=_("Save this table as {name}.csv").format(name=name))
     button.on("click", lambda: ng.download.content(content(), f"{name}.csv", "text/csv"))
 
 
@@ -202,12 +204,13 @@ def raw_table(
         "<tr>" + "".join(_raw_cell(value, right) for value, right in zip(row, numeric, strict=True)) + "</tr>"
         for row in rows
     )
-    return ng.html(
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", sanitize=False
-    ).classes("grid-html").props('tabindex=0 role=region aria-label="rows"')  # fmt: skip
+    table = ng.html(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", sanitize=False).classes(
+        "grid-html"
+    )
+    return with_attributes(table.props("tabindex=0 role=region"), aria_label=_("rows"))
 
 
 def _raw_cell(value: str | None, right: bool) -> str:
     if value is None:
-        return '<td class="null">missing</td>'
+        return '<td class="null">' + escape(_("missing")) + "</td>"
     return f'<td class="num">{escape(value)}</td>' if right else f"<td>{escape(value)}</td>"

@@ -22,10 +22,11 @@ from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_quality_tab import show_columns
 from ui.pages.rollout import ask_rollback
+from ui.texts import _
 from ui.words import NONE, metric, number, plain, when
 
 _RETRAINABLE = frozenset({"drift", "prediction", "quality", "domain"})
-_QUIET = {"1h": "one hour", "8h": "eight hours", "24h": "a day", "7d": "a week"}
+_QUIET = {"1h": _("one hour"), "8h": _("eight hours"), "24h": _("a day"), "7d": _("a week")}
 _TABS = {"quality": "quality", "data_quality": "rows"}
 
 
@@ -34,16 +35,18 @@ async def build(view: View) -> None:
     try:
         alert_id = int(view.parts["id"])
     except ValueError:
-        raise BadInput(f"{view.parts['id']!r} is no number of an alert; the page Alerts lists them") from None
+        raise BadInput(
+            _("{id!r} is no number of an alert; the page Alerts lists them").format(id=view.parts["id"])
+        ) from None
     monitoring = view.appliance.monitoring
     alert = (await view.ask(monitoring.alert, alert_id)).alert
     if view.actions is not None and alert.model:
         with view.actions:
-            button_link("Monitoring", _address(alert), icon_name="monitor_heart")
-            button_link("Model", f"/models/{alert.model}", icon_name="hub")
+            button_link(_("Monitoring"), _address(alert), icon_name="monitor_heart")
+            button_link(_("Model"), f"/models/{alert.model}", icon_name="hub")
     elif view.actions is not None and alert.kind == "feed":
         with view.actions:
-            button_link("Dataset", f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
+            button_link(_("Dataset"), f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
     await view.live(4.0, lambda: monitoring.alert(alert_id), lambda found: _show(view, found))
     # A window that is over hardly changes, and its pictures ask for weeks of counts.
     await view.live(60.0, lambda: tell_alert(monitoring, alert_id), _pictures)
@@ -64,14 +67,28 @@ def _show(view: View, found: AlertFacts) -> None:
             text(f"{alert.about}, {NAMES.get(alert.kind, alert.kind)}", "strong grow")
         text(plain(alert.message))
         judged = found.judged
-        facts((
-            ("Since", when(alert.opened_at)),
-            ("Until", when(alert.closed_at) if alert.closed_at else "it holds; it closes by itself when it is over"),
-            ("Judged", NONE if judged is None else f"version {judged.version}, {when(judged.window.start)} to "
-             f"{when(judged.window.end)}"),
-            ("Seen by", alert.acknowledged_by or "nobody yet"),
-            ("Quiet", f"until {when(found.snoozed_until)}" if found.snoozed_until else "no"),
-        ))  # fmt: skip
+        facts(
+            (
+                (_("Since"), when(alert.opened_at)),
+                (
+                    _("Until"),
+                    when(alert.closed_at) if alert.closed_at else _("it holds; it closes by itself when it is over"),
+                ),
+                (
+                    _("Judged"),
+                    NONE
+                    if judged is None
+                    else _("version {version}, {start} to {end}").format(
+                        version=judged.version, start=when(judged.window.start), end=when(judged.window.end)
+                    ),
+                ),
+                (_("Seen by"), alert.acknowledged_by or _("nobody yet")),
+                (
+                    _("Quiet"),
+                    _("until {when}").format(when=when(found.snoozed_until)) if found.snoozed_until else _("no"),
+                ),
+            )
+        )
     if is_open:
         _what_to_do(view, found)
 
@@ -89,43 +106,46 @@ def _pictures(story: AlertStory) -> None:
 
 def _what_to_do(view: View, found: AlertFacts) -> None:
     alert = found.alert
-    with panel("What to do"), box("stack"):
+    with panel(_("What to do")), box("stack"):
         text(plain(found.advice))
         if not view.may(Action.WORK):
-            text("Operators acknowledge, snooze, retrain and roll back from here.", "muted small")
+            text(_("Operators acknowledge, snooze, retrain and roll back from here."), "muted small")
             return
         with box("line"):
             if alert.acknowledged_by is None:
-                button("Acknowledge", lambda: _acknowledge(view, alert), kind="primary", icon_name="done")
-            button("Snooze", lambda: _ask_snooze(view, alert), icon_name="snooze")
+                button(_("Acknowledge"), lambda: _acknowledge(view, alert), kind="primary", icon_name="done")
+            button(_("Snooze"), lambda: _ask_snooze(view, alert), icon_name="snooze")
             if alert.model and alert.subject in _RETRAINABLE:
-                button("Retrain on labels", lambda: _retrain(view, alert.model), icon_name="restart_alt")
+                button(_("Retrain on labels"), lambda: _retrain(view, alert.model), icon_name="restart_alt")
             if alert.model:
-                button("Roll back", lambda: _roll_back(view, alert.model), icon_name="undo")
+                button(_("Roll back"), lambda: _roll_back(view, alert.model), icon_name="undo")
         text(
-            "Acknowledging says that somebody has seen it: channels that have not been told are not told any more, and "
-            "it stays open while its state holds. Snoozing keeps its subject quiet; what holds then is told again.",
+            _(
+                "Acknowledging says that somebody has seen it: channels that have not been told are not told any "
+                "more, and it stays open while its state holds. Snoozing keeps its subject quiet; what holds then is "
+                "told again."
+            ),
             "muted small",
         )
 
 
 async def _acknowledge(view: View, alert: Alert) -> None:
     if await view.act(Action.WORK, view.appliance.monitoring.acknowledge, alert.id, who=view.caller.name):
-        tell("Noted that you have seen it. It closes by itself when its cause is gone.")
+        tell(_("Noted that you have seen it. It closes by itself when its cause is gone."))
 
 
 async def _ask_snooze(view: View, alert: Alert) -> None:
-    with dialog("Keep quiet about it") as window:
-        span = choice("For", _QUIET, "8h")
+    with dialog(_("Keep quiet about it")) as window:
+        span = choice(_("For"), _QUIET, "8h")
 
         async def go() -> None:
             chosen = str(span.value)
             snooze = view.appliance.channels.snooze
             if await view.act(Action.WORK, snooze, alert.id, parse_span(chosen), who=view.caller.name):
                 window.close()
-                tell(f"Quiet for {_QUIET[chosen]}")
+                tell(_("Quiet for {span}").format(span=_QUIET[chosen]))
 
-        button("Snooze", go, kind="primary", icon_name="snooze")
+        button(_("Snooze"), go, kind="primary", icon_name="snooze")
     window.open()
 
 
@@ -141,28 +161,35 @@ async def _roll_back(view: View, model: str) -> None:
 
 def _histograms(picture: DriftDetail) -> None:
     name = picture.drift.name
-    with panel(f"{name}: the training against the judged window"):
+    with panel(_("{name}: the training against the judged window").format(name=name)):
         with box("line"):
             badge(picture.drift.state.value)
             text(plain(picture.drift.sentence), "grow")
         Chart(
             compared_histogram(
-                [part.label for part in picture.bins], [round(part.reference * 100, 3) for part in picture.bins],
-                [round(part.current * 100, 3) for part in picture.bins], x_name="",
+                [part.label for part in picture.bins],
+                [round(part.reference * 100, 3) for part in picture.bins],
+                [round(part.current * 100, 3) for part in picture.bins],
+                x_name="",
             ),
-            label=f"Shares of {name} by bin, at training and in the window, in per cent of the rows",
-        )  # fmt: skip
+            label=_("Shares of {name} by bin, at training and in the window, in per cent of the rows").format(
+                name=name
+            ),
+        )
 
 
 def _trend(name: str, trend: tuple[TrendPoint, ...]) -> None:
-    with panel(f"{name}: how it came", f"PSI of the window that ends at each of the {TREND_DAYS} days before"):
+    with panel(
+        _("{name}: how it came").format(name=name),
+        _("PSI of the window that ends at each of the {days} days before").format(days=TREND_DAYS),
+    ):
         points = [(point.at, point.psi) for point in trend]
-        curves = [Line(name=f"PSI of {name}", points=points)]
-        for label, level, colour in (("warning", 0.1, "var(--series-2)"), ("alarm", 0.2, "var(--series-4)")):
+        curves = [Line(name=_("PSI of {name}").format(name=name), points=points)]
+        for label, level, colour in ((_("warning"), 0.1, "var(--series-2)"), (_("alarm"), 0.2, "var(--series-4)")):
             ends = [(points[0][0], level), (points[-1][0], level)]
             curves.append(Line(name=label, points=ends, dashed=True, colour=colour))
-        chart = lines(curves, y_unit="PSI", span=(points[0][0], points[-1][0]))
-        Chart(chart, label=f"PSI of {name} day by day, beside the levels of warning and alarm")
+        chart = lines(curves, y_unit=_("PSI"), span=(points[0][0], points[-1][0]))
+        Chart(chart, label=_("PSI of {name} day by day, beside the levels of warning and alarm").format(name=name))
 
 
 def _quality(series: QualitySeries) -> None:
@@ -170,29 +197,37 @@ def _quality(series: QualitySeries) -> None:
     if not names or not series.points:
         return
     shown, points = names[0], series.points
-    curves = [Line(name="labelled predictions", points=[(p.at, p.metrics.get(shown)) for p in points])]
+    curves = [Line(name=_("labelled predictions"), points=[(p.at, p.metrics.get(shown)) for p in points])]
     if shown in series.reference:
         level = series.reference[shown]
         ends = [(points[0].at, level), (points[-1].at, level)]
-        curves.append(Line(name="training holdout", points=ends, dashed=True, colour="var(--series-5)"))
-    with panel(f"{metric(shown)} over time", f"the training's holdout had {number(series.reference.get(shown))}"):
+        curves.append(Line(name=_("training holdout"), points=ends, dashed=True, colour="var(--series-5)"))
+    with panel(
+        _("{metric} over time").format(metric=metric(shown)),
+        _("the training's holdout had {reference}").format(reference=number(series.reference.get(shown))),
+    ):
         chart = lines(curves, y_unit=metric(shown), span=(points[0].at, points[-1].at))
-        Chart(chart, label=f"{metric(shown)} of the labelled predictions over time, beside the training's holdout")
+        Chart(
+            chart,
+            label=_("{metric} of the labelled predictions over time, beside the training's holdout").format(
+                metric=metric(shown)
+            ),
+        )
 
 
 _DELIVERIES = (
-    Column(name="channel", label="Channel"), Column(name="event", label="Told that it"),
-    Column(name="state", label="Delivery"), Column(name="at", label="When"),
+    Column(name="channel", label=_("Channel")), Column(name="event", label=_("Told that it")),
+    Column(name="state", label=_("Delivery")), Column(name="at", label=_("When")),
 )  # fmt: skip
-_EVENTS = {"opened": "opened", "closed": "is over", "still_open": "still holds"}
+_EVENTS = {_("opened"): _("opened"), "closed": _("is over"), "still_open": _("still holds")}
 
 
 def _deliveries(deliveries: tuple[DeliveryRow, ...]) -> None:
     if not deliveries:
-        with panel("Messages"):
-            text("No channel was told: none was there when it opened. Alerts, Channels adds one.", "muted")
+        with panel(_("Messages")):
+            text(_("No channel was told: none was there when it opened. Alerts, Channels adds one."), "muted")
         return
-    with panel("Messages", tight=True):
+    with panel(_("Messages"), tight=True):
         Table(_DELIVERIES, [
             Row(id=str(one.id), cells={
                 "channel": Cell(text=one.channel), "event": Cell(text=_EVENTS.get(one.event, one.event)),
@@ -204,6 +239,6 @@ def _deliveries(deliveries: tuple[DeliveryRow, ...]) -> None:
 
 
 PAGE = Page(
-    path="/alerts/{id}", section="alerts", title="Alert {id}", build=build, parents=(("Alerts", "/alerts"),),
+    path="/alerts/{id}", section="alerts", title=_("Alert {id}"), build=build, parents=((_("Alerts"), "/alerts"),),
     cli="appliance alerts show {id}", rest="GET /api/alerts/{id}",
 )  # fmt: skip

@@ -16,13 +16,25 @@ from ui.components.snippet import snippet
 from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
+from ui.texts import _
 from ui.words import when
 
 Act = Callable[[str, str], Awaitable[None]]
 """What a button of a table does, by the row's id and the button's name."""
-_LEAST = {"warn": "warnings and alarms", "alarm": "alarms alone"}
-_EVENTS = {"opened": "an alert opened", "closed": "it is over", "still_open": "it still holds", "test": "a test"}
-_ONLY = (("", "All"), ("waiting", "Waiting"), ("dead", "Given up"), ("sent", "Arrived"), ("skipped", "Not needed"))
+_LEAST = {"warn": _("warnings and alarms"), "alarm": _("alarms alone")}
+_EVENTS = {
+    "opened": _("an alert opened"),
+    "closed": _("it is over"),
+    "still_open": _("it still holds"),
+    "test": _("a test"),
+}
+_ONLY = (
+    ("", _("All")),
+    ("waiting", _("Waiting")),
+    ("dead", _("Given up")),
+    ("sent", _("Arrived")),
+    ("skipped", _("Not needed")),
+)
 
 
 async def show_channels(view: View) -> None:
@@ -39,21 +51,25 @@ async def show_channels(view: View) -> None:
 def _show_channels(view: View, found: Sequence[ChannelRow], act: Act) -> None:
     if not found:
         empty(
-            "No channel yet: nobody is told of an alert",
-            "A channel is a mail address, a chat room or a webhook. Until there is one, alerts stand here alone."
-            + ("" if view.may(Action.ADMINISTER) else " An admin adds it."),
+            _("No channel yet: nobody is told of an alert"),
+            _("A channel is a mail address, a chat room or a webhook. Until there is one, alerts stand here alone.")
+            if view.may(Action.ADMINISTER)
+            else _(
+                "A channel is a mail address, a chat room or a webhook. Until there is one, alerts stand here alone. "
+                "An admin adds it."
+            ),
             icon_name="notifications_off",
         )
         return
     columns = [
-        Column(name="name", label="Channel"), Column(name="where", label="Where"),
-        Column(name="least", label="Told of"), Column(name="added", label="Added"),
+        Column(name="name", label=_("Channel")), Column(name="where", label=_("Where")),
+        Column(name="least", label=_("Told of")), Column(name="added", label=_("Added")),
     ]  # fmt: skip
     if view.may(Action.WORK):
         columns.append(Column(name="test", label="", sortable=False))
     if view.may(Action.ADMINISTER):
         columns.append(Column(name="remove", label="", sortable=False))
-    with panel("Channels", tight=True):
+    with panel(_("Channels"), tight=True):
         Table(tuple(columns), [_channel(one) for one in found], name="channels", on_action=act)
 
 
@@ -62,9 +78,13 @@ def _channel(one: ChannelRow) -> Row:
         "name": Cell(text=one.name),
         "where": Cell(text=one.hint),
         "least": Cell(text=_LEAST.get(one.least, one.least)),
-        "added": Cell(text=when(one.created_at), sort=one.created_at.timestamp(), note=f"by {one.created_by}"),
-        "test": Cell(text="Send a test", action="test"),
-        "remove": Cell(text="Remove", action="remove", danger=True),
+        "added": Cell(
+            text=when(one.created_at),
+            sort=one.created_at.timestamp(),
+            note=_("by {who}").format(who=one.created_by),
+        ),
+        "test": Cell(text=_("Send a test"), action="test"),
+        "remove": Cell(text=_("Remove"), action="remove", danger=True),
     }
     return Row(id=one.name, cells=cells)
 
@@ -74,33 +94,35 @@ async def _test(view: View, name: str) -> None:
     if told is None:
         return
     if told.state is DeliveryState.SENT:
-        tell(f"The test message was taken by {name}")
+        tell(_("The test message was taken by {name}").format(name=name))
     else:
-        tell(f"The test message did not arrive at {name}: {told.reason}", wrong=True)
+        tell(_("The test message did not arrive at {name}: {reason}").format(name=name, reason=told.reason), wrong=True)
 
 
 async def _ask_remove(view: View, name: str) -> None:
-    with dialog(f"Remove the channel {name}") as window:
-        text("It is told of nothing any more, and what waits for it is dropped. Its address is kept nowhere.", "muted")
+    with dialog(_("Remove the channel {name}").format(name=name)) as window:
+        text(
+            _("It is told of nothing any more, and what waits for it is dropped. Its address is kept nowhere."), "muted"
+        )
 
         async def go() -> None:
             await view.act(Action.ADMINISTER, view.appliance.channels.remove, name, who=view.caller.name)
             window.close()
 
-        button("Remove the channel", go, kind="danger")
+        button(_("Remove the channel"), go, kind="danger")
     window.open()
 
 
 def _new_channel(view: View) -> None:
-    with panel("New channel", "its address is kept sealed and shown nowhere again"):
+    with panel(_("New channel"), _("its address is kept sealed and shown nowhere again")):
         with box("cols"):
-            name = text_field("Name", hint="such as on-call")
-            address = ng.input("Address", password=True, password_toggle_button=True).props("outlined dense")
+            name = text_field(_("Name"), hint=_("such as on-call"))
+            address = ng.input(_("Address"), password=True, password_toggle_button=True).props("outlined dense")
             address.props("autocomplete=off").style("width: 100%")
-            least = choice("Told of", _LEAST, "warn")
+            least = choice(_("Told of"), _LEAST, "warn")
         text(
-            "https://… for a signed webhook; mailtos://USER:PASSWORD@HOST?to=ADDRESS for mail; slack://A/B/C; "
-            "workflows://… for Teams; or any other address that apprise knows.", "muted small",
+            _("https://… for a signed webhook; mailtos://USER:PASSWORD@HOST?to=ADDRESS for mail; slack://A/B/C; "
+            "workflows://… for Teams; or any other address that apprise knows."), "muted small",
         )  # fmt: skip
 
         async def create() -> None:
@@ -113,24 +135,31 @@ def _new_channel(view: View) -> None:
                 shown.clear()
                 with shown:
                     if made.secret:
-                        notice("Copy it now: it cannot be shown again.", tone="warn",
-                               title=f"The secret that signs what {made.channel.name} gets")  # fmt: skip
+                        notice(
+                            _("Copy it now: it cannot be shown again."),
+                            tone="warn",
+                            title=_("The secret that signs what {name} gets").format(name=made.channel.name),
+                        )
                         snippet(made.secret)
                     else:
-                        notice(f"{made.channel.name} is told from now on. Send it a test.", tone="ok")
+                        notice(
+                            _("{name} is told from now on. Send it a test.").format(name=made.channel.name), tone="ok"
+                        )
 
-        button("Add the channel", create, kind="primary", icon_name="add_alert")
+        button(_("Add the channel"), create, kind="primary", icon_name="add_alert")
         shown = box("stack")
 
 
 async def show_messages(view: View, only: str) -> None:
     """The newest messages; a dead one may be tried again."""
     channels = view.appliance.channels
-    segmented(_ONLY, only, lambda key: "/alerts?tab=messages" + (f"&only={key}" if key else ""), label="Which messages")
+    segmented(
+        _ONLY, only, lambda key: "/alerts?tab=messages" + (f"&only={key}" if key else ""), label=_("Which messages")
+    )
 
-    async def act(delivery: str, _: str) -> None:
+    async def act(delivery: str, _action: str) -> None:
         if await view.act(Action.WORK, channels.retry, int(delivery), who=view.caller.name):
-            tell("It is tried again now")
+            tell(_("It is tried again now"))
 
     await view.live(
         5.0, lambda: channels.deliveries(state=only or None), lambda found: _show_messages(view, found, act)
@@ -139,20 +168,23 @@ async def show_messages(view: View, only: str) -> None:
 
 def _show_messages(view: View, found: Sequence[DeliveryRow], act: Act) -> None:
     if not found:
-        empty("No such message", "A message is written for every channel when an alert opens, holds on or is over.",
-              icon_name="mail")  # fmt: skip
+        empty(
+            _("No such message"),
+            _("A message is written for every channel when an alert opens, holds on or is over."),
+            icon_name="mail",
+        )
         return
     columns = [
-        Column(name="state", label="Delivery"), Column(name="channel", label="Channel"),
-        Column(name="what", label="Says"), Column(name="why", label="Why", prose=True),
-        Column(name="attempts", label="Attempts", numeric=True), Column(name="made", label="Written"),
+        Column(name="state", label=_("Delivery")), Column(name="channel", label=_("Channel")),
+        Column(name="what", label=_("Says")), Column(name="why", label=_("Why"), prose=True),
+        Column(name="attempts", label=_("Attempts"), numeric=True), Column(name="made", label=_("Written")),
     ]  # fmt: skip
     if view.may(Action.WORK):
         columns.append(Column(name="act", label="", sortable=False))
-    with panel("Messages", "the newest first", tight=True):
+    with panel(_("Messages"), _("the newest first"), tight=True):
         Table(tuple(columns), [_message(one) for one in found], per_page=25 if len(found) > 25 else 0,
-              search="Search messages", name="messages", on_action=act)  # fmt: skip
-    text("What fails is tried again after 30 s, 2, 10, 30 min, 1, 3, 6 and 12 h, and then given up.", "muted small")
+              search=_("Search messages"), name="messages", on_action=act)  # fmt: skip
+    text(_("What fails is tried again after 30 s, 2, 10, 30 min, 1, 3, 6 and 12 h, and then given up."), "muted small")
 
 
 def _message(one: DeliveryRow) -> Row:
@@ -165,8 +197,8 @@ def _message(one: DeliveryRow) -> Row:
         "attempts": Cell(text=str(one.attempts), sort=float(one.attempts)),
         "made": Cell(
             text=when(one.created_at), sort=one.created_at.timestamp(),
-            note=f"ended {when(one.ended_at)}" if one.ended_at else "",
+            note=_("ended {when}").format(when=when(one.ended_at)) if one.ended_at else "",
         ),
-        "act": Cell(text="Try again", action="retry") if is_dead else Cell(),
+        "act": Cell(text=_("Try again"), action="retry") if is_dead else Cell(),
     }  # fmt: skip
     return Row(id=str(one.id), cells=cells)

@@ -16,13 +16,14 @@ from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.alert_channels import show_channels, show_messages
 from ui.pages.overview import alert_address
+from ui.texts import _, ngettext
 from ui.words import number, plain, when
 
 _COLUMNS = (
-    Column(name="open", label="Now"), Column(name="state", label="State"), Column(name="model", label="About"),
-    Column(name="message", label="What happened", prose=True), Column(name="opened", label="Since"),
+    Column(name="open", label=_("Now")), Column(name="state", label=_("State")), Column(name="model", label=_("About")),
+    Column(name="message", label=_("What happened"), prose=True), Column(name="opened", label=_("Since")),
 )  # fmt: skip
-_TABS = (("alerts", "Alerts"), ("channels", "Channels"), ("messages", "Messages"))
+_TABS = (("alerts", _("Alerts")), ("channels", _("Channels")), ("messages", _("Messages")))
 _SAME = {
     "channels": ("appliance alerts channel list", "GET /api/alert-channels"),
     "messages": ("appliance alerts deliveries", "GET /api/alert-deliveries"),
@@ -60,10 +61,10 @@ async def _alerts(view: View) -> None:
             faults=tuple(lag.faults.items()),
         )
 
-    async def acknowledge(alert_id: str, _: str) -> None:
+    async def acknowledge(alert_id: str, _action: str) -> None:
         seen = await view.act(Action.WORK, monitoring.acknowledge, int(alert_id), who=view.caller.name)
         if seen:
-            tell("Noted that you have seen it. It closes by itself when its cause is gone.")
+            tell(_("Noted that you have seen it. It closes by itself when its cause is gone."))
 
     await view.live(5.0, fetch, lambda found: _show(found, acknowledge, may=view.may(Action.WORK)))
 
@@ -71,25 +72,32 @@ async def _alerts(view: View) -> None:
 def _show(found: _Found, acknowledge: Callable[[str, str], Awaitable[None]], *, may: bool) -> None:
     if not found.watched:
         notice(
-            "The watch loop has not looked at any event yet, so no alert can open. `appliance status` shows whether "
-            "the runner runs.", tone="warn",
+            _("The watch loop has not looked at any event yet, so no alert can open. `appliance status` shows whether "
+            "the runner runs."), tone="warn",
         )  # fmt: skip
     for kind, count in found.faults:
-        notice(f"{number(count)} events could not be counted: {kind.replace('_', ' ')}.", tone="warn")
+        notice(
+            ngettext(
+                "{count} event could not be counted: {kind}.", "{count} events could not be counted: {kind}.", count
+            ).format(count=number(count), kind=kind.replace("_", " ")),
+            tone="warn",
+        )
     if not found.alerts:
         empty(
-            "No alert so far",
-            "An alert opens when drift or quality changes its state and the new state holds for two windows in a row, "
-            "or while predictions cannot be recorded. "
-            "It closes by itself when the state changes back.",
+            _("No alert so far"),
+            _(
+                "An alert opens when drift or quality changes its state and the new state holds for two windows in a "
+                "row, or while predictions cannot be recorded. "
+                "It closes by itself when the state changes back."
+            ),
             icon_name="notifications",
         )
         return
     with panel(tight=True):
         Table(_COLUMNS + ((Column(name="act", label="", sortable=False),) if may else ()),
               [_row(one) for one in found.alerts], per_page=20 if len(found.alerts) > 20 else 0,
-              search="Search alerts", name="alerts", on_action=acknowledge)  # fmt: skip
-    text("Acknowledging says that somebody has seen it; the alert stays open while its state holds.", "muted small")
+              search=_("Search alerts"), name="alerts", on_action=acknowledge)  # fmt: skip
+    text(_("Acknowledging says that somebody has seen it; the alert stays open while its state holds."), "muted small")
 
 
 def _row(one: Alert) -> Row:
@@ -103,18 +111,20 @@ def _row(one: Alert) -> Row:
             href=alert_address(one),
         ),
         "message": Cell(
-            text=plain(one.message), note=f"seen by {one.acknowledged_by}" if one.acknowledged_by else ""
+            text=plain(one.message),
+            note=_("seen by {who}").format(who=one.acknowledged_by) if one.acknowledged_by else "",
         ),
         "opened": Cell(
-            text=when(one.opened_at), sort=one.opened_at.timestamp(),
-            note=f"until {when(one.closed_at)}" if one.closed_at else "",
+            text=when(one.opened_at),
+            sort=one.opened_at.timestamp(),
+            note=_("until {when}").format(when=when(one.closed_at)) if one.closed_at else "",
         ),
-        "act": Cell(text="Acknowledge", action="acknowledge") if waiting else Cell(),
-    }  # fmt: skip
+        "act": Cell(text=_("Acknowledge"), action="acknowledge") if waiting else Cell(),
+    }
     return Row(id=str(one.id), cells=cells)
 
 
 PAGE = Page(
-    path="/alerts", section="alerts", title="Alerts", build=build, lead="What changed its state, and until when.",
+    path="/alerts", section="alerts", title=_("Alerts"), build=build, lead=_("What changed its state, and until when."),
     cli="appliance alerts", rest="GET /api/alerts",
 )  # fmt: skip

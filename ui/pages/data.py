@@ -18,22 +18,23 @@ from ui.components.markup import box, icon_html, panel, text
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_preview import show_preview
+from ui.texts import _, ngettext, pgettext
 from ui.words import number, plain_name, when
 
 _COLUMNS = (
-    Column(name="name", label="Dataset"),
-    Column(name="version", label="Version", numeric=True),
-    Column(name="rows", label="Rows", numeric=True),
-    Column(name="columns", label="Columns", numeric=True),
-    Column(name="added", label="Added"),
-    Column(name="who", label="By"),
-    Column(name="source", label="From", prose=True),
+    Column(name="name", label=_("Dataset")),
+    Column(name="version", label=_("Version"), numeric=True),
+    Column(name="rows", label=_("Rows"), numeric=True),
+    Column(name="columns", label=_("Columns"), numeric=True),
+    Column(name="added", label=_("Added")),
+    Column(name="who", label=_("By")),
+    Column(name="source", label=pgettext("source", "From"), prose=True),
     Column(name="model", label="", sortable=False),
 )
 
 _MODES = {
-    "replace": "New version with these rows alone",
-    "append": "New version with these rows after the present ones",
+    "replace": _("New version with these rows alone"),
+    "append": _("New version with these rows after the present ones"),
 }
 
 
@@ -48,19 +49,21 @@ async def build(view: View) -> None:
 def _show(snapshots: tuple[Snapshot, ...]) -> None:
     if not snapshots:
         empty(
-            "No dataset yet",
-            "A dataset is a table under a name. Every file you add becomes a version of it that never changes, so that "
-            "a model can always say what it was trained on.",
+            _("No dataset yet"),
+            _(
+                "A dataset is a table under a name. Every file you add becomes a version of it that never changes, "
+                "so that a model can always say what it was trained on."
+            ),
             icon_name="table_chart",
             steps=(
-                "Drop a CSV, TSV, Parquet or NDJSON file above, or click there to choose one.",
-                "Look at the columns: types, missing values, warnings.",
-                "Create a model from it.",
+                _("Drop a CSV, TSV, Parquet or NDJSON file above, or click there to choose one."),
+                _("Look at the columns: types, missing values, warnings."),
+                _("Create a model from it."),
             ),
         )
         return
-    with panel("Datasets", "the newest version of each", tight=True):
-        Table(_COLUMNS, [_row(one) for one in snapshots], search="Search datasets", name="datasets")
+    with panel(_("Datasets"), _("the newest version of each"), tight=True):
+        Table(_COLUMNS, [_row(one) for one in snapshots], search=_("Search datasets"), name="datasets")
 
 
 def _row(one: Snapshot) -> Row:
@@ -72,7 +75,7 @@ def _row(one: Snapshot) -> Row:
         "added": Cell(text=when(one.added_at), sort=one.added_at.timestamp()),
         "who": Cell(text=one.who),
         "source": Cell(text=one.source.rsplit("/", 1)[-1]),
-        "model": Cell(text="Create a model", href=f"/models/new?dataset={one.dataset}"),
+        "model": Cell(text=_("Create a model"), href=f"/models/new?dataset={one.dataset}"),
     }
     return Row(id=one.dataset, cells=cells)
 
@@ -83,21 +86,27 @@ def _drop_zone(view: View) -> None:
         .classes("drop")
         .props(f'data-url="/api/uploads" data-limit="{view.appliance.settings.max_upload_bytes}"')
     )
+    taken = _("{endings}, also .gz and .zst; up to {size} GB").format(
+        endings=", ".join(ENDINGS[:5]), size=f"{view.appliance.settings.max_upload_bytes / 1e9:.1f}"
+    )
+    drop, stop, file = (
+        escape(said) for said in (_("Drop a file here, or click to choose one"), _("Stop"), _("File to add"))
+    )
     with zone:
         ng.html(
             f'{icon_html("upload_file", "big")}<div class="grow">'
-            '<div class="strong drop-text">Drop a file here, or click to choose one</div>'
-            f'<div class="muted small">{escape(", ".join(ENDINGS[:5]))}, also .gz and .zst; up to '
-            f"{view.appliance.settings.max_upload_bytes / 1e9:.1f} GB</div></div>"
-            '<button type="button" class="a-btn btn-plain stop">Stop</button><div class="progress"><i></i></div>'
-            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="File to add">',
+            f'<div class="strong drop-text">{drop}</div>'
+            f'<div class="muted small">{escape(taken)}</div></div>'
+            f'<button type="button" class="a-btn btn-plain stop">{stop}</button>'
+            '<div class="progress"><i></i></div>'
+            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">',
             sanitize=False,
         ).style("display: contents")
 
     async def uploaded(event: Any) -> None:
         answer = event.args.get("detail") or {}
         if not answer.get("ok"):
-            tell(str(answer.get("detail", "the upload failed")), wrong=True)
+            tell(str(answer.get("detail", _("the upload failed"))), wrong=True)
             return
         await _ask_name(view, str(answer["upload"]), str(answer["name"]))
 
@@ -106,11 +115,11 @@ def _drop_zone(view: View) -> None:
 
 async def _ask_name(view: View, upload: str, file_name: str) -> None:
     known = {one.dataset for one in await view.ask(view.appliance.datasets.list)}
-    with dialog(f"Add {file_name}") as window:
+    with dialog(_("Add {file_name}").format(file_name=file_name)) as window:
         name = text_field(
-            "Dataset name", suggest_name(file_name), hint="a-z, 0-9, - and _; an existing name adds a version"
+            _("Dataset name"), suggest_name(file_name), hint=_("a-z, 0-9, - and _; an existing name adds a version")
         )
-        mode = choice("If the dataset exists", _MODES, "replace")
+        mode = choice(_("If the dataset exists"), _MODES, "replace")
         mode.bind_visibility_from(name, "value", lambda value: value in known)
 
         chosen: dict[str, Dtype] = {}
@@ -130,14 +139,14 @@ async def _ask_name(view: View, upload: str, file_name: str) -> None:
             ng.navigate.to(f"/data/{ingest.dataset}")
 
         with box("line"):
-            button("Save", save, kind="primary", icon_name="save")
-            button("Cancel", _closing(window, stop), kind="quiet")
+            button(_("Save"), save, kind="primary", icon_name="save")
+            button(_("Cancel"), _closing(window, stop), kind="quiet")
         text(
-            "The file is read to its end before anything is saved: all of it, or nothing. Cancel ends that, too.",
+            _("The file is read to its end before anything is saved: all of it, or nothing. Cancel ends that, too."),
             "muted small",
         )
         view.later(
-            "Looking at the first rows", lambda: glance_at_upload(view.appliance, upload),
+            _("Looking at the first rows"), lambda: glance_at_upload(view.appliance, upload),
             lambda found: show_preview(found, chosen),
         )  # fmt: skip
     window.open()
@@ -149,8 +158,12 @@ def suggest_name(file_name: str) -> str:
 
 
 def _say(ingest: Ingest) -> None:
-    found = f"; {len(ingest.warnings)} warnings" if ingest.warnings else ""
-    tell(f"{ingest.dataset} version {ingest.version}: {number(ingest.rows)} rows{found}")
+    said = ngettext(
+        "{dataset} version {version}: {rows} row", "{dataset} version {version}: {rows} rows", ingest.rows
+    ).format(dataset=ingest.dataset, version=ingest.version, rows=number(ingest.rows))
+    count = len(ingest.warnings)
+    warned = ngettext("{count} warning", "{count} warnings", count).format(count=count)
+    tell(f"{said}; {warned}" if count else said)
 
 
 def _closing(window: ng.dialog, stop: StopButton) -> Any:
@@ -162,6 +175,11 @@ def _closing(window: ng.dialog, stop: StopButton) -> Any:
 
 
 PAGE = Page(
-    path="/data", section="data", title="Data", build=build, lead="Tables under a name; each version stays as it was.",
-    cli="appliance data add NAME FILE", rest="POST /api/datasets",
-)  # fmt: skip
+    path="/data",
+    section="data",
+    title=_("Data"),
+    build=build,
+    lead=_("Tables under a name; each version stays as it was."),
+    cli="appliance data add NAME FILE",
+    rest="POST /api/datasets",
+)

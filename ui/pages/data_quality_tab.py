@@ -12,20 +12,21 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
 from ui.pages.window_line import window_line
+from ui.texts import _
 from ui.words import NONE, SEVERITY, number, plain, share
 
 _COLUMNS = (
-    Column(name="name", label="Column"), Column(name="state", label="State"),
-    Column(name="missing", label="Missing, then and now", numeric=True),
-    Column(name="unseen", label="Unseen categories", numeric=True),
-    Column(name="outside", label="Out of range", numeric=True),
-    Column(name="refused", label="Requests refused", numeric=True),
-    Column(name="what", label="What changed", prose=True),
+    Column(name="name", label=_("Column")), Column(name="state", label=_("State")),
+    Column(name="missing", label=_("Missing, then and now"), numeric=True),
+    Column(name="unseen", label=_("Unseen categories"), numeric=True),
+    Column(name="outside", label=_("Out of range"), numeric=True),
+    Column(name="refused", label=_("Requests refused"), numeric=True),
+    Column(name="what", label=_("What changed"), prose=True),
 )  # fmt: skip
 _UNKNOWN = (
-    Column(name="name", label="Column"), Column(name="state", label="State"),
-    Column(name="rows", label="Rows", numeric=True), Column(name="share", label="Share", numeric=True),
-    Column(name="versions", label="Known to"),
+    Column(name="name", label=_("Column")), Column(name="state", label=_("State")),
+    Column(name="rows", label=_("Rows"), numeric=True), Column(name="share", label=_("Share"), numeric=True),
+    Column(name="versions", label=_("Known to")),
 )  # fmt: skip
 
 
@@ -39,57 +40,71 @@ async def show_data_quality(view: View, name: str, window_s: int) -> None:
 def _show(found: DataQualityReport, span: str) -> None:
     if not found.rows and not found.refused:
         empty(
-            "No row in this window",
-            "Of every row is counted what is missing, unseen or out of the training's range, and of every refused "
-            "request for which column.",
+            _("No row in this window"),
+            _(
+                "Of every row is counted what is missing, unseen or out of the training's range, and of every refused "
+                "request for which column."
+            ),
             icon_name="monitor_heart",
-            action=("Send a row from the page Try it", f"/models/{found.model}/try"),
+            action=(_("Send a row from the page Try it"), f"/models/{found.model}/try"),
         )
         return
     with panel(), box("stack"):
         with box("line"):
-            badge(found.state.value, f"Rows: {status_of(found.state.value).label}")
+            badge(found.state.value, _("Rows: {state}").format(state=status_of(found.state.value).label))
             text(plain(found.sentence), "grow")
         with box("figures"):
-            figure("Rows in the window", number(found.rows), note=f"version {found.version}")
-            figure("Requests refused for a column", number(found.refused), note="absent, or of another type")
-            figure("Columns that nobody knows", number(len(found.unknown)), note="ignored")
-            figure("Rows that repeat another", share(found.duplicate_share))
-            figure("Schema", found.schema, note="fingerprint of the columns")
+            figure(
+                _("Rows in the window"), number(found.rows), note=_("version {version}").format(version=found.version)
+            )
+            figure(_("Requests refused for a column"), number(found.refused), note=_("absent, or of another type"))
+            figure(_("Columns that nobody knows"), number(len(found.unknown)), note=_("ignored"))
+            figure(_("Rows that repeat another"), share(found.duplicate_share))
+            figure(_("Schema"), found.schema, note=_("fingerprint of the columns"))
     for version, schema in found.schemas.items():
         if schema != found.schema:
-            notice(f"Version {version}, which answered too or stands beside, takes other columns (schema {schema}).")
-    window_line(found.window, what="Events")
+            notice(
+                _(
+                    "Version {version}, which answered too or stands beside, takes other columns (schema {schema})."
+                ).format(version=version, schema=schema)
+            )
+    window_line(found.window, what=_("Events"))
     if found.unknown:
-        with panel("Unknown columns", "sent by callers, not taken by this version, ignored", tight=True):
+        with panel(_("Unknown columns"), _("sent by callers, not taken by this version, ignored"), tight=True):
             Table(_UNKNOWN, [_unknown(one) for one in found.unknown], per_page=20 if len(found.unknown) > 20 else 0,
-                  search="Search columns", name="unknown-columns")  # fmt: skip
+                  search=_("Search columns"), name="unknown-columns")  # fmt: skip
     show_columns(found, span)
     text(
-        "A share counts as changed by the rule of drift, over two bins, odd or not: warning or alarm only when it "
+        _("A share counts as changed by the rule of drift, over two bins, odd or not: warning or alarm only when it "
         "differs from the training beyond chance. Of repeated rows there is no verdict, since their share grows with "
-        "the number of rows.", "muted small",
+        "the number of rows."), "muted small",
     ).style("max-width: 92ch")  # fmt: skip
 
 
 def show_columns(found: DataQualityReport, span: str) -> None:
     """Every column with its shares, the worst first; the names lead to their histograms."""
     ordered = sorted(found.columns, key=lambda one: -SEVERITY.get(one.state.value, 0.0))
-    with panel("Columns", "click one to see its histograms", tight=True):
+    with panel(_("Columns"), _("click one to see its histograms"), tight=True):
         rows = [_row(one, f"/monitoring/{found.model}?tab=drift{span}&column={quote(one.name)}") for one in ordered]
         Table(
-            _COLUMNS, rows, search="Search columns", per_page=25 if len(ordered) > 25 else 0, name=f"{found.model}-rows"
+            _COLUMNS,
+            rows,
+            search=_("Search columns"),
+            per_page=25 if len(ordered) > 25 else 0,
+            name=f"{found.model}-rows",
         )
 
 
 def _row(one: ColumnQuality, address: str) -> Row:
-    limits = NONE if one.low is None else f"{number(one.low)} to {number(one.high)}"
+    limits = NONE if one.low is None else _("{low} to {high}").format(low=number(one.low), high=number(one.high))
     cells = {
         "name": Cell(text=one.name, href=address, note=one.kind),
         "state": Cell(status=status_of(one.state.value), sort=SEVERITY.get(one.state.value, 0.0)),
         "missing": _shares(one.shares.get(Oddity.MISSING)),
         "unseen": _now(one.shares.get(Oddity.UNSEEN)),
-        "outside": _now(one.shares.get(Oddity.OUTSIDE), note="" if one.low is None else f"of {limits}"),
+        "outside": _now(
+            one.shares.get(Oddity.OUTSIDE), note="" if one.low is None else _("of {limits}").format(limits=limits)
+        ),
         "refused": _refused(one.shares[Oddity.REFUSED]),
         "what": Cell(text=plain(one.sentence)),
     }
@@ -114,10 +129,12 @@ def _refused(found: Share) -> Cell:
 
 def _unknown(one: UnknownColumn) -> Row:
     cells = {
-        "name": Cell(text=one.name or "further names, together"),
+        "name": Cell(text=one.name or _("further names, together")),
         "state": Cell(status=status_of(one.state.value), sort=SEVERITY.get(one.state.value, 0.0)),
         "rows": Cell(text=number(one.rows), sort=float(one.rows)),
         "share": Cell(text=share(one.share), sort=one.share),
-        "versions": Cell(text=", ".join(f"version {version}" for version in one.versions) or NONE),
+        "versions": Cell(
+            text=", ".join(_("version {version}").format(version=version) for version in one.versions) or NONE
+        ),
     }
     return Row(id=one.name or "further", cells=cells)

@@ -16,11 +16,12 @@ from ui.pages.dataset_rows import show_rows
 from ui.pages.dataset_rules import show_rules
 from ui.pages.dataset_sql import show_sql
 from ui.pages.dataset_versions import show_versions
+from ui.texts import _, pgettext
 from ui.words import number, when
 
 _TABS = (
-    ("columns", "Columns"), ("rows", "First rows"), ("versions", "Versions"), ("rules", "Rules"),
-    ("feed", "New rows"), ("sql", "SQL"),
+    ("columns", _("Columns")), ("rows", _("First rows")), ("versions", _("Versions")), ("rules", _("Rules")),
+    ("feed", _("New rows")), ("sql", _("SQL")),
 )  # fmt: skip
 
 _SAME = {
@@ -45,8 +46,8 @@ async def build(view: View) -> None:
     view.same = _SAME.get(tab)
     if view.actions and view.may(Action.WORK):
         with view.actions:
-            button_link("Add a version", "/data", icon_name="upload_file")
-            button_link("Create a model", f"/models/new?dataset={name}", icon_name="add", primary=True)
+            button_link(_("Add a version"), "/data", icon_name="upload_file")
+            button_link(_("Create a model"), f"/models/new?dataset={name}", icon_name="add", primary=True)
     _head(shown)
     findings = await view.ask(datasets.findings, name, shown.version)
     pinned = f"&version={version}" if version else ""
@@ -70,17 +71,21 @@ async def build(view: View) -> None:
 def _head(shown: Snapshot) -> None:
     with panel():
         with box("figures"):
-            figure("Version", str(shown.version), note=when(shown.added_at))
-            figure("Rows", number(shown.rows), note=f"{number(shown.rejected)} rejected" if shown.rejected else "")
-            figure("Columns", str(len(shown.columns)))
-            figure("Added by", shown.who, small=True)
+            figure(_("Version"), str(shown.version), note=when(shown.added_at))
             figure(
-                "From", shown.source.rsplit("/", 1)[-1], small=True,
+                _("Rows"),
+                number(shown.rows),
+                note=_("{rejected} rejected").format(rejected=number(shown.rejected)) if shown.rejected else "",
+            )
+            figure(_("Columns"), str(len(shown.columns)))
+            figure(_("Added by"), shown.who, small=True)
+            figure(
+                pgettext("source", "From"), shown.source.rsplit("/", 1)[-1], small=True,
                 note=f"sha256 {shown.sha256[:12]}…" if shown.sha256 else "",
             )  # fmt: skip
         read = (
-            ("Picked by SQL", shown.query), ("Prepared by SQL", shown.prepare), ("Sheet", shown.sheet),
-            ("Delimiter", shown.delimiter), ("Must have", shown.target),
+            (_("Picked by SQL"), shown.query), (_("Prepared by SQL"), shown.prepare), (_("Sheet"), shown.sheet),
+            (_("Delimiter"), shown.delimiter), (_("Must have"), shown.target),
         )  # fmt: skip
         if any(value for _, value in read):
             facts([(label, value) for label, value in read if value])
@@ -95,10 +100,10 @@ def _whole_table(findings: tuple[Finding, ...], rejected: str) -> None:
         for one in found:
             with notice(one.message, tone="info" if one.code is Code.READER else "warn"):
                 if one.code is Code.REJECTED:
-                    link("Show them", rejected, "small nowrap")
+                    link(_("Show them"), rejected, "small nowrap")
 
 
 PAGE = Page(
-    path="/data/{name}", section="data", title="{name}", build=build, parents=(("Data", "/data"),),
+    path="/data/{name}", section="data", title="{name}", build=build, parents=((_("Data"), "/data"),),
     cli="appliance data show {name}", rest="GET /api/datasets/{name}/profile",
 )  # fmt: skip

@@ -11,15 +11,19 @@ from storage.profile import ColumnProfile
 from ui.components.histogram import histogram_html
 from ui.components.markup import panel
 from ui.components.table import Cell, Column, Row, Table
+from ui.texts import _
 from ui.words import DTYPES, NONE, number, share
 
 _COLUMNS = (
-    Column(name="name", label="Column"), Column(name="type", label="Type"),
-    Column(name="missing", label="Missing", numeric=True), Column(name="distinct", label="Distinct", numeric=True),
-    Column(name="range", label="Range, or most frequent"), Column(name="mean", label="Mean", numeric=True),
-    Column(name="shape", label="Distribution", sortable=False),
-    Column(name="warning", label="Worth a look", prose=True),
-)  # fmt: skip
+    Column(name="name", label=_("Column")),
+    Column(name="type", label=_("Type")),
+    Column(name="missing", label=_("Missing"), numeric=True),
+    Column(name="distinct", label=_("Distinct"), numeric=True),
+    Column(name="range", label=_("Range, or most frequent")),
+    Column(name="mean", label=_("Mean"), numeric=True),
+    Column(name="shape", label=_("Distribution"), sortable=False),
+    Column(name="warning", label=_("Worth a look"), prose=True),
+)
 
 
 def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) -> None:
@@ -31,20 +35,20 @@ def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) 
     }
     columns = _COLUMNS if warnings else _COLUMNS[:-1]
     with panel(tight=True):
-        Table(columns, [_row(one, warnings.get(one.name, "")) for one in profile], search="Search columns",
+        Table(columns, [_row(one, warnings.get(one.name, "")) for one in profile], search=_("Search columns"),
               name="columns")  # fmt: skip
 
 
 def _row(one: ColumnProfile, warning: str) -> Row:
     missing = one.missing / one.rows if one.rows else 0.0
     counts: Sequence[float] = one.histogram.counts if one.histogram else [count for _, count in one.top]
-    spread = f"{_end(one.minimum)} to {_end(one.maximum)}"
+    spread = _("{low} to {high}").format(low=_end(one.minimum), high=_end(one.maximum))
     if one.dtype in {Dtype.STRING, Dtype.BOOL}:
         spread = ", ".join(value for value, _ in one.top[:3])
     cells = {
         "name": Cell(text=one.name),
         "type": Cell(text=DTYPES[one.dtype]),
-        "missing": Cell(text=share(missing) if one.missing else "none", sort=missing),
+        "missing": Cell(text=share(missing) if one.missing else _("none"), sort=missing),
         "distinct": Cell(text=number(one.distinct), sort=one.distinct),
         "range": Cell(text=spread[:80] if one.distinct else NONE),
         "mean": Cell(text=number(one.mean), sort=one.mean if one.mean is not None else float("-inf")),

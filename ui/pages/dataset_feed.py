@@ -20,6 +20,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
+from ui.texts import _, ngettext
 from ui.words import NONE, number, when
 
 
@@ -36,9 +37,11 @@ async def show_feed(view: View, shown: Snapshot) -> None:
 def _show(view: View, shown: Snapshot, found: FeedInfo | None) -> None:
     if found is None:
         empty(
-            "Nothing brings new rows by itself",
-            "A schedule reads the source of the newest version again and adds a version when it changed. A watched "
-            "folder has each new file appended, exactly once.",
+            _("Nothing brings new rows by itself"),
+            _(
+                "A schedule reads the source of the newest version again and adds a version when it changed. A watched "
+                "folder has each new file appended, exactly once."
+            ),
             icon_name="update",
         )
     else:
@@ -48,34 +51,44 @@ def _show(view: View, shown: Snapshot, found: FeedInfo | None) -> None:
     name = shown.dataset
     with box("line"):
         if found is None or found.feed.folder is None:
-            button("Refresh now", lambda: _refresh(view, name), icon_name="refresh")
+            button(_("Refresh now"), lambda: _refresh(view, name), icon_name="refresh")
         if view.may(Action.ADMINISTER) and found is None:
-            button("Refresh by a schedule", lambda: _ask_schedule(view, name), icon_name="schedule")
-            button("Watch a folder", lambda: _ask_folder(view, name), icon_name="folder_open")
+            button(_("Refresh by a schedule"), lambda: _ask_schedule(view, name), icon_name="schedule")
+            button(_("Watch a folder"), lambda: _ask_folder(view, name), icon_name="folder_open")
         elif view.may(Action.ADMINISTER):
-            button("Stop it", lambda: _stop(view, name), kind="danger", icon_name="stop")
+            button(_("Stop it"), lambda: _stop(view, name), kind="danger", icon_name="stop")
 
 
 def _feed(found: FeedInfo) -> None:
     feed, status = found.feed, found.status
-    with panel("Refreshed by a schedule" if feed.schedule else "Watches a folder"):
+    with panel(_("Refreshed by a schedule") if feed.schedule else _("Watches a folder")):
         with box("line"):
             state = "failed" if status.failed else "ok" if status.ran_at else "none"
             badge(
-                state, "Last time it went wrong" if status.failed else "Went well" if status.ran_at else "Not run yet"
+                state,
+                _("Last time it went wrong")
+                if status.failed
+                else _("Went well")
+                if status.ran_at
+                else _("Not run yet"),
             )
-            text(status.message or "It has not run yet.", "grow wrap-any")
-        facts([
-            ("Schedule", f"{feed.schedule} (minute hour day month weekday, UTC)") if feed.schedule else
-            ("Folder", feed.folder or NONE),
-            ("Ran last", when(status.ran_at)), ("Next", when(found.next_at) if feed.schedule else "within a minute"),
-            ("Other columns", "are taken in" if feed.evolve else "are refused"), *_reading(feed),
-            ("Declared by", f"{feed.who}, {when(feed.declared_at)}"),
-        ])  # fmt: skip
+            text(status.message or _("It has not run yet."), "grow wrap-any")
+        facts(
+            [
+                (_("Schedule"), _("{schedule} (minute hour day month weekday, UTC)").format(schedule=feed.schedule))
+                if feed.schedule
+                else (_("Folder"), feed.folder or NONE),
+                (_("Ran last"), when(status.ran_at)),
+                (_("Next"), when(found.next_at) if feed.schedule else _("within a minute")),
+                (_("Other columns"), _("are taken in") if feed.evolve else _("are refused")),
+                *_reading(feed),
+                (_("Declared by"), f"{feed.who}, {when(feed.declared_at)}"),
+            ]
+        )
     if status.troubles:
-        columns = (Column(name="file", label="File"), Column(name="bytes", label="Bytes", numeric=True),
-                   Column(name="why", label="Why it was not taken in", prose=True))  # fmt: skip
-        with panel("Files that could not be taken in", "tried again once they change", tight=True):
+        columns = (Column(name="file", label=_("File")), Column(name="bytes", label=_("Bytes"), numeric=True),
+                   Column(name="why", label=_("Why it was not taken in"), prose=True))  # fmt: skip
+        with panel(_("Files that could not be taken in"), _("tried again once they change"), tight=True):
             Table(columns, [
                 Row(id=name, cells={"file": Cell(text=name), "bytes": Cell(text=number(one.bytes), sort=one.bytes),
                                     "why": Cell(text=one.message)})
@@ -85,8 +98,8 @@ def _feed(found: FeedInfo) -> None:
 
 def _reading(feed: Feed) -> list[tuple[str, str]]:
     read = (
-        ("Picked by SQL", feed.query), ("Prepared by SQL", feed.prepare), ("Sheet", feed.sheet),
-        ("Delimiter", feed.delimiter), ("Must have", feed.target),
+        (_("Picked by SQL"), feed.query), (_("Prepared by SQL"), feed.prepare), (_("Sheet"), feed.sheet),
+        (_("Delimiter"), feed.delimiter), (_("Must have"), feed.target),
     )  # fmt: skip
     return [(label, value) for label, value in read if value]
 
@@ -94,16 +107,24 @@ def _reading(feed: Feed) -> list[tuple[str, str]]:
 async def _refresh(view: View, name: str) -> None:
     found = await view.act(Action.WORK, view.appliance.datasets.refresh, name, who=view.caller.name)
     if isinstance(found, Unchanged):
-        tell(f"{found.source} did not change; version {found.version} stays the newest")
+        tell(
+            _("{source} did not change; version {version} stays the newest").format(
+                source=found.source, version=found.version
+            )
+        )
     elif found:
-        tell(f"{name} version {found.version}: {number(found.rows)} rows")
+        tell(
+            ngettext(
+                "{dataset} version {version}: {rows} row", "{dataset} version {version}: {rows} rows", found.rows
+            ).format(dataset=name, version=found.version, rows=number(found.rows))
+        )
         ng.navigate.to(f"/data/{name}?tab=versions")
 
 
 async def _ask_schedule(view: View, name: str) -> None:
-    with dialog(f"Refresh {name} by a schedule") as window:
-        cron = text_field("Schedule", "30 4 * * *", hint="minute hour day month weekday, UTC: every day at 04:30")
-        evolve = ng.checkbox("Take other columns than those that are there")
+    with dialog(_("Refresh {name} by a schedule").format(name=name)) as window:
+        cron = text_field(_("Schedule"), "30 4 * * *", hint=_("minute hour day month weekday, UTC: every day at 04:30"))
+        evolve = ng.checkbox(_("Take other columns than those that are there"))
 
         async def go() -> None:
             await _declare(
@@ -118,15 +139,15 @@ async def _ask_schedule(view: View, name: str) -> None:
 
 
 async def _ask_folder(view: View, name: str) -> None:
-    with dialog(f"Watch a folder for {name}") as window:
-        folder = text_field("Folder on the appliance's host", hint="files that lie there now count as new")
-        prepare = text_field("Prepare each file by SQL", hint="may stay empty; the file is the table source")
-        evolve = ng.checkbox("Take columns that are new")
+    with dialog(_("Watch a folder for {name}").format(name=name)) as window:
+        folder = text_field(_("Folder on the appliance's host"), hint=_("files that lie there now count as new"))
+        prepare = text_field(_("Prepare each file by SQL"), hint=_("may stay empty; the file is the table source"))
+        evolve = ng.checkbox(_("Take columns that are new"))
 
         async def go() -> None:
             def watch() -> FeedInfo:
                 if not (folder.value or "").startswith("/"):
-                    raise BadInput("name the folder by its whole path, from / on")
+                    raise BadInput(_("name the folder by its whole path, from / on"))
                 intake = Intake(source=folder.value or "", prepare=prepare.value or None, evolve=bool(evolve.value))
                 return view.appliance.feeds.watch(name, intake, who=view.caller.name)
 
@@ -139,7 +160,7 @@ async def _ask_folder(view: View, name: str) -> None:
 async def _declare(view: View, window: ng.dialog, declare: Callable[[], FeedInfo]) -> None:
     if await view.act(Action.ADMINISTER, declare):
         window.close()
-        tell("Declared; the runner does the rest")
+        tell(_("Declared; the runner does the rest"))
 
 
 async def _stop(view: View, name: str) -> None:
@@ -148,10 +169,10 @@ async def _stop(view: View, name: str) -> None:
         return True
 
     if await view.act(Action.ADMINISTER, stop):
-        tell("Stopped; what it brought stays")
+        tell(_("Stopped; what it brought stays"))
 
 
 def _buttons(window: ng.dialog, go: Handler) -> None:
     with box("line"):
-        button("Declare", go, kind="primary", icon_name="check")
-        ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+        button(_("Declare"), go, kind="primary", icon_name="check")
+        ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")

@@ -11,6 +11,7 @@ from storage.datasets import Snapshot
 from ui.components.markup import panel
 from ui.components.table import raw_table
 from ui.page import View
+from ui.texts import ngettext
 from ui.words import DTYPES, number
 
 _NUMERIC = {Dtype.INT, Dtype.FLOAT}
@@ -21,7 +22,12 @@ async def show_rows(view: View, shown: Snapshot) -> None:
     """Fill the tab."""
     frame = await view.ask(view.appliance.datasets.preview, shown.dataset, shown.version, _PREVIEW)
     kinds = {column.name: column.dtype for column in shown.columns}
-    with panel(f"The first {number(frame.height)} of {number(shown.rows)} rows", tight=True):
+    with panel(
+        ngettext("The first {shown} of {rows} row", "The first {shown} of {rows} rows", shown.rows).format(
+            shown=number(frame.height), rows=number(shown.rows)
+        ),
+        tight=True,
+    ):
         raw_table(
             [(name, _heading(kinds[name])) for name in frame.columns], cells_of(frame),
             numeric=[kinds[name] in _NUMERIC for name in frame.columns],

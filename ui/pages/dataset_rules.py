@@ -16,6 +16,7 @@ from ui.components.markup import box, panel, text
 from ui.components.table import Cell, Column, Row, Table, raw_table
 from ui.page import View, tell
 from ui.pages.dataset_rows import cells_of
+from ui.texts import _
 from ui.words import DTYPES, number, share
 
 _SHOWN = 100
@@ -26,10 +27,13 @@ async def show_rules(view: View, shown: Snapshot) -> None:
     rules = await view.ask(view.appliance.datasets.rules, shown.dataset)
     if rules is None:
         empty(
-            "No rules", "Rules say what a column may hold. A row that breaks one is rejected at every ingest from then "
-            "on, and kept beside the version with the reason; what is there already stays as it is.",
+            _("No rules"),
+            _(
+                "Rules say what a column may hold. A row that breaks one is rejected at every ingest from then "
+                "on, and kept beside the version with the reason; what is there already stays as it is."
+            ),
             icon_name="rule",
-        )  # fmt: skip
+        )
     else:
         _declared(rules)
 
@@ -38,37 +42,42 @@ async def show_rules(view: View, shown: Snapshot) -> None:
 
     if view.may(Action.WORK):
         with box("line"):
-            button("Change the rules" if rules else "Declare rules", lambda: _ask(view, shown, rules),
+            button(_("Change the rules") if rules else _("Declare rules"), lambda: _ask(view, shown, rules),
                    icon_name="edit")  # fmt: skip
             if rules:
-                button("Take the rules away", clear, kind="quiet", icon_name="delete_outline")
+                button(_("Take the rules away"), clear, kind="quiet", icon_name="delete_outline")
     await _rejected(view, shown)
 
 
 def _declared(rules: Rules) -> None:
-    columns = (Column(name="name", label="Column"), Column(name="rule", label="Every value", prose=True))
+    columns = (Column(name="name", label=_("Column")), Column(name="rule", label=_("Every value"), prose=True))
     rows = [
         Row(id=name, cells={"name": Cell(text=name), "rule": Cell(text=in_words(column))})
         for name, column in rules.columns.items()
     ]
     with panel(
-        "Rules", f"an ingest of which more than {share(rules.max_rejected_share)} is rejected is refused as a whole",
+        _("Rules"),
+        _("an ingest of which more than {share} is rejected is refused as a whole").format(
+            share=share(rules.max_rejected_share)
+        ),
         tight=True,
-    ):  # fmt: skip
-        Table(columns, rows, search="Search rules", name="rules")
+    ):
+        Table(columns, rows, search=_("Search rules"), name="rules")
 
 
 def in_words(rules: ColumnRules) -> str:
     """The rules of one column as a sentence."""
     parts = [
-        f"is a {DTYPES[rules.type]}" if rules.type else "",
-        "is there" if rules.required else "",
-        f"is at least {rules.min}" if rules.min is not None else "",
-        f"is at most {rules.max}" if rules.max is not None else "",
-        f"is one of {', '.join(map(str, rules.values))}" if rules.values else "",
-        f"matches {rules.regex}" if rules.regex else "",
-        "stands in no other row" if rules.unique else "",
-        f"is missing in at most {share(rules.max_null_share)} of the rows" if rules.max_null_share is not None else "",
+        _("is a {type}").format(type=DTYPES[rules.type]) if rules.type else "",
+        _("is there") if rules.required else "",
+        _("is at least {min}").format(min=rules.min) if rules.min is not None else "",
+        _("is at most {max}").format(max=rules.max) if rules.max is not None else "",
+        _("is one of {values}").format(values=", ".join(map(str, rules.values))) if rules.values else "",
+        _("matches {regex}").format(regex=rules.regex) if rules.regex else "",
+        _("stands in no other row") if rules.unique else "",
+        _("is missing in at most {share} of the rows").format(share=share(rules.max_null_share))
+        if rules.max_null_share is not None
+        else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -98,9 +107,9 @@ required = true
 
 
 async def _ask(view: View, shown: Snapshot, rules: Rules | None) -> None:
-    with dialog(f"Rules of {shown.dataset}") as window:
-        text("As TOML: a table a column. They replace the present rules and hold from the next ingest on.", "muted")
-        field = ng.textarea("Rules", value=as_toml(rules) if rules else _sample(shown.columns[0].name))
+    with dialog(_("Rules of {dataset}").format(dataset=shown.dataset)) as window:
+        text(_("As TOML: a table a column. They replace the present rules and hold from the next ingest on."), "muted")
+        field = ng.textarea(_("Rules"), value=as_toml(rules) if rules else _sample(shown.columns[0].name))
         field.props("outlined autogrow").classes("mono-field").style("width: 100%")
 
         async def go() -> None:
@@ -108,33 +117,37 @@ async def _ask(view: View, shown: Snapshot, rules: Rules | None) -> None:
                 window.close()
 
         with box("line"):
-            button("Declare", go, kind="primary", icon_name="rule")
-            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+            button(_("Declare"), go, kind="primary", icon_name="rule")
+            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
     window.open()
 
 
 async def _declare(view: View, name: str, toml: str | None) -> bool:
     def declare() -> str:
         found = view.appliance.datasets.declare_rules(name, toml, who=view.caller.name)
-        return f"of {', '.join(found.columns)}" if found else "none"
+        return _("of {columns}").format(columns=", ".join(found.columns)) if found else _("none")
 
     said = await view.act(Action.WORK, declare)
     if said is None:
         return False
-    tell(f"Rules of {name}: {said}")
+    tell(_("Rules of {name}: {said}").format(name=name, said=said))
     ng.navigate.to(f"/data/{name}?tab=rules")
     return True
 
 
 async def _rejected(view: View, shown: Snapshot) -> None:
     if not shown.rejected:
-        text(f"No row of version {shown.version} was rejected.", "muted small")
+        text(_("No row of version {version} was rejected.").format(version=shown.version), "muted small")
         return
     frame = await view.ask(view.appliance.datasets.rejected, shown.dataset, shown.version, rows=_SHOWN)
-    labels = {"_row": ("Row", "from 1"), "_reason": ("Reason", "")}
-    with panel(f"Rejected rows of version {shown.version}",
-               f"the first {number(frame.height)} of {number(shown.rejected)}, as the source had them",
-               tight=True):  # fmt: skip
+    labels = {"_row": (_("Row"), _("from 1")), "_reason": (_("Reason"), "")}
+    with panel(
+        _("Rejected rows of version {version}").format(version=shown.version),
+        _("the first {shown} of {rejected}, as the source had them").format(
+            shown=number(frame.height), rejected=number(shown.rejected)
+        ),
+        tight=True,
+    ):
         raw_table(
             [labels.get(name, (name, "")) for name in frame.columns], cells_of(frame),
             numeric=[name == "_row" for name in frame.columns], name=f"{shown.dataset}-{shown.version}-rejected",

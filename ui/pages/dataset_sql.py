@@ -14,6 +14,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import notice
 from ui.components.table import raw_table
 from ui.page import View
+from ui.texts import _, ngettext
 from ui.words import number, seconds
 
 _NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")
@@ -22,13 +23,16 @@ _NUMERIC = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "HUGEINT")
 async def show_sql(view: View, shown: Snapshot) -> None:
     """Fill the tab; the address keeps the query, so that it can be sent to somebody."""
     if not view.may(Action.WORK):
-        notice("Asking in SQL needs the role operator; an admin can change roles in Settings.")
+        notice(_("Asking in SQL needs the role operator; an admin can change roles in Settings."))
         return
     first = shown.columns[0].name.replace('"', '""')
     usual = f'SELECT "{first}", count(*) AS rows\nFROM source\nGROUP BY ALL\nORDER BY rows DESC'
     pinned = f"&version={shown.version}" if "version" in view.query else ""
-    with panel("SQL", f"source is version {shown.version}; other datasets are tables under their names"):
-        field = ng.textarea("One SELECT in DuckDB's dialect", value=view.query.get("sql") or usual)
+    with panel(
+        _("SQL"),
+        _("source is version {version}; other datasets are tables under their names").format(version=shown.version),
+    ):
+        field = ng.textarea(_("One SELECT in DuckDB's dialect"), value=view.query.get("sql") or usual)
         field.props("outlined autogrow").classes("mono-field").style("width: 100%")
         with box("line"):
 
@@ -42,16 +46,26 @@ async def show_sql(view: View, shown: Snapshot) -> None:
                 with place:
                     _answer(found)
 
-            button("Run", run, kind="primary", icon_name="play_arrow")
+            button(_("Run"), run, kind="primary", icon_name="play_arrow")
             field.on("keydown.ctrl.enter", run)
-            text(f"Ctrl+Enter runs it. It reads and changes nothing, ends after {TIMEOUT_S} s, and shows up to "
-                 f"{number(MOST_ROWS)} rows.", "muted small grow")  # fmt: skip
+            text(
+                _(
+                    "Ctrl+Enter runs it. It reads and changes nothing, ends after {seconds} s, and shows up to "
+                    "{rows} rows."
+                ).format(seconds=TIMEOUT_S, rows=number(MOST_ROWS)),
+                "muted small grow",
+            )
     place = box("stack")
 
 
 def _answer(found: Found) -> None:
-    cut = f"the first {number(len(found.rows))} rows" if found.truncated else f"{number(len(found.rows))} rows"
-    with panel("Answer", f"{cut}, in {seconds(found.seconds)}", tight=True):
+    count = len(found.rows)
+    cut = (
+        ngettext("the first {count} row", "the first {count} rows", count).format(count=number(count))
+        if found.truncated
+        else ngettext("{count} row", "{count} rows", count).format(count=number(count))
+    )
+    with panel(_("Answer"), _("{cut}, in {seconds}").format(cut=cut, seconds=seconds(found.seconds)), tight=True):
         raw_table(
             found.columns, [[_plain(value) for value in row] for row in found.rows],
             numeric=[any(kind in type_name for kind in _NUMERIC) for _, type_name in found.columns], name="answer",

@@ -16,13 +16,14 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
+from ui.texts import _, pgettext
 from ui.words import DTYPES, NONE, SEVERITY, number, plain, share, when
 
 _COLUMNS = (
-    Column(name="version", label="Version"), Column(name="added", label="Added"),
-    Column(name="rows", label="Rows", numeric=True), Column(name="rejected", label="Rejected", numeric=True),
-    Column(name="columns", label="Columns", numeric=True), Column(name="mode", label="How"),
-    Column(name="who", label="By"), Column(name="source", label="From", prose=True),
+    Column(name="version", label=_("Version")), Column(name="added", label=_("Added")),
+    Column(name="rows", label=_("Rows"), numeric=True), Column(name="rejected", label=_("Rejected"), numeric=True),
+    Column(name="columns", label=_("Columns"), numeric=True), Column(name="mode", label=_("How")),
+    Column(name="who", label=_("By")), Column(name="source", label=pgettext("source", "From"), prose=True),
 )  # fmt: skip
 
 
@@ -33,19 +34,19 @@ async def show_versions(view: View, name: str) -> None:
         Table(_COLUMNS, [_row(one) for one in snapshots], name=f"{name}-versions",
               per_page=10 if len(snapshots) > 10 else 0)  # fmt: skip
     if len(snapshots) < 2:
-        text("Once there is a second version, the difference between the two is shown here.", "muted")
+        text(_("Once there is a second version, the difference between the two is shown here."), "muted")
         return
     new = view.whole("new") or snapshots[0].version
     old = view.whole("old") or max((one.version for one in snapshots if one.version < new), default=new)
     _choose(name, [one.version for one in snapshots], old, new)
     view.later(
-        f"Comparing version {old} with version {new}; this takes a few seconds.",
+        _("Comparing version {old} with version {new}; this takes a few seconds.").format(old=old, new=new),
         lambda: view.appliance.datasets.diff(name, old, new), _difference,
     )  # fmt: skip
 
 
 def _row(one: Snapshot) -> Row:
-    how = "rows added to the version before" if one.mode.value == "append" else "all rows"
+    how = _("rows added to the version before") if one.mode.value == "append" else _("all rows")
     rejected = f"/data/{one.dataset}?tab=rules&version={one.version}" if one.rejected else ""
     cells = {
         "version": Cell(text=str(one.version), sort=one.version, href=f"/data/{one.dataset}?version={one.version}"),
@@ -61,27 +62,30 @@ def _row(one: Snapshot) -> Row:
 
 
 def _choose(name: str, versions: Sequence[int], old: int, new: int) -> None:
-    options = {str(version): f"version {version}" for version in versions}
+    options = {str(version): _("version {version}").format(version=version) for version in versions}
 
     def compare() -> None:
         ng.navigate.to(f"/data/{name}?tab=versions&old={before.value}&new={after.value}")
 
-    with panel("Compare"), box("cols narrow"):
-        before = choice("From", options, str(old) if str(old) in options else None)
-        after = choice("To", options, str(new) if str(new) in options else None)
+    with panel(_("Compare")), box("cols narrow"):
+        before = choice(pgettext("version", "From"), options, str(old) if str(old) in options else None)
+        after = choice(pgettext("version", "To"), options, str(new) if str(new) in options else None)
         before.on_value_change(compare)
         after.on_value_change(compare)
 
 
 def _difference(diff: SnapshotDiff) -> None:
     old, new = diff.versions
-    with panel(f"From version {old} to version {new}"):
+    with panel(_("From version {old} to version {new}").format(old=old, new=new)):
         with box("line"):
-            badge(diff.drift.state.value, f"Distributions: {status_of(diff.drift.state.value).label}")
+            badge(
+                diff.drift.state.value,
+                _("Distributions: {state}").format(state=status_of(diff.drift.state.value).label),
+            )
             text(_verdict(diff), "grow")
         facts((
-            ("Rows", f"{number(diff.rows[0])} → {number(diff.rows[1])}"),
-            ("New columns", _names(diff.added)), ("Gone columns", _names(diff.removed)),
+            (_("Rows"), f"{number(diff.rows[0])} → {number(diff.rows[1])}"),
+            (_("New columns"), _names(diff.added)), (_("Gone columns"), _names(diff.removed)),
         ))  # fmt: skip
     _schema(diff.changed)
     _distributions(diff.distributions)
@@ -89,22 +93,26 @@ def _difference(diff: SnapshotDiff) -> None:
 
 def _verdict(diff: SnapshotDiff) -> str:
     if not diff.drift.drifted:
-        return "No column moved further than chance moves it."
-    return f"{', '.join(diff.drift.drifted[:5])} moved; that is {share(diff.drift.drifted_share)} of the columns."
+        return _("No column moved further than chance moves it.")
+    return _("{drifted} moved; that is {drifted_share} of the columns.").format(
+        drifted=", ".join(diff.drift.drifted[:5]), drifted_share=share(diff.drift.drifted_share)
+    )
 
 
 def _names(columns: Sequence[ColumnInfo]) -> str:
-    return ", ".join(f"{one.name} ({DTYPES[one.dtype]})" for one in columns) or "none"
+    return ", ".join(f"{one.name} ({DTYPES[one.dtype]})" for one in columns) or _("none")
 
 
 def _schema(changed: Sequence[ColumnChange]) -> None:
     if not changed:
-        text("No column changed its type, its share of missing values or its mean.", "muted")
+        text(_("No column changed its type, its share of missing values or its mean."), "muted")
         return
     columns = (
-        Column(name="name", label="Column"), Column(name="type", label="Type"), Column(name="missing", label="Missing"),
-        Column(name="mean", label="Mean"),
-    )  # fmt: skip
+        Column(name="name", label=_("Column")),
+        Column(name="type", label=_("Type")),
+        Column(name="missing", label=_("Missing")),
+        Column(name="mean", label=_("Mean")),
+    )
     rows = [
         Row(id=one.name, cells={
             "name": Cell(text=one.name),
@@ -114,15 +122,15 @@ def _schema(changed: Sequence[ColumnChange]) -> None:
         })
         for one in changed
     ]  # fmt: skip
-    with panel("Columns that changed", tight=True):
+    with panel(_("Columns that changed"), tight=True):
         Table(columns, rows, name="changed-columns")
 
 
 def _distributions(columns: Sequence[ColumnDrift]) -> None:
     headings = (
-        Column(name="name", label="Column"), Column(name="state", label="State"),
-        Column(name="psi", label="PSI", numeric=True), Column(name="floor", label="Noise floor", numeric=True),
-        Column(name="what", label="What happened", prose=True),
+        Column(name="name", label=_("Column")), Column(name="state", label=_("State")),
+        Column(name="psi", label=_("PSI"), numeric=True), Column(name="floor", label=_("Noise floor"), numeric=True),
+        Column(name="what", label=_("What happened"), prose=True),
     )  # fmt: skip
     rows = [
         Row(id=one.name, cells={
@@ -134,7 +142,7 @@ def _distributions(columns: Sequence[ColumnDrift]) -> None:
         })
         for one in sorted(columns, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
     ]  # fmt: skip
-    with panel("Distributions", "by the rule that watches a model's inputs; the old version is the reference",
+    with panel(_("Distributions"), _("by the rule that watches a model's inputs; the old version is the reference"),
                tight=True):  # fmt: skip
         Table(headings, rows, name="distributions", per_page=25 if len(rows) > 25 else 0)
 

@@ -16,15 +16,18 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
 from ui.pages.window_line import window_line
+from ui.texts import _, ngettext
 from ui.words import NONE, SEVERITY, number, plain, share
 
 _COLUMNS = (
-    Column(name="name", label="Column"), Column(name="state", label="State"),
-    Column(name="psi", label="PSI", numeric=True),
-    Column(name="floor", label="Noise floor", numeric=True), Column(name="what", label="What happened", prose=True),
-    Column(name="nulls", label="Missing, then and now", numeric=True),
-    Column(name="unseen", label="Unseen categories", numeric=True),
-)  # fmt: skip
+    Column(name="name", label=_("Column")),
+    Column(name="state", label=_("State")),
+    Column(name="psi", label=_("PSI"), numeric=True),
+    Column(name="floor", label=_("Noise floor"), numeric=True),
+    Column(name="what", label=_("What happened"), prose=True),
+    Column(name="nulls", label=_("Missing, then and now"), numeric=True),
+    Column(name="unseen", label=_("Unseen categories"), numeric=True),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,57 +60,71 @@ def _show(found: _Found, address: Callable[[str], str]) -> None:
     report = found.report
     if not report.rows.current:
         empty(
-            "No prediction in this window",
-            "Every row that is predicted is counted into the bins of the training, so that the two can be compared.",
+            _("No prediction in this window"),
+            _("Every row that is predicted is counted into the bins of the training, so that the two can be compared."),
             icon_name="monitor_heart",
-            action=("Send a row from the page Try it", f"/models/{report.model}/try"),
+            action=(_("Send a row from the page Try it"), f"/models/{report.model}/try"),
         )
         return
     with panel(), box("stack"):
         with box("line"):
-            badge(report.dataset.state.value, f"Inputs: {status_of(report.dataset.state.value).label}")
+            badge(
+                report.dataset.state.value,
+                _("Inputs: {state}").format(state=status_of(report.dataset.state.value).label),
+            )
             text(_verdict(report), "grow")
         with box("figures"):
-            figure("Rows in the window", number(int(report.rows.current)), note=f"version {report.version}")
-            figure("Rows of the training", number(int(report.rows.reference)))
-            figure("Columns that drifted", share(report.dataset.drifted_share))
-            figure("By importance", share(report.dataset.weighted_share), note="weighted by the model's gain")
+            figure(
+                _("Rows in the window"),
+                number(int(report.rows.current)),
+                note=_("version {version}").format(version=report.version),
+            )
+            figure(_("Rows of the training"), number(int(report.rows.reference)))
+            figure(_("Columns that drifted"), share(report.dataset.drifted_share))
+            figure(_("By importance"), share(report.dataset.weighted_share), note=_("weighted by the model's gain"))
     if report.rows.current < 50:
         notice(
-            f"{number(int(report.rows.current))} of the 50 predictions that a verdict needs are there. Send more, or "
-            "choose a longer window.",
+            ngettext(
+                "{count} of the 50 predictions that a verdict needs is there. Send more, or choose a longer window.",
+                "{count} of the 50 predictions that a verdict needs are there. Send more, or choose a longer window.",
+                report.rows.current,
+            ).format(count=number(int(report.rows.current))),
         )
-    window_line(report.window, what="Events")
+    window_line(report.window, what=_("Events"))
     _histograms(found.detail)
     everything = [*report.columns, report.prediction, *([report.label] if report.label else [])]
     ordered = sorted(everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
-    with panel("Columns", "click one to see its histograms", tight=True):
+    with panel(_("Columns"), _("click one to see its histograms"), tight=True):
         rows = [_row(one, address(one.name)) for one in ordered]
         Table(
             _COLUMNS,
             rows,
-            search="Search columns",
+            search=_("Search columns"),
             per_page=25 if len(ordered) > 25 else 0,
             name=f"{report.model}-drift",
         )
     text(
-        "PSI measures how far the shares of the bins moved. A column counts as drifted from 0.1 (warning) or 0.2 "
+        _("PSI measures how far the shares of the bins moved. A column counts as drifted from 0.1 (warning) or 0.2 "
         "(alarm), and only above its noise floor: what chance alone exceeds once in a thousand times at these row "
         "counts. Drift "
-        "says that inputs changed, not that answers are wrong; that is what Quality shows.", "muted small",
+        "says that inputs changed, not that answers are wrong; that is what Quality shows."), "muted small",
     ).style("max-width: 92ch")  # fmt: skip
 
 
 def _verdict(report: DriftReport) -> str:
     drifted = report.dataset.drifted
     if not drifted:
-        return "The inputs are those of the training, as far as these rows can tell."
-    named = ", ".join(drifted[:4])
-    return f"{named} moved most." if len(drifted) <= 4 else f"{named} and {len(drifted) - 4} more moved."
+        return _("The inputs are those of the training, as far as these rows can tell.")
+    columns, more = ", ".join(drifted[:4]), len(drifted) - 4
+    if more <= 0:
+        return _("{columns} moved most.").format(columns=columns)
+    return ngettext("{columns} and {count} more moved.", "{columns} and {count} more moved.", more).format(
+        columns=columns, count=more
+    )
 
 
 def _row(one: ColumnDrift, address: str) -> Row:
-    kind = {"prediction": "what the model answers", "label": "the truth that came"}.get(one.name, one.kind)
+    kind = {"prediction": _("what the model answers"), "label": _("the truth that came")}.get(one.name, one.kind)
     cells = {
         "name": Cell(text=one.name, href=address, note=kind),
         "state": Cell(status=status_of(one.state.value), sort=SEVERITY.get(one.state.value, 0.0)),
@@ -124,21 +141,41 @@ def _row(one: ColumnDrift, address: str) -> Row:
 
 def _histograms(detail: DriftDetail) -> None:
     one = detail.drift
-    with panel(f"{one.name}: the training against this window"):
+    with panel(_("{name}: the training against this window").format(name=one.name)):
         with box("line"):
             badge(one.state.value)
             text(plain(one.sentence), "grow")
         Chart(
             compared_histogram(
-                [part.label for part in detail.bins], [round(part.reference * 100, 3) for part in detail.bins],
-                [round(part.current * 100, 3) for part in detail.bins], x_name="",
+                [part.label for part in detail.bins],
+                [round(part.reference * 100, 3) for part in detail.bins],
+                [round(part.current * 100, 3) for part in detail.bins],
+                x_name="",
             ),
-            size="l", label=f"Shares of {one.name} by bin, at training and in the window, in per cent of the rows",
-        )  # fmt: skip
-        facts((
-            ("PSI", f"{number(one.psi, digits=3)}, noise floor {number(one.noise_floor, digits=3)}"),
-            ("Jensen-Shannon distance", f"{number(one.js, digits=3)} (base 2, 0 to 1)"),
-            ("Wasserstein", f"{number(one.wasserstein, digits=3)} (in standard deviations of the training)"),
-            ("Kolmogorov-Smirnov D", number(one.ks, digits=3)),
-            ("Bin that moved most", one.moved_bin or NONE),
-        ))  # fmt: skip
+            size="l",
+            label=_("Shares of {name} by bin, at training and in the window, in per cent of the rows").format(
+                name=one.name
+            ),
+        )
+        facts(
+            (
+                (
+                    _("PSI"),
+                    _("{psi}, noise floor {noise_floor}").format(
+                        psi=number(one.psi, digits=3), noise_floor=number(one.noise_floor, digits=3)
+                    ),
+                ),
+                (
+                    _("Jensen-Shannon distance"),
+                    _("{distance} (base 2, 0 to 1)").format(distance=number(one.js, digits=3)),
+                ),
+                (
+                    _("Wasserstein"),
+                    _("{distance} (in standard deviations of the training)").format(
+                        distance=number(one.wasserstein, digits=3)
+                    ),
+                ),
+                (_("Kolmogorov-Smirnov D"), number(one.ks, digits=3)),
+                (_("Bin that moved most"), one.moved_bin or NONE),
+            )
+        )

@@ -18,6 +18,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
+from ui.texts import _
 from ui.words import NONE, number, share
 
 
@@ -29,12 +30,12 @@ def show_evaluation(view: View, model: ModelInfo, card: ModelCard) -> None:
     if found.cuts:
         _ThresholdPanel(view, model, card, found.cuts).draw()
     elif found.confusion:
-        with panel("Answers beside the truth", "held-out rows; the truth down, the answer across"):
+        with panel(_("Answers beside the truth"), _("held-out rows; the truth down, the answer across")):
             _matrix(card.classes, found.confusion)
     with box("cols wide"):
         _curves(card, found)
     if found.worst:
-        _worst(found.worst, "RMSE" if card.task == "regression" else "log loss")
+        _worst(found.worst, _("RMSE") if card.task == "regression" else _("log loss"))
     for one in found.fairness:
         _fairness(one)
     if found.notes:
@@ -51,9 +52,9 @@ class _ThresholdPanel:
     def draw(self) -> None:
         """Put it on the page."""
         positive = self._card.classes[-1]
-        with panel("Threshold", f"{positive} is answered from this probability on; this version serves with "
-                   f"{number(self._card.threshold)}"):  # fmt: skip
-            native_slider("Threshold", len(self._cuts), self._place, self._move)
+        with panel(_("Threshold"), _("{positive} is answered from this probability on; this version serves with "
+                   "{threshold}").format(positive=positive, threshold=number(self._card.threshold))):  # fmt: skip
+            native_slider(_("Threshold"), len(self._cuts), self._place, self._move)
             self._result = box("stack")
             with self._result:
                 self._show()
@@ -67,33 +68,40 @@ class _ThresholdPanel:
     def _show(self) -> None:
         cut = self._cuts[self._place]
         with box("figures"):
-            figure("Threshold", number(cut.threshold))
-            figure("Precision", share(cut.precision), note="of the alarms are right")
-            figure("Recall", share(cut.recall), note="of the positives are found")
+            figure(_("Threshold"), number(cut.threshold))
+            figure(_("Precision"), share(cut.precision), note=_("of the alarms are right"))
+            figure(_("Recall"), share(cut.recall), note=_("of the positives are found"))
             figure("F1", number(cut.f1))
         counts = ((cut.true_negative, cut.false_positive), (cut.false_negative, cut.true_positive))
         _matrix(self._card.classes, counts)
         if self._view.may(Action.WORK):
             with box("line"):
-                button("Use it from the next training on", self._declare, icon_name="tune")
-                text("A version that was trained keeps the threshold it was checked with.", "muted small")
+                button(_("Use it from the next training on"), self._declare, icon_name="tune")
+                text(_("A version that was trained keeps the threshold it was checked with."), "muted small")
 
     async def _declare(self) -> None:
         at = round(self._cuts[self._place].threshold, 4)
         wanted = msgspec.structs.replace(self._model.spec, threshold=Threshold(goal="fixed", at=at))
         done = await self._view.act(Action.WORK, self._view.appliance.models.apply, wanted, who=self._view.caller.name)
         if done:
-            tell(f"{done.name} is declared with the threshold {number(at)}; train it to serve with it")
+            tell(
+                _("{name} is declared with the threshold {at}; train it to serve with it").format(
+                    name=done.name, at=number(at)
+                )
+            )
 
 
 def _matrix(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
     columns = (
-        Column(name="truth", label="Truth"),
-        *(Column(name=f"c{i}", label=f"answered {name}", numeric=True) for i, name in enumerate(classes)),
+        Column(name="truth", label=_("Truth")),
+        *(
+            Column(name=f"c{i}", label=_("answered {name}").format(name=name), numeric=True)
+            for i, name in enumerate(classes)
+        ),
     )
     rows = [
         Row(id=name, cells={"truth": Cell(text=name)} | {
-            f"c{i}": Cell(text=number(count), sort=count, note="right" if i == place else "")
+            f"c{i}": Cell(text=number(count), sort=count, note=_("right") if i == place else "")
             for i, count in enumerate(row)
         })
         for place, (name, row) in enumerate(zip(classes, counts, strict=True))
@@ -104,26 +112,30 @@ def _matrix(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
 def _curves(card: ModelCard, found: Evaluation) -> None:
     if found.roc:
         _line(
-            "ROC", found.roc, x="false positive rate", y="true positive rate", name="this version",
-            straight="by chance",
+            _("ROC"), found.roc, x=_("false positive rate"), y=_("true positive rate"), name=_("this version"),
+            straight=_("by chance"),
         )  # fmt: skip
     if found.precision_recall:
-        _line("Precision and recall", found.precision_recall, x="recall", y="precision", name="this version")
+        _line(
+            _("Precision and recall"), found.precision_recall, x=_("recall"), y=_("precision"), name=_("this version")
+        )
     if found.calibration:
         _line(
-            "Calibration", found.calibration, x="probability given, mean of a tenth of the rows",
-            y="share of positives", name="this version", straight="exactly as often as said",
+            _("Calibration"), found.calibration, x=_("probability given, mean of a tenth of the rows"),
+            y=_("share of positives"), name=_("this version"), straight=_("exactly as often as said"),
         )  # fmt: skip
     if found.predicted:
         _line(
-            "Prediction and truth", found.predicted, x="predicted, mean of a tenth of the rows",
-            y=f"true {card.target}", name="this version", straight="exact",
+            _("Prediction and truth"), found.predicted, x=_("predicted, mean of a tenth of the rows"),
+            y=_("true {target}").format(target=card.target), name=_("this version"), straight=_("exact"),
         )  # fmt: skip
     if found.residuals:
-        with panel("Errors", "prediction minus truth"):
+        with panel(_("Errors"), _("prediction minus truth")):
             points = list(zip(found.residuals.x, found.residuals.y, strict=True))
-            options = counted_bars(points, name="rows", x_name=f"error, in {card.target}", y_unit="rows")
-            Chart(options, label="Held-out rows by their error")
+            options = counted_bars(
+                points, name=_("rows"), x_name=_("error, in {target}").format(target=card.target), y_unit=_("rows")
+            )
+            Chart(options, label=_("Held-out rows by their error"))
 
 
 def _line(title: str, curve: Curve, *, x: str, y: str, name: str, straight: str = "") -> None:
@@ -131,49 +143,73 @@ def _line(title: str, curve: Curve, *, x: str, y: str, name: str, straight: str 
     if straight:
         ends = (min(curve.x), max(curve.x))
         series.append(Line(name=straight, points=[(end, end) for end in ends], colour="var(--series-2)", dashed=True))
-    with panel(title, "on the held-out rows"):
-        Chart(lines(series, y_unit=y, x_name=x), label=f"{title}: {y} by {x}")
+    with panel(title, _("on the held-out rows")):
+        Chart(lines(series, y_unit=y, x_name=x), label=_("{title}: {y} by {x}").format(title=title, y=y, x=x))
 
 
 def _worst(segments: Sequence[Segment], loss: str) -> None:
     columns = (
-        Column(name="where", label="Rows where"), Column(name="rows", label="Held-out rows", numeric=True),
+        Column(name="where", label=_("Rows where")), Column(name="rows", label=_("Held-out rows"), numeric=True),
         Column(name="loss", label=loss, numeric=True),
-        Column(name="ratio", label="Times that of the rest", numeric=True),
+        Column(name="ratio", label=_("Times that of the rest"), numeric=True),
     )  # fmt: skip
-    with panel("Where it does worst", "slices whose error is above that of the rest by more than chance", tight=True):
-        Table(columns, [
-            Row(id=f"{one.column}={one.value}", cells={
-                "where": Cell(text=f"{one.column} is {one.value}"), "rows": Cell(text=number(one.rows), sort=one.rows),
-                "loss": Cell(text=number(one.loss), sort=one.loss),
-                "ratio": Cell(text=number(one.ratio, digits=3), sort=one.ratio),
-            })
-            for one in segments
-        ], name="worst-slices")  # fmt: skip
+    with panel(
+        _("Where it does worst"), _("slices whose error is above that of the rest by more than chance"), tight=True
+    ):
+        Table(
+            columns,
+            [
+                Row(
+                    id=f"{one.column}={one.value}",
+                    cells={
+                        "where": Cell(text=_("{column} is {value}").format(column=one.column, value=one.value)),
+                        "rows": Cell(text=number(one.rows), sort=one.rows),
+                        "loss": Cell(text=number(one.loss), sort=one.loss),
+                        "ratio": Cell(text=number(one.ratio, digits=3), sort=one.ratio),
+                    },
+                )
+                for one in segments
+            ],
+            name="worst-slices",
+        )
 
 
 def _fairness(one: Fairness) -> None:
     columns = (
-        Column(name="group", label=one.column), Column(name="rows", label="Held-out rows", numeric=True),
-        Column(name="selected", label="Given the positive class", numeric=True),
-        Column(name="hits", label="True positive rate", numeric=True),
-        Column(name="alarms", label="False positive rate", numeric=True),
+        Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True),
+        Column(name="selected", label=_("Given the positive class"), numeric=True),
+        Column(name="hits", label=_("True positive rate"), numeric=True),
+        Column(name="alarms", label=_("False positive rate"), numeric=True),
     )  # fmt: skip
-    with panel(f"Fairness by {one.column}", "held-out rows", tight=True):
+    with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
         with box("line").style("padding: 12px 20px"):
-            badge("warn" if one.flagged else "ok", "Below four fifths" if one.flagged else "Within four fifths")
+            badge("warn" if one.flagged else "ok", _("Below four fifths") if one.flagged else _("Within four fifths"))
             sentences((one.sentence,))
-        Table(columns, [
-            Row(id=group.name, cells={
-                "group": Cell(text=group.name, note="" if group.judged else "too few rows to compare"),
-                "rows": Cell(text=number(group.rows), sort=group.rows),
-            } | {
-                name: Cell(
-                    text=share(rate.value), sort=rate.value if rate.value is not None else -1.0,
-                    note=f"{share(rate.low)} to {share(rate.high)}" if rate.value is not None else NONE,
+        Table(
+            columns,
+            [
+                Row(
+                    id=group.name,
+                    cells={
+                        "group": Cell(text=group.name, note="" if group.judged else _("too few rows to compare")),
+                        "rows": Cell(text=number(group.rows), sort=group.rows),
+                    }
+                    | {
+                        name: Cell(
+                            text=share(rate.value),
+                            sort=rate.value if rate.value is not None else -1.0,
+                            note=_("{low} to {high}").format(low=share(rate.low), high=share(rate.high))
+                            if rate.value is not None
+                            else NONE,
+                        )
+                        for name, rate in (
+                            ("selected", group.selected),
+                            ("hits", group.true_positive),
+                            ("alarms", group.false_positive),
+                        )
+                    },
                 )
-                for name, rate in (("selected", group.selected), ("hits", group.true_positive),
-                                   ("alarms", group.false_positive))
-            })
-            for group in one.groups
-        ], name=f"fairness-{one.column}")  # fmt: skip
+                for group in one.groups
+            ],
+            name=f"fairness-{one.column}",
+        )

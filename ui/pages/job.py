@@ -16,11 +16,12 @@ from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
 from ui.components.guest_link import guest_link
-from ui.components.markup import box, button_link, clock_html, panel, text
+from ui.components.markup import box, button_link, clock_html, panel, text, with_attributes
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
 from ui.pages.jobs import KINDS, address_of, duration_s
+from ui.texts import _, ngettext
 from ui.words import metric, number, seconds, share, when
 
 
@@ -75,22 +76,29 @@ class _JobPage:
             with self._view.actions:
                 button_link(job.model, address_of(job), icon_name="database" if state.task is None else "hub")
                 if self._view.may(Action.WORK) and job.kind is not JobKind.FEED:
-                    self._cancel = button("Stop", self._stop, kind="danger", icon_name="stop")
+                    self._cancel = button(_("Stop"), self._stop, kind="danger", icon_name="stop")
                     self._cancel.set_visibility(not job.state.final)
         with panel():
             with box("line"):
                 self._badge = box()
-                text(f"{KINDS[job.kind]} of {job.model}, asked for by {job.who}, {when(job.created_at)}", "muted grow")
+                text(
+                    _("{kind} of {model}, asked for by {who}, {when}").format(
+                        kind=KINDS[job.kind], model=job.model, who=job.who, when=when(job.created_at)
+                    ),
+                    "muted grow",
+                )
                 self._took = ng.html("", sanitize=False).classes("muted nowrap")
-                guest_link(self._view.appliance.settings, "prefect", f"/runs/flow-run/{job.id}", "In Prefect")
-            self._bar = ProgressBar("Progress")
+                guest_link(self._view.appliance.settings, "prefect", f"/runs/flow-run/{job.id}", _("In Prefect"))
+            self._bar = ProgressBar(_("Progress"))
             self._step = ng.html("", sanitize=False).classes("small muted")
         self._result = box("stack")
-        self._curve_place = panel("Metric while fitting", "on the fitted rows and on the rows that decide when to stop")
+        self._curve_place = panel(
+            _("Metric while fitting"), _("on the fitted rows and on the rows that decide when to stop")
+        )
         with self._curve_place:
-            self._curve = Chart({}, label="Metric by boosting round")
-        with panel("Log"):
-            self._log = ng.element("pre").classes("log").props("tabindex=0 aria-label=Log")
+            self._curve = Chart({}, label=_("Metric by boosting round"))
+        with panel(_("Log")):
+            self._log = with_attributes(ng.element("pre").classes("log").props("tabindex=0"), aria_label=_("Log"))
         self._lines = 0
 
     def show(self, state: _State) -> None:
@@ -98,12 +106,12 @@ class _JobPage:
         job, progress = state.job, state.progress
         self._replace(self._badge, lambda: badge(job.state.value))
         took = duration_s(job, now=datetime.now(UTC))
-        self._took.set_content(seconds(took) if took is not None else "not started yet")
+        self._took.set_content(seconds(took) if took is not None else _("not started yet"))
         fraction = 1.0 if job.state is JobState.COMPLETED else progress.fraction if progress else 0.0
         self._bar.show(fraction)
-        step = f"{progress.step}: {progress.message}" if progress else "waiting for the runner"
+        step = f"{progress.step}: {progress.message}" if progress else _("waiting for the runner")
         self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
-        self._show_curve(progress, "RMSE" if state.task is Task.REGRESSION else "log loss")
+        self._show_curve(progress, _("RMSE") if state.task is Task.REGRESSION else _("log loss"))
         if len(state.log) != self._lines:
             self._lines = len(state.log)
             self._replace(self._log, lambda: [ng.html(_line(one), sanitize=False) for one in state.log])
@@ -116,18 +124,25 @@ class _JobPage:
         points = progress.curve if progress else ()
         self._curve_place.set_visibility(bool(points))
         if points:
-            self._curve.show(lines(
-                (
-                    Line(name="rows that decide when to stop", points=[(p.iteration, p.valid) for p in points]),
-                    Line(name="fitted rows", points=[(p.iteration, p.train) for p in points], colour="var(--series-2)"),
-                ),
-                y_unit=unit, x_name="boosting round",
-            ))  # fmt: skip
+            self._curve.show(
+                lines(
+                    (
+                        Line(name=_("rows that decide when to stop"), points=[(p.iteration, p.valid) for p in points]),
+                        Line(
+                            name=_("fitted rows"),
+                            points=[(p.iteration, p.train) for p in points],
+                            colour="var(--series-2)",
+                        ),
+                    ),
+                    y_unit=unit,
+                    x_name=_("boosting round"),
+                )
+            )
 
     async def _stop(self) -> None:
         stopped = await self._view.act(Action.WORK, self._view.appliance.jobs.cancel, self._job_id)
         if stopped:
-            tell("The job is told to stop")
+            tell(_("The job is told to stop"))
             await self.refresh()
 
     @staticmethod
@@ -140,19 +155,24 @@ class _JobPage:
 def _result(view: View, job: Job, report: TrainingReport | PredictionReport | None) -> None:
     if job.state is not JobState.COMPLETED:
         if job.state is JobState.CANCELLED:
-            notice("It was stopped; nothing of it was kept.", tone="info", title="Stopped")
+            notice(_("It was stopped; nothing of it was kept."), tone="info", title=_("Stopped"))
         else:
-            notice(job.message or "The log below says more.", tone="alarm", title="It did not finish")
+            notice(job.message or _("The log below says more."), tone="alarm", title=_("It did not finish"))
         return
     if isinstance(report, TrainingReport):
         _training(view, report)
     elif isinstance(report, PredictionReport):
         notice(
-            f"{number(report.rows)} rows scored by version {report.version} in {seconds(report.seconds)}, "
-            f"written to {report.out}.", tone="ok", title="Done",
-        )  # fmt: skip
+            ngettext(
+                "{rows} row scored by version {version} in {seconds}, written to {out}.",
+                "{rows} rows scored by version {version} in {seconds}, written to {out}.",
+                report.rows,
+            ).format(rows=number(report.rows), version=report.version, seconds=seconds(report.seconds), out=report.out),
+            tone="ok",
+            title=_("Done"),
+        )
     elif job.message:
-        notice(job.message, tone="ok", title="Done")
+        notice(job.message, tone="ok", title=_("Done"))
 
 
 def _training(view: View, report: TrainingReport) -> None:
@@ -164,30 +184,37 @@ def _training(view: View, report: TrainingReport) -> None:
         if done:
             ng.navigate.to(f"/models/{report.model}/try")
 
-    with panel(f"Version {report.version}"):
+    with panel(_("Version {version}").format(version=report.version)):
         with box("line"):
             badge(
                 "passed" if report.gate.passed else "not_passed",
-                "Gate passed" if report.gate.passed else "Gate not passed",
+                _("Gate passed") if report.gate.passed else _("Gate not passed"),
             )
             if report.deployed:
-                badge("serving", "Serves now")
+                badge("serving", _("Serves now"))
         with box("figures"):
             for name, value in report.metrics.items():
-                note = f"baseline {number(report.baseline[name])}" if name in report.baseline else ""
+                notes = []
+                if name in report.baseline:
+                    notes.append(_("baseline {figure}").format(figure=number(report.baseline[name])))
                 if report.champion and name in report.champion:
-                    note += f", champion {number(report.champion[name])}"
-                figure(metric(name), number(value), note=note)
+                    notes.append(_("champion {figure}").format(figure=number(report.champion[name])))
+                figure(metric(name), number(value), note=", ".join(notes))
         sentences(report.gate.reasons)
         with box("line"):
             if report.deployed:
-                button_link("Try it", f"/models/{report.model}/try", primary=True, icon_name="science")
+                button_link(_("Try it"), f"/models/{report.model}/try", primary=True, icon_name="science")
             elif view.may(Action.WORK):
                 kind = "primary" if report.gate.passed else "plain"
-                button(f"Deploy version {report.version}", deploy, kind=kind, icon_name="rocket_launch")
-            button_link("Look at the version", f"/models/{report.model}?version={report.version}", icon_name="hub")
+                button(
+                    _("Deploy version {version}").format(version=report.version),
+                    deploy,
+                    kind=kind,
+                    icon_name="rocket_launch",
+                )
+            button_link(_("Look at the version"), f"/models/{report.model}?version={report.version}", icon_name="hub")
         if not report.deployed:
-            text("Once it serves, Roll back on the model's page puts back what served before.", "muted small")
+            text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
 
 
 def _line(one: LogLine) -> str:
@@ -200,6 +227,6 @@ def _escaped(content: str) -> str:
 
 
 PAGE = Page(
-    path="/jobs/{job_id}", section="jobs", title="Job", build=build, parents=(("Jobs", "/jobs"),),
+    path="/jobs/{job_id}", section="jobs", title=_("Job"), build=build, parents=((_("Jobs"), "/jobs"),),
     cli="appliance train NAME --wait", rest="GET /api/jobs/{job_id}",
 )  # fmt: skip

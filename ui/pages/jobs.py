@@ -11,19 +11,20 @@ from ui.components.markup import panel
 from ui.components.status import status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.texts import _
 from ui.words import NONE, seconds, share, when
 
 KINDS = {
-    JobKind.TRAIN: "Training",
-    JobKind.RETRAIN: "Retraining",
-    JobKind.PREDICT: "Batch prediction",
-    JobKind.FEED: "Feed",
+    JobKind.TRAIN: _("Training"),
+    JobKind.RETRAIN: _("Retraining"),
+    JobKind.PREDICT: _("Batch prediction"),
+    JobKind.FEED: _("Feed"),
 }
 _COLUMNS = (
-    Column(name="what", label="Job"), Column(name="model", label="Model"), Column(name="state", label="State"),
-    Column(name="progress", label="Progress"), Column(name="at", label="Asked for"),
-    Column(name="took", label="Took", numeric=True), Column(name="who", label="By"),
-    Column(name="message", label="What it says", prose=True),
+    Column(name="what", label=_("Job")), Column(name="model", label=_("Model")), Column(name="state", label=_("State")),
+    Column(name="progress", label=_("Progress")), Column(name="at", label=_("Asked for")),
+    Column(name="took", label=_("Took"), numeric=True), Column(name="who", label=_("By")),
+    Column(name="message", label=_("What it says"), prose=True),
 )  # fmt: skip
 
 
@@ -48,12 +49,14 @@ async def build(view: View) -> None:
 def _show(lines: tuple[_Line, ...]) -> None:
     if not lines:
         empty(
-            "No job yet", "Trainings, retrainings and batch predictions are jobs, with a progress, a log and a result.",
-            icon_name="schedule", action=("Create a model", "/models/new"),
-        )  # fmt: skip
+            _("No job yet"),
+            _("Trainings, retrainings and batch predictions are jobs, with a progress, a log and a result."),
+            icon_name="schedule",
+            action=(_("Create a model"), "/models/new"),
+        )
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in lines], search="Search jobs", name="jobs",
+        Table(_COLUMNS, [_row(one) for one in lines], search=_("Search jobs"), name="jobs",
               per_page=20 if len(lines) > 20 else 0)  # fmt: skip
 
 
@@ -83,6 +86,6 @@ def duration_s(job: Job, *, now: datetime) -> float | None:
 
 
 PAGE = Page(
-    path="/jobs", section="jobs", title="Jobs", build=build, lead="Everything that takes longer than a moment.",
+    path="/jobs", section="jobs", title=_("Jobs"), build=build, lead=_("Everything that takes longer than a moment."),
     cli="appliance train NAME", rest="GET /api/jobs",
 )  # fmt: skip

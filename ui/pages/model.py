@@ -9,7 +9,7 @@ from nicegui import ui as ng
 
 from appliance.deployments import Deployment
 from appliance.errors import NotReady
-from appliance.jobs import Job
+from appliance.jobs import Job, JobKind
 from appliance.model_card import ModelCard
 from appliance.models import ModelInfo, VersionInfo
 from appliance.monitoring.alerts import Alert
@@ -28,7 +28,13 @@ from ui.pages.evaluation import show_evaluation
 from ui.pages.models import TASKS
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
+from ui.texts import _, ngettext
 from ui.words import metric, number, plain, seconds, share, when
+
+_RUNNING = {
+    JobKind.TRAIN: _("A training runs since {when}."), JobKind.RETRAIN: _("A retraining runs since {when}."),
+    JobKind.PREDICT: _("A batch prediction runs since {when}."),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +82,28 @@ class _ModelPage:
     def show(self, found: _Facts) -> None:
         """Put it on the page."""
         for alert in found.refused:
-            notice(plain(alert.message), tone="alarm", title=f"A version was refused, {when(alert.opened_at)}")
+            notice(
+                plain(alert.message),
+                tone="alarm",
+                title=_("A version was refused, {when}").format(when=when(alert.opened_at)),
+            )
         for job in found.running:
             with panel(), box("line"):
                 badge(job.state.value)
-                text(f"A {job.kind.value}ing runs since {when(job.started_at or job.created_at)}.", "grow")
-                button_link("Watch it", f"/jobs/{job.id}", icon_name="visibility")
+                text(
+                    _RUNNING.get(job.kind, _("A job runs since {when}.")).format(
+                        when=when(job.started_at or job.created_at)
+                    ),
+                    "grow",
+                )
+                button_link(_("Watch it"), f"/jobs/{job.id}", icon_name="visibility")
         if not found.versions or found.card is None:
             empty(
-                "No version yet", "Each training makes a version, measured on rows it has never seen.", icon_name="hub",
-                steps=("Press Train.", "Look at its metrics beside the baseline.", "Deploy it."),
-            )  # fmt: skip
+                _("No version yet"),
+                _("Each training makes a version, measured on rows it has never seen."),
+                icon_name="hub",
+                steps=(_("Press Train."), _("Look at its metrics beside the baseline."), _("Deploy it.")),
+            )
             _declaration(found.model)
             return
         show_trials(self._view, found.history, found.trial)
@@ -104,48 +121,55 @@ class _ModelPage:
     def _headline(self, found: _Facts, card: ModelCard) -> None:
         with panel(), box("stack"):
             with box("line"):
-                text(f"Version {card.version}", tag="h2")
+                text(_("Version {version}").format(version=card.version), tag="h2")
                 if card.version == found.model.deployed:
-                    badge("serving", "Serves now")
+                    badge("serving", _("Serves now"))
                 if card.version == found.model.champion:
                     badge("champion")
                 badge(
                     "passed" if card.gate.passed else "not_passed",
-                    "Gate passed" if card.gate.passed else "Gate not passed",
+                    _("Gate passed") if card.gate.passed else _("Gate not passed"),
                 )
             with box("figures"):
                 for name, value in card.metrics.items():
                     dummy = card.baseline.get(name)
-                    note = f"baseline {number(dummy)}" if dummy is not None else ""
+                    notes = [_("baseline {figure}").format(figure=number(dummy))] if dummy is not None else []
                     if card.champion and name in card.champion:
-                        note += f", champion {card.champion_version}: {number(card.champion[name])}"
-                    figure(metric(name), number(value), note=note)
+                        notes.append(
+                            _("champion {version}: {figure}").format(
+                                version=card.champion_version, figure=number(card.champion[name])
+                            )
+                        )
+                    figure(metric(name), number(value), note=", ".join(notes))
             text(
-                f"Measured on {number(card.rows_holdout)} held-out rows, {card.split}. The baseline always answers the "
-                "mean, or the class shares.", "muted small",
-            )  # fmt: skip
+                _(
+                    "Measured on {rows} held-out rows, {split}. The baseline always answers the "
+                    "mean, or the class shares."
+                ).format(rows=number(card.rows_holdout), split=card.split),
+                "muted small",
+            )
             sentences(card.gate.reasons)
 
     def _versions(self, found: _Facts) -> None:
         names = list(found.versions[0].metrics)[:4]
         columns = (
-            Column(name="version", label="Version"), Column(name="state", label="State"),
+            Column(name="version", label=_("Version")), Column(name="state", label=_("State")),
             Column(name="deploy", label="", sortable=False),
             *(Column(name=name, label=metric(name), numeric=True) for name in names),
-            Column(name="gate", label="Gate"), Column(name="data", label="Data"),
-            Column(name="at", label="Trained"),
+            Column(name="gate", label=_("Gate")), Column(name="data", label=_("Data")),
+            Column(name="at", label=_("Trained")),
             # On the page they stand below the data and the time: all of it has to fit beside the navigation.
-            Column(name="rows", label="Rows", numeric=True, filed=True),
-            Column(name="seconds", label="Seconds", numeric=True, filed=True),
+            Column(name="rows", label=_("Rows"), numeric=True, filed=True),
+            Column(name="seconds", label=_("Seconds"), numeric=True, filed=True),
         )  # fmt: skip
 
-        async def act(version: str, _: str) -> None:
+        async def act(version: str, _action: str) -> None:
             await ask_deploy(self._view, found.model, int(version))
 
-        with panel("Versions", tight=True):
+        with panel(_("Versions"), tight=True):
             may = self._view.may(Action.WORK)
             rows = [_version(one, found, names, may=may) for one in found.versions]
-            Table(columns, rows, per_page=10 if len(rows) > 10 else 0, search="Search versions",
+            Table(columns, rows, per_page=10 if len(rows) > 10 else 0, search=_("Search versions"),
                   name=f"{self._name}-all-versions", on_action=act)  # fmt: skip
 
 
@@ -167,21 +191,25 @@ def _version(one: VersionInfo, found: _Facts, names: Sequence[str], *, may: bool
         "gate": Cell(status=status_of("passed" if one.gate.passed else "not_passed")),
         "data": Cell(
             text=f"{one.dataset} {one.dataset_version}",
-            href=f"/data/{one.dataset}?version={one.dataset_version}", note=f"{number(one.rows)} rows",
+            href=f"/data/{one.dataset}?version={one.dataset_version}",
+            note=ngettext("{rows} row", "{rows} rows", one.rows).format(rows=number(one.rows)),
         ),
         "rows": Cell(text=number(one.rows), sort=one.rows),
         "seconds": Cell(text=seconds(one.seconds), sort=one.seconds),
         "at": Cell(
-            text=when(one.created_at), sort=one.created_at.timestamp(), note=f"took {seconds(one.seconds)}"
+            text=when(one.created_at),
+            sort=one.created_at.timestamp(),
+            note=_("took {seconds}").format(seconds=seconds(one.seconds)),
         ),
-        "deploy": Cell(text="Deploy", action="deploy") if may and not serving else Cell(),
+        "deploy": Cell(text=_("Deploy"), action="deploy") if may and not serving else Cell(),
     } | {
         name: Cell(
-            text=number(one.metrics.get(name)), sort=one.metrics.get(name, 0.0),
-            note=f"baseline {number(one.baseline.get(name))}" if name in one.baseline else "",
+            text=number(one.metrics.get(name)),
+            sort=one.metrics.get(name, 0.0),
+            note=_("baseline {figure}").format(figure=number(one.baseline.get(name))) if name in one.baseline else "",
         )
         for name in names
-    }  # fmt: skip
+    }
     return Row(id=str(one.version), cells=cells)
 
 
@@ -190,14 +218,16 @@ def _actions(view: View, model: ModelInfo) -> None:
         return
     with view.actions:
         if model.deployed:
-            button_link("Try it", f"/models/{model.name}/try", icon_name="science")
-            button_link("Monitoring", f"/monitoring/{model.name}", icon_name="monitor_heart")
+            button_link(_("Try it"), f"/models/{model.name}/try", icon_name="science")
+            button_link(_("Monitoring"), f"/monitoring/{model.name}", icon_name="monitor_heart")
         if not view.may(Action.WORK):
             return
         if model.deployed:
-            button("Roll back", lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
-            button("Retrain on labels", lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt")
-        button("Train", lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
+            button(_("Roll back"), lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
+            button(
+                _("Retrain on labels"), lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt"
+            )
+        button(_("Train"), lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
 
 
 async def _start(view: View, model: ModelInfo, *, again: bool) -> None:
@@ -209,7 +239,7 @@ async def _start(view: View, model: ModelInfo, *, again: bool) -> None:
 
 
 def _importance(card: ModelCard) -> None:
-    with panel("What it goes by", "share of the gain in the trees"):
+    with panel(_("What it goes by"), _("share of the gain in the trees")):
         for one in card.importance[:10]:
             with box("bar"):
                 with_attributes(text(one.column, "name"), title=one.column)
@@ -219,35 +249,47 @@ def _importance(card: ModelCard) -> None:
 
 
 def _how(card: ModelCard, settings: Settings) -> None:
-    with panel("How it was made"):
+    with panel(_("How it was made")):
         sentences(card.decisions)
-        facts((
-            ("Trained on", f"{card.dataset} version {card.dataset_version}: {number(card.rows_train)} rows fitted, "
-                           f"{number(card.rows_stop)} to stop in time"),
-            ("Rounds", f"{number(card.iterations)}, in {seconds(card.seconds)}"),
-            ("MLflow run", card.run_id),
-        ))  # fmt: skip
-        guest_link(settings, "mlflow", f"/#/runs/{card.run_id}", "This run in MLflow")
+        facts(
+            (
+                (
+                    _("Trained on"),
+                    _("{dataset} version {version}: {fitted} rows fitted, {stopping} to stop in time").format(
+                        dataset=card.dataset,
+                        version=card.dataset_version,
+                        fitted=number(card.rows_train),
+                        stopping=number(card.rows_stop),
+                    ),
+                ),
+                (
+                    _("Rounds"),
+                    _("{rounds}, in {seconds}").format(rounds=number(card.iterations), seconds=seconds(card.seconds)),
+                ),
+                (_("MLflow run"), card.run_id),
+            )
+        )
+        guest_link(settings, "mlflow", f"/#/runs/{card.run_id}", _("This run in MLflow"))
         for one in card.warnings:
-            notice(one.message, tone="warn", title=one.column or "The whole table")
+            notice(one.message, tone="warn", title=one.column or _("The whole table"))
 
 
 def _declaration(model: ModelInfo) -> None:
     spec = model.spec
-    with panel("Declaration"):
+    with panel(_("Declaration")):
         facts((
-            ("Predicts", f"{spec.target}: {TASKS[model.task]}"),
-            ("Dataset", spec.dataset),
-            ("Ordered by", spec.time or "found out from the data"),
-            ("Left out", ", ".join(spec.exclude) or "nothing"),
-            ("Held out", share(spec.holdout)),
-            ("Deployed", "by itself when the gate is passed" if spec.deploy == "auto" else "by a person"),
-            ("Retrains", spec.schedule or "when somebody asks"),
+            (_("Predicts"), f"{spec.target}: {TASKS[model.task]}"),
+            (_("Dataset"), spec.dataset),
+            (_("Ordered by"), spec.time or _("found out from the data")),
+            (_("Left out"), ", ".join(spec.exclude) or _("nothing")),
+            (_("Held out"), share(spec.holdout)),
+            (_("Deployed"), _("by itself when the gate is passed") if spec.deploy == "auto" else _("by a person")),
+            (_("Retrains"), spec.schedule or _("when somebody asks")),
         ))  # fmt: skip
-        link("Dataset", f"/data/{spec.dataset}", "small")
+        link(_("Dataset"), f"/data/{spec.dataset}", "small")
 
 
 PAGE = Page(
-    path="/models/{name}", section="models", title="{name}", build=build, parents=(("Models", "/models"),),
+    path="/models/{name}", section="models", title="{name}", build=build, parents=((_("Models"), "/models"),),
     cli="appliance versions {name}", rest="GET /api/models/{name}/versions",
 )  # fmt: skip

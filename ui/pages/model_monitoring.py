@@ -12,8 +12,9 @@ from ui.pages.data_quality_tab import show_data_quality
 from ui.pages.drift_tab import show_drift
 from ui.pages.quality_tab import show_quality
 from ui.pages.service_tab import show_service
+from ui.texts import _
 
-_TABS = (("service", "Service"), ("drift", "Drift"), ("rows", "Data quality"), ("quality", "Quality"))
+_TABS = (("service", _("Service")), ("drift", _("Drift")), ("rows", _("Data quality")), ("quality", _("Quality")))
 _WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d", "90 d"), ("365d", "1 y"))
 _SAME = {
     "service": ("appliance latency {name}", "GET /api/models/{name}/latency; GET /api/models/{name}/traffic"),
@@ -37,13 +38,13 @@ async def build(view: View) -> None:
     chosen = f"&window={quote(view.query['window'])}" if view.query.get("window") else ""
     if view.actions is not None:
         with view.actions:
-            button_link("Model", f"/models/{name}", icon_name="hub")
+            button_link(_("Model"), f"/models/{name}", icon_name="hub")
     with box("line"):
         with box("grow"):
             tabs(_TABS, tab, lambda key: f"/monitoring/{name}?tab={key}{chosen}")
         windows = _WINDOWS if span in dict(_WINDOWS) else ((span, span), *_WINDOWS)
         kept = f"&column={quote(column)}" if column else ""
-        segmented(windows, span, lambda key: f"/monitoring/{name}?tab={tab}&window={key}{kept}", label="Time range")
+        segmented(windows, span, lambda key: f"/monitoring/{name}?tab={tab}&window={key}{kept}", label=_("Time range"))
     if tab == "service":
         await show_service(view, name, window_s)
     elif tab == "rows":
@@ -56,6 +57,6 @@ async def build(view: View) -> None:
 
 PAGE = Page(
     path="/monitoring/{name}", section="monitoring", title="{name}", build=build,
-    parents=(("Monitoring", "/monitoring"),),
+    parents=((_("Monitoring"), "/monitoring"),),
     cli="appliance drift {name}", rest="GET /api/models/{name}/drift",
 )  # fmt: skip

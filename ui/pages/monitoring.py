@@ -9,16 +9,21 @@ from ui.components.status import Status, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.shared import shared_glances
+from ui.texts import _
 from ui.words import NONE, metric, micros, number, share, when
 
 _COLUMNS = (
-    Column(name="name", label="Model"), Column(name="version", label="Serves"), Column(name="drift", label="Drift"),
-    Column(name="drifted", label="Columns that drifted", numeric=True), Column(name="quality", label="Quality"),
-    Column(name="figure", label="Metric now", numeric=True),
-    Column(name="requests", label="Requests a day", numeric=True),
-    Column(name="p95", label="p95", numeric=True), Column(name="errors", label="Errors", numeric=True),
-    Column(name="last", label="Newest request"),
-)  # fmt: skip
+    Column(name="name", label=_("Model")),
+    Column(name="version", label=_("Serves")),
+    Column(name="drift", label=_("Drift")),
+    Column(name="drifted", label=_("Columns that drifted"), numeric=True),
+    Column(name="quality", label=_("Quality")),
+    Column(name="figure", label=_("Metric now"), numeric=True),
+    Column(name="requests", label=_("Requests a day"), numeric=True),
+    Column(name="p95", label="p95", numeric=True),
+    Column(name="errors", label=_("Errors"), numeric=True),
+    Column(name="last", label=_("Newest request")),
+)
 
 
 async def build(view: View) -> None:
@@ -29,14 +34,17 @@ async def build(view: View) -> None:
 def _show(glances: tuple[ModelGlance, ...]) -> None:
     if not glances:
         empty(
-            "No model to watch yet",
-            "Once a model serves, its latency, the drift of its inputs and, when labels come, its quality stand here.",
+            _("No model to watch yet"),
+            _(
+                "Once a model serves, its latency, the drift of its inputs and, when labels come, its quality stand "
+                "here."
+            ),
             icon_name="monitor_heart",
-            action=("Create a model", "/models/new"),
+            action=(_("Create a model"), "/models/new"),
         )
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in glances], search="Search models", name="monitoring")
+        Table(_COLUMNS, [_row(one) for one in glances], search=_("Search models"), name="monitoring")
 
 
 def _row(one: ModelGlance) -> Row:
@@ -44,7 +52,7 @@ def _row(one: ModelGlance) -> Row:
     name, value = next(iter(quality.metrics.items()), ("", None)) if quality else ("", None)
     cells = {
         "name": Cell(text=one.model.name, href=f"/monitoring/{one.model.name}"),
-        "version": Cell(text=f"version {one.model.deployed}" if one.model.deployed else NONE),
+        "version": Cell(text=_("version {version}").format(version=one.model.deployed) if one.model.deployed else NONE),
         "drift": Cell(status=_state(drift.state.value if drift else None)),
         "drifted": Cell(
             text=share(drift.drifted_share) if drift else NONE, sort=drift.drifted_share if drift else -1.0
@@ -64,11 +72,11 @@ def _row(one: ModelGlance) -> Row:
 
 
 def _state(state: str | None) -> Status:
-    return status_of(state) if state else status_of("none", "Not trained yet")
+    return status_of(state) if state else status_of("none", _("Not trained yet"))
 
 
 PAGE = Page(
-    path="/monitoring", section="monitoring", title="Monitoring", build=build,
-    lead="Whether models answer, whether their inputs are still those of the training, and whether they are right.",
+    path="/monitoring", section="monitoring", title=_("Monitoring"), build=build,
+    lead=_("Whether models answer, whether their inputs are still those of the training, and whether they are right."),
     cli="appliance drift NAME; appliance quality NAME; appliance latency NAME", rest="GET /api/overview",
 )  # fmt: skip

@@ -21,21 +21,22 @@ from ui.components.form import button, choice, native_choice, text_field, toggle
 from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
+from ui.texts import _, ngettext
 from ui.words import DTYPES, number, plain_name, seconds
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
-_BUDGETS = {"quick": "Quick", "better": "Better", "best": "Best"}
-_EFFORT = (
+_BUDGETS = {"quick": _("Quick"), "better": _("Better"), "best": _("Best")}
+_EFFORT = _(
     "Quick fits once with good defaults: seconds, up to minutes with a million rows. "
-    f"Better tries {TRIALS['better']} settings and stops after {_LIMITS['better']}, "
-    f"Best tries {TRIALS['best']} and stops after {_LIMITS['best']}."
-)
+    "Better tries {better} settings and stops after {better_limit}, "
+    "Best tries {best} and stops after {best_limit}."
+).format(better=TRIALS["better"], better_limit=_LIMITS["better"], best=TRIALS["best"], best_limit=_LIMITS["best"])
 _KINDS = {
-    Kind.NUMBER.value: "number", Kind.BOOLEAN.value: "yes or no", Kind.CATEGORY.value: "category",
-    Kind.DATETIME.value: "date and time",
+    Kind.NUMBER.value: _("number"), Kind.BOOLEAN.value: _("yes or no"), Kind.CATEGORY.value: _("category"),
+    Kind.DATETIME.value: _("date and time"),
 }  # fmt: skip
-_FIND_OUT = "find out from the values"
-_RANDOM = "no column: rows are in no order"
+_FIND_OUT = _("find out from the values")
+_RANDOM = _("no column: rows are in no order")
 
 
 async def build(view: View) -> None:
@@ -51,7 +52,7 @@ async def build(view: View) -> None:
     taken = {one.name for one in await view.ask(view.appliance.models.list)}
     name = _free_name(dataset, target, taken)
     view.later(
-        f"Looking at {target} and at what predicts it; this takes a few seconds.",
+        _("Looking at {target} and at what predicts it; this takes a few seconds.").format(target=target),
         lambda: view.appliance.models.propose(dataset, target, name=name),
         lambda proposal: _Draft(view, shown, proposal).draw(),
     )
@@ -60,24 +61,36 @@ async def build(view: View) -> None:
 def _choose_dataset(snapshots: tuple[Snapshot, ...]) -> None:
     if not snapshots:
         empty(
-            "A model needs a dataset first", "There is none yet.", icon_name="table_chart", action=("Add data", "/data")
+            _("A model needs a dataset first"),
+            _("There is none yet."),
+            icon_name="table_chart",
+            action=(_("Add data"), "/data"),
         )
         return
-    with panel("1. Which dataset?"), box("cols narrow"):
+    with panel(_("1. Which dataset?")), box("cols narrow"):
         for one in snapshots:
             with _pick(f"/models/new?dataset={one.dataset}"):
                 text(one.dataset, "strong wrap-any")
-                text(f"version {one.version}, {number(one.rows)} rows, {len(one.columns)} columns", "meta")
+                rows = ngettext("{rows} row", "{rows} rows", one.rows).format(rows=number(one.rows))
+                count = len(one.columns)
+                columns = ngettext("{count} column", "{count} columns", count).format(count=count)
+                version = _("version {version}").format(version=one.version)
+                text(f"{version}, {rows}, {columns}", "meta")
 
 
 def _choose_target(shown: Snapshot) -> None:
-    with panel("2. Click the column to predict", f"{shown.dataset} version {shown.version}, {number(shown.rows)} rows"):
+    with panel(
+        _("2. Click the column to predict"),
+        ngettext(
+            "{dataset} version {version}, {rows} row", "{dataset} version {version}, {rows} rows", shown.rows
+        ).format(dataset=shown.dataset, version=shown.version, rows=number(shown.rows)),
+    ):
         with box("cols narrow"):
             for column in shown.columns:
                 with _pick(f"/models/new?dataset={shown.dataset}&target={quote(column.name)}"):
                     text(column.name, "strong wrap-any")
                     text(DTYPES[column.dtype], "meta")
-        link("Another dataset", "/models/new", "small")
+        link(_("Another dataset"), "/models/new", "small")
 
 
 class _Draft:
@@ -96,50 +109,54 @@ class _Draft:
         spec = self._proposal.spec
         with box("split"):
             with box("stack"):
-                with panel("3. Train"):
-                    self._name = text_field("Name of the model", spec.name, hint="a-z, 0-9, - and _")
+                with panel(_("3. Train")):
+                    self._name = text_field(_("Name of the model"), spec.name, hint=_("a-z, 0-9, - and _"))
                     with box("line"):
-                        button("Train", self._train, kind="primary", icon_name="play_arrow")
-                        button("Save without training", self._save, kind="plain")
-                    text("Nothing serves before you deploy a version, unless you tick the box below.", "muted small")
-                    self._budget = toggle("How long to search", _BUDGETS, spec.budget)
+                        button(_("Train"), self._train, kind="primary", icon_name="play_arrow")
+                        button(_("Save without training"), self._save, kind="plain")
+                    text(_("Nothing serves before you deploy a version, unless you tick the box below."), "muted small")
+                    self._budget = toggle(_("How long to search"), _BUDGETS, spec.budget)
                     text(_EFFORT, "muted small")
                     self._auto = ng.checkbox(
-                        "Deploy a version by itself when it passes the gate", value=spec.deploy == "auto"
+                        _("Deploy a version by itself when it passes the gate"), value=spec.deploy == "auto"
                     )
                 if self._proposal.suspects:
-                    with panel("Is this known when you predict?"):
+                    with panel(_("Is this known when you predict?")):
                         self._ask()
-                with panel("Columns", "untick what is not known at the moment you predict"):
+                with panel(_("Columns"), _("untick what is not known at the moment you predict")):
                     self._columns()
             with box("stack"):
-                with panel("What was found out"):
+                with panel(_("What was found out")):
                     sentences(self._proposal.sentences)
-                with panel("Change it"):
+                with panel(_("Change it")):
                     tasks = {"": _FIND_OUT} | {task.value: label for task, label in TASKS.items()}
-                    self._task = choice("What the target is", tasks, spec.task.value if spec.task else "")
+                    self._task = choice(_("What the target is"), tasks, spec.task.value if spec.task else "")
                     times = {"": _RANDOM} | {
                         one.name: one.name for one in self._shown.columns if one.name != spec.target
                     }
-                    self._time = choice("Column that orders the rows", times, spec.time or "")
+                    self._time = choice(_("Column that orders the rows"), times, spec.time or "")
                     text(
-                        "With such a column the newest rows are held out for the metrics: that is how the model will "
-                        "be used. A random split flatters.", "muted small",
+                        _("With such a column the newest rows are held out for the metrics: that is how the model will "
+                        "be used. A random split flatters."), "muted small",
                     )  # fmt: skip
                     self._holdout = choice(
-                        "Rows held out for the metrics",
+                        _("Rows held out for the metrics"),
                         {"0.1": "10 %", "0.2": "20 %", "0.3": "30 %"},
                         f"{spec.holdout:g}",
                     )
-                    link("Another target", f"/models/new?dataset={spec.dataset}", "small")
+                    link(_("Another target"), f"/models/new?dataset={spec.dataset}", "small")
 
     def _ask(self) -> None:
         """About each column that nearly gives the answer away; the answer ticks or unticks it below."""
-        text("A column that is filled in only after the fact makes metrics that no live request will see.", "muted")
+        text(_("A column that is filled in only after the fact makes metrics that no live request will see."), "muted")
         for name in self._proposal.suspects:
             with box("line"):
                 text(name, "strong wrap-any grow")
-                answer = toggle(f"Is {name} known when you predict?", {"yes": "Yes", "no": "No, leave it out"}, "yes")
+                answer = toggle(
+                    _("Is {name} known when you predict?").format(name=name),
+                    {"yes": _("Yes"), "no": _("No, leave it out")},
+                    "yes",
+                )
                 answer.on_value_change(partial(self._answer, name))
 
     def _answer(self, name: str, event: ValueChangeEventArguments[Any]) -> None:
@@ -156,9 +173,10 @@ class _Draft:
                         on_change=lambda event, name=column.name: self._use(name, used=bool(event.value)),
                     ).props("dense")  # fmt: skip
                     native_choice(
-                        f"How {column.name} is read", {"": f"{DTYPES[column.dtype]}, as found"} | _KINDS,
+                        _("How {name} is read").format(name=column.name),
+                        {"": _("{type}, as found").format(type=DTYPES[column.dtype])} | _KINDS,
                         partial(self._read_as, column.name),
-                    )  # fmt: skip
+                    )
 
     def _use(self, name: str, *, used: bool) -> None:
         (self._left_out.discard if used else self._left_out.add)(name)
@@ -193,7 +211,12 @@ class _Draft:
             return
         job_id = await view.act(Action.WORK, view.appliance.jobs.start_training, made.name, who=view.caller.name)
         if job_id is None:
-            tell(f"{made.name} is saved; start its training from its page once the orchestrator answers", wrong=True)
+            tell(
+                _("{name} is saved; start its training from its page once the orchestrator answers").format(
+                    name=made.name
+                ),
+                wrong=True,
+            )
         ng.navigate.to(f"/jobs/{job_id}" if job_id else f"/models/{made.name}")
 
 
@@ -209,6 +232,6 @@ def _pick(address: str) -> ng.element:
 
 
 PAGE = Page(
-    path="/models/new", section="models", title="Create a model", build=build, parents=(("Models", "/models"),),
+    path="/models/new", section="models", title=_("Create a model"), build=build, parents=((_("Models"), "/models"),),
     action=Action.WORK, cli="appliance model create NAME --dataset D --target T", rest="POST /api/models",
 )  # fmt: skip

@@ -25,12 +25,15 @@ from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.shared import shared_glances
+from ui.texts import _, pgettext
 from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
 
 _SERVICES = {
-    "api": "Inference API", "ui": "Dashboard and control API", "orchestrator": "Orchestrator (Prefect)",
-    "runner": "Runner and watch loop", "mlflow": "MLflow, started when opened",
+    "api": _("Inference API"), "ui": _("Dashboard and control API"), "orchestrator": _("Orchestrator (Prefect)"),
+    "runner": _("Runner and watch loop"), "mlflow": _("MLflow, started when opened"),
 }  # fmt: skip
+
+_TRIALS = {"canary": _("Version {version} canary, {percent} %"), "shadow": _("Version {version} shadow")}
 
 
 async def build(view: View) -> None:
@@ -69,16 +72,18 @@ def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
 def _models(models: tuple[_Seen, ...]) -> None:
     if not models:
         empty(
-            "Nothing is served here yet",
-            "Every model will stand here with its traffic, latency, errors, drift and quality. Three steps lead there; "
-            "`appliance demo` walks them with real data in a few minutes.",
+            _("Nothing is served here yet"),
+            _(
+                "Every model will stand here with its traffic, latency, errors, drift and quality. Three steps lead "
+                "there; `appliance demo` walks them with real data in a few minutes."
+            ),
             icon_name="space_dashboard",
             steps=(
-                "Add data: drop a CSV or Parquet file.",
-                "Create a model: click the column to predict, then Train.",
-                "Deploy the version, and send it rows.",
+                _("Add data: drop a CSV or Parquet file."),
+                _("Create a model: click the column to predict, then Train."),
+                _("Deploy the version, and send it rows."),
             ),
-            action=("Add data", "/data"),
+            action=(_("Add data"), "/data"),
         )
         return
     with box("cols models"):
@@ -94,15 +99,15 @@ def _model(seen: _Seen) -> None:
         with box("panel-head"):
             link(name, f"/models/{name}", "strong grow wrap-any")
             if one.model.deployed:
-                badge("serving", f"Version {one.model.deployed} serves")
+                badge("serving", _("Version {version} serves").format(version=one.model.deployed))
             else:
-                badge("none", "Nothing serves")
+                badge("none", _("Nothing serves"))
             for trial in seen.trials:
-                answers = f", {trial.percent} %" if trial.percent else ""
-                badge_link(trial.role, f"Version {trial.version} {trial.role}{answers}", f"/models/{name}")
+                said = _TRIALS[trial.role].format(version=trial.version, percent=trial.percent)
+                badge_link(trial.role, said, f"/models/{name}")
         if one.newest is None:
-            text("Declared, not trained yet.", "muted")
-            link("Train it", f"/models/{name}", "small")
+            text(_("Declared, not trained yet."), "muted")
+            link(_("Train it"), f"/models/{name}", "small")
             return
         _traffic(one)
         with box("figures"):
@@ -111,69 +116,91 @@ def _model(seen: _Seen) -> None:
         with box("line"):
             if one.drift:
                 state = one.drift.state.value
-                badge_link(state, f"Drift: {status_of(state).label}", f"/monitoring/{name}?tab=drift")
+                badge_link(
+                    state, _("Drift: {state}").format(state=status_of(state).label), f"/monitoring/{name}?tab=drift"
+                )
             if one.quality:
                 state = one.quality.state.value
-                badge_link(state, f"Quality: {status_of(state).label}", f"/monitoring/{name}?tab=quality")
-            text(f"newest version {one.newest.version}, {_trained(one)}; {_retrains(seen)}", "muted small")
+                badge_link(
+                    state, _("Quality: {state}").format(state=status_of(state).label), f"/monitoring/{name}?tab=quality"
+                )
+            text(
+                _("newest version {version}, {trained}; {retrains}").format(
+                    version=one.newest.version, trained=_trained(one), retrains=_retrains(seen)
+                ),
+                "muted small",
+            )
 
 
 def _trained(one: ModelGlance) -> str:
-    return f"trained {ago(one.newest.created_at, now=datetime.now(UTC))}" if one.newest else ""
+    return _("trained {when}").format(when=ago(one.newest.created_at, now=datetime.now(UTC))) if one.newest else ""
 
 
 def _retrains(seen: _Seen) -> str:
-    return f"retrains next {when(seen.next_at)}" if seen.next_at else "retrains when somebody asks"
+    return (
+        _("retrains next {when}").format(when=when(seen.next_at)) if seen.next_at else _("retrains when somebody asks")
+    )
 
 
 def _traffic(one: ModelGlance) -> None:
     if not one.activity:
-        text("No request in its last day. The page Try it sends the first one.", "muted small")
+        text(_("No request in its last day. The page Try it sends the first one."), "muted small")
         return
     newest = ago(one.last_request_at, now=datetime.now(UTC))
     ng.html(
-        sparkline_html(one.activity, label=f"requests in the last day of {one.model.name}"),
+        sparkline_html(one.activity, label=_("requests in the last day of {name}").format(name=one.model.name)),
         sanitize=False,
     ).style("width: 100%")
-    text(f"requests over the last day of traffic, the newest {newest}", "muted small")
+    text(_("requests over the last day of traffic, the newest {newest}").format(newest=newest), "muted small")
 
 
 def _service(one: ModelGlance) -> None:
     service = one.service
     if service is None:
         return
-    figure("Requests", number(service.count), note="a day")
+    figure(_("Requests"), number(service.count), note=pgettext("rate", "a day"))
     figure("p95", micros(service.p95_us), note=f"p50 {micros(service.p50_us)}")
-    figure("Errors", number(service.errors), note="refused or failed")
+    figure(_("Errors"), number(service.errors), note=_("refused or failed"))
 
 
 def _quality(one: ModelGlance) -> None:
     if one.quality and one.quality.metrics:
         name, value = next(iter(one.quality.metrics.items()))
         reference = one.quality.reference.get(name)
-        figure(metric(name), number(value), note=f"training {number(reference)}" if reference is not None else "")
+        figure(
+            metric(name),
+            number(value),
+            note=_("training {figure}").format(figure=number(reference)) if reference is not None else "",
+        )
     elif one.newest:
         for name, value in list(one.newest.metrics.items())[:1]:
-            figure(metric(name), number(value), note="on the holdout; no labels yet")
+            figure(metric(name), number(value), note=_("on the holdout; no labels yet"))
 
 
 def _alerts(alerts: tuple[Alert, ...]) -> None:
-    with panel("Open alerts", tight=True):
+    with panel(_("Open alerts"), tight=True):
         if not alerts:
-            text("Nothing needs you.", "muted").style("padding: 16px 20px")
+            text(_("Nothing needs you."), "muted").style("padding: 16px 20px")
             return
         columns = (
-            Column(name="state", label="State"), Column(name="model", label="Model"),
-            Column(name="what", label="What", prose=True),
+            Column(name="state", label=_("State")), Column(name="model", label=_("Model")),
+            Column(name="what", label=_("What"), prose=True),
         )  # fmt: skip
-        Table(columns, [
-            Row(id=str(one.id), cells={
-                "state": Cell(status=status_of(one.state.value)),
-                "model": Cell(text=one.about, href=alert_address(one)),
-                "what": Cell(text=plain(one.message), note=f"since {when(one.opened_at)}"),
-            })
-            for one in alerts
-        ], name="open-alerts")  # fmt: skip
+        Table(
+            columns,
+            [
+                Row(
+                    id=str(one.id),
+                    cells={
+                        "state": Cell(status=status_of(one.state.value)),
+                        "model": Cell(text=one.about, href=alert_address(one)),
+                        "what": Cell(text=plain(one.message), note=_("since {when}").format(when=when(one.opened_at))),
+                    },
+                )
+                for one in alerts
+            ],
+            name="open-alerts",
+        )
 
 
 def alert_address(alert: Alert) -> str:
@@ -188,12 +215,18 @@ def _rounded(found: HostReport) -> HostReport:
 
 
 def _host(found: HostReport) -> None:
-    with panel("Host"), box("figures"):
-        figure("Processor", share(found.cpu_share), note=f"of {found.cores} cores, busy")
-        figure("Memory", share(found.memory_share), note=f"{size(found.memory_available)} of "
-               f"{size(found.memory_total)} free")  # fmt: skip
-        figure("Disk of the state", share(found.disk_share),
-               note=f"{size(found.disk_free)} of {size(found.disk_total)} free")  # fmt: skip
+    with panel(_("Host")), box("figures"):
+        figure(_("Processor"), share(found.cpu_share), note=_("of {cores} cores, busy").format(cores=found.cores))
+        figure(
+            _("Memory"),
+            share(found.memory_share),
+            note=_("{free} of {total} free").format(free=size(found.memory_available), total=size(found.memory_total)),
+        )
+        figure(
+            _("Disk of the state"),
+            share(found.disk_share),
+            note=_("{free} of {total} free").format(free=size(found.disk_free), total=size(found.disk_total)),
+        )
 
 
 def _services_of(view: View) -> StatusReport | None:
@@ -204,29 +237,37 @@ def _services_of(view: View) -> StatusReport | None:
 
 
 def _services(report: StatusReport | None) -> None:
-    with panel("Parts of the appliance", tight=True):
+    with panel(_("Parts of the appliance"), tight=True):
         if report is None:
-            text("systemd does not say how the parts stand.", "muted").style("padding: 16px 20px")
+            text(_("systemd does not say how the parts stand."), "muted").style("padding: 16px 20px")
             return
         columns = (
-            Column(name="name", label="Part"), Column(name="state", label="State"),
-            Column(name="memory", label="Memory", numeric=True), Column(name="since", label="Since"),
+            Column(name="name", label=_("Part")), Column(name="state", label=_("State")),
+            Column(name="memory", label=_("Memory"), numeric=True), Column(name="since", label=_("Since")),
         )  # fmt: skip
-        Table(columns, [
-            Row(id=one.name, cells={
-                "name": Cell(text=_SERVICES.get(one.name, one.name), note=one.detail),
-                "state": Cell(status=_part(one)),
-                "memory": Cell(
-                    text=f"{number(one.pss_mb, digits=3)} MB" if one.pss_mb else NONE, sort=one.pss_mb or 0.0
-                ),
-                "since": Cell(text=_since(one.since)),
-            })
-            for one in report.services
-        ], name="parts")  # fmt: skip
+        Table(
+            columns,
+            [
+                Row(
+                    id=one.name,
+                    cells={
+                        "name": Cell(text=_SERVICES.get(one.name, one.name), note=one.detail),
+                        "state": Cell(status=_part(one)),
+                        "memory": Cell(
+                            text=_("{size} MB").format(size=number(one.pss_mb, digits=3)) if one.pss_mb else NONE,
+                            sort=one.pss_mb or 0.0,
+                        ),
+                        "since": Cell(text=_since(one.since)),
+                    },
+                )
+                for one in report.services
+            ],
+            name="parts",
+        )
 
 
 def _part(one: ProcessReport) -> Status:
-    return status_of("ok", "Running") if one.state == "running" else status_of(one.state)
+    return status_of("ok", _("Running")) if one.state == "running" else status_of(one.state)
 
 
 def _since(moment: str | None) -> str:
@@ -234,6 +275,6 @@ def _since(moment: str | None) -> str:
 
 
 PAGE = Page(
-    path="/", section="overview", title="Overview", build=build, cli="appliance status; appliance models",
+    path="/", section="overview", title=_("Overview"), build=build, cli="appliance status; appliance models",
     rest="GET /api/overview; GET /api/host",
 )  # fmt: skip

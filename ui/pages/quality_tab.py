@@ -18,6 +18,7 @@ from ui.pages.deploy_markers import markers_of
 from ui.pages.fairness_panel import show_fairness
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
+from ui.texts import _, ngettext
 from ui.words import metric, number, plain, seconds, share
 
 _DAY_S = 86_400
@@ -77,25 +78,45 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
             text(plain(report.sentence), "grow")
         with box("figures"):
             for name, value in report.metrics.items():
-                low, high = report.intervals.get(name, (None, None))
-                parts = [] if low is None or high is None else [f"{number(low)} to {number(high)}"]
-                parts += [f"training {number(report.reference[name])}"] if name in report.reference else []
-                parts += [f"baseline {number(report.baseline[name])}"] if name in report.baseline else []
-                figure(metric(name), number(value), note=", ".join(parts))
-            figure("Labelled", share(report.coverage), note=f"{number(report.labelled)} of {number(report.predicted)}")
-            figure("Label delay", seconds(report.delay_p50_s), note=f"19 of 20 within {seconds(report.delay_p95_s)}")
-    window_line(report.window, what="Predictions")
+                figure(metric(name), number(value), note=_beside(report, name))
+            figure(
+                _("Labelled"),
+                share(report.coverage),
+                note=_("{labelled} of {predicted}").format(
+                    labelled=number(report.labelled), predicted=number(report.predicted)
+                ),
+            )
+            figure(
+                _("Label delay"),
+                seconds(report.delay_p50_s),
+                note=_("19 of 20 within {span}").format(span=seconds(report.delay_p95_s)),
+            )
+    window_line(report.window, what=_("Predictions"))
     if not report.mature:
         notice(
-            f"{share(report.coverage)} of these predictions have a label; from 90 % on the figures count as settled.",
-            tone="warn", title="Labels are still coming",
-        )  # fmt: skip
+            _("{coverage} of these predictions have a label; from 90 % on the figures count as settled.").format(
+                coverage=share(report.coverage)
+            ),
+            tone="warn",
+            title=_("Labels are still coming"),
+        )
     if report.selection:
-        notice(plain(report.selection), tone="warn", title="The labelled predictions are not like the others")
+        notice(plain(report.selection), tone="warn", title=_("The labelled predictions are not like the others"))
     _estimate_panel(report)
     _series(found, chosen, address)
     show_fairness(found.fairness)
     show_versions_beside(current=found.current, quality=report)
+
+
+def _beside(report: QualityReport, name: str) -> str:
+    """What stands under a metric: its interval, what the training had, what a model that knows nothing has."""
+    low, high = report.intervals.get(name, (None, None))
+    parts = [] if low is None or high is None else [_("{low} to {high}").format(low=number(low), high=number(high))]
+    if name in report.reference:
+        parts.append(_("training {figure}").format(figure=number(report.reference[name])))
+    if name in report.baseline:
+        parts.append(_("baseline {figure}").format(figure=number(report.baseline[name])))
+    return ", ".join(parts)
 
 
 def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
@@ -103,27 +124,33 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     shown = chosen if chosen in names else names[0]
     points = series.points
     marks, span = markers_of(found.history), (found.report.window.start, found.report.window.end)
-    with panel(f"{metric(shown)} over time", f"by {_width(series.bucket_s)} of event time"):
-        segmented([(name, metric(name)) for name in names], shown, address, label="Metric")
-        curves = [Line(name="labelled predictions", points=[(p.at, p.metrics.get(shown)) for p in points])]
+    with panel(
+        _("{metric} over time").format(metric=metric(shown)),
+        _("by {span} of event time").format(span=_width(series.bucket_s)),
+    ):
+        segmented([(name, metric(name)) for name in names], shown, address, label=_("Metric"))
+        curves = [Line(name=_("labelled predictions"), points=[(p.at, p.metrics.get(shown)) for p in points])]
         curves += _estimated(points, shown)
         ends = (points[0].at, points[-1].at) if points else ()
         for label, level, colour in (
-            ("training holdout", series.reference.get(shown), "var(--series-5)"),
-            ("baseline", series.baseline.get(shown), "var(--series-2)"),
+            (_("training holdout"), series.reference.get(shown), "var(--series-5)"),
+            (_("baseline"), series.baseline.get(shown), "var(--series-2)"),
         ):
             if level is not None and ends:
                 curves.append(Line(name=label, points=[(at, level) for at in ends], colour=colour, dashed=True))
         Chart(
             lines(curves, y_unit=metric(shown), span=span, markers=marks),
             size="l",
-            label=f"{metric(shown)} over time beside training and baseline",
+            label=_("{metric} over time beside training and baseline").format(metric=metric(shown)),
         )
-    with panel("Share of predictions with a label", f"by {_width(series.bucket_s)} of event time"):
-        coverage = [Line(name="labelled", points=[(p.at, round(p.coverage * 100, 1)) for p in points], area=True)]
-        options = lines(coverage, y_unit="% of predictions", span=span, markers=marks)
+    with panel(
+        _("Share of predictions with a label"),
+        _("by {span} of event time").format(span=_width(series.bucket_s)),
+    ):
+        coverage = [Line(name=_("labelled"), points=[(p.at, round(p.coverage * 100, 1)) for p in points], area=True)]
+        options = lines(coverage, y_unit=_("% of predictions"), span=span, markers=marks)
         options["yAxis"] |= {"min": 0, "max": 100, "scale": False}
-        Chart(options, size="s", label="Share of predictions with a label over time")
+        Chart(options, size="s", label=_("Share of predictions with a label over time"))
 
 
 def _estimated(points: Sequence[QualityPoint], shown: str) -> list[Line]:
@@ -131,7 +158,7 @@ def _estimated(points: Sequence[QualityPoint], shown: str) -> list[Line]:
     expected = [(p.at, p.estimate.get(shown)) for p in points]
     if all(value is None for _, value in expected):
         return []
-    return [Line(name="estimate, without labels", points=expected, colour="var(--series-3)", dashed=True)]
+    return [Line(name=_("estimate, without labels"), points=expected, colour="var(--series-3)", dashed=True)]
 
 
 def _estimate_panel(report: QualityReport) -> None:
@@ -139,26 +166,35 @@ def _estimate_panel(report: QualityReport) -> None:
     if estimate is None or not estimate.metrics:
         return
     with (
-        panel("Estimated without labels", "from how sure the answers are; blind to a change of the truth itself"),
+        panel(_("Estimated without labels"), _("from how sure the answers are; blind to a change of the truth itself")),
         box("figures"),
     ):
         for name, value in estimate.metrics.items():
             off = estimate.past_error.get(name)
-            note = "its error is not known yet" if off is None else f"was off by {number(off)} where labels came"
+            note = (
+                _("its error is not known yet")
+                if off is None
+                else _("was off by {off} where labels came").format(off=number(off))
+            )
             figure(metric(name), number(value), note=note)
 
 
 def _width(bucket_s: int) -> str:
-    return {3_600: "hour", _DAY_S: "day", 7 * _DAY_S: "week", 28 * _DAY_S: "four weeks"}.get(
+    return {3_600: _("hour"), _DAY_S: _("day"), 7 * _DAY_S: _("week"), 28 * _DAY_S: _("four weeks")}.get(
         bucket_s, seconds(bucket_s)
     )
 
 
 def _no_labels(view: View, report: QualityReport) -> None:
     empty(
-        "No labels in this window",
-        f"{number(report.predicted)} predictions wait for the truth. Send it under the id that came with each "
-        "prediction; the metrics appear here within seconds.",
+        _("No labels in this window"),
+        ngettext(
+            "{count} prediction waits for the truth. Send it under the id that came with it; the metrics appear here "
+            "within seconds.",
+            "{count} predictions wait for the truth. Send it under the id that came with each prediction; the metrics "
+            "appear here within seconds.",
+            report.predicted,
+        ).format(count=number(report.predicted)),
         icon_name="fact_check",
     )
     snippet(

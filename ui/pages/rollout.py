@@ -19,17 +19,19 @@ from ui.components.status import Status, badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
 from ui.pages.version_figures import show_versions_beside
+from ui.texts import _, pgettext
 from ui.words import seconds, when
 
 _ROLES = {
-    "champion": "Every request",
-    "canary": "A share of the requests (canary)",
-    "shadow": "Nobody: it scores beside the champion (shadow)",
+    "champion": _("Every request"),
+    "canary": _("A share of the requests (canary)"),
+    "shadow": _("Nobody: it scores beside the champion (shadow)"),
 }
 _TRIAL = {
-    "canary": "It answers its share of the requests; a caller with a key always meets the same version.",
-    "shadow": "It scores what the champion answers, and answers nobody.",
+    "canary": _("It answers its share of the requests; a caller with a key always meets the same version."),
+    "shadow": _("It scores what the champion answers, and answers nobody."),
 }
+_ENDED = {"canary": _("the canary of {model} has ended"), "shadow": _("the shadow of {model} has ended")}
 _FIRST_SHARE = 10
 
 
@@ -37,10 +39,10 @@ def role_status(one: Deployment) -> Status:
     """The badge of a version that stands in a role."""
     match one.role:
         case "canary":
-            return status_of("canary", f"Answers {one.percent} %")
+            return status_of("canary", _("Answers {percent} %").format(percent=one.percent))
         case "shadow":
             return status_of("shadow")
-    return status_of("serving", "Serves now")
+    return status_of("serving", _("Serves now"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,33 +74,42 @@ def show_trials(view: View, history: Sequence[Deployment], found: Trial | None) 
         with panel(), box("line"):
             badge(one.role, role_status(one).label)
             with box("grow"):
-                text(f"Version {one.version} is on trial since {when(one.started_at)}. {_TRIAL[one.role]}")
+                text(
+                    _("Version {version} is on trial since {when}. {effect}").format(
+                        version=one.version, when=when(one.started_at), effect=_TRIAL[one.role]
+                    )
+                )
             if not view.may(Action.WORK):
                 continue
             with box("line"):
-                button("End it", lambda one=one: _end(view, one), kind="plain", icon_name="stop_circle")  # type: ignore[misc]
+                button(_("End it"), lambda one=one: _end(view, one), kind="plain", icon_name="stop_circle")  # type: ignore[misc]
                 if place == 0:  # promote takes the canary, or the shadow when there is none
-                    button("Promote", lambda one=one: _promote(view, one), kind="primary", icon_name="upgrade")  # type: ignore[misc]
+                    button(_("Promote"), lambda one=one: _promote(view, one), kind="primary", icon_name="upgrade")  # type: ignore[misc]
     if found:
         show_versions_beside(
-            current=found.current, latency=found.latency, quality=found.quality, title="Side by side",
-            note=f"the last {seconds(found.window_s)} of traffic; a shadow is held against the same labels",
-        )  # fmt: skip
+            current=found.current,
+            latency=found.latency,
+            quality=found.quality,
+            title=_("Side by side"),
+            note=_("the last {span} of traffic; a shadow is held against the same labels").format(
+                span=seconds(found.window_s)
+            ),
+        )
 
 
 async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
     """Ask whom the version shall answer, and do it."""
-    with dialog(f"Deploy version {version} of {model.name}") as window:
+    with dialog(_("Deploy version {version} of {name}").format(version=version, name=model.name)) as window:
         now = (
-            f"Version {model.deployed} serves now; it can be put back with Roll back."
+            _("Version {deployed} serves now; it can be put back with Roll back.").format(deployed=model.deployed)
             if model.deployed
-            else "Nothing serves now."
+            else _("Nothing serves now.")
         )
-        text(f"{now} No request is lost in the change.", "muted")
-        role = choice("Whom it answers", _ROLES if model.deployed else {"champion": _ROLES["champion"]}, "champion")
-        percent = ng.number("Share of the requests, %", value=_FIRST_SHARE, min=1, max=99, precision=0)
+        text(_("{now} No request is lost in the change.").format(now=now), "muted")
+        role = choice(_("Whom it answers"), _ROLES if model.deployed else {"champion": _ROLES["champion"]}, "champion")
+        percent = ng.number(_("Share of the requests, %"), value=_FIRST_SHARE, min=1, max=99, precision=0)
         percent.props("outlined dense").style("width: 100%").bind_visibility_from(role, "value", value="canary")
-        reason = text_field("Why (for the history, may stay empty)")
+        reason = text_field(_("Why (for the history, may stay empty)"))
 
         async def go() -> None:
             who, why, act = view.caller.name, reason.value or "", view.appliance.deployments
@@ -111,21 +122,26 @@ async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
                 done = await view.act(Action.WORK, act.deploy, model.name, version, who=who, reason=why)
             if done:
                 window.close()
-                tell(f"{model.name} version {version}: {role_status(done).label.lower()}")
+                tell(
+                    _("{name} version {version}: {role}").format(
+                        name=model.name, version=version, role=role_status(done).label
+                    )
+                )
 
         with box("line"):
-            button("Deploy", go, kind="primary", icon_name="rocket_launch")
-            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+            button(_("Deploy"), go, kind="primary", icon_name="rocket_launch")
+            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
     window.open()
 
 
 async def ask_rollback(view: View, model: ModelInfo) -> None:
     """Ask, then take the newest change back."""
-    with dialog(f"Roll {model.name} back") as window:
+    with dialog(_("Roll {name} back").format(name=model.name)) as window:
         text(
-            "A canary ends; without one, the version that served before the present one serves again, at once.", "muted"
+            _("A canary ends; without one, the version that served before the present one serves again, at once."),
+            "muted",
         )
-        reason = text_field("Why (for the history, may stay empty)")
+        reason = text_field(_("Why (for the history, may stay empty)"))
 
         async def go() -> None:
             done = await view.act(
@@ -134,47 +150,49 @@ async def ask_rollback(view: View, model: ModelInfo) -> None:
             )  # fmt: skip
             if done:
                 window.close()
-                tell(f"{model.name} version {done.version} answers every request")
+                tell(_("{name} version {version} answers every request").format(name=model.name, version=done.version))
 
         with box("line"):
-            button("Roll back", go, kind="primary", icon_name="undo")
-            ng.button("Cancel", on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+            button(_("Roll back"), go, kind="primary", icon_name="undo")
+            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
     window.open()
 
 
 def show_history(history: Sequence[Deployment]) -> None:
     """Which version stood in which role, when, and why."""
     columns = (
-        Column(name="version", label="Version"), Column(name="role", label="As"), Column(name="from", label="From"),
-        Column(name="why", label="By, and why", prose=True),
-    )  # fmt: skip
+        Column(name="version", label=_("Version")),
+        Column(name="role", label=_("As")),
+        Column(name="from", label=pgettext("time", "From")),
+        Column(name="why", label=_("By, and why"), prose=True),
+    )
     rows = [
         Row(id=str(i), cells={
             "version": Cell(text=str(one.version), sort=one.version),
             "role": Cell(status=role_status(one)) if one.ended_at is None else
-            Cell(text=one.role if one.percent is None else f"{one.role}, {one.percent} %"),
+            Cell(text=", ".join((status_of(one.role).label, *([f"{one.percent} %"] if one.percent else [])))),
             "from": Cell(
                 text=when(one.started_at), sort=one.started_at.timestamp(),
-                note=f"until {when(one.ended_at)}" if one.ended_at else "until now",
+                note=_("until {when}").format(when=when(one.ended_at)) if one.ended_at else _("until now"),
             ),
             "why": Cell(text=one.who, note=one.reason),
         })
         for i, one in enumerate(history)
     ]  # fmt: skip
-    with panel("What served when", tight=True):
+    with panel(_("What served when"), tight=True):
         if rows:
             Table(columns, rows, per_page=8 if len(rows) > 8 else 0, name="deployments")
         else:
-            text("Nothing of this model has served yet.", "muted").style("padding: 16px 20px")
+            text(_("Nothing of this model has served yet."), "muted").style("padding: 16px 20px")
 
 
 async def _promote(view: View, one: Deployment) -> None:
     done = await view.act(Action.WORK, view.appliance.deployments.promote, one.model, who=view.caller.name)
     if done:
-        tell(f"{one.model} version {done.version} answers every request")
+        tell(_("{name} version {version} answers every request").format(name=one.model, version=done.version))
 
 
 async def _end(view: View, one: Deployment) -> None:
     done = await view.act(Action.WORK, view.appliance.deployments.end, one.model, one.role, who=view.caller.name)
     if done:
-        tell(f"the {one.role} of {one.model} has ended")
+        tell(_ENDED.get(one.role, _("{model} is on trial no more")).format(model=one.model))

@@ -14,6 +14,7 @@ from ui.page import View
 from ui.pages.deploy_markers import markers_of
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
+from ui.texts import _, ngettext
 from ui.words import micros, number, seconds
 
 MS = 1_000.0
@@ -48,42 +49,49 @@ def _show(name: str, found: _Found) -> None:
     total, traffic = found.latency.total, found.traffic
     if not total.count and not total.errors:
         empty(
-            "No request in this window",
-            "Requests to the inference API are counted here within seconds, by minute of their arrival.",
+            _("No request in this window"),
+            _("Requests to the inference API are counted here within seconds, by minute of their arrival."),
             icon_name="monitor_heart",
-            action=("Send one from the page Try it", f"/models/{name}/try"),
+            action=(_("Send one from the page Try it"), f"/models/{name}/try"),
         )
         return
     with panel(), box("figures"):
-        figure("Requests", number(total.count), note=f"{number(total.rows)} predictions")
-        figure("Errors", number(total.errors), note=_by_status(found.latency))
-        figure("p50", micros(total.p50_us), note="half are faster")
-        figure("p95", micros(total.p95_us), note="19 of 20 are faster")
-        figure("p99", micros(total.p99_us), note="99 of 100 are faster")
-        figure("Slowest", micros(total.max_us))
-    window_line(found.latency.window, what="Arrivals")
+        figure(
+            _("Requests"),
+            number(total.count),
+            note=ngettext("{rows} prediction", "{rows} predictions", total.rows).format(rows=number(total.rows)),
+        )
+        figure(_("Errors"), number(total.errors), note=_by_status(found.latency))
+        figure("p50", micros(total.p50_us), note=_("half are faster"))
+        figure("p95", micros(total.p95_us), note=_("19 of 20 are faster"))
+        figure("p99", micros(total.p99_us), note=_("99 of 100 are faster"))
+        figure(_("Slowest"), micros(total.max_us))
+    window_line(found.latency.window, what=_("Arrivals"))
     marks, span = markers_of(found.history), (traffic.window.start, traffic.window.end)
-    with panel("Latency", f"of the answers in each {seconds(traffic.bucket_s)}; logarithmic scale"):
+    with panel(
+        _("Latency"),
+        _("of the answers in each {span}; logarithmic scale").format(span=seconds(traffic.bucket_s)),
+    ):
         options = lines(
             (
                 Line(name="p50", points=[(p.at, _ms(p.latency.p50_us)) for p in traffic.points]),
                 Line(name="p95", points=[(p.at, _ms(p.latency.p95_us)) for p in traffic.points]),
                 Line(name="p99", points=[(p.at, _ms(p.latency.p99_us)) for p in traffic.points]),
             ),
-            y_unit="ms", span=span, markers=marks,
+            y_unit=_("ms"), span=span, markers=marks,
         )  # fmt: skip
         options["yAxis"]["type"] = "log"
-        Chart(options, label=f"Latency of {name}: p50, p95 and p99 in milliseconds over time")
+        Chart(options, label=_("Latency of {name}: p50, p95 and p99 in milliseconds over time").format(name=name))
     with box("cols wide"):
-        with panel("Traffic", f"requests in each {seconds(traffic.bucket_s)}"):
+        with panel(_("Traffic"), _("requests in each {span}").format(span=seconds(traffic.bucket_s))):
             points = [(p.at, float(p.latency.count)) for p in traffic.points]
-            chart = bars_over_time(points, name="requests", y_unit="requests", span=span, markers=marks)
-            Chart(chart, label=f"Requests to {name} over time")
-        with panel("Errors", f"refused or failed in each {seconds(traffic.bucket_s)}"):
+            chart = bars_over_time(points, name=_("requests"), y_unit=_("requests"), span=span, markers=marks)
+            Chart(chart, label=_("Requests to {name} over time").format(name=name))
+        with panel(_("Errors"), _("refused or failed in each {span}").format(span=seconds(traffic.bucket_s))):
             points = [(p.at, float(p.latency.errors)) for p in traffic.points]
-            chart = bars_over_time(points, name="errors", y_unit="requests", span=span, markers=marks)
+            chart = bars_over_time(points, name=_("errors"), y_unit=_("requests"), span=span, markers=marks)
             chart["series"][0]["itemStyle"]["color"] = "var(--series-4)"
-            Chart(chart, label=f"Errors of {name} over time")
+            Chart(chart, label=_("Errors of {name} over time").format(name=name))
     show_versions_beside(current=found.current, latency=found.latency)
 
 
@@ -92,4 +100,7 @@ def _ms(us: float | None) -> float | None:
 
 
 def _by_status(report: LatencyReport) -> str:
-    return ", ".join(f"{number(count)} with HTTP {status}" for status, count in report.errors_by_status.items())
+    return ", ".join(
+        _("{count} with HTTP {status}").format(count=number(count), status=status)
+        for status, count in report.errors_by_status.items()
+    )

@@ -19,16 +19,17 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.guests import open_at
 from ui.page import Page, View, tell
+from ui.texts import _, ngettext, pgettext
 from ui.words import NONE, when
 
-_TABS = (("keys", "Keys"), ("users", "Users"), ("audit", "Audit"), ("about", "This appliance"))
+_TABS = (("keys", _("Keys")), ("users", _("Users")), ("audit", _("Audit")), ("about", _("This appliance")))
 _SCOPES = {
-    Scope.PREDICT: "predict: ask models", Scope.LABEL: "label: send labels",
-    Scope.READ: "read: metrics, and reading the control API", Scope.ADMIN: "admin: everything",
+    Scope.PREDICT: _("predict: ask models"), Scope.LABEL: _("label: send labels"),
+    Scope.READ: _("read: metrics, and reading the control API"), Scope.ADMIN: _("admin: everything"),
 }  # fmt: skip
 _ROLES = {
-    Role.VIEWER: "viewer: looks", Role.OPERATOR: "operator: adds data, trains, deploys",
-    Role.ADMIN: "admin: users and keys too",
+    Role.VIEWER: _("viewer: looks"), Role.OPERATOR: _("operator: adds data, trains, deploys"),
+    Role.ADMIN: _("admin: users and keys too"),
 }  # fmt: skip
 
 _SAME = {
@@ -42,9 +43,9 @@ async def build(view: View) -> None:
     """Fill the page."""
     if view.actions is not None:
         with view.actions:
-            button_link("Change my password", "/password", icon_name="password")
+            button_link(_("Change my password"), "/password", icon_name="password")
     if not view.may(Action.ADMINISTER):
-        notice("Keys, users and the audit are shown to admins.")
+        notice(_("Keys, users and the audit are shown to admins."))
         _about(view)
         return
     tab = view.query.get("tab", "keys")
@@ -65,10 +66,10 @@ class _Keys:
         self._view = view
 
     async def build(self) -> None:
-        with panel("New key", "its text is shown once, here, and kept nowhere"):
-            name = text_field("What it is for", hint="a-z, 0-9, - and _; shown in the audit")
+        with panel(_("New key"), _("its text is shown once, here, and kept nowhere")):
+            name = text_field(_("What it is for"), hint=_("a-z, 0-9, - and _; shown in the audit"))
             with box("line"):
-                text("May:", "muted")
+                text(_("May:"), "muted")
                 boxes = {scope: ng.checkbox(label, value=scope is Scope.PREDICT) for scope, label in _SCOPES.items()}
 
             async def create() -> None:
@@ -80,33 +81,40 @@ class _Keys:
                 if made:
                     shown.clear()
                     with shown:
-                        notice("Copy it now: it cannot be shown again.", tone="warn", title=f"The key {made.name}")
+                        notice(
+                            _("Copy it now: it cannot be shown again."),
+                            tone="warn",
+                            title=_("The key {name}").format(name=made.name),
+                        )
                         snippet(made.key)
                     name.value = ""
 
-            button("Create the key", create, kind="primary", icon_name="key")
+            button(_("Create the key"), create, kind="primary", icon_name="key")
             shown = box("stack")
         await self._view.live(5.0, self._view.appliance.access.list_keys, self._show)
 
     def _show(self, keys: tuple[KeyRow, ...]) -> None:
         columns = (
-            Column(name="name", label="Key"), Column(name="scope", label="May"),
-            Column(name="hint", label="Begins with"),
-            Column(name="state", label="State"), Column(name="made", label="Made"), Column(name="by", label="By"),
+            Column(name="name", label=_("Key")),
+            Column(name="scope", label=_("May")),
+            Column(name="hint", label=_("Begins with")),
+            Column(name="state", label=_("State")),
+            Column(name="made", label=_("Made")),
+            Column(name="by", label=_("By")),
             Column(name="act", label="", sortable=False),
-        )  # fmt: skip
+        )
 
-        async def revoke(name: str, _: str) -> None:
+        async def revoke(name: str, _action: str) -> None:
             access = self._view.appliance.access
             await self._view.act(Action.ADMINISTER, access.revoke_key, name, who=self._view.caller.name)
-            tell(f"The key {name} opens nothing any more")
+            tell(_("The key {name} opens nothing any more").format(name=name))
 
-        with panel("Keys", tight=True):
+        with panel(_("Keys"), tight=True):
             if keys:
                 Table(columns, [_key(one) for one in keys], per_page=20 if len(keys) > 20 else 0,
-                      search="Search keys", name="keys", on_action=revoke)  # fmt: skip
+                      search=_("Search keys"), name="keys", on_action=revoke)  # fmt: skip
             else:
-                text("No key yet. Programs that ask a model need one.", "muted").style("padding: 16px 20px")
+                text(_("No key yet. Programs that ask a model need one."), "muted").style("padding: 16px 20px")
 
 
 def _key(one: KeyRow) -> Row:
@@ -118,7 +126,7 @@ def _key(one: KeyRow) -> Row:
         "state": Cell(status=status_of("active" if good else "revoked")),
         "made": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
         "by": Cell(text=one.created_by),
-        "act": Cell(text="Revoke", action="revoke", danger=True) if good else Cell(),
+        "act": Cell(text=_("Revoke"), action="revoke", danger=True) if good else Cell(),
     }
     return Row(id=one.name, cells=cells)
 
@@ -128,10 +136,10 @@ class _Users:
         self._view = view
 
     async def build(self) -> None:
-        with panel("New user", "gets a password for one use, which is shown once, here"):
+        with panel(_("New user"), _("gets a password for one use, which is shown once, here")):
             with box("cols"):
-                name = text_field("Name", hint="a-z, 0-9, - and _")
-                role = choice("Role", {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+                name = text_field(_("Name"), hint=_("a-z, 0-9, - and _"))
+                role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
 
             async def create() -> None:
                 password = secrets.token_urlsafe(12)
@@ -144,33 +152,35 @@ class _Users:
                     shown.clear()
                     with shown:
                         notice(
-                            "It opens only the page that replaces it.", tone="warn", title=f"Password of {made.name}"
+                            _("It opens only the page that replaces it."),
+                            tone="warn",
+                            title=_("Password of {name}").format(name=made.name),
                         )
                         snippet(password)
                     name.value = ""
 
-            button("Add the user", create, kind="primary", icon_name="person_add")
+            button(_("Add the user"), create, kind="primary", icon_name="person_add")
             shown = box("stack")
         await self._view.live(5.0, self._view.appliance.access.list_users, self._show)
 
     def _show(self, users: tuple[User, ...]) -> None:
         columns = (
-            Column(name="name", label="User"), Column(name="role", label="Role"),
-            Column(name="password", label="Password"),
-            Column(name="made", label="Added"), Column(name="change", label="", sortable=False),
+            Column(name="name", label=_("User")), Column(name="role", label=_("Role")),
+            Column(name="password", label=_("Password")),
+            Column(name="made", label=_("Added")), Column(name="change", label="", sortable=False),
             Column(name="remove", label="", sortable=False),
         )  # fmt: skip
 
         async def act(name: str, action: str) -> None:
             await (self._ask_role(name) if action == "role" else self._ask_remove(name))
 
-        with panel("Users", tight=True):
+        with panel(_("Users"), tight=True):
             Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users],
-                  search="Search users", name="users", on_action=act)  # fmt: skip
+                  search=_("Search users"), name="users", on_action=act)  # fmt: skip
 
     async def _ask_role(self, name: str) -> None:
-        with dialog(f"Role of {name}") as window:
-            role = choice("Role", {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+        with dialog(_("Role of {name}").format(name=name)) as window:
+            role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
 
             async def go() -> None:
                 access = self._view.appliance.access
@@ -179,34 +189,34 @@ class _Users:
                 )
                 window.close()
 
-            button("Change the role", go, kind="primary")
+            button(_("Change the role"), go, kind="primary")
         window.open()
 
     async def _ask_remove(self, name: str) -> None:
-        with dialog(f"Remove {name}") as window:
-            text("Type the name to remove the user. What the user did stays in the audit.", "muted")
-            typed = text_field("Name")
+        with dialog(_("Remove {name}").format(name=name)) as window:
+            text(_("Type the name to remove the user. What the user did stays in the audit."), "muted")
+            typed = text_field(_("Name"))
 
             async def go() -> None:
                 if typed.value != name:
-                    tell("The name differs; nothing was done", wrong=True)
+                    tell(_("The name differs; nothing was done"), wrong=True)
                     return
                 access = self._view.appliance.access
                 await self._view.act(Action.ADMINISTER, access.delete_user, name, who=self._view.caller.name)
                 window.close()
 
-            button("Remove the user", go, kind="danger")
+            button(_("Remove the user"), go, kind="danger")
         window.open()
 
 
 def _user(one: User, *, own: bool) -> Row:
     cells = {
-        "name": Cell(text=f"{one.name} (you)" if own else one.name),
+        "name": Cell(text=_("{name} (you)").format(name=one.name) if own else one.name),
         "role": Cell(text=one.role.value),
-        "password": Cell(text="given out, not replaced yet" if one.must_change else "own"),
+        "password": Cell(text=_("given out, not replaced yet") if one.must_change else _("own")),
         "made": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
-        "change": Cell() if own else Cell(text="Change role", action="role"),
-        "remove": Cell() if own else Cell(text="Remove", action="remove", danger=True),
+        "change": Cell() if own else Cell(text=_("Change role"), action="role"),
+        "remove": Cell() if own else Cell(text=_("Remove"), action="remove", danger=True),
     }
     return Row(id=one.name, cells=cells)
 
@@ -215,20 +225,26 @@ async def _audit(view: View) -> None:
     async def verify() -> None:
         proof = await view.act(Action.ADMINISTER, view.appliance.access.verify)
         if proof and proof.intact:
-            tell(f"All {proof.rows} entries are as they were written")
+            said = ngettext(
+                "The only entry is as it was written", "All {count} entries are as they were written", proof.rows
+            )
+            tell(said.format(count=proof.rows))
         elif proof:
-            tell(f"Entry {proof.broken_at} is not as it was written, or is missing", wrong=True)
+            tell(
+                _("Entry {number} is not as it was written, or is missing").format(number=proof.broken_at),
+                wrong=True,
+            )
 
-    button("Verify the chain", verify, icon_name="verified")
+    button(_("Verify the chain"), verify, icon_name="verified")
     await view.live(5.0, lambda: view.appliance.access.audit(200), _entries)
 
 
 def _entries(rows: tuple[AuditRow, ...]) -> None:
     columns = (
-        Column(name="at", label="When"), Column(name="who", label="Who"), Column(name="action", label="Did"),
-        Column(name="subject", label="To"), Column(name="detail", label="Detail", prose=True),
+        Column(name="at", label=_("When")), Column(name="who", label=_("Who")), Column(name="action", label=_("Did")),
+        Column(name="subject", label=pgettext("audit", "To")), Column(name="detail", label=_("Detail"), prose=True),
     )  # fmt: skip
-    with panel("The newest entries", "each is chained to the one before by its hash", tight=True):
+    with panel(_("The newest entries"), _("each is chained to the one before by its hash"), tight=True):
         Table(columns, [
             Row(id=str(row.id), cells={
                 "at": Cell(text=when(row.entry.at), sort=row.entry.at.timestamp()), "who": Cell(text=row.entry.who),
@@ -236,29 +252,40 @@ def _entries(rows: tuple[AuditRow, ...]) -> None:
                 "detail": Cell(text=row.entry.detail or NONE),
             })
             for row in rows
-        ], search="Search the audit", per_page=25, name="audit")  # fmt: skip
+        ], search=_("Search the audit"), per_page=25, name="audit")  # fmt: skip
 
 
 def _about(view: View) -> None:
     settings = view.appliance.settings
-    with panel("This appliance"):
-        facts((
-            ("Inference API", f"{settings.api_url}, its documentation at {settings.api_url}/docs"),
-            ("Control API", f"{settings.ui_url}/api, its description at {settings.ui_url}/api/schema"),
-            ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
-            ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),
-            ("State", str(settings.state)),
-            ("You", f"{view.caller.name}, {view.caller.role.value}"),
-        ))  # fmt: skip
+    with panel(_("This appliance")):
+        facts(
+            (
+                (
+                    _("Inference API"),
+                    _("{address}, its documentation at {address}/docs").format(address=settings.api_url),
+                ),
+                (
+                    _("Control API"),
+                    _("{address}/api, its description at {address}/api/schema").format(address=settings.ui_url),
+                ),
+                ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
+                ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),
+                (pgettext("directory", "State"), str(settings.state)),
+                (_("You"), f"{view.caller.name}, {view.caller.role.value}"),
+            )
+        )
 
 
 def _guest(name: str, inner: int, outer: int) -> str:
-    behind = f"port {outer} behind this login, {open_at(name)}; " if outer else ""
-    return f"{behind}http://127.0.0.1:{inner} on this host alone, without a login"
+    alone = _("{address} on this host alone, without a login").format(address=f"http://127.0.0.1:{inner}")
+    if not outer:
+        return alone
+    behind = _("port {port} behind this login, {address}").format(port=outer, address=open_at(name))
+    return f"{behind}; {alone}"
 
 
 PAGE = Page(
-    path="/settings", section="settings", title="Settings", build=build,
+    path="/settings", section="settings", title=_("Settings"), build=build,
     cli="appliance key create NAME --scope predict",
     rest="GET /api/keys",
 )  # fmt: skip

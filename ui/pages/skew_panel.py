@@ -10,11 +10,12 @@ from storage.skew_rows import SkewRow
 from ui.components.markup import panel
 from ui.components.status import status_of
 from ui.components.table import Cell, Column, Row, Table
+from ui.texts import _
 from ui.words import when
 
 _COLUMNS = (
-    Column(name="version", label="Version"), Column(name="replay", label="Replayed over HTTP"),
-    Column(name="live", label="First live rows"), Column(name="what", label="What was found", prose=True),
+    Column(name="version", label=_("Version")), Column(name="replay", label=_("Replayed over HTTP")),
+    Column(name="live", label=_("First live rows")), Column(name="what", label=_("What was found"), prose=True),
 )  # fmt: skip
 
 
@@ -22,7 +23,7 @@ def show_skew(rows: Sequence[SkewRow]) -> None:
     """The newest deployments first; nothing before the first one was looked at."""
     if not rows:
         return
-    with panel("Training against serving", tight=True):
+    with panel(_("Training against serving"), tight=True):
         Table(_COLUMNS, [_row(one) for one in rows], per_page=5 if len(rows) > 5 else 0, name="skew")
 
 
@@ -30,8 +31,8 @@ def _row(one: SkewRow) -> Row:
     told = [found.sentence for found in (finding_of(one.replay), finding_of(one.live)) if found is not None]
     cells = {
         "version": Cell(text=str(one.version), sort=one.version),
-        "replay": _proof(one.replay, one.replayed_at, "waits for the API"),
-        "live": _proof(one.live, one.live_at, f"waits for {LIVE_ROWS} rows"),
+        "replay": _proof(one.replay, one.replayed_at, _("waits for the API")),
+        "live": _proof(one.live, one.live_at, _("waits for {rows} rows").format(rows=LIVE_ROWS)),
         "what": Cell(text=" ".join(told).replace("`", "")),
     }
     return Row(id=str(one.deployment), cells=cells)

@@ -20,14 +20,15 @@ from ui.components.status import badge, notice
 from ui.page import Page, View, tell
 from ui.pages.rollout import ask_rollback
 from ui.programs import DIALECTS, LANGUAGES, Question, program
+from ui.texts import _
 from ui.words import number, share
 
 _LETTERS_A_LINE = 18
 """Of a label beside its bar."""
 _FLAGS = {
-    "null": "is missing, and training saw no missing value there",
-    "unseen": "has a category that training never saw; it is taken as missing",
-    "ignored": "is no input of this model",
+    "null": _("is missing, and training saw no missing value there"),
+    "unseen": _("has a category that training never saw; it is taken as missing"),
+    "ignored": _("is no input of this model"),
 }
 
 
@@ -37,12 +38,12 @@ async def build(view: View) -> None:
     model = await view.ask(view.appliance.models.get, name)
     if view.actions is not None:
         with view.actions:
-            button_link("Model", f"/models/{name}", icon_name="hub")
+            button_link(_("Model"), f"/models/{name}", icon_name="hub")
             if model.deployed is not None and view.may(Action.WORK):
-                button("Roll back", lambda: ask_rollback(view, model), icon_name="undo")
+                button(_("Roll back"), lambda: ask_rollback(view, model), icon_name="undo")
     if model.deployed is None:
         notice(
-            "Nothing of this model serves yet. Deploy a version on its page; then it can be tried here.", tone="warn"
+            _("Nothing of this model serves yet. Deploy a version on its page; then it can be tried here."), tone="warn"
         )
         return
     example = await view.ask(view.appliance.trial.example, name, model.deployed)
@@ -61,30 +62,32 @@ class _Form:
     def draw(self) -> None:
         """Put form, answer and snippet on the page."""
         with box("split"):
-            with panel("A row", "filled from the data it was trained on; change what you like"):
+            with panel(_("A row"), _("filled from the data it was trained on; change what you like")):
                 with box("cols narrow"):
                     for column in self._schema.columns:
                         self._field(column)
                 with box("line"):
-                    button("Predict", self._predict, kind="primary", icon_name="play_arrow")
-                    text("The API answers, counts and logs it like any other request.", "muted small")
+                    button(_("Predict"), self._predict, kind="primary", icon_name="play_arrow")
+                    text(_("The API answers, counts and logs it like any other request."), "muted small")
             with box("stack"):
-                self._answer = panel("Answer")
+                self._answer = panel(_("Answer"))
                 with self._answer:
-                    text("Press Predict.", "muted")
+                    text(_("Press Predict."), "muted")
         self._draw_programs()
 
     def _draw_programs(self) -> None:
-        with panel("The same from a program"):
+        with panel(_("The same from a program")):
             with box("line"):
-                dialect = toggle("Dialect", DIALECTS, self._dialect)
-                language = toggle("Language", LANGUAGES, self._language)
+                dialect = toggle(_("Dialect"), DIALECTS, self._dialect)
+                language = toggle(_("Language"), LANGUAGES, self._language)
             self._program = box()
             self._show_program()
             with box("line"):
                 if self._view.may(Action.ADMINISTER):
-                    button("Fill in a new key", self._make_key, icon_name="key")
-                text("A key with the scope predict opens it; appliance key create makes one too.", "muted small grow")
+                    button(_("Fill in a new key"), self._make_key, icon_name="key")
+                text(
+                    _("A key with the scope predict opens it; appliance key create makes one too."), "muted small grow"
+                )
         dialect.on_value_change(lambda event: self._choose(dialect=str(event.value)))
         language.on_value_change(lambda event: self._choose(language=str(event.value)))
 
@@ -100,7 +103,7 @@ class _Form:
         if made:
             self._key = made.key
             self._show_program()
-            tell(f"The key {made.name} is filled in; copy it now, it cannot be shown again")
+            tell(_("The key {name} is filled in; copy it now, it cannot be shown again").format(name=made.name))
 
     def _field(self, column: Column) -> None:
         value = self._row[column.name]
@@ -110,14 +113,16 @@ class _Form:
         elif column.kind is Kind.BOOLEAN:
             field = choice(
                 column.name,
-                {"": "missing", "true": "yes", "false": "no"},
+                {"": _("missing"), "true": _("yes"), "false": _("no")},
                 str(value).lower() if value is not None else "",
             )
         elif column.kind is Kind.CATEGORY:
             levels = {level: level for level in column.levels}
             known = "" if value is None else str(value)
             field = choice(
-                column.name, {"": "missing"} | ({} if known in levels or not known else {known: known}) | levels, known
+                column.name,
+                {"": _("missing")} | ({} if known in levels or not known else {known: known}) | levels,
+                known,
             )
         else:
             field = text_field(column.name, "" if value is None else str(value), hint="2026-11-21T22:53:00Z")
@@ -153,7 +158,7 @@ class _Form:
 
     def _show(self, answer: Answer) -> None:
         target = self._schema.target
-        text("Answer", tag="h2")
+        text(_("Answer"), tag="h2")
         with box("figure answer"):
             text(target, "label")
             text(answer.label if answer.label is not None else number(answer.value), "value")
@@ -166,36 +171,39 @@ class _Form:
                         box("fill").style(f"width: {probability:.2%}")
                     text(share(probability), "small nowrap")
         for flag in answer.flags:
-            kind, _, column = flag.partition(":")
+            kind, _colon, column = flag.partition(":")
             notice(f"{column} {_FLAGS.get(kind, kind)}.", tone="warn")
         if answer.reasons:
             text(
-                "What moved it most" if answer.label is None else f"What moved it most towards {answer.label}", tag="h3"
+                _("What moved it most")
+                if answer.label is None
+                else _("What moved it most towards {label}").format(label=answer.label),
+                tag="h3",
             )
-            unit = target if answer.label is None else "log-odds"
+            unit = target if answer.label is None else _("log-odds")
             labels = [f"{one.field} = {_short(one.value)}" for one in answer.reasons]
             most_lines = 1 + max(map(len, labels)) // _LETTERS_A_LINE
             height = max(120, (12 + 14 * most_lines) * len(labels) + 60)
             chart = Chart(
                 signed_bars(labels, [round(one.contribution, 4) for one in answer.reasons], x_unit=unit),
-                label="Contributions of the columns to this prediction",
+                label=_("Contributions of the columns to this prediction"),
             )
             chart.tall(height)
         with box("line"):
-            badge("ok", "Logged")
-            text(f"id {answer.id}", "mono muted wrap-any")
+            badge("ok", _("Logged"))
+            text(_("id {id}").format(id=answer.id), "mono muted wrap-any")
 
 
 def _short(value: Value) -> str:
     if value is None:
-        return "missing"
+        return _("missing")
     if isinstance(value, float):
         return number(value)
     return re.sub(r"(?<=\d)T(\d\d:\d\d)(:00)?Z$", r" \1", str(value))[:24]
 
 
 PAGE = Page(
-    path="/models/{name}/try", section="models", title="Try {name}", build=build,
-    parents=(("Models", "/models"), ("{name}", "/models/{name}")), cli="appliance predict {name} FILE",
+    path="/models/{name}/try", section="models", title=_("Try {name}"), build=build,
+    parents=((_("Models"), "/models"), ("{name}", "/models/{name}")), cli="appliance predict {name} FILE",
     rest="POST /models/{name}/predict (inference API)",
 )  # fmt: skip

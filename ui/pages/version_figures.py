@@ -11,10 +11,11 @@ from appliance.monitoring.service_report import Latency, LatencyReport
 from ui.components.markup import panel
 from ui.components.status import Status, status_of
 from ui.components.table import Cell, Column, Row, Table
+from ui.texts import _
 from ui.words import NONE, metric, micros, number, share
 
 _SERVICE = (
-    Column(name="count", label="Requests", numeric=True), Column(name="errors", label="Errors", numeric=True),
+    Column(name="count", label=_("Requests"), numeric=True), Column(name="errors", label=_("Errors"), numeric=True),
     Column(name="p50", label="p50", numeric=True), Column(name="p95", label="p95", numeric=True),
     Column(name="p99", label="p99", numeric=True),
 )  # fmt: skip
@@ -30,7 +31,7 @@ class _Line:
 
 def show_versions_beside(
     *, current: Sequence[Deployment], latency: LatencyReport | None = None, quality: QualityReport | None = None,
-    title: str = "By version", note: str = "",
+    title: str = _("By version"), note: str = "",
 ) -> None:  # fmt: skip
     """A row for each version that answered, and one for each that scored as a shadow; nothing where none did.
 
@@ -46,9 +47,9 @@ def show_versions_beside(
         return
     metrics = list(dict.fromkeys(name for line in lines if line.quality for name in line.quality.metrics))
     columns = [
-        Column(name="version", label="Version"), Column(name="role", label="Role"),
+        Column(name="version", label=_("Version")), Column(name="role", label=_("Role")),
         *(_SERVICE if latency else ()),
-        *((Column(name="labelled", label="Labelled", numeric=True),) if quality else ()),
+        *((Column(name="labelled", label=_("Labelled"), numeric=True),) if quality else ()),
         *(Column(name=name, label=metric(name), numeric=True) for name in metrics),
     ]  # fmt: skip
     model = latency.model if latency else quality.model if quality else "model"
@@ -71,13 +72,18 @@ def _row(line: _Line, current: Sequence[Deployment], metrics: Sequence[str]) -> 
     cells = {
         "version": Cell(text=str(line.version), sort=line.version),
         "role": Cell(status=_role(line, current)),
-        "count": _count(service.count if service else None, note="rows scored along" if line.shadow else ""),
+        "count": _count(service.count if service else None, note=_("rows scored along") if line.shadow else ""),
         "errors": _count(service.errors if service and not line.shadow else None),
         "labelled": Cell(
-            text=share(quality.coverage) if quality else NONE, sort=quality.coverage if quality else -1.0,
-            note=f"{number(quality.labelled)} of {number(quality.predicted)}" if quality else "",
+            text=share(quality.coverage) if quality else NONE,
+            sort=quality.coverage if quality else -1.0,
+            note=_("{labelled} of {predicted}").format(
+                labelled=number(quality.labelled), predicted=number(quality.predicted)
+            )
+            if quality
+            else "",
         ),
-    }  # fmt: skip
+    }
     for name, value in (
         ("p50", service.p50_us if service else None), ("p95", service.p95_us if service else None),
         ("p99", service.p99_us if service else None),
@@ -95,11 +101,13 @@ def _count(value: int | None, *, note: str = "") -> Cell:
 
 def _role(line: _Line, current: Sequence[Deployment]) -> Status:
     if line.shadow:
-        return status_of("shadow", "Shadow: scores along")
+        return status_of("shadow", _("Shadow: scores along"))
     found = next((one for one in current if one.version == line.version and one.role != "shadow"), None)
     match found.role if found else None:
         case "champion":
-            return status_of("serving", "Champion: serves now")
+            return status_of("serving", _("Champion: serves now"))
         case "canary":
-            return status_of("canary", f"Canary: answers {found.percent if found else NONE} %")
-    return status_of("none", "Answered before")
+            return status_of(
+                "canary", _("Canary: answers {percent} %").format(percent=found.percent if found else NONE)
+            )
+    return status_of("none", _("Answered before"))

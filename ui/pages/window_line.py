@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from appliance.monitoring.spans import Window
 from ui.components.markup import text
+from ui.texts import _
 from ui.words import when
 
 
 def window_line(window: Window, *, what: str) -> None:
     """Say it; the window ends at the newest event, so that replays and quiet models are judged too."""
     text(
-        f"{what} from {when(window.start)} to {when(window.end)}; the window ends at the newest there is.",
+        _("{what} from {start} to {end}; the window ends at the newest there is.").format(
+            what=what, start=when(window.start), end=when(window.end)
+        ),
         "muted small",
     )
