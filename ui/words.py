@@ -121,6 +121,9 @@ METRICS = {
     "f1": "F1",
     "macro_f1": _("Macro F1"),
     "bias": _("Bias"),
+    "precision": _("Precision"),
+    "recall": _("Recall"),
+    "ece": _("Calibration error"),
 }
 """How the metrics are called on the page."""
 

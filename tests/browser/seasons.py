@@ -34,7 +34,9 @@ from tests.browser.world import ARGUMENTS, ARTIFACTS, World, first_login, open_w
 
 ROWS_A_DAY, ROWS_A_REQUEST = 240, 80
 MONTH_S = 30 * 86_400
-SPAN, SHOWN = "1y", 6
+SHOWN = 6
+TABS = {"drift": "30d", "quality": "90d", "rows": "30d", "service": "30d"}
+"""With the span that is pictured."""
 LOOKS = ("desktop-light", "desktop-dark")
 
 
@@ -186,9 +188,11 @@ def _photograph(world: World, name: str, folder: Path, out: Path) -> None:
         for look in LOOKS:
             with in_look(browser, look, cookies) as context:
                 page = context.new_page()
-                for tab in ("drift", "quality", "rows", "service"):
-                    page.goto(f"{world.url}/monitoring/{name}?tab={tab}&window={SPAN}")
+                for tab, span in TABS.items():
+                    page.goto(f"{world.url}/monitoring/{name}?tab={tab}&window={span}")
                     settle(page)
+                    if page.get_by_text("This cannot be shown").count():
+                        raise RuntimeError(page.locator(".notice").first.inner_text())
                     page.screenshot(path=out / f"{tab}-{look}.png", full_page=True)
         browser.close()
 
