@@ -74,7 +74,7 @@ def split_by_time(times: pl.Series, *, holdout: float) -> Split | None:
     stop = _instant_start(ordered[:cut], round(cut * (1.0 - STOP_SHARE)))
     if stop == 0 or cut - stop < FEWEST_STOP_ROWS:
         stop = cut
-    first_held = times[int(order[cut])]
+    first_held = str(times[int(order[cut])]).removesuffix("+00:00").removesuffix(" 00:00:00")
     return Split(
         fit=np.sort(order[:stop]), stop=np.sort(order[stop:cut]), holdout=np.sort(order[cut:]),
         sentence=f"by time: the {len(order) - cut} rows from {first_held} on are held out, {cut} older rows train",

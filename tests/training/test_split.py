@@ -34,6 +34,7 @@ def test_rows_of_one_instant_stay_together() -> None:
     split = split_by_time(times, holdout=0.25)
     assert split is not None
     assert set(times.gather(split.holdout)) & set(times.gather(split.fit)) == set()
+    assert split.sentence.startswith("by time: the 300 rows from 2024-01-08 on are held out")
 
 
 def test_one_single_instant_cannot_be_split() -> None:
