@@ -38,6 +38,8 @@ from appliance.errors import (
     NotAllowed,
     NotFound,
     NotReady,
+    ProcessLost,
+    Stopped,
 )
 from appliance.serving.capture import is_full
 from storage.errors import EventLogUnwritable, StorageError
@@ -74,6 +76,7 @@ KINDS: dict[type[Exception], Kind] = {
     MethodNotAllowed: Kind(status=405, slug="wrong-method", title="This path has no such method"),
     BodyTooSlow: Kind(status=408, slug="body-too-slow", title="The body did not arrive in time"),
     Conflict: Kind(status=409, slug="conflict", title="The thing changed meanwhile"),
+    Stopped: Kind(status=409, slug="stopped", title="Somebody ended what was being done"),
     BodyTooLarge: Kind(status=413, slug="body-too-large", title="The body is too large"),
     UnknownMediaType: Kind(status=415, slug="media-type", title="The body is of a kind that this path does not read"),
     BadField: Kind(status=422, slug="bad-field", title="A member of the request cannot be used"),
@@ -87,6 +90,7 @@ KINDS: dict[type[Exception], Kind] = {
     BadSetting: Kind(status=500, slug="bad-setting", title="A setting is wrong"),
     TooManyInFlight: Kind(status=503, slug="too-many-in-flight", title="Too many requests are being answered"),
     NotReady: Kind(status=503, slug="not-ready", title="A part that is needed is not ready"),
+    ProcessLost: Kind(status=503, slug="process-lost", title="The process that did it ended"),
     BundleRefused: Kind(status=503, slug="bundle-refused", title="The model's files failed their own proof"),
     EventLogUnwritable: Kind(
         status=503, slug="log-unwritable", title="The label cannot be recorded, so it is not accepted"
