@@ -33,7 +33,7 @@ from appliance.training.bundle import (
 )  # fmt: skip
 from appliance.training.contest import Incumbent
 from appliance.training.cores import Cores, threads_for
-from appliance.training.record import installed_hash, make_record
+from appliance.training.record import hash_files, installed_hash, make_record
 from appliance.training.table import Table
 from appliance.training.train import Progress, TrainedModel, train
 from appliance.training.trial_runs import TrialRuns
@@ -91,6 +91,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         # MLflow takes seconds to import and open; it does so beside the fit.
         registry = side.submit(_open_registry, settings)
         snapshot = _snapshot(settings, spec.dataset, order.dataset_version)
+        sha256 = side.submit(hash_files, snapshot_files(settings.layout, spec.dataset, snapshot.version))
         table, scratch = _open_table(settings, snapshot, stack)
         run_name = f"{spec.name} on {spec.dataset} {snapshot.version}"
         trials = stack.enter_context(
@@ -104,8 +105,8 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         )  # fmt: skip
         progress.step("register", 0.9, "recording the run and registering the version")
         card = _release(settings, order, spec, trained, _Work(
-            snapshot=snapshot, started=started, registry=registry, curve=recorder.curve, run_name=run_name,
-            trials=trials,
+            snapshot=snapshot, started=started, registry=registry, sha256=sha256, curve=recorder.curve,
+            run_name=run_name, trials=trials,
         ))  # fmt: skip
     return _conclude(settings, order, spec, card, progress)
 
@@ -150,6 +151,7 @@ class _Work:
     snapshot: Snapshot
     started: float
     registry: Future[Registry]
+    sha256: Future[str]
     curve: list[tuple[int, float, float]]
     run_name: str
     trials: TrialRuns
@@ -209,7 +211,7 @@ def _release(
 ) -> ModelCard:
     """Register, publish, and write the version's row; in this order, so that a row always has its bundle."""
     reference = reference_file(trained)  # all that can fail for the data's sake comes before a version is given
-    record = make_record(snapshot_files(settings.layout, spec.dataset, work.snapshot.version))
+    record = make_record(work.sha256.result())
     registry = work.registry.result()
     registered = registry.record(_run_record(order, spec, trained, work, record), begun=work.trials.finish())
     work.trials.release()

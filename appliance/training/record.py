@@ -19,14 +19,14 @@ LIBRARIES = ("lightgbm", "polars", "numpy", "optuna", "duckdb", "mlflow")
 """Whose versions are named beside the hash of all of them."""
 
 
-def make_record(files: Sequence[str]) -> Record:
+def make_record(dataset_sha256: str) -> Record:
     """The record of a training in this process, at its end.
 
     Args:
-        files: The snapshot's Parquet files, in the order of its rows.
+        dataset_sha256: Of the snapshot's Parquet files, in the order of its rows (``hash_files``).
     """
     return Record(
-        dataset_sha256=hash_files(files), commit=find_commit(), python=platform.python_version(),
+        dataset_sha256=dataset_sha256, commit=find_commit(), python=platform.python_version(),
         platform=platform.platform(), libraries={name: version(name) for name in LIBRARIES},
         cores=len(os.sched_getaffinity(0)),
         peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
