@@ -43,6 +43,8 @@ class Stack:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     training_threads: int = 1
     """0: as many as the appliance decides."""
+    began: dict[str, int] = field(default_factory=dict)
+    """Where in its log a process began."""
 
     def start(self, name: str) -> None:
         settings = self.house.settings
@@ -52,6 +54,7 @@ class Stack:
             "APPLIANCE_TRAINING_THREADS": str(self.training_threads),
         }  # fmt: skip
         with (settings.layout.logs / f"{name}.log").open("ab") as log:
+            self.began[name] = log.tell()
             self.processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", f"flows.{name}"],
                 stdout=log,
@@ -80,6 +83,11 @@ class Stack:
 
         until(ask, "a runner that takes jobs")
         return jobs[0]
+
+    def wait_for_runner(self) -> None:
+        """Until the runner that was started last takes jobs."""
+        log = self.house.settings.layout.logs / "runner.log"
+        until(lambda: b"the runner is ready" in log.read_bytes()[self.began["runner"] :], "the runner to be ready")
 
     def log(self, name: str) -> str:
         return (self.house.settings.layout.logs / f"{name}.log").read_text()

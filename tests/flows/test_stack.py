@@ -266,6 +266,7 @@ def test_a_job_that_is_killed_after_it_registered_goes_on_from_there(stack: Stac
     house = stack.house
     spec = ModelSpec(name=f"once-{victim}", dataset="rows", target="y", rounds=20, deploy="auto")
     house.models.create(spec, who="test")
+    stack.wait_for_runner()  # it publishes the deployments once when it starts, which takes the lock, too
     with (house.settings.layout.models / ".deployments.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the job waits here, with its version registered and its file not written
         job_id = stack.train(spec.name)
