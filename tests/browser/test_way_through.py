@@ -158,7 +158,7 @@ def test_deploying_and_rolling_back(tab: Page, world: World) -> None:
     tab.get_by_role("button", name="Deploy", exact=True).first.click()
     tab.get_by_label("Why").fill("trying the buttons")
     tab.locator(".q-dialog").get_by_role("button", name="Deploy").click()
-    expect(tab.locator(".q-notification").first).to_contain_text("serves", timeout=PATIENCE_MS)
+    expect(tab.locator(".q-notification").first).to_contain_text("Serves now", timeout=PATIENCE_MS)
     assert world.appliance.models.get(MODEL).deployed == other
     assert world.appliance.deployments.history(MODEL)[0].reason == "trying the buttons"
     tab.reload()
