@@ -176,7 +176,7 @@ def test_deploying_and_rolling_back(tab: Page, world: World) -> None:
     tab.get_by_text("A share of the requests (canary)").click()
     dialog.get_by_label("Share of the requests, %").fill("25")
     dialog.get_by_role("button", name="Deploy").click()
-    expect(tab.locator(".q-notification").first).to_contain_text("answers 25 %", timeout=PATIENCE_MS)
+    expect(tab.locator(".q-notification").first).to_contain_text("Answers 25 %", timeout=PATIENCE_MS)
     (canary,) = [one for one in world.appliance.deployments.current() if one.role == "canary"]
     assert (canary.model, canary.version, canary.percent) == (MODEL, other, 25)
     tab.reload()
