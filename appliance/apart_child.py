@@ -6,7 +6,6 @@ started it, since its input ends then; also half way through an order, which lea
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
@@ -22,7 +21,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, cast
 import msgspec
 
 from appliance.errors import ApplianceError
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings
 from storage.errors import StorageError
 
@@ -37,8 +36,6 @@ NICENESS = 5
 """The dashboard goes on answering beside it."""
 WORN_MB = 300
 """Resident; one that grew this far gives its memory back by ending."""
-FIRST_TO_GO = 500
-"""For the kernel, where memory runs out (oom_score_adj): this process, and not the dashboard."""
 
 _LOG = logging.getLogger("appliance.apart")
 
@@ -104,8 +101,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this one
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
+    go_first()
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     serve(sys.stdin.buffer, replies)

@@ -27,7 +27,7 @@ import pyarrow as pa
 from appliance.clock import trusted_now
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import day_of
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from storage import statedb
 from storage.errors import StorageError
@@ -247,6 +247,7 @@ def main() -> int:
     """One pass, out of everybody's way; then the tidying, once a day."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     step_back()
+    go_first()
     settings = load_settings()
     done = settings.layout.run / "history-tidied"
     today = datetime.now(UTC).date().isoformat()

@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from appliance.house import open_appliance
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import load_settings
 
 log = logging.getLogger("appliance.feeds")
@@ -19,6 +19,7 @@ def main() -> int:
     """Do what is due; one process at a time, another that is started meanwhile ends at once."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     step_back()
+    go_first()
     settings = load_settings()
     try:
         with (settings.layout.run / "feeding.lock").open("w") as lock:

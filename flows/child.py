@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from uuid import UUID
 
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from appliance.training.cores import Cores
 from flows.environment import enter_environment
@@ -39,6 +39,7 @@ def main() -> int:
     kind, run_id, model = sys.argv[1:]
     _end_with_parent(int(os.environ["APPLIANCE_RUNNER_PID"]))
     step_back()
+    go_first()
     settings = load_settings()
     _say_started(settings, run_id, model)
     sys.meta_path.insert(0, _Absent())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
@@ -12,6 +13,9 @@ LOWEST = 19
 
 BEHIND_SERVING = 10
 """A ninth of the API's weight: what ``appliance-batch.slice`` has beside ``appliance-serving.slice``, an eighth."""
+
+FIRST_TO_GO = 500
+"""For the kernel, where memory runs out (``oom_score_adj``): as if it held half of the host's memory more."""
 
 _AUTOGROUP = Path("/proc/self/autogroup")
 _PAUSE_S = 0.11
@@ -29,6 +33,16 @@ def step_back(niceness: int = LOWEST) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, niceness)
     if os.getsid(0) == os.getpid():
         _lower_autogroup(niceness)
+
+
+def go_first() -> None:
+    """Where memory runs out, let the kernel end this process, and not the one that started it and says what happened.
+
+    Without it the kernel takes the largest of the group, and a job that has only begun is smaller than its runner. A
+    kernel that refuses leaves it at that.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(FIRST_TO_GO), encoding="ascii")
 
 
 def _lower_autogroup(niceness: int) -> None:

@@ -22,7 +22,7 @@ from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import Verdict
 from appliance.monitoring.spans import Span, State
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from appliance.studies.attribution import Attribution, attribute
 from appliance.studies.multivariate import Domain, Reconstruction, reconstruct, tell_apart
@@ -207,6 +207,7 @@ def main() -> int:
     """One night's studies."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     step_back()
+    go_first()
     try:
         log.info("studied %d models", study_all(load_settings()))
     except (StorageError, sqlite3.Error, OSError) as exc:

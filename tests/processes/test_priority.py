@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.processes.priority import FIRST_TO_GO
+
 AUTOGROUP = Path("/proc/self/autogroup")
 LOOK = """
 import os
@@ -37,3 +39,12 @@ def test_the_session_of_somebody_else_keeps_its_priority() -> None:
     before = AUTOGROUP.read_text() if AUTOGROUP.exists() else ""
     assert priorities(leader=False)[0] == "19"
     assert (AUTOGROUP.read_text() if AUTOGROUP.exists() else "") == before
+
+
+def test_a_child_goes_before_its_parent_where_memory_runs_out() -> None:
+    look = "from pathlib import Path; from appliance.processes.priority import go_first; go_first()"
+    look += "; print(Path('/proc/self/oom_score').read_text(), Path('/proc/self/oom_score_adj').read_text())"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    score, adjusted = (int(word) for word in done.stdout.split())
+    assert adjusted == FIRST_TO_GO
+    assert score > int(Path("/proc/self/oom_score").read_text()), "the kernel would take this one first"

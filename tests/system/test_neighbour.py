@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from appliance.processes.priority import FIRST_TO_GO
 from tests.system.machine import SOURCE, SYSTEM_PYTHON, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -104,6 +105,8 @@ def test_a_training_that_eats_all_memory_dies_alone_and_its_job_says_why(large: 
         with callers(large) as met:
             job_id = start(large)
             ended = f"appliance jobs list --json | grep -A12 {job_id} | grep -Eq 'crashed|failed|completed'"
+            begun = "pgrep -f [f]lows.child | sed 's,.*,/proc/&/oom_score_adj,' | xargs cat"
+            large.ok(f'for i in $(seq 100); do [ "$({begun})" = {FIRST_TO_GO} ] && exit 0; sleep 0.1; done; exit 1')
             large.ok(f"for i in $(seq 600); do {ended} && exit 0; sleep 0.5; done; exit 1", timeout_s=400)
     finally:
         large.ok(f"{limits} MemoryMax=55%")

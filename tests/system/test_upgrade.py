@@ -161,7 +161,12 @@ def test_a_power_cut_in_the_middle_of_an_upgrade_is_taken_back_at_boot(serving: 
         " -E PIP_NO_INDEX=1 -E PIP_FIND_LINKS=/opt/packages/wheels sh /opt/packages/slow/install.sh"
     )
     flipped = f'[ "$(readlink /opt/appliance/current)" != "{old[0]}" ]'
-    serving.ok(f"for i in $(seq 3000); do {flipped} && exit 0; sleep 0.1; done; exit 1", timeout_s=400)
+    ended = "! systemctl is-active -q slow.service"
+    serving.ok(
+        f"for i in $(seq 3000); do {flipped} && exit 0; {ended} && break; sleep 0.1; done;"
+        " journalctl -u slow -u appliance-runner --no-pager -n 60; tail -n 40 /var/log/appliance-install.log; exit 1",
+        timeout_s=500,
+    )
     assert schema(serving) != old[1]
     serving.kill()
     serving.up()
