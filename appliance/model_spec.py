@@ -27,6 +27,18 @@ TRIALS = {"better": 25, "best": 100}
 TIME_LIMIT = {"better": "30m", "best": "4h"}
 """What a budget allows where the declaration says nothing."""
 
+Metric = Literal[
+    "rmse", "mae", "r2", "auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "macro_f1"
+]  # fmt: skip
+"""What versions can be compared by."""
+
+MEASURES: Mapping[Task, tuple[Metric, ...]] = {
+    Task.REGRESSION: ("rmse", "mae", "r2"),
+    Task.BINARY: ("auc", "average_precision", "log_loss", "brier", "accuracy", "f1"),
+    Task.MULTICLASS: ("log_loss", "accuracy", "macro_f1"),
+}
+"""Which of them measure a task; the first is what it is compared by where nothing is declared."""
+
 _SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 OWN_PARAMS = frozenset(
@@ -69,6 +81,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         task: None: from the target's values.
+        metric: What versions are compared by on the holdout, one that measures the task; None: rmse, auc or log_loss.
+            The fit itself lowers the task's loss.
         time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
             if ``columns`` declares it a datetime.
         group: The column that says which entity a row is about; no entity is on both sides of the split.
@@ -108,6 +122,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dataset: Annotated[str, msgspec.Meta(pattern=NAME)]
     target: Annotated[str, msgspec.Meta(min_length=1)]
     task: Task | None = None
+    metric: Metric | None = None
     time: str | None = None
     group: str | None = None
     split: str | None = None
@@ -249,6 +264,11 @@ def _require_split(spec: ModelSpec, origin: str) -> None:
 
 
 def _require_outputs(spec: ModelSpec, origin: str) -> None:
+    if spec.task is not None and spec.metric is not None and spec.metric not in MEASURES[spec.task]:
+        raise BadModelSpec(
+            f"{origin}: key 'metric': {spec.metric!r} does not measure a {spec.task.value} task; use one of "
+            f"{', '.join(MEASURES[spec.task])}"
+        )
     if spec.is_unbalance and spec.class_weights:
         raise BadModelSpec(f"{origin}: keys 'is_unbalance' and 'class_weights' exclude each other; leave one out")
     if spec.intervals and not (len(spec.intervals) == 2 and 0.0 < spec.intervals[0] < spec.intervals[1] < 1.0):

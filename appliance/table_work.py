@@ -171,9 +171,11 @@ class TableWork:
             return read_rejected(self._layout, order.name, order.version, rows=order.rows)
 
     def _propose(self, order: Propose) -> Proposal:
-        from appliance.training.propose import propose_spec  # noqa: PLC0415  (loads LightGBM)
+        from appliance.training.propose import propose_spec, sample_rows  # noqa: PLC0415  (loads LightGBM)
 
-        return propose_spec(order.spec, read_snapshot(self._layout, order.spec.dataset))
+        snapshot = get_snapshot(self._layout, order.spec.dataset)
+        rows = scan_snapshot(self._layout, snapshot.dataset, snapshot.version)
+        return propose_spec(order.spec, sample_rows(rows, snapshot.rows))
 
     def _judge_drift(self, order: JudgeDrift) -> DriftReport:
         from appliance.monitoring.monitoring import Monitoring  # noqa: PLC0415  (loads what judges traffic)

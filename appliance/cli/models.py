@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast, get_args
 
 from cyclopts import App
 
@@ -11,7 +12,7 @@ from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
 from appliance.model_card import Trial
-from appliance.model_spec import ModelSpec, dump_spec, load_spec
+from appliance.model_spec import Metric, ModelSpec, dump_spec, load_spec
 from appliance.models import ModelInfo
 from appliance.schema import Task
 from appliance.settings import load_settings
@@ -39,6 +40,7 @@ def create(  # noqa: PLR0913  (a verb's options)
     dataset: str,
     target: str,
     task: str | None = None,
+    metric: str | None = None,
     time: str | None = None,
     exclude: list[str] | None = None,
     json: Json = False,
@@ -50,14 +52,18 @@ def create(  # noqa: PLR0913  (a verb's options)
         dataset: What it learns from.
         target: The column it predicts.
         task: regression, binary or multiclass.
+        metric: What versions are compared by, such as mae; else rmse, auc or log_loss.
         time: The column that orders the rows; '' for none.
         exclude: A column that is not known when we predict; repeat it for more.
     """
     models = open_house().models
     if task is not None and task not in set(Task):
         raise BadInput(f"--task {task!r} is none; choose one of {', '.join(Task)}")
+    if metric is not None and metric not in get_args(Metric):
+        raise BadInput(f"--metric {metric!r} is none; choose one of {', '.join(get_args(Metric))}")
     said = ModelSpec(
         name=name, dataset=dataset, target=target, task=Task(task) if task else None, time=time or None,
+        metric=cast("Metric | None", metric),
         exclude=tuple(exclude or ()), split_by="random" if time == "" else None,
     )  # fmt: skip
     proposal = models.complete(said)

@@ -35,7 +35,7 @@ from storage.collection_rows import (
     open_collections,
     withdraw_collection,
 )
-from storage.datasets import IngestInfo, get_snapshot, list_snapshots, read_snapshot
+from storage.datasets import IngestInfo, get_snapshot, list_snapshots, scan_snapshot
 from storage.errors import BundleCorrupt, BundleNotFound
 from storage.ingest import ingest
 from storage.layout import Layout
@@ -85,7 +85,7 @@ def collect_labelled(settings: Settings, model: str, *, who: str) -> Collected:
         labels = _new_labels(layout, connection, model)
         skipped: Counter[str] = Counter()
         rows = dict(_rows(layout, spec, labels, skipped))
-        frame, kept = _as_dataset(rows, read_snapshot(layout, spec.dataset).head(0), spec, skipped)
+        frame, kept = _as_dataset(rows, scan_snapshot(layout, spec.dataset).head(0).collect(), spec, skipped)
         if not kept:
             version = get_snapshot(layout, spec.dataset).version
             return Collected(rows=0, dataset_version=version, skipped=skipped)

@@ -12,11 +12,10 @@ from appliance.errors import BadTable
 from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
+from appliance.training.identifiers import why_no_input
+from appliance.training.kinds import numbers_as_text, say_kinds
 from appliance.training.split import Way, choose_way
 from appliance.training.table import RawRows
-
-ID_LIKE_SHARE = 0.9
-"""A text column with at least this share of distinct values names rows, it does not describe them."""
 
 MOST_LEVELS = 50_000
 """A category keeps this many of its most frequent levels; rarer ones count as never seen."""
@@ -58,7 +57,8 @@ def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
     time, decisions = find_time(frame, spec)
     way, by = choose_way(frame, spec, time)
     if way == "group" and spec.group is None:
-        decisions = (*decisions, f"rows of the same {by!r} stay together: its name ends in id and its values come back")
+        why = "its name says whom or what a row is about, and its values come back"
+        decisions = (*decisions, f"rows of the same {by!r} stay together: {why}")
     if time is not None and time not in spec.columns:
         decisions = (
             *decisions,
@@ -76,6 +76,8 @@ def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
             warnings.append(reason)
             continue
         column = read_column(series, kind)
+        if kind is None and (worded := numbers_as_text(series)) is not None:
+            warnings.append(worded)
         if len(column.levels) > MOST_LEVELS:
             warnings.append(_many_levels(column))
             column = with_frequent_levels(column, series)
@@ -85,6 +87,7 @@ def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
             f"no usable feature is left in dataset {spec.dataset!r} beside the target {spec.target!r}: "
             + ("; ".join(warning.message for warning in warnings) or "every other column is excluded")
         )
+    decisions = (*decisions, say_kinds(features))
     left_out = [name for name in spec.exclude if name in frame.columns]
     if left_out:
         decisions = (*decisions, f"excluded as declared: {', '.join(left_out)}")
@@ -230,25 +233,11 @@ def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
         code, why = "empty", "has no values"
     elif series.null_count() == 0 and bool((series == series[0]).all()):
         code, why = "constant", "has one value only"
-    elif declared is None and series.dtype.is_integer() and _counts_up(series):
-        code, why = "row_number", "rises by itself from row to row, like a row number"
-    elif declared is None and isinstance(series.dtype, pl.String):
-        code, why = _unusable_text(series.drop_nulls())
+    elif declared is None and isinstance(series.dtype, pl.String) and series.drop_nulls().str.contains(_DATES).all():
+        code, why = "date_as_text", "holds dates as text (declare it a datetime under [columns] to use it)"
+    elif declared is None:
+        code, why = why_no_input(series)
     return Warn(column=name, code=code, message=f"{name!r} {why}; left out") if code else None
-
-
-def _unusable_text(known: pl.Series) -> tuple[str, str]:
-    if known.str.contains(_DATES).all():
-        return "date_as_text", "holds dates as text (declare it a datetime under [columns] to use it)"
-    if known.n_unique() >= max(ID_LIKE_SHARE * len(known), 20):
-        return "id_like", "names nearly every row differently, like an id"
-    return "", ""
-
-
-def _counts_up(series: pl.Series) -> bool:
-    """Every row's number is larger than the one before; trees could only learn where a row lies."""
-    # Compared, not subtracted: the difference of unsigned numbers is never below 0.
-    return series.null_count() == 0 and len(series) > 2 and bool((series.slice(1) > series.head(len(series) - 1)).all())
 
 
 def _levels(series: pl.Series) -> tuple[str, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.errors import BadTable
+from appliance.model_spec import MEASURES
 from appliance.schema import Task
 
 Floats = NDArray[np.float64]
 
-PRIMARY = {Task.REGRESSION: "rmse", Task.BINARY: "auc", Task.MULTICLASS: "log_loss"}
+PRIMARY: dict[Task, str] = {task: names[0] for task, names in MEASURES.items()}
 """The metric the gate compares; where it is undefined, ``log_loss``."""
 
 HIGHER_IS_BETTER = frozenset({"r2", "auc", "average_precision", "accuracy", "f1", "macro_f1", "precision", "recall"})
@@ -48,9 +50,26 @@ def evaluate_dummy(task: Task, truth: Floats, train: Floats, *, classes: int) ->
     return evaluate(task, truth, outputs)
 
 
-def primary_metric(task: Task, metrics: dict[str, float]) -> str:
-    """The metric to compare by, among those that are defined."""
-    return PRIMARY[task] if PRIMARY[task] in metrics else "log_loss"
+def require_metric(task: Task, declared: str | None) -> str:
+    """The metric that was declared, else the task's.
+
+    Raises:
+        BadTable: It measures another task.
+    """
+    if declared is None:
+        return PRIMARY[task]
+    if declared not in MEASURES[task]:
+        raise BadTable(
+            f"metric = {declared!r} does not measure a {task.value} task; use one of {', '.join(MEASURES[task])}, or "
+            "leave it out"
+        )
+    return declared
+
+
+def primary_metric(task: Task, metrics: dict[str, float], declared: str | None = None) -> str:
+    """The metric to compare by: the declared one, else the task's; log loss where that is undefined on these rows."""
+    wanted = require_metric(task, declared)
+    return wanted if wanted in metrics else "log_loss" if task is not Task.REGRESSION else PRIMARY[task]
 
 
 def is_better(metric: str, value: float, other: float) -> bool:

@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import appliance
@@ -33,22 +32,18 @@ from appliance.training.bundle import (
 )  # fmt: skip
 from appliance.training.contest import Incumbent
 from appliance.training.cores import Cores, threads_for
+from appliance.training.open_table import open_table
 from appliance.training.record import hash_files, installed_hash, make_record
-from appliance.training.table import Table
 from appliance.training.train import Progress, TrainedModel, train
 from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
-from storage.datasets import Snapshot, get_snapshot, scan_snapshot, snapshot_files
+from storage.datasets import Snapshot, get_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, find_version, put_version
-from storage.scratch import open_scratch
 from storage.statedb import connect, transaction
 
 if TYPE_CHECKING:
     from appliance.registry.registry import Registry, RunRecord
-
-IN_MEMORY_CELLS = 10_000_000
-"""Rows times columns up to which a snapshot is read into memory: 80 MB of numbers."""
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -92,7 +87,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         registry = side.submit(_open_registry, settings)
         snapshot = _snapshot(settings, spec.dataset, order.dataset_version)
         sha256 = side.submit(hash_files, snapshot_files(settings.layout, spec.dataset, snapshot.version))
-        table, scratch = _open_table(settings, snapshot, stack)
+        table, scratch = open_table(settings, snapshot, stack)
         run_name = f"{spec.name} on {spec.dataset} {snapshot.version}"
         trials = stack.enter_context(
             TrialRuns(side, registry, model=spec.name, run_name=run_name, tags=_origin_tags(order, spec, snapshot))
@@ -136,14 +131,6 @@ def _conclude(
         seconds=card.seconds, metrics=card.metrics, baseline=card.baseline, champion=card.champion, gate=card.gate,
         champion_version=card.champion_version, deployed=deployed,
     )  # fmt: skip
-
-
-def _open_table(settings: Settings, snapshot: Snapshot, stack: ExitStack) -> tuple[Table, Path | None]:
-    """The snapshot's rows, in memory where they are few; else a column at a time, with a place for encoded ones."""
-    rows = scan_snapshot(settings.layout, snapshot.dataset, snapshot.version)
-    if snapshot.rows * len(snapshot.columns) <= IN_MEMORY_CELLS:
-        return Table.of(rows.collect()), None
-    return Table.scan(rows, height=snapshot.rows), open_scratch(settings.layout.tmp, stack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,11 @@ FIRST_ROWS = 1000
 """Rows in which a column mostly differs from the target already."""
 
 
+TRUTHS = {word: truth for words, truth in (("true yes y t on 1", True), ("false no n f off 0", False))
+          for word in words.split()}  # fmt: skip
+"""What people write for yes and no; lower case."""
+
+
 def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None:
     """Refuse a feature that equals the target in every row.
 
@@ -34,12 +39,30 @@ def require_no_twin(frame: RawRows, target: str, names: tuple[str, ...]) -> None
 
 
 def is_twin(column: pl.Series, target: pl.Series) -> bool:
-    """Whether two columns hold the same in every row, as numbers or as text."""
+    """Whether two columns hold the same in every row, as numbers, as text, or as yes and no in words of any kind."""
     if isinstance(column.dtype, pl.List | pl.Struct | pl.Array):
         return False
+    if column.dtype != target.dtype:
+        truths = as_truth(column), as_truth(target)
+        if truths[0] is not None and truths[1] is not None:
+            return bool(truths[0].eq_missing(truths[1]).all())
     if column.dtype.is_numeric() and target.dtype.is_numeric():
         return bool(column.cast(pl.Float64).eq_missing(target.cast(pl.Float64)).all())
     return bool(class_names(column).eq_missing(class_names(target)).all())
+
+
+def as_truth(series: pl.Series) -> pl.Series | None:
+    """Booleans of a column that holds nothing but yes and no (true/false, y/n, 1/0, on/off); None for any other."""
+    if series.dtype == pl.Boolean:
+        return series
+    if series.dtype.is_numeric():
+        return series == 1 if bool((series.is_null() | (series == 0) | (series == 1)).all()) else None
+    if not isinstance(series.dtype, pl.String):
+        return None
+    words = series.str.strip_chars().str.to_lowercase()
+    if not bool((words.is_null() | words.is_in(list(TRUTHS))).all()):
+        return None
+    return words.replace_strict(TRUTHS, return_dtype=pl.Boolean)
 
 
 def leak_suspects(rows: EncodedRows, schema: FeatureSchema, target: Target, whole: RawRows) -> tuple[Warn, ...]:

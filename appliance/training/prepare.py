@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.model_card import Warn
-from appliance.model_spec import ModelSpec
+from appliance.model_spec import MEASURES, ModelSpec
 from appliance.schema import Calibration, Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.columns import Columns, as_kind, plan_columns, protected_columns
 from appliance.training.cores import Threads
 from appliance.training.encode import encode_rows
+from appliance.training.evaluate import require_metric
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
 from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
@@ -120,6 +121,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
     """
     table = whole = rows if isinstance(rows, Table) else Table.of(rows)
     target = read_target(table, spec.target, spec.task)
+    compared = _say_metric(spec, target.task)
     if not target.labelled.all():
         table = table.pick(np.flatnonzero(target.labelled))
     columns = plan_columns(table, spec)
@@ -140,13 +142,21 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
         times=None if columns.time is None else _stamps(table[columns.time]),
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
-        decisions=(target.sentence, *columns.decisions, *said, *weighed, *_coarse(plan.width, spec)),
+        decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
         warnings=(
             *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features),
     )  # fmt: skip
+
+
+def _say_metric(spec: ModelSpec, task: Task) -> str:
+    metric = require_metric(task, spec.metric)
+    if spec.metric is not None:
+        return f"versions are compared by {metric}, as declared"
+    others = ", ".join(name for name in MEASURES[task] if name != metric)
+    return f"versions are compared by {metric}; metric = … chooses another ({others})"
 
 
 def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) -> FitPlan:

@@ -12,10 +12,25 @@ from appliance.training.calendar import untold_parts
 from appliance.training.columns import plan_columns
 from appliance.training.encode import encode_rows
 from appliance.training.leaks import is_twin, leak_suspects
+from appliance.training.table import Table
 from appliance.training.target import read_target
 
 MOST_ROWS = 50_000
 """Rows looked at, evenly spaced."""
+
+
+def sample_rows(rows: pl.LazyFrame, count: int) -> pl.DataFrame:
+    """Rows to look at, evenly spaced; a column at a time, so that no more than one whole column is in memory.
+
+    Args:
+        rows: A snapshot's.
+        count: How many rows it has.
+    """
+    step = -(-count // MOST_ROWS)
+    if step <= 1:
+        return rows.collect()
+    table = Table.scan(rows, height=count)
+    return pl.DataFrame([table[name].gather_every(step) for name in table.columns])
 
 
 def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:

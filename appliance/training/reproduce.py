@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import ExitStack
 
 import msgspec
 
@@ -13,10 +14,11 @@ from appliance.model_spec import parse_spec
 from appliance.settings import Settings
 from appliance.training.bundle import CARD, DECLARATION, MODEL
 from appliance.training.cores import Cores, threads_for
+from appliance.training.open_table import open_table
 from appliance.training.record import find_commit, hash_files, installed_hash
 from appliance.training.train import Progress, train
 from storage.bundles import read_bundle
-from storage.datasets import read_snapshot, snapshot_files
+from storage.datasets import get_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 
 
@@ -44,12 +46,15 @@ def reproduce(settings: Settings, name: str, version: int, progress: Progress) -
     progress.step("read", 0.01, f"reading dataset {card.dataset!r} version {card.dataset_version}")
     try:
         paths = snapshot_files(settings.layout, card.dataset, card.dataset_version)
-        frame = read_snapshot(settings.layout, card.dataset, card.dataset_version)
+        snapshot = get_snapshot(settings.layout, card.dataset, card.dataset_version)
     except (DatasetNotFound, SnapshotNotFound) as exc:
         raise NotFound(f"model {name!r} version {version} was trained on what is gone: {exc}") from exc
-    trained = train(
-        spec, frame, incumbent=None, threads=threads_for(frame.height * frame.width, Cores(settings)), progress=progress
-    )
+    with ExitStack() as stack:
+        table, scratch = open_table(settings, snapshot, stack)
+        trained = train(
+            spec, table, incumbent=None, threads=threads_for(table.height * len(table.columns), Cores(settings)),
+            progress=progress, scratch=scratch,
+        )  # fmt: skip
     again = trained.fitted.text.encode()
     return Reproduction(
         model=name, version=version, same=again == files[MODEL], recorded_sha256=_sha256(files[MODEL]),

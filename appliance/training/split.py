@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.model_spec import ModelSpec
+from appliance.training.identifiers import ID_LIKE_SHARE, is_entity_name
 from appliance.training.table import RawRows
 
 Way = Literal["time", "group", "column", "random"]
@@ -26,8 +26,6 @@ FEWEST_STOP_ROWS = 10
 
 FEWEST_GROUPS = 10
 """With fewer entities, holding some of them out says little."""
-
-_ENTITY_NAME = re.compile(r"(^|[_ ])(id|uuid|guid)$", re.IGNORECASE)
 
 _SIDES = {
     "fit": ("train", "fit", "training", "0", "false"),
@@ -210,20 +208,20 @@ def choose_way(frame: RawRows, spec: ModelSpec, time: str | None) -> tuple[Way, 
 
 
 def find_group(frame: RawRows, free: set[str]) -> str | None:
-    """A column whose name ends in id and whose values come back: rows of the same entity; None without one.
+    """A column that is called like an entity and whose values come back; None without one.
 
     Args:
         frame: The labelled rows.
         free: Columns that have no other part in the declaration.
     """
     for name in frame.columns:
-        if name not in free or not _ENTITY_NAME.search(name):
+        if name not in free or not is_entity_name(name):
             continue
         series = frame[name]
         if not (series.dtype.is_integer() or series.dtype == pl.String):
             continue
         distinct = series.n_unique()
-        if FEWEST_GROUPS <= distinct <= len(series) / 2:
+        if FEWEST_GROUPS <= distinct < ID_LIKE_SHARE * len(series):
             return series.name
     return None
 

@@ -257,7 +257,7 @@ def _judge(prepared: Prepared, truth: Floats, outputs: Floats, contest: Contest,
     metrics = evaluate(target.task, truth, outputs, threshold=threshold)
     known = target.values[prepared.split.trained_on]
     baseline = evaluate_dummy(target.task, truth, known, classes=len(target.classes))
-    primary = primary_metric(target.task, metrics)
+    primary = primary_metric(target.task, metrics, prepared.spec.metric)
     gate = judge(
         primary, metrics, baseline, champion=contest.metrics, champion_version=contest.version,
         obstacle=contest.obstacle,

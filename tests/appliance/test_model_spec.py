@@ -46,7 +46,7 @@ def test_every_key_is_read_back_as_it_was_written() -> None:
         name="m", dataset="d", target="y", group="g", split_by="group", cv=5, encode={"at": "calendar"}, budget="best",
         trials=7, time_limit="30m", monotone={"x": -1}, weight="w", class_weights={"a": 1.0, "b": 2.5},
         intervals=(0.1, 0.9), calibrate=False, threshold=Threshold(goal="cost", false_positive=1, false_negative=5),
-        protected=("sex",), purpose='to "know"', owner="lab", early_stopping=10,
+        metric="auc", protected=("sex",), purpose='to "know"', owner="lab", early_stopping=10,
     )  # fmt: skip
     assert parse_spec(dump_spec(spec)) == spec
 
@@ -76,6 +76,11 @@ def test_every_key_is_read_back_as_it_was_written() -> None:
         (LEAST + '[threshold]\ngoal = "f1"\nat = 0.3', "takes no further key, but at is given"),
         (LEAST + "is_unbalance = true\n[class_weights]\na = 2.0", "exclude each other"),
         (LEAST + 'early_stopping = 0\nbudget = "better"', "a search needs it"),
+        (LEAST + 'metric = "gini"', "key 'metric'"),
+        (
+            LEAST + 'metric = "auc"\ntask = "regression"',
+            "'auc' does not measure a regression task; use one of rmse, mae",
+        ),
         (LEAST.replace('"m"', '"My Model"'), "key 'name'"),
     ],
 )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
+from appliance.errors import BadTable
 from appliance.leak_suspects import find_suspects
 from appliance.schema import Task
 from appliance.training.prepare import prepare
-from appliance.training.propose import propose_spec
+from appliance.training.propose import MOST_ROWS, propose_spec, sample_rows
+from storage.datasets import get_snapshot, scan_snapshot
 from tests.training.rows import DATA, adults, bikes, penguins, spec
+from tests.training.state import add, new_appliance
 
 ROWS = 4_000
 
@@ -119,3 +124,25 @@ def test_chance_in_few_rows_asks_nothing(ones: int) -> None:
         | {f"t{at}": noise.choice([f"level {n}" for n in range(300)], ROWS) for at in range(5)}
     )  # fmt: skip
     assert asked(frame, "y") == {}
+
+
+@pytest.mark.parametrize("words", [("yes", "no"), ("True", "False"), ("Y", "N"), ("1", "0"), (True, False), (1.0, 0.0)])
+def test_the_target_in_other_words_is_the_target(words: tuple[object, object]) -> None:
+    truth = np.random.default_rng(4).random(200) < 0.4
+    frame = pl.DataFrame({"x": truth + np.random.default_rng(5).normal(size=200), "y": truth.astype(int)})
+    frame = frame.with_columns(pl.Series("said", [words[0] if one else words[1] for one in truth], strict=False))
+    with pytest.raises(BadTable, match="'said' equals the target 'y' in every row"):
+        prepare(spec("y"), frame)
+    assert propose_spec(spec("y"), frame).spec.exclude == ("said",)
+    mostly = frame.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(None).otherwise("said").alias("said"))
+    assert "said" in {column.name for column in prepare(spec("y"), mostly).plan.columns}
+
+
+def test_a_proposal_for_many_rows_looks_at_as_many_as_without_holding_the_others(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    rows = 3 * MOST_ROWS + 7
+    add(house, "data", pl.DataFrame({"x": np.arange(rows) % 97, "y": np.arange(rows) % 97 * 2.0 + 0.5}))
+    snapshot = get_snapshot(house.settings.layout, "data")
+    found = sample_rows(scan_snapshot(house.settings.layout, "data"), snapshot.rows)
+    assert found["x"].to_list() == [at % 97 for at in range(0, rows, 4)]
+    assert house.models.complete(spec("y")).spec.task is Task.REGRESSION

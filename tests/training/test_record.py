@@ -15,6 +15,7 @@ import pytest
 from appliance.errors import BundleRefused, NotFound
 from appliance.house import Appliance
 from appliance.model_card import TrainingReport
+from appliance.training import open_table
 from appliance.training.record import find_commit, hash_files
 from appliance.training.reproduce import reproduce
 from storage.bundles import bundle_path
@@ -123,3 +124,12 @@ def test_files_are_hashed_one_behind_the_other(tmp_path: Path) -> None:
     assert hash_files([str(tmp_path / "a"), str(tmp_path / "b")]) == hashlib.sha256(b"12").hexdigest()
     commit = find_commit()
     assert commit is None or len(commit.removesuffix("-dirty")) == 40
+
+
+def test_rows_that_stay_in_files_give_the_same_model_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = new_appliance(tmp_path / "state")
+    add(house, "data", made_up())
+    report = train_now(house, spec("y"))
+    monkeypatch.setattr(open_table, "IN_MEMORY_CELLS", 100)
+    assert reproduce(house.settings, "model", report.version, Remembered()).same
+    assert list(house.settings.layout.tmp.glob("scratch-*")) == []

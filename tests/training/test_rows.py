@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
-from appliance.training import job, rows
+from appliance.training import open_table, rows
 from appliance.training.leaks import leak_suspects
 from appliance.training.rows import ColumnStore, EncodedRows, FeatureRows
 from appliance.training.table import Table
@@ -81,7 +81,7 @@ def test_a_table_in_files_trains_the_same_model(name: str, tmp_path: Path, monke
 
 
 def test_a_job_whose_rows_stay_in_files_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "IN_MEMORY_CELLS", 100)
+    monkeypatch.setattr(open_table, "IN_MEMORY_CELLS", 100)
     house = new_appliance(tmp_path / "state")
     add(house, "data", made_up())
     wanted = spec("y", columns={"color": Kind.CATEGORY})

@@ -218,3 +218,19 @@ def test_classes_that_few_rows_have_do_not_blow_the_loss_up() -> None:
     )
     level = bound.baseline["log_loss"]
     assert bound.metrics["log_loss"] - level < (free.metrics["log_loss"] - level) / 3
+
+
+@pytest.mark.parametrize(("target", "metric"), [("y", "mae"), ("on", "accuracy"), ("color", "macro_f1")])
+def test_versions_are_compared_by_the_declared_metric(target: str, metric: str) -> None:
+    usual = fit(spec(target, rounds=20), made_up())
+    model = fit(spec(target, rounds=20, metric=metric), made_up())
+    assert model.judgement.primary == metric != usual.judgement.primary
+    assert model.fitted.text == usual.fitted.text
+    assert metric in model.judgement.gate.reasons[0]
+    assert f"versions are compared by {metric}, as declared" in model.decisions
+    assert any("metric = … chooses another" in said for said in usual.decisions)
+
+
+def test_a_metric_of_another_task_is_refused_before_the_fit() -> None:
+    with pytest.raises(BadTable, match="metric = 'auc' does not measure a regression task; use one of rmse, mae, r2"):
+        fit(spec("y", metric="auc"), made_up())

@@ -1,0 +1,84 @@
+"""Columns that name rows, or what rows are about, instead of describing them: told by their names and values."""
+
+from __future__ import annotations
+
+import re
+
+import polars as pl
+
+ID_LIKE_SHARE = 0.9
+"""A column with at least this share of distinct values names rows, it does not describe them."""
+
+FEWEST_ROWS = 20
+"""In fewer rows distinct values say nothing about a column."""
+
+_ID = r"id|uuid|guid"
+_NUMBER = r"no|nr|num|number|key"
+_WHO = (
+    "account|client|customer|driver|employee|household|member|participant|patient|person|policyholder|respondent|"
+    "student|subject|user"
+)
+
+_ENTITY = re.compile(rf"(?:^|[_\s.-])(?:{_ID})$|^(?:{_WHO})(?:[_\s.-]?(?:{_NUMBER}))?$", re.IGNORECASE)
+_KEY = re.compile(rf"(?:^|[_\s.-])(?:{_ID}|{_NUMBER})$", re.IGNORECASE)
+_CAMEL_ID = re.compile(r"[a-z0-9](?:Id|ID|Uuid|UUID|Guid|GUID)$")
+_CAMEL_KEY = re.compile(r"[a-z0-9](?:No|Nr|Num|Number|Key)$")
+
+
+def is_entity_name(name: str) -> bool:
+    """Whether a column of this name says which entity a row is about: ``user_id``, ``customerId``, ``patient_no``."""
+    return bool(_ENTITY.search(name) or _CAMEL_ID.search(name))
+
+
+def is_key_name(name: str) -> bool:
+    """Whether a column of this name may tell rows apart: an entity's, or ``account_number``, ``orderNo``, ``key``."""
+    return bool(is_entity_name(name) or _KEY.search(name) or _CAMEL_KEY.search(name))
+
+
+def why_no_input(series: pl.Series) -> tuple[str, str]:
+    """Code and reason why a column of numbers or text names rows; two empty strings where it does not.
+
+    Args:
+        series: Of any type, whose kind was not declared.
+    """
+    code, why = "", ""
+    if isinstance(series.dtype, pl.String):
+        if _is_distinct(series):
+            code, why = "id_like", "names nearly every row differently, like an id"
+    elif not series.dtype.is_numeric():
+        pass
+    elif _counts_up(series):
+        code, why = "row_number", "rises by itself from row to row, like a row number"
+    elif _is_permutation(series):
+        code, why = "row_number", f"numbers each of the {len(series)} rows once, without a gap, like a row number"
+    elif is_key_name(series.name) and _is_whole(series) and _is_distinct(series):
+        code, why = "id_like", "is called like an id and names nearly every row differently"
+    return code, why
+
+
+def _is_distinct(series: pl.Series) -> bool:
+    known = series.drop_nulls()
+    return known.n_unique() >= max(ID_LIKE_SHARE * len(known), FEWEST_ROWS)
+
+
+def _counts_up(series: pl.Series) -> bool:
+    """Every row's number is larger than the one before; trees could only learn where a row lies."""
+    if not series.dtype.is_integer() or series.null_count():
+        return False
+    # Compared, not subtracted: the difference of unsigned numbers is never below 0.
+    return len(series) > 2 and bool((series.slice(1) > series.head(len(series) - 1)).all())
+
+
+def _is_permutation(series: pl.Series) -> bool:
+    """Whole numbers from the lowest to the highest, each once, in any order."""
+    if series.null_count() or len(series) < FEWEST_ROWS:
+        return False
+    low, high = series.min(), series.max()
+    # The bounds tell nearly always; to count distinct values costs a second for ten million.
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or high - low != len(series) - 1:
+        return False
+    return _is_whole(series) and series.n_unique() == len(series)
+
+
+def _is_whole(series: pl.Series) -> bool:
+    return series.dtype.is_integer() or bool((series.drop_nulls().round(0) == series.drop_nulls()).all())

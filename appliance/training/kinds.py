@@ -1,0 +1,55 @@
+"""What is said of the kinds that the inputs were read as."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from appliance.model_card import Warn
+from appliance.schema import Column, Kind
+
+MOST_NAMED = 5
+"""Columns of a kind that a sentence names."""
+
+MOSTLY = 0.9
+"""A text of which at least this share reads as numbers was meant as numbers."""
+
+LOOKED_AT = 10_000
+"""Values of a text that are read, evenly spaced."""
+
+_WORDS = {
+    Kind.NUMBER: ("number", "numbers"), Kind.CATEGORY: ("category", "categories"),
+    Kind.BOOLEAN: ("boolean", "booleans"), Kind.DATETIME: ("date or time", "dates or times"),
+}  # fmt: skip
+
+
+def say_kinds(columns: Sequence[Column]) -> str:
+    """One sentence: how many inputs are of which kind, and which they are where they are few."""
+    parts = []
+    for kind, (one, many) in _WORDS.items():
+        names = [column.name for column in columns if column.kind is kind]
+        if not names:
+            continue
+        told = ", ".join(map(repr, names[:MOST_NAMED])) + (", …" if len(names) > MOST_NAMED else "")
+        parts.append(f"{len(names)} {one if len(names) == 1 else many} ({told})")
+    return f"the inputs were read as {'; '.join(parts)}; declare another kind under [columns]"
+
+
+def numbers_as_text(series: pl.Series) -> Warn | None:
+    """A text column that is numbers but for some words, which trains as a category; None for any other."""
+    if not isinstance(series.dtype, pl.String):
+        return None
+    known = series.drop_nulls()
+    known = known.gather_every(max(1, len(known) // LOOKED_AT)).str.strip_chars()
+    if known.is_empty():
+        return None
+    read = known.cast(pl.Float64, strict=False)
+    share = 1.0 - read.null_count() / len(read)
+    if share < MOSTLY:
+        return None
+    others = known.filter(read.is_null()).unique(maintain_order=True).head(3).to_list()
+    but = f", but for {', '.join(map(repr, others))}" if others else ""
+    way = f"make these empty with a query, and declare {series.name!r} a number" if others else "declare it a number"
+    message = f"{series.name!r} is text that reads as numbers{but}; it trains as a category. To use its size, {way}"
+    return Warn(column=series.name, code="numbers_as_text", message=message)

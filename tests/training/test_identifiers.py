@@ -1,0 +1,84 @@
+"""Columns that name rows are left out, those that name what a row is about keep its rows together."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from appliance.schema import Kind
+from appliance.training.columns import plan_columns
+from tests.training.rows import made_up, spec
+
+ROWS = 400
+RNG = np.random.default_rng(5)
+SHUFFLED = RNG.permutation(ROWS) + 1
+
+
+def code(values: pl.Series) -> str | None:
+    """Why a column is left out; None where it is an input."""
+    columns = plan_columns(made_up(ROWS).with_columns(values), spec("y"))
+    found = [warning.code for warning in columns.warnings if warning.column == values.name]
+    assert (values.name in {column.name for column in columns.features}) is not bool(found)
+    return found[0] if found else None
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (pl.Series("customer_id", SHUFFLED), "row_number"),
+        (pl.Series("n", SHUFFLED), "row_number"),
+        (pl.Series("n", np.arange(ROWS)[::-1]), "row_number"),
+        (pl.Series("n", np.arange(ROWS, dtype=np.float64)), "row_number"),
+        (pl.Series("account_number", RNG.integers(10**9, 10**10, ROWS)), "id_like"),
+        (pl.Series("orderNo", RNG.integers(10**9, 10**10, ROWS).astype(np.float64)), "id_like"),
+        (pl.Series("key", [None, *RNG.integers(10**9, 10**10, ROWS - 1).tolist()]), "id_like"),
+        (pl.Series("price", RNG.integers(10**9, 10**10, ROWS)), None),
+        (pl.Series("id", RNG.normal(size=ROWS)), None),
+        (pl.Series("weekday_no", RNG.integers(0, 7, ROWS)), None),
+        (pl.Series("n", [*SHUFFLED[:-1].tolist(), int(SHUFFLED[0])]), None),
+    ],
+)
+def test_numbers_that_name_rows_are_no_inputs(values: pl.Series, expected: str | None) -> None:
+    assert code(values) == expected
+
+
+def test_a_declared_kind_keeps_what_looks_like_a_row_number() -> None:
+    frame = made_up(ROWS).with_columns(pl.Series("rank", SHUFFLED))
+    columns = plan_columns(frame, spec("y", columns={"rank": Kind.NUMBER}))
+    assert "rank" in {column.name for column in columns.features}
+
+
+@pytest.mark.parametrize(
+    "name", ["customer_id", "customerId", "userID", "customer", "Patient", "patient_no", "subject"]
+)
+@pytest.mark.parametrize("entities", [50, 300])
+def test_rows_of_one_entity_stay_together(name: str, entities: int) -> None:
+    frame = made_up(ROWS).with_columns(
+        pl.Series(name, np.append(np.arange(entities), RNG.integers(0, entities, ROWS - entities)))
+    )
+    columns = plan_columns(frame, spec("y"))
+    assert (columns.way, columns.by) == ("group", name)
+    assert name not in {column.name for column in columns.features}
+    assert any(f"rows of the same {name!r} stay together" in said for said in columns.decisions)
+
+
+@pytest.mark.parametrize("name", ["madrid", "GRID", "week_number", "store", "customers", "paid"])
+def test_other_names_are_inputs_as_they_were(name: str) -> None:
+    frame = made_up(ROWS).with_columns(pl.Series(name, RNG.integers(0, 50, ROWS)))
+    columns = plan_columns(frame, spec("y"))
+    assert columns.way == "random"
+    assert name in {column.name for column in columns.features}
+
+
+def test_what_the_inputs_were_read_as_is_said() -> None:
+    (said,) = (one for one in plan_columns(made_up(), spec("y")).decisions if "were read as" in one)
+    assert "2 numbers ('x', 'noise'); 1 category ('color'); 1 boolean ('on')" in said
+
+
+@pytest.mark.parametrize(("words", "told"), [(["oops"], "but for 'oops'"), ([], "declare it a number")])
+def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[str], told: str) -> None:
+    values = pl.Series("a", [*words, *(f"{value % 40 / 4}" for value in range(ROWS - len(words)))])
+    (warning,) = plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings
+    assert (warning.column, warning.code) == ("a", "numbers_as_text")
+    assert told in warning.message
