@@ -30,6 +30,14 @@ def draw_figures(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, st
         if curve is not None:
             span = _common_span(curve) if name == "predicted" else (0.0, 1.0)
             found[name] = draw_line(title, curve, axes, span, diagonal=name != "precision_recall")
+    for name, title, axes in (
+        ("roc", "ROC of each class", ("false positive rate", "true positive rate")),
+        ("precision_recall", "Precision and recall of each class", ("recall", "precision")),
+        ("calibration", "Calibration of each class", ("mean probability", "share of the class")),
+    ):
+        several = [(one.name, curve) for one in evaluation.classes if (curve := getattr(one, name)) is not None]
+        if several:
+            found[name] = draw_lines(title, several, axes, diagonal=name != "precision_recall")
     if evaluation.residuals is not None:
         found["residuals"] = draw_bars("Residuals", evaluation.residuals, ("prediction - truth", "rows"))
     if evaluation.confusion:
@@ -42,19 +50,40 @@ def draw_figures(evaluation: Evaluation, classes: Sequence[str]) -> dict[str, st
 
 def draw_line(title: str, curve: Curve, axes: tuple[str, str], span: tuple[float, float], *, diagonal: bool) -> str:
     """A line over axes that both go over ``span``; with a diagonal, the line x = y is dashed."""
-    x_range = y_range = span
-    points = " ".join(
-        f"{_x(x, x_range):.1f},{_y(y, y_range):.1f}" for x, y in zip(curve.x, curve.y, strict=True)
-    )  # fmt: skip
-    parts = [_axes(title, axes, x_range, y_range)]
+    parts = [_axes(title, axes, span, span)]
     if diagonal:
-        low, high = x_range
-        parts.append(
-            f'<line class="d" x1="{_x(low, x_range):.1f}" y1="{_y(low, y_range):.1f}" '
-            f'x2="{_x(high, x_range):.1f}" y2="{_y(high, y_range):.1f}"/>'
-        )
-    parts.append(f'<polyline class="l" points="{points}"/>')
+        parts.append(_diagonal(span))
+    parts.append(f'<polyline class="l" points="{_points(curve, span)}"/>')
     return _svg(title, "".join(parts), HEIGHT)
+
+
+def draw_lines(title: str, curves: Sequence[tuple[str, Curve]], axes: tuple[str, str], *, diagonal: bool) -> str:
+    """Named lines over axes that both go from 0 to 1, in colours that are told below."""
+    span = (0.0, 1.0)
+    parts = [_axes(title, axes, span, span)]
+    if diagonal:
+        parts.append(_diagonal(span))
+    for at, (name, curve) in enumerate(curves):
+        colour = f"hsl({210 + round(at * 360 / len(curves))} 55% 48%)"
+        y = HEIGHT + 6 + at * 16
+        parts.append(
+            f'<polyline class="l" style="stroke:{colour}" points="{_points(curve, span)}"/>'
+            f'<path d="M{LEFT} {y}h18" style="stroke:{colour};stroke-width:3"/>'
+            f'<text x="{LEFT + 24}" y="{y + 4}">{escape(name[:40])}</text>'
+        )
+    return _svg(title, "".join(parts), HEIGHT + 6 + 16 * len(curves))
+
+
+def _points(curve: Curve, span: tuple[float, float]) -> str:
+    return " ".join(f"{_x(x, span):.1f},{_y(y, span):.1f}" for x, y in zip(curve.x, curve.y, strict=True))
+
+
+def _diagonal(span: tuple[float, float]) -> str:
+    low, high = span
+    return (
+        f'<line class="d" x1="{_x(low, span):.1f}" y1="{_y(low, span):.1f}" '
+        f'x2="{_x(high, span):.1f}" y2="{_y(high, span):.1f}"/>'
+    )
 
 
 def draw_bars(title: str, curve: Curve, axes: tuple[str, str]) -> str:

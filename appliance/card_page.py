@@ -8,7 +8,7 @@ from html import escape
 
 from appliance.card_figures import draw_figures
 from appliance.model_card import ModelCard
-from appliance.model_evaluation import Evaluation, Fairness, Share
+from appliance.model_evaluation import Evaluation, Fairness, GroupErrors, Mean, Share
 
 _STYLE = """
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -76,9 +76,11 @@ def _evaluation(card: ModelCard) -> str:
     figures = "".join(draw_figures(found, card.classes).values())
     parts = [f'<div class="figures">{figures}</div>']
     if found.classes:
-        rows = [[one.name, str(one.rows), _number(one.precision), _number(one.recall), _number(one.f1)]
+        several = any(one.auc is not None for one in found.classes)
+        rows = [[one.name, str(one.rows), _number(one.precision), _number(one.recall), _number(one.f1),
+                 *([_number(one.auc)] if several else [])]
                 for one in found.classes]  # fmt: skip
-        parts.append(_table(["class", "rows", "precision", "recall", "F1"], rows))
+        parts.append(_table(["class", "rows", "precision", "recall", "F1", *(["AUC"] if several else [])], rows))
     return "".join(parts) + _limits(card, found) + _fairness(found)
 
 
@@ -95,6 +97,8 @@ def _limits(card: ModelCard, found: Evaluation) -> str:
 
 
 def _fairness(found: Evaluation) -> str:
+    if found.group_errors:
+        return "<h2>Fairness</h2>" + "".join(_errors(one) for one in found.group_errors)
     if not found.fairness:
         return "<h2>Fairness</h2>" + _list(found.notes)
     return "<h2>Fairness</h2>" + "".join(_groups(one) for one in found.fairness)
@@ -110,6 +114,22 @@ def _groups(found: Fairness) -> str:
     ]  # fmt: skip
     head = [found.column, "rows", "given the positive class", "true positive rate", "false positive rate"]
     return f"<p>{escape(found.sentence)}. In brackets: 95 % Wilson intervals.</p>{_table(head, rows)}"
+
+
+def _errors(found: GroupErrors) -> str:
+    rows = [
+        [group.name + ("" if group.judged else " (too few to compare)"), str(group.rows), _mean(group.mae),
+         _mean(group.bias)]
+        for group in found.groups
+    ]  # fmt: skip
+    head = [found.column, "rows", "mean absolute error", "bias"]
+    return f"<p>{escape(found.sentence)}. In brackets: 95 % intervals.</p>{_table(head, rows)}"
+
+
+def _mean(found: Mean) -> str:
+    if found.low is None or found.high is None:
+        return _number(found.value)
+    return f"{_number(found.value)} ({_number(found.low)} to {_number(found.high)})"
 
 
 def _data(card: ModelCard) -> str:

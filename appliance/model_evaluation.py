@@ -47,13 +47,22 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One class against the others; a share that has no rows is None."""
+    """One class against the others; a share that has no rows is None.
+
+    Attributes:
+        auc: Of several classes: how well its probability ranks its rows before all others; None with one side only.
+        roc: Of several classes, the most frequent ten: as in ``Evaluation``, by its probability. So are the next two.
+    """
 
     name: str
     rows: int
     precision: float | None
     recall: float | None
     f1: float
+    auc: float | None = None
+    roc: Curve | None = None
+    precision_recall: Curve | None = None
+    calibration: Curve | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +130,45 @@ class Fairness(msgspec.Struct, frozen=True, kw_only=True):
     sentence: str
 
 
+class Mean(msgspec.Struct, frozen=True, kw_only=True):
+    """A mean over rows and its interval (95 %, normal approximation); low and high are None with one row."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class ErrorGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """One group of a protected column in a regression; in the target's unit.
+
+    Attributes:
+        mae: Mean absolute error.
+        bias: Mean of prediction - truth.
+        judged: It has enough rows to be compared.
+    """
+
+    name: str
+    rows: int
+    mae: Mean
+    bias: Mean
+    judged: bool
+
+
+class GroupErrors(msgspec.Struct, frozen=True, kw_only=True):
+    """The errors of the groups of one protected column, compared among those with enough rows.
+
+    Attributes:
+        ratio: Largest mean absolute error over the smallest; None with fewer than two groups to compare.
+        flagged: It is above five fourths, and by more than chance: the intervals of the two do not meet.
+    """
+
+    column: str
+    groups: tuple[ErrorGroup, ...]
+    ratio: float | None
+    flagged: bool
+    sentence: str
+
+
 class Contribution(msgspec.Struct, frozen=True, kw_only=True):
     """One column's share of the mean absolute contributions (SHAP) to held-out rows' raw scores, in [0, 1]."""
 
@@ -140,6 +188,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         residuals: Prediction minus truth: bin middles to row counts.
         predicted: Mean prediction to mean truth, ten equal-count bins.
         worst: Slices whose loss is above that of the others beyond chance, the worst first; at most ten.
+        group_errors: Regression: what fairness is of classes.
         coverage: Share of rows whose truth lies in the declared interval.
         notes: Sentences: what could not be measured.
     """
@@ -156,5 +205,6 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     contributions: tuple[Contribution, ...] = ()
     worst: tuple[Segment, ...] = ()
     fairness: tuple[Fairness, ...] = ()
+    group_errors: tuple[GroupErrors, ...] = ()
     coverage: Share | None = None
     notes: tuple[str, ...] = ()

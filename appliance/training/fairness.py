@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from appliance.model_evaluation import Fairness, Group, Share
+from appliance.model_evaluation import ErrorGroup, Fairness, Group, GroupErrors, Mean, Share
 
 FEWEST_ROWS = 100
 """Rows a group needs to be compared: with fewer, ratios swing by chance."""
@@ -21,6 +21,7 @@ MOST_GROUPS = 20
 Z = 1.96
 
 Booleans = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 def wilson(hits: int, rows: int) -> Share:
@@ -65,6 +66,49 @@ def compare_groups(column: pl.Series, truth: Booleans, given: Booleans, *, outco
         sentence=f"{subject}: {least:.1%} of {poorest!r} and {most:.1%} of {richest!r} are given {what}, "
         f"a ratio of {'-' if ratio is None else f'{ratio:.2f}'}, {verdict}; equalised odds differ by {odds:.2f}",
     )  # fmt: skip
+
+
+def compare_errors(column: pl.Series, error: Floats) -> GroupErrors:
+    """Compare the errors of the groups of one protected column in a regression.
+
+    Args:
+        column: Its raw values, one a row; missing is a group of its own.
+        error: Prediction - truth, shape ``(rows,)``.
+    """
+    names = group_names(column)
+    counted = names.value_counts(sort=True).head(MOST_GROUPS)
+    groups = []
+    for name in counted[names.name].to_list():
+        inside = error[(names == name).to_numpy()]
+        groups.append(
+            ErrorGroup(
+                name=name, rows=len(inside), mae=_mean(np.abs(inside)), bias=_mean(inside),
+                judged=len(inside) >= FEWEST_ROWS,
+            )
+        )  # fmt: skip
+    ranked = sorted((group for group in groups if group.judged), key=lambda group: (group.mae.value, group.name))
+    if len(ranked) < 2:
+        sentence = f"{column.name!r} has fewer than two groups of {FEWEST_ROWS} held-out rows; they are not compared"
+        return GroupErrors(column=column.name, groups=tuple(groups), ratio=None, flagged=False, sentence=sentence)
+    best, worst = ranked[0], ranked[-1]
+    ratio = worst.mae.value / best.mae.value if best.mae.value > 0 else None
+    apart = (worst.mae.low or 0.0) > (best.mae.high or math.inf)
+    flagged = ratio is not None and ratio > 1 / FOUR_FIFTHS and apart
+    said = "as large" if ratio is None else f"{ratio:.2f} times as large"
+    sentence = (
+        f"{column.name!r}: predictions miss by {best.mae.value:.4g} on average for {best.name!r} and by "
+        f"{worst.mae.value:.4g} for {worst.name!r}, {said}; on average {best.bias.value:+.4g} and "
+        f"{worst.bias.value:+.4g} beside the truth"
+    )
+    return GroupErrors(column=column.name, groups=tuple(groups), ratio=ratio, flagged=flagged, sentence=sentence)
+
+
+def _mean(values: Floats) -> Mean:
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Mean(value=mean, low=None, high=None)
+    half = Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    return Mean(value=mean, low=mean - half, high=mean + half)
 
 
 def group_names(column: pl.Series) -> pl.Series:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
-from appliance.training.fairness import compare_groups, group_names
+from appliance.training.evaluate import area_under_roc
+from appliance.training.fairness import compare_errors, compare_groups, group_names
 from appliance.training.fit import Scorer
 from appliance.training.rows import EncodedRows
 from appliance.training.table import Table
@@ -23,6 +25,12 @@ Floats = NDArray[np.float64]
 BINS = 10
 POINTS = 100
 """Points that a curve is thinned to."""
+
+CLASS_POINTS = 40
+"""The same for each of several classes."""
+
+MOST_CURVES = 10
+"""Of several classes, the most frequent ones that have curves of their own."""
 
 CUTS = 51
 """Thresholds spread over [0, 1], and as many over the scores: those of a rare class lie close together."""
@@ -74,7 +82,7 @@ def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected:
     regression = schema.task is Task.REGRESSION
     return Evaluation(
         task=schema.task,
-        classes=() if regression else class_results(held.truth, answers, schema.classes),
+        classes=() if regression else class_results(held.truth, answers, schema.classes, outputs=held.outputs),
         confusion=() if regression else confusion(held.truth, answers, len(schema.classes)),
         cuts=cuts(held.truth, score, schema.threshold) if binary else (),
         roc=roc_curve(held.truth, score) if binary else None,
@@ -84,6 +92,8 @@ def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected:
         predicted=binned(score, held.truth) if regression else None,
         contributions=contributions(held.encoded, schema, scorer),
         worst=worst_slices(held, schema), fairness=fairness, notes=notes,
+        group_errors=tuple(compare_errors(held.raw[name], score - held.truth) for name in protected)
+        if regression else (),
     )  # fmt: skip
 
 
@@ -102,19 +112,35 @@ def confusion(truth: Floats, answers: Floats, classes: int) -> tuple[tuple[int, 
     return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
 
 
-def class_results(truth: Floats, answers: Floats, names: tuple[str, ...]) -> tuple[ClassResult, ...]:
-    """Each class against the others."""
+def class_results(
+    truth: Floats, answers: Floats, names: tuple[str, ...], *, outputs: Floats | None = None
+) -> tuple[ClassResult, ...]:
+    """Each class against the others; with its curves where ``outputs``, shape ``(rows, classes)``, has one a class."""
+    several = outputs is not None and outputs.shape[1] == len(names)
+    counts = np.bincount(truth.astype(np.int64), minlength=len(names))
+    drawn = set(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
     results = []
     for index, name in enumerate(names):
-        rows, given = int((truth == index).sum()), int((answers == index).sum())
+        rows, given = int(counts[index]), int((answers == index).sum())
         hits = int(((truth == index) & (answers == index)).sum())
-        results.append(
-            ClassResult(
-                name=name, rows=rows, precision=hits / given if given else None,
-                recall=hits / rows if rows else None, f1=2 * hits / (rows + given) if rows + given else 0.0,
-            )
+        found = ClassResult(
+            name=name, rows=rows, precision=hits / given if given else None,
+            recall=hits / rows if rows else None, f1=2 * hits / (rows + given) if rows + given else 0.0,
         )  # fmt: skip
+        if several and outputs is not None:
+            found = _with_curves(found, (truth == index).astype(np.float64), outputs[:, index], drawn=index in drawn)
+        results.append(found)
     return tuple(results)
+
+
+def _with_curves(found: ClassResult, truth: Floats, score: Floats, *, drawn: bool) -> ClassResult:
+    found = msgspec.structs.replace(found, auc=area_under_roc(truth, score))
+    if not drawn:
+        return found
+    return msgspec.structs.replace(
+        found, roc=roc_curve(truth, score, points=CLASS_POINTS), calibration=binned(score, truth),
+        precision_recall=precision_recall_curve(truth, score, points=CLASS_POINTS),
+    )  # fmt: skip
 
 
 def cuts(truth: Floats, score: Floats, served: float) -> tuple[Cut, ...]:
@@ -134,22 +160,22 @@ def cuts(truth: Floats, score: Floats, served: float) -> tuple[Cut, ...]:
     )  # fmt: skip
 
 
-def roc_curve(truth: Floats, score: Floats) -> Curve | None:
+def roc_curve(truth: Floats, score: Floats, *, points: int = POINTS) -> Curve | None:
     """False positive rate to true positive rate; None with one class only."""
     positives = float(truth.sum())
     if not 0 < positives < len(truth):
         return None
     hits, given = _by_threshold(truth, score)
     alarms = given - hits
-    return _thinned(np.append(0.0, alarms / (len(truth) - positives)), np.append(0.0, hits / positives))
+    return _thinned(np.append(0.0, alarms / (len(truth) - positives)), np.append(0.0, hits / positives), points)
 
 
-def precision_recall_curve(truth: Floats, score: Floats) -> Curve | None:
+def precision_recall_curve(truth: Floats, score: Floats, *, points: int = POINTS) -> Curve | None:
     """Recall to precision; None without a positive."""
     if not truth.any():
         return None
     hits, given = _by_threshold(truth, score)
-    return _thinned(hits / float(truth.sum()), hits / given)
+    return _thinned(hits / float(truth.sum()), hits / given, points)
 
 
 def binned(score: Floats, truth: Floats) -> Curve:
@@ -266,7 +292,7 @@ def _fairness(
     if not protected:
         return (), ("no protected column is declared, so fairness is not measured",)
     if schema.task is Task.REGRESSION:
-        return (), ("fairness compares what groups are given; a regression gives no class",)
+        return (), ()
     if schema.task is Task.BINARY:
         return tuple(compare_groups(held.raw[name], held.truth == 1, answers == 1) for name in protected), ()
     found = []
@@ -286,6 +312,6 @@ def _by_threshold(truth: Floats, score: Floats) -> tuple[Floats, Floats]:
     return np.cumsum(truth[order])[ends].astype(np.float64), ends + 1.0
 
 
-def _thinned(x: Floats, y: Floats) -> Curve:
-    picked = np.unique(np.linspace(0, len(x) - 1, num=min(POINTS, len(x)), dtype=np.int64))
+def _thinned(x: Floats, y: Floats, points: int) -> Curve:
+    picked = np.unique(np.linspace(0, len(x) - 1, num=min(points, len(x)), dtype=np.int64))
     return Curve(x=tuple(x[picked].tolist()), y=tuple(y[picked].tolist()))

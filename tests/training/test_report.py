@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from scipy.stats import norm, sem
 
 from appliance.card_figures import draw_figures
 from appliance.card_page import render_card
@@ -18,7 +19,7 @@ from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.evaluate import area_under_roc
-from appliance.training.fairness import compare_groups, group_names, wilson
+from appliance.training.fairness import compare_errors, compare_groups, group_names, wilson
 from appliance.training.report import (
     Held,
     binned,
@@ -192,10 +193,12 @@ def test_the_run_holds_the_card_and_its_pictures(house: Appliance) -> None:
     [
         ("bikes", {"residuals", "predicted", "contributions"}),
         ("on", {"roc", "precision_recall", "calibration", "confusion", "contributions"}),
+        ("species", {"roc", "precision_recall", "calibration", "confusion", "contributions"}),
     ],
 )
 def test_each_task_has_its_pictures_and_they_are_whole(wanted: str, names: set[str]) -> None:
-    model = fit(BIKE, bikes()) if wanted == "bikes" else fit(spec("on"), made_up())
+    frames = {"bikes": (BIKE, bikes()), "on": (spec("on"), made_up()), "species": (spec("species"), penguins())}
+    model = fit(*frames[wanted])
     assert model.evaluation is not None
     pictures = draw_figures(model.evaluation, model.schema.classes)
     assert set(pictures) == names
@@ -271,3 +274,58 @@ def test_numbers_beyond_64_bits_of_sign_are_sliced_too() -> None:
     found = fit(spec("y"), frame).evaluation
     assert found is not None
     assert "hash" in {one.column for one in found.contributions}, "it does not rise from row to row"
+
+
+def test_each_of_several_classes_is_measured_against_the_others() -> None:
+    model = fit(spec("species"), penguins())
+    assert model.evaluation is not None
+    codes = {name: at for at, name in enumerate(model.schema.classes)}
+    truth = np.array([codes[name] for name in model.labels])
+    for at, found in enumerate(model.evaluation.classes):
+        assert found.auc == area_under_roc((truth == at).astype(float), model.outputs[:, at])
+        assert found.roc is not None
+        assert found.calibration is not None
+        assert (found.roc.x[0], found.roc.y[0], found.roc.x[-1], found.roc.y[-1]) == (0.0, 0.0, 1.0, 1.0)
+        assert np.mean(found.calibration.y) == pytest.approx(np.mean(truth == at), abs=0.02)
+    assert "ROC of each class" in draw_figures(model.evaluation, model.schema.classes)["roc"]
+
+
+def test_of_many_classes_the_most_frequent_have_curves() -> None:
+    rng = np.random.default_rng(3)
+    truth = rng.choice(14, p=np.arange(1, 15) / 105, size=3000).astype(np.float64)
+    outputs = rng.dirichlet(np.ones(14), size=3000)
+    found = class_results(truth, outputs.argmax(axis=1).astype(float), tuple("abcdefghijklmn"), outputs=outputs)
+    assert "".join(one.name for one in found if one.roc is not None) == "efghijklmn"
+    assert all(one.auc is not None for one in found)
+
+
+def test_errors_of_groups_are_compared_with_their_intervals() -> None:
+    rng = np.random.default_rng(9)
+    group = np.array(["a"] * 400 + ["b"] * 400 + ["few"] * 20)
+    error = rng.normal(scale=np.where(group == "a", 2.0, 1.0)) + (group == "b") * 0.5
+    found = compare_errors(pl.Series("sex", group), error)
+    by_name = {one.name: one for one in found.groups}
+    for name in ("a", "b"):
+        mine = error[group == name]
+        low, high = norm.interval(0.95, loc=np.abs(mine).mean(), scale=sem(np.abs(mine)))
+        mae = by_name[name].mae
+        assert (mae.value, mae.low, mae.high) == pytest.approx((np.abs(mine).mean(), low, high), rel=1e-3)
+        assert by_name[name].bias.value == pytest.approx(mine.mean())
+    assert not by_name["few"].judged
+    assert found.flagged
+    assert found.ratio == pytest.approx(by_name["a"].mae.value / by_name["b"].mae.value)
+    assert "'sex': predictions miss by" in found.sentence
+    alike = compare_errors(pl.Series("sex", group), rng.normal(size=len(group)))
+    assert not alike.flagged
+
+
+def test_a_regression_says_the_errors_of_protected_groups(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    add(house, "data", bikes())
+    train_now(house, msgspec.structs.replace(BIKE, protected=("holiday", "season"), rounds=30))
+    card = house.models.card("model")
+    assert card.evaluation is not None
+    assert [one.column for one in card.evaluation.group_errors] == ["holiday", "season"]
+    page = render_card(card)
+    assert "<h2>Fairness</h2><p>&#x27;holiday&#x27;: predictions miss by" in page
+    assert "mean absolute error" in page

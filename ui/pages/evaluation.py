@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.model_card import ModelCard
-from appliance.model_evaluation import Curve, Cut, Evaluation, Fairness, Segment
+from appliance.model_evaluation import ClassResult, Curve, Cut, Evaluation, Fairness, GroupErrors, Mean, Segment
 from appliance.model_spec import Threshold
 from appliance.models import ModelInfo
 from appliance.permissions import Action
 from ui.components.chart import Chart, Line, counted_bars, lines
 from ui.components.facts import sentences
-from ui.components.form import button, figure, native_slider
+from ui.components.form import button, figure, native_choice, native_slider
 from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
@@ -34,10 +34,13 @@ def show_evaluation(view: View, model: ModelInfo, card: ModelCard) -> None:
             _matrix(card.classes, found.confusion)
     with box("cols wide"):
         _curves(card, found)
+    _ClassPanel(found.classes).draw()
     if found.worst:
         _worst(found.worst, _("RMSE") if card.task == "regression" else _("log loss"))
     for one in found.fairness:
         _fairness(one)
+    for errors in found.group_errors:
+        _group_errors(errors)
     if found.notes:
         text(" ".join(f"{note[0].upper()}{note[1:]}." for note in found.notes), "muted small")
 
@@ -110,20 +113,7 @@ def _matrix(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> None:
 
 
 def _curves(card: ModelCard, found: Evaluation) -> None:
-    if found.roc:
-        _line(
-            _("ROC"), found.roc, x=_("false positive rate"), y=_("true positive rate"), name=_("this version"),
-            straight=_("by chance"),
-        )  # fmt: skip
-    if found.precision_recall:
-        _line(
-            _("Precision and recall"), found.precision_recall, x=_("recall"), y=_("precision"), name=_("this version")
-        )
-    if found.calibration:
-        _line(
-            _("Calibration"), found.calibration, x=_("probability given, mean of a tenth of the rows"),
-            y=_("share of positives"), name=_("this version"), straight=_("exactly as often as said"),
-        )  # fmt: skip
+    _binary_curves(found.roc, found.precision_recall, found.calibration, name=_("this version"))
     if found.predicted:
         _line(
             _("Prediction and truth"), found.predicted, x=_("predicted, mean of a tenth of the rows"),
@@ -138,6 +128,18 @@ def _curves(card: ModelCard, found: Evaluation) -> None:
             Chart(options, label=_("Held-out rows by their error"))
 
 
+def _binary_curves(roc: Curve | None, precision_recall: Curve | None, calibration: Curve | None, *, name: str) -> None:
+    if roc:
+        _line(_("ROC"), roc, x=_("false positive rate"), y=_("true positive rate"), name=name, straight=_("by chance"))
+    if precision_recall:
+        _line(_("Precision and recall"), precision_recall, x=_("recall"), y=_("precision"), name=name)
+    if calibration:
+        _line(
+            _("Calibration"), calibration, x=_("probability given, mean of a tenth of the rows"),
+            y=_("share of positives"), name=name, straight=_("exactly as often as said"),
+        )  # fmt: skip
+
+
 def _line(title: str, curve: Curve, *, x: str, y: str, name: str, straight: str = "") -> None:
     series = [Line(name=name, points=list(zip(curve.x, curve.y, strict=True)))]
     if straight:
@@ -145,6 +147,36 @@ def _line(title: str, curve: Curve, *, x: str, y: str, name: str, straight: str 
         series.append(Line(name=straight, points=[(end, end) for end in ends], colour="var(--series-2)", dashed=True))
     with panel(title, _("on the held-out rows")):
         Chart(lines(series, y_unit=y, x_name=x), label=_("{title}: {y} by {x}").format(title=title, y=y, x=x))
+
+
+class _ClassPanel:
+    """One of several classes against the others: its figures and its curves."""
+
+    def __init__(self, classes: Sequence[ClassResult]) -> None:
+        self._classes = {one.name: one for one in classes if one.auc is not None}
+
+    def draw(self) -> None:
+        """Put it on the page, with the most frequent class; nothing where there are two classes, or none."""
+        if not self._classes:
+            return
+        ranked = sorted(self._classes.values(), key=lambda one: -one.rows)
+        with panel(_("One class against the others"), _("on the held-out rows")):
+            native_choice(_("Class"), {one.name: one.name for one in ranked}, self._show)
+            self._place = box("stack")
+        self._show(ranked[0].name)
+
+    def _show(self, name: str) -> None:
+        one = self._classes[name]
+        self._place.clear()
+        with self._place:
+            with box("figures"):
+                figure(_("Held-out rows"), number(one.rows))
+                figure(_("Precision"), share(one.precision), note=_("of its answers are right"))
+                figure(_("Recall"), share(one.recall), note=_("of its rows are found"))
+                figure("F1", number(one.f1))
+                figure("AUC", number(one.auc))
+            with box("cols wide"):
+                _binary_curves(one.roc, one.precision_recall, one.calibration, name=name)
 
 
 def _worst(segments: Sequence[Segment], loss: str) -> None:
@@ -213,3 +245,41 @@ def _fairness(one: Fairness) -> None:
             ],
             name=f"fairness-{one.column}",
         )
+
+
+def _group_errors(one: GroupErrors) -> None:
+    columns = (
+        Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True),
+        Column(name="mae", label=_("Mean absolute error"), numeric=True),
+        Column(name="bias", label=_("Prediction minus truth"), numeric=True),
+    )  # fmt: skip
+    with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
+        with box("line").style("padding: 12px 20px"):
+            badge(
+                "warn" if one.flagged else "ok",
+                _("One group's errors are larger") if one.flagged else _("Errors are alike"),
+            )
+            sentences((one.sentence,))
+        Table(
+            columns,
+            [
+                Row(
+                    id=group.name,
+                    cells={
+                        "group": Cell(text=group.name, note="" if group.judged else _("too few rows to compare")),
+                        "rows": Cell(text=number(group.rows), sort=group.rows),
+                        "mae": _mean(group.mae),
+                        "bias": _mean(group.bias),
+                    },
+                )
+                for group in one.groups
+            ],
+            name=f"fairness-{one.column}",
+        )
+
+
+def _mean(found: Mean) -> Cell:
+    if found.low is None or found.high is None:
+        return Cell(text=number(found.value), sort=found.value)
+    note = _("{low} to {high}").format(low=number(found.low), high=number(found.high))
+    return Cell(text=number(found.value), sort=found.value, note=note)
