@@ -19,7 +19,7 @@ from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
 from ui.texts import _
-from ui.words import NONE, number, share
+from ui.words import NONE, metric, number, share
 
 
 def show_evaluation(view: View, model: ModelInfo, card: ModelCard) -> None:
@@ -173,8 +173,8 @@ class _ClassPanel:
                 figure(_("Held-out rows"), number(one.rows))
                 figure(_("Precision"), share(one.precision), note=_("of its answers are right"))
                 figure(_("Recall"), share(one.recall), note=_("of its rows are found"))
-                figure("F1", number(one.f1))
-                figure("AUC", number(one.auc))
+                figure(metric("f1"), number(one.f1))
+                figure(metric("auc"), number(one.auc))
             with box("cols wide"):
                 _binary_curves(one.roc, one.precision_recall, one.calibration, name=name)
 
