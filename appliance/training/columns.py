@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -43,12 +43,21 @@ class Columns:
     warnings: tuple[Warn, ...]
 
 
-def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
+Take = Callable[[Column, pl.Series], None]
+"""Given each input and its raw values while these are in memory."""
+
+
+def _leave(_column: Column, _series: pl.Series) -> None:
+    """Take nothing."""
+
+
+def plan_columns(frame: RawRows, spec: ModelSpec, take: Take = _leave) -> Columns:
     """Read the kinds off the column types and the declaration's overrides.
 
     Args:
         frame: The labelled rows.
         spec: Its target, time, exclude and columns are followed.
+        take: Called with each input, in their order: to read a column once more costs as much as to look at it.
 
     Raises:
         BadTable: A declared column does not exist or cannot be read as declared, or no usable feature is left.
@@ -82,6 +91,7 @@ def plan_columns(frame: RawRows, spec: ModelSpec) -> Columns:
             warnings.append(_many_levels(column))
             column = with_frequent_levels(column, series)
         features.append(column)
+        take(column, series)
     if not features:
         raise BadTable(
             f"no usable feature is left in dataset {spec.dataset!r} beside the target {spec.target!r}: "

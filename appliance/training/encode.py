@@ -54,6 +54,26 @@ def encode_rows(table: RawRows, schema: FeatureSchema, *, scratch: Path | None) 
     return EncodedRows(store)
 
 
+class KeptRows:
+    """Raw values of some rows, evenly spaced, kept while the columns were read; for rows that are shown or replayed."""
+
+    def __init__(self, rows: int, count: int) -> None:
+        """Of a table of ``rows`` rows, at most ``count``."""
+        self.places = np.unique(np.linspace(0, rows - 1, num=min(count, rows), dtype=np.int64))
+        self._columns: dict[str, pl.Series] = {}
+
+    def keep(self, series: pl.Series) -> None:
+        """One more column of the table, whole."""
+        self._columns[series.name] = series.gather(self.places)
+
+    def pick(self, places: NDArray[np.int64], count: int) -> pl.DataFrame | None:
+        """Of the rows at those ascending places, ``count`` that were kept; None where fewer were."""
+        inside = np.flatnonzero(np.isin(self.places, places, assume_unique=True))
+        if len(inside) < count:
+            return None
+        return pl.DataFrame(self._columns)[inside[np.linspace(0, len(inside) - 1, num=count, dtype=np.int64)]]
+
+
 def _require_columns(table: RawRows, schema: FeatureSchema) -> None:
     there = set(table.columns)
     if missing := [column.name for column in schema.columns if column.name not in there]:

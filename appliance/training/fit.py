@@ -48,6 +48,9 @@ SMALLEST_GAIN = 1e-9
 """An improvement that stops no fit is larger, as a share of the targets' spread: LightGBM adds a metric up on several
 threads, so that its last digit depends on their number, and a fit must not."""
 
+MATRIX_CELLS = 8_000_000
+"""Rows times features up to which LightGBM gets one matrix: 64 MB."""
+
 _THREADS_IN_TEXT = 0
 """What a model's text says of threads, however many there were: the same model is the same text."""
 
@@ -249,7 +252,7 @@ class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped
     def __init__(self, rows: FeatureRows) -> None:
         self._rows = rows
         self._start = 0
-        self._block = np.empty((0, rows.width))
+        self._block, self._held = np.empty((0, rows.width)), 0
         self._count = len(rows)  # asked for at each of 200,000 sampled rows
         self.batch_size = rows.block_rows
 
@@ -259,11 +262,11 @@ class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped
     def __getitem__(self, wanted: int | slice | list[int]) -> Floats:
         if isinstance(wanted, slice):
             return self._rows.block(wanted.start, wanted.stop)
-        assert isinstance(wanted, int | np.integer), "LightGBM asks for a row or a slice"  # noqa: S101
-        at = int(wanted) - self._start
-        if not 0 <= at < len(self._block):
-            self._start, at = int(wanted), 0
+        at = wanted - self._start  # type: ignore[operator]  # a row: LightGBM asks for no list
+        if not 0 <= at < self._held:
+            self._start, at = int(wanted), 0  # type: ignore[arg-type]
             self._block = self._rows.block(self._start, self._start + self.batch_size)
+            self._held = len(self._block)
         row: Floats = self._block[at]
         return row
 
@@ -292,8 +295,11 @@ def _smallest_gain(stop: Sample, task: Task) -> float:
 def _dataset(
     sample: Sample, params: Mapping[str, object], categories: Sequence[str], reference: object = None
 ) -> lightgbm.Dataset:
+    # Of few rows all at once: LightGBM asks for each of 200,000 rows of a sequence by itself, which takes seconds.
+    few = len(sample.rows) * sample.rows.width <= MATRIX_CELLS
+    rows = sample.rows.block(0, len(sample.rows)) if few else _Blocks(sample.rows)
     return lightgbm.Dataset(
-        _Blocks(sample.rows), label=sample.target, weight=sample.weight, reference=reference, params=dict(params),
+        rows, label=sample.target, weight=sample.weight, reference=reference, params=dict(params),
         feature_name=sample.rows.names, categorical_feature=list(categories), free_raw_data=True,
     )  # fmt: skip
 

@@ -18,10 +18,15 @@ REAL_ROWS = 100
 """Replayed over HTTP after each deployment; the rows of nulls and of unseen categories come on top."""
 
 
-def golden_rows(table: Table, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()) -> Golden:
-    """At most 100 rows evenly spaced in ``table``, one of nulls only, and one of categories nobody ever saw."""
-    places = np.unique(np.linspace(0, len(table) - 1, num=min(REAL_ROWS, len(table)), dtype=np.int64))
-    picked = table.pick(places)
+def real_rows(table: Table) -> Table:
+    """At most 100 rows, evenly spaced."""
+    return table.pick(np.unique(np.linspace(0, len(table) - 1, num=min(REAL_ROWS, len(table)), dtype=np.int64)))
+
+
+def golden_rows(
+    picked: Table | pl.DataFrame, schema: FeatureSchema, scorer: Scorer, ends: tuple[Scorer, ...] = ()
+) -> Golden:
+    """The rows picked, one of nulls only, and one of categories nobody ever saw."""
     raw = [raw_values(picked[column.name], column) for column in schema.columns]
     names = [column.name for column in schema.columns]
     rows: list[dict[str, Raw]] = [dict(zip(names, values, strict=True)) for values in zip(*raw, strict=True)]

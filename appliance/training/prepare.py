@@ -16,13 +16,13 @@ from appliance.model_spec import MEASURES, ModelSpec
 from appliance.schema import Calibration, Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.columns import Columns, as_kind, plan_columns, protected_columns
 from appliance.training.cores import Threads
-from appliance.training.encode import encode_rows
+from appliance.training.encode import KeptRows, encode_column
 from appliance.training.evaluate import require_metric
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
 from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
-from appliance.training.rows import EncodedRows
+from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.split import (
     Split,
     split_at_random,
@@ -35,6 +35,9 @@ from appliance.training.table import RawRows, Table
 from appliance.training.target import Target, read_target
 
 Floats = NDArray[np.float64]
+
+KEPT_ROWS = 2_000
+"""Of which a twentieth, when it is held out, is as many as are replayed after a deployment."""
 
 RARE = 0.05
 """A binary target whose rarer class has a smaller share is imbalanced."""
@@ -52,6 +55,7 @@ class Prepared:
         weight: What each row weighs; None: all the same.
         own: LightGBM parameters that follow from the declaration.
         protected: Protected columns that are no inputs.
+        kept: Raw inputs of some of the rows, where the table lies in files.
     """
 
     spec: ModelSpec
@@ -68,6 +72,7 @@ class Prepared:
     decisions: tuple[str, ...]
     warnings: tuple[Warn, ...]
     protected: tuple[Column, ...]
+    kept: KeptRows | None = None
 
     def training_sample(self, indices: Indices) -> Sample:
         """Rows to fit on."""
@@ -124,13 +129,21 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
     compared = _say_metric(spec, target.task)
     if not target.labelled.all():
         table = table.pick(np.flatnonzero(target.labelled))
-    columns = plan_columns(table, spec)
+    store = ColumnStore(len(table), scratch=scratch)
+    kept = None if scratch is None else KeptRows(len(table), KEPT_ROWS)
+
+    def take(column: Column, series: pl.Series) -> None:
+        store.append(encode_column(series, column).to_numpy())
+        if kept is not None:
+            kept.keep(series)
+
+    columns = plan_columns(table, spec, take)
     require_no_twin(table, spec.target, tuple(column.name for column in columns.features))
     bare = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes,
     )  # fmt: skip
-    encoded = encode_rows(table, bare, scratch=scratch)
+    encoded = EncodedRows(store)
     features, said = plan_features(columns.features, encoded, spec, target, time=columns.time)
     plan = FeaturePlan(
         columns=columns.features, features=features, multiclass=target.task is Task.MULTICLASS, seed=spec.seed
@@ -147,7 +160,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
             *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, whole),
         ),
-        protected=protected_columns(table, spec, columns.features),
+        protected=protected_columns(table, spec, columns.features), kept=kept,
     )  # fmt: skip
 
 

@@ -29,14 +29,14 @@ from appliance.training.features import value_features
 from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fit, refit
 from appliance.training.folds import Indices
 from appliance.training.gate import judge
-from appliance.training.golden import golden_rows
+from appliance.training.golden import REAL_ROWS, golden_rows, real_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.losses import fit_losses
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.rows import EncodedRows, FeatureRows
 from appliance.training.split import Split
-from appliance.training.table import RawRows
+from appliance.training.table import RawRows, Table
 from appliance.training.target import class_names
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def train(
     return TrainedModel(
         schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
         judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
-        golden=golden_rows(held_raw, schema, scorer, ends), importance=_importance(schema, fitted),
+        golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
         decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
         warnings=prepared.warnings, reference=prepared.rows.pick(trained_on), outputs=outputs,
         labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
@@ -169,6 +169,13 @@ def train(
             coverage=measure_coverage(interval, schema, prepared, threads=threads()),
         ),
     )  # fmt: skip
+
+
+def _real_rows(prepared: Prepared) -> Table | pl.DataFrame:
+    """Held-out rows as they came; of a table in files those that were kept on the way."""
+    holdout = prepared.split.holdout
+    kept = None if prepared.kept is None else prepared.kept.pick(holdout, REAL_ROWS)
+    return real_rows(prepared.table.pick(holdout)) if kept is None else kept
 
 
 def _protected(prepared: Prepared, rows: Indices) -> tuple[Floats, ...]:

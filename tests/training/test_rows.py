@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,9 @@ import polars as pl
 import pytest
 
 from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
-from appliance.training import open_table, rows
+from appliance.training import fit, open_table, rows
+from appliance.training.fit import Scorer
+from appliance.training.golden import REAL_ROWS, golden_rows
 from appliance.training.leaks import leak_suspects
 from appliance.training.rows import ColumnStore, EncodedRows, FeatureRows
 from appliance.training.table import Table
@@ -71,11 +75,17 @@ def test_a_table_in_files_trains_the_same_model(name: str, tmp_path: Path, monke
     frame.write_parquet(tmp_path / "rows.parquet", row_group_size=1000)
     held = train(wanted, frame, incumbent=None, threads=lambda: 1, progress=Remembered())
     monkeypatch.setattr(rows, "BLOCK_CELLS", 20_000)
+    monkeypatch.setattr(fit, "MATRIX_CELLS", 0)
     table = Table.scan(pl.scan_parquet(tmp_path / "rows.parquet"), height=frame.height)
     filed = train(wanted, table, incumbent=None, threads=lambda: 1, progress=Remembered(), scratch=tmp_path)
     assert filed.fitted.text == held.fitted.text
     assert filed.judgement == held.judgement
-    assert filed.golden == held.golden
+    scorer = Scorer(held.fitted.text, held.schema, threads=1)
+    every = golden_rows(Table.of(frame).pick(held.split.holdout), held.schema, scorer)
+    known = {json.dumps(row): output for row, output in zip(every.rows, every.outputs, strict=True)}
+    assert len(filed.golden.rows) == len(held.golden.rows)
+    replayed = list(zip(filed.golden.rows, filed.golden.outputs, strict=True))[:REAL_ROWS]
+    assert all(known[json.dumps(row)] == pytest.approx(output) for row, output in replayed)
     assert filed.evaluation == held.evaluation
     assert filed.schema == held.schema
 
@@ -107,3 +117,19 @@ def test_a_look_for_leaks_holds_a_sample_of_the_columns_and_not_the_columns(tmp_
     finally:
         tracemalloc.stop()
     assert peak < 8 * count * width / 3
+
+
+def test_of_a_table_in_files_a_number_is_read_once(tmp_path: Path) -> None:
+    frame = made_up(30_000)
+    read: Counter[str] = Counter()
+
+    def reader(name: str) -> pl.Series:
+        read[name] += 1
+        return frame[name]
+
+    table = Table(frame.schema, frame.height, reader, frame.head)
+    model = train(
+        spec("y", rounds=10), table, incumbent=None, threads=lambda: 1, progress=Remembered(), scratch=tmp_path
+    )
+    assert len(model.golden.rows) == REAL_ROWS + 2
+    assert {name: read[name] for name in ("x", "noise", "on")} == {"x": 1, "noise": 1, "on": 2}
