@@ -543,11 +543,13 @@ make_bundle() {
   echo "$(du -m "$MAKE_BUNDLE" | cut -f 1) MB. On the other host: tar -xf $file install.sh && ./install.sh --offline $file"
 }
 
+# The other host has the same minor version of Python, and perhaps another patch: what only some patches need comes along.
 fetch_wheels() {
   "$PYTHON" -m venv "$WORK/venv"
   for lock in $(locks) requirements.uv.lock; do
+    sed "s/ ; python_full_version [<>=]* '3\.[0-9]*\.[0-9]*'//" "$SOURCE/$lock" >"$WORK/$lock"
     TMPDIR=$WORK "$WORK/venv/bin/python" -m pip download -q --disable-pip-version-check --no-input --no-deps \
-      --require-hashes --only-binary :all: -d "$WORK/bundle/wheels" -r "$SOURCE/$lock"
+      --require-hashes --only-binary :all: -d "$WORK/bundle/wheels" -r "$WORK/$lock"
   done
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,17 @@ def installed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     assert done.returncode == 0, done.stdout + done.stderr
     yield place, done.stdout
     place.remove()
+
+
+def test_it_holds_what_only_another_patch_of_python_needs(bundle: Path) -> None:
+    patched = re.findall(
+        r"^(\S+)==(\S+) ; python_full_version < '3\.\d+\.\d+'", (ROOT / "requirements.lock").read_text(), re.M
+    )
+    assert patched, "none is left: this test and the sed in fetch_wheels can go"
+    with tarfile.open(bundle) as opened:
+        wheels = {Path(name).name for name in opened.getnames() if name.endswith(".whl")}
+    for name, version in patched:
+        assert any(wheel.startswith(f"{name.replace('-', '_')}-{version}-") for wheel in wheels), name
 
 
 def test_it_installs_and_runs_without_any_network(installed: tuple[Place, str]) -> None:

@@ -44,20 +44,20 @@ class Machine:
     def down(self) -> None:
         _lab("down", self.name)
 
-    def run(self, command: str, *, timeout_s: float = 300.0) -> Done:
-        """A shell command under the machine's PID 1, both outputs together."""
+    def run(self, command: str, *, timeout_s: float = 300.0, packages: bool = True) -> Done:
+        """A shell command under the machine's PID 1, both outputs together; it finds the packages, or does not."""
         settings = (
             "UV_OFFLINE=1", "UV_CACHE_DIR=/opt/packages/uv", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/opt/packages/wheels",
         )  # fmt: skip
-        options = [part for setting in settings for part in ("-E", setting)]
+        options = [part for setting in settings for part in ("-E", setting)] if packages else []
         done = subprocess.run(
             [str(LAB), "run", self.name, *options, "/bin/sh", "-c", f"exec 2>&1; {command}"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
         return Done(code=done.returncode, out=done.stdout + done.stderr)
 
-    def ok(self, command: str, *, timeout_s: float = 300.0) -> str:
-        done = self.run(command, timeout_s=timeout_s)
+    def ok(self, command: str, *, timeout_s: float = 300.0, packages: bool = True) -> str:
+        done = self.run(command, timeout_s=timeout_s, packages=packages)
         assert done.code == 0, f"{command}: exit code {done.code}\n{done.out[-4000:]}"
         return done.out
 
@@ -92,6 +92,20 @@ def fetch_packages() -> None:
     )  # fmt: skip
     shutil.rmtree(probe)
     stamp.write_text(wanted)
+
+
+def make_bundle() -> str:
+    """One file to install from, and the installer that is in it; the command that does so in a machine."""
+    folder = PACKAGES / "offline"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    environment = {
+        **os.environ, "UV_CACHE_DIR": str(PACKAGES / "uv"), "APPLIANCE_PYTHON": str(Path(sys.executable).resolve()),
+    }  # fmt: skip
+    command = ["sh", ROOT / "install.sh", "--make-bundle", folder / "appliance.bundle"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    subprocess.run(["tar", "-xf", folder / "appliance.bundle", "-C", folder, "install.sh"], check=True)
+    return "sh /opt/packages/offline/install.sh --offline /opt/packages/offline/appliance.bundle"
 
 
 def _lab(*arguments: str) -> None:

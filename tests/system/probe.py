@@ -18,6 +18,8 @@ from pathlib import Path
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 PTRACE_ATTACH = 16
+INIT_MODULE = {"x86_64": 175, "aarch64": 105}[os.uname().machine]
+"""The system call's number, which has no name in the C library."""
 
 
 def call(name: str, *arguments: object) -> None:
@@ -56,7 +58,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "open a raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP),
     "open a packet socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),
     "make a setuid file": make_setuid,
-    "load a kernel module": lambda: call("syscall", 175, b"", 0, b""),
+    "load a kernel module": lambda: call("syscall", INIT_MODULE, b"", 0, b""),
 }
 
 

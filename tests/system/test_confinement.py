@@ -10,11 +10,16 @@ from tests.system.machine import SOURCE, SYSTEM_PYTHON, Machine
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-UNITS = ("api", "ui", "orchestrator", "runner", "backup")
+UNITS = ("api", "ui", "orchestrator", "runner", "backup", "mlflow")
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_what_is_forbidden_is_refused_inside_the_unit(serving: Machine, name: str) -> None:
+    probe(serving, name)
+
+
+def probe(serving: Machine, name: str) -> None:
+    """Try all that is forbidden before the unit's own program starts."""
     folder = f"/run/systemd/system/appliance-{name}.service.d"
     out = f"/var/lib/appliance/tmp/probe-{name}.json"
     line = f"ExecStartPre={SYSTEM_PYTHON} {SOURCE}/tests/system/probe.py {out}"
@@ -40,6 +45,7 @@ def test_tls_is_in_front_when_it_was_asked_for_and_gone_when_not(serving: Machin
     serving.ok("systemd-analyze security --no-pager --threshold=15 appliance-tls.service")
     checks = json.loads(serving.ok("appliance doctor --json"))["checks"]
     assert [check["state"] for check in checks if check["name"] == "certificate"] == ["ok"]
+    probe(serving, "tls")
     before = serving.ok("sha256sum /etc/appliance/tls/cert.pem")
     assert "nothing was changed" in serving.ok(f"sh {SOURCE}/install.sh")
     assert serving.ok("sha256sum /etc/appliance/tls/cert.pem") == before, "made once"
