@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import logging
 import os
 import sqlite3
@@ -35,6 +34,7 @@ from storage.eventlog import is_closed, list_segments, tail
 from storage.history import Part, Step, add_segment, tidy
 from storage.layout import Layout
 from storage.statedb import transaction
+from storage.stillness import compacting
 from storage.window_rows import Heartbeat, forget_cursor, put_heartbeat, read_cursors
 
 HEARTBEAT = "compaction"
@@ -151,7 +151,7 @@ class Compacted:
 
 
 def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
-    """Move every closed, wholly counted segment into the history.
+    """Move every closed, wholly counted segment into the history; fewer when somebody waits for the log to stand still.
 
     Args:
         settings: Of this appliance.
@@ -162,10 +162,11 @@ def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
     """
     layout = settings.layout
     segments = rows = rejected = 0
-    with (layout.run / "compaction.lock").open("w") as lock, closing(statedb.connect(layout.database)) as connection:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with compacting(layout) as is_wanted, closing(statedb.connect(layout.database)) as connection:
         for kind in KINDS:
             for path in _ready(layout, connection, kind):
+                if is_wanted():
+                    break
                 found = _move(layout, kind, path, step)
                 path.unlink()
                 step("segment removed")
@@ -177,17 +178,21 @@ def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
     return Compacted(segments=segments, rows=rows, rejected=rejected)
 
 
-def tidy_history(settings: Settings) -> None:
+def tidy_history(settings: Settings) -> bool:
     """Merge small files and drop what is older than ``history_days``.
+
+    Returns:
+        False when it ended early, since somebody waits for the history to stand still.
 
     Raises:
         StateUnwritable: The disk is full or read-only.
     """
     today = trusted_now(settings.layout).date()
-    with (settings.layout.run / "compaction.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for kind in KINDS:
-            tidy(settings.layout, kind, today=today, keep_days=settings.history_days)
+    with compacting(settings.layout) as is_wanted:
+        return all(
+            tidy(settings.layout, kind, today=today, keep_days=settings.history_days, is_wanted=is_wanted)
+            for kind in KINDS
+        )
 
 
 def _ready(layout: Layout, connection: sqlite3.Connection, kind: str) -> Iterator[Path]:
@@ -254,8 +259,7 @@ def main() -> int:
         found = compact(settings)
         if found.segments:
             log.info("compacted %s", found)
-        if not done.is_file() or done.read_text() != today:
-            tidy_history(settings)
+        if (not done.is_file() or done.read_text() != today) and tidy_history(settings):
             done.write_text(today)
     except (StorageError, sqlite3.Error, OSError) as exc:
         log.error("%s; tried again later", exc)
