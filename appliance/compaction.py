@@ -150,12 +150,25 @@ class Compacted:
     rejected: int = 0
 
 
-def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """How much of a segment is moved at once, and whether somebody waits for it to end."""
+
+    chunk_bytes: int
+    is_wanted: Callable[[], bool]
+
+
+class _GaveWay(Exception):
+    """Somebody waits for the log to stand still; the segment stays where it is."""
+
+
+def compact(settings: Settings, *, step: Step = lambda _: None, chunk_bytes: int = CHUNK_BYTES) -> Compacted:
     """Move every closed, wholly counted segment into the history; fewer when somebody waits for the log to stand still.
 
     Args:
         settings: Of this appliance.
         step: Told after each step.
+        chunk_bytes: So much of a segment is read at once, and moved before it looks whether somebody waits.
 
     Raises:
         StateUnwritable: The disk is full or read-only; what was not moved stays where it is.
@@ -167,7 +180,10 @@ def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
             for path in _ready(layout, connection, kind):
                 if is_wanted():
                     break
-                found = _move(layout, kind, path, step)
+                try:
+                    found = _move(layout, kind, path, step, _Pace(chunk_bytes=chunk_bytes, is_wanted=is_wanted))
+                except _GaveWay:
+                    break
                 path.unlink()
                 step("segment removed")
                 segments, rows, rejected = segments + 1, rows + found.rows, rejected + found.rejected
@@ -204,13 +220,15 @@ def _ready(layout: Layout, connection: sqlite3.Connection, kind: str) -> Iterato
             yield path
 
 
-def _move(layout: Layout, kind: str, path: Path, step: Step) -> Compacted:
+def _move(layout: Layout, kind: str, path: Path, step: Step, pace: _Pace) -> Compacted:
     rows_of, schema = KINDS[kind]
     rejected: list[bytes] = []
 
     def parts() -> Iterator[Part]:
         whole = 0
-        for chunk in tail(path.parent, {}, max_bytes=CHUNK_BYTES, segments=[path]):
+        for chunk in tail(path.parent, {}, max_bytes=pace.chunk_bytes, segments=[path]):
+            if pace.is_wanted():
+                raise _GaveWay
             yield from rows_of(chunk.lines, rejected)
             whole = chunk.end
         with path.open("rb") as file:

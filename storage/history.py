@@ -115,6 +115,9 @@ def add_segment(
             f"cannot write the history of {kind} below {path}: {_sentence(exc)}; the segment stays in the event log; "
             "free space or make it writable"
         ) from exc
+    except Exception:  # whoever gives the rows ended it
+        _remove_uncommitted(layout, kind, segment, files)
+        raise
     step(_COMMITTED)
     return rows
 
@@ -257,9 +260,9 @@ def _open_file(folder: Path, schema: pa.Schema, stack: ExitStack) -> _Open:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.parquet"
     file = stack.enter_context(path.open("xb", buffering=0))
-    return _Open(
-        path=path, file=file, writer=pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_REPEATED)
-    )
+    writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_REPEATED)
+    stack.callback(writer.close)  # before its file, also when whoever gives the rows ends early
+    return _Open(path=path, file=file, writer=writer)
 
 
 def _add_action(path: Path, key: tuple[str, str], one: _Open) -> AddAction:

@@ -1,7 +1,8 @@
 """The event log and the history: one compaction at a time, which gives way to whoever needs them to stand still.
 
 A compaction holds ``run/compaction.lock``. Who waits for it holds ``run/compaction.wanted`` meanwhile, shared; the
-compaction looks there between two segments, and ends early when somebody waits. Both locks go with their processes.
+compaction looks there every few megabytes, and ends early when somebody waits. It runs at the lowest priority: on a
+busy host one segment would take it minutes. Both locks go with their processes.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def standing_still(
     waiting: Callable[[str], None] = lambda _: None,
     owner: tuple[int, int] | None = None,
 ) -> Iterator[None]:
-    """No segment becomes history until this is over; a compaction that is at work ends after its segment.
+    """No segment becomes history until this is over; a compaction that is at work ends soon.
 
     Args:
         layout: The state.

@@ -41,7 +41,7 @@ WELL_S = 180
 STEADY_S = 5.0
 """What is well must stay so for a while: a process that dies after its first request is not."""
 STILL_S = 300.0
-"""How long a segment's compaction, or a backup that somebody makes, may hold an upgrade up."""
+"""How long a compaction that gives way, or a backup that somebody makes, may hold an upgrade up."""
 ROUNDS = 2
 """How often databases are copied while others may write to them; then once more while nobody can."""
 Live = Mapping[str, LiveDatabase]

@@ -241,6 +241,33 @@ def test_a_compaction_gives_way_after_its_segment_to_who_waits_for_it(
     assert tidy_history(settings)
 
 
+def test_it_gives_way_in_the_middle_of_a_segment_and_leaves_nothing_of_it(
+    settings: Settings, traffic: Traffic, watch: Watch
+) -> None:
+    tokens = write(traffic)
+    watch_once(watch)
+    waits = threading.Event()
+    found = []
+
+    def stand_still() -> None:
+        with standing_still(settings.layout, waiting=lambda _: waits.set()):
+            found.extend([ids(settings, "predictions"), len(segments(settings, "predictions"))])
+
+    waiter = threading.Thread(target=stand_still)
+
+    def step(name: str) -> None:
+        if name == "half of the files written" and not waits.is_set():
+            waiter.start()
+            waits.wait()
+
+    assert compact(settings, step=step, chunk_bytes=1000) == Compacted()
+    waiter.join()
+    assert found == [[], 2]
+    assert not list(table_path(settings.layout, "predictions").rglob("*.parquet"))
+    assert compact(settings, chunk_bytes=1000) == Compacted(segments=4, rows=REQUESTS + REQUESTS // 2)
+    assert len(events(settings, tokens)) == REQUESTS
+
+
 def test_tidying_gives_way_too(settings: Settings, traffic: Traffic, watch: Watch) -> None:
     for _ in range(5):
         write(traffic, requests=4)
