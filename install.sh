@@ -810,13 +810,21 @@ write_certificate() {
 config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
 
 # The command resolves `current` once, so that a process never mixes the modules of two releases, and waits while an
-# upgrade changes it.
+# upgrade changes it. What may write waits until the upgrade is final: it would be lost when that goes back.
 command_text() {
   cat <<COMMAND
 #!/bin/sh
 base='$BASE'
 export APPLIANCE_CONFIG="\${APPLIANCE_CONFIG:-$CONFIG}"
-if [ -r "\$base/.switch" ]; then flock -s 9 9<"\$base/.switch" || true; fi
+case "\${1:-}" in
+  serve | up | down | status | logs | doctor | '' | -h | --help | --version) lock=\$base/.switch ;;
+  *)
+    lock=\$base/.changing
+    if [ -r "\$lock" ] && ! flock -n -s 9 9<"\$lock"; then
+      echo "appliance: the release is being changed; this waits until that is over" >&2
+    fi ;;
+esac
+if [ -r "\$lock" ]; then flock -s 9 9<"\$lock" || true; fi
 COMMAND
   if [ "$MODE" = local ]; then
     cat <<COMMAND
@@ -1041,6 +1049,7 @@ change_release() {
 
 upgrade_release() {
   : >>"$BASE/.switch"
+  : >>"$BASE/.changing"
   APPLIANCE_CONFIG=$CONFIG APPLIANCE_DEFAULTS=$RELEASE/defaults.toml \
     "$RELEASE/venv/bin/python" -P -m appliance.processes.upgrade to "$NAME" --base "$BASE" ${NO_BACKUP:+--no-backup}
 }
@@ -1106,7 +1115,7 @@ remove_units() {
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
   rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
-    "$BASE/.upgrade" "$BASE"/.work-*
+    "$BASE/.changing" "$BASE/.upgrade" "$BASE"/.work-*
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 

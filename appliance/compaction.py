@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import logging
 import os
 import sqlite3
@@ -35,6 +34,7 @@ from storage.eventlog import is_closed, list_segments, tail
 from storage.history import Part, Step, add_segment, tidy
 from storage.layout import Layout
 from storage.statedb import transaction
+from storage.stillness import compacting
 from storage.window_rows import Heartbeat, forget_cursor, put_heartbeat, read_cursors
 
 HEARTBEAT = "compaction"
@@ -150,23 +150,40 @@ class Compacted:
     rejected: int = 0
 
 
-def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
-    """Move every closed, wholly counted segment into the history.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pace:
+    """How much of a segment is moved at once, and whether somebody waits for it to end."""
+
+    chunk_bytes: int
+    is_wanted: Callable[[], bool]
+
+
+class _GaveWay(Exception):
+    """Somebody waits for the log to stand still; the segment stays where it is."""
+
+
+def compact(settings: Settings, *, step: Step = lambda _: None, chunk_bytes: int = CHUNK_BYTES) -> Compacted:
+    """Move every closed, wholly counted segment into the history; fewer when somebody waits for the log to stand still.
 
     Args:
         settings: Of this appliance.
         step: Told after each step.
+        chunk_bytes: So much of a segment is read at once, and moved before it looks whether somebody waits.
 
     Raises:
         StateUnwritable: The disk is full or read-only; what was not moved stays where it is.
     """
     layout = settings.layout
     segments = rows = rejected = 0
-    with (layout.run / "compaction.lock").open("w") as lock, closing(statedb.connect(layout.database)) as connection:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with compacting(layout) as is_wanted, closing(statedb.connect(layout.database)) as connection:
         for kind in KINDS:
             for path in _ready(layout, connection, kind):
-                found = _move(layout, kind, path, step)
+                if is_wanted():
+                    break
+                try:
+                    found = _move(layout, kind, path, step, _Pace(chunk_bytes=chunk_bytes, is_wanted=is_wanted))
+                except _GaveWay:
+                    break
                 path.unlink()
                 step("segment removed")
                 segments, rows, rejected = segments + 1, rows + found.rows, rejected + found.rejected
@@ -177,17 +194,21 @@ def compact(settings: Settings, *, step: Step = lambda _: None) -> Compacted:
     return Compacted(segments=segments, rows=rows, rejected=rejected)
 
 
-def tidy_history(settings: Settings) -> None:
+def tidy_history(settings: Settings) -> bool:
     """Merge small files and drop what is older than ``history_days``.
+
+    Returns:
+        False when it ended early, since somebody waits for the history to stand still.
 
     Raises:
         StateUnwritable: The disk is full or read-only.
     """
     today = trusted_now(settings.layout).date()
-    with (settings.layout.run / "compaction.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for kind in KINDS:
-            tidy(settings.layout, kind, today=today, keep_days=settings.history_days)
+    with compacting(settings.layout) as is_wanted:
+        return all(
+            tidy(settings.layout, kind, today=today, keep_days=settings.history_days, is_wanted=is_wanted)
+            for kind in KINDS
+        )
 
 
 def _ready(layout: Layout, connection: sqlite3.Connection, kind: str) -> Iterator[Path]:
@@ -199,13 +220,15 @@ def _ready(layout: Layout, connection: sqlite3.Connection, kind: str) -> Iterato
             yield path
 
 
-def _move(layout: Layout, kind: str, path: Path, step: Step) -> Compacted:
+def _move(layout: Layout, kind: str, path: Path, step: Step, pace: _Pace) -> Compacted:
     rows_of, schema = KINDS[kind]
     rejected: list[bytes] = []
 
     def parts() -> Iterator[Part]:
         whole = 0
-        for chunk in tail(path.parent, {}, max_bytes=CHUNK_BYTES, segments=[path]):
+        for chunk in tail(path.parent, {}, max_bytes=pace.chunk_bytes, segments=[path]):
+            if pace.is_wanted():
+                raise _GaveWay
             yield from rows_of(chunk.lines, rejected)
             whole = chunk.end
         with path.open("rb") as file:
@@ -255,8 +278,7 @@ def main() -> int:
         found = compact(settings)
         if found.segments:
             log.info("compacted %s", found)
-        if not done.is_file() or done.read_text() != today:
-            tidy_history(settings)
+        if (not done.is_file() or done.read_text() != today) and tidy_history(settings):
             done.write_text(today)
     except (StorageError, sqlite3.Error, OSError) as exc:
         log.error("%s; tried again later", exc)

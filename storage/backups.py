@@ -24,6 +24,7 @@ from storage.errors import BackupNotFound, StateUnwritable
 from storage.eventlog import free_bytes
 from storage.layout import Layout
 from storage.restore import ASIDE, is_swapping
+from storage.stillness import standing_still
 
 SUFFIX = ".backup"
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
@@ -233,10 +234,9 @@ def _write(layout: Layout, half: Path, manifest: BackupManifest, order: Order, s
     layout.run.mkdir(mode=0o750, parents=True, exist_ok=True)
     with (
         TemporaryDirectory(dir=layout.tmp, prefix="backup-") as scratch,
-        (layout.run / "compaction.lock").open("w") as lock,
+        standing_still(layout),
         open(half, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file,
     ):
-        fcntl.flock(lock, fcntl.LOCK_EX)
         with write_archive(file, order.passphrase) as writer:
             _add_databases(layout, Path(scratch), writer, step)
             for name in list_state(layout):

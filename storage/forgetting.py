@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from storage.datasets import REJECTED, dataset_path
 from storage.errors import StateUnwritable
 from storage.ingest import alone
 from storage.layout import Layout
+from storage.stillness import standing_still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,7 @@ def forget_snapshots(layout: Layout, dataset: str, versions: Collection[int]) ->
         StateUnwritable: The disk is read-only.
     """
     path = dataset_path(layout, dataset)
-    with alone(layout, dataset), (layout.run / "compaction.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(layout, dataset), standing_still(layout):
         commits, forgotten = list(read_commits(path)), read_forgotten(path).union(versions)
         replace_durably(path / FORGOTTEN, msgspec.json.encode(sorted(forgotten)))
         needed = needed_files(path)

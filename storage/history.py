@@ -115,6 +115,9 @@ def add_segment(
             f"cannot write the history of {kind} below {path}: {_sentence(exc)}; the segment stays in the event log; "
             "free space or make it writable"
         ) from exc
+    except Exception:  # whoever gives the rows ended it
+        _remove_uncommitted(layout, kind, segment, files)
+        raise
     step(_COMMITTED)
     return rows
 
@@ -138,23 +141,44 @@ def scan_history(
     return pl.scan_parquet(chosen, glob=False, hive_partitioning=False) if chosen else None
 
 
-def tidy(layout: Layout, kind: str, *, today: date, keep_days: int, grace_h: int = GRACE_HOURS) -> None:
+def tidy(
+    layout: Layout,
+    kind: str,
+    *,
+    today: date,
+    keep_days: int,
+    grace_h: int = GRACE_HOURS,
+    is_wanted: Callable[[], bool] = lambda: False,
+) -> bool:
     """Merge the small files of finished days, drop days older than ``keep_days`` (0: none), remove unnamed files.
 
     Each of these is a commit of its own and may be killed anywhere.
+
+    Args:
+        layout: The state.
+        kind: Of event.
+        today: Days before it are finished.
+        keep_days: See above.
+        grace_h: So long unnamed files stay.
+        is_wanted: Asked between two days; True ends it early.
+
+    Returns:
+        Whether it came to its end.
 
     Raises:
         StateUnwritable: The disk is full or read-only; the table is as it was.
     """
     table = _find_table(layout, kind)
     if table is None:
-        return
+        return True
     try:
         if keep_days:
             oldest = (today - timedelta(days=keep_days)).isoformat()
             if table.file_uris(file_pruning_predicate=f"{DAY} < '{oldest}'"):
                 table.delete(f"{DAY} < '{oldest}'")
         for model, day in _fragmented(table, today.isoformat()):
+            if is_wanted():
+                return False
             table.optimize.compact(
                 [(MODEL, "=", model), (DAY, "=", day)], target_size=TARGET_FILE_BYTES, max_concurrent_tasks=1
             )
@@ -163,6 +187,7 @@ def tidy(layout: Layout, kind: str, *, today: date, keep_days: int, grace_h: int
         raise StateUnwritable(
             f"cannot tidy the history of {kind} below {table_path(layout, kind)}: {_sentence(exc)}"
         ) from exc
+    return True
 
 
 def list_old_days(layout: Layout, kind: str, *, before: str) -> list[tuple[str, str, int]]:
@@ -235,9 +260,9 @@ def _open_file(folder: Path, schema: pa.Schema, stack: ExitStack) -> _Open:
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.parquet"
     file = stack.enter_context(path.open("xb", buffering=0))
-    return _Open(
-        path=path, file=file, writer=pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_REPEATED)
-    )
+    writer = pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=_REPEATED)
+    stack.callback(writer.close)  # before its file, also when whoever gives the rows ends early
+    return _Open(path=path, file=file, writer=writer)
 
 
 def _add_action(path: Path, key: tuple[str, str], one: _Open) -> AddAction:

@@ -20,6 +20,8 @@ UNITS = Path("/etc/systemd/system")
 WRITERS = tuple(f"appliance-{name}.service" for name in ("ui", "runner", "mlflow", "orchestrator"))
 """Whoever writes a database; the API writes events alone."""
 SERVING = "appliance-api.service"
+TLS = "appliance-tls.service"
+"""Writes nothing and serves on in front of the API's socket meanwhile; runs only where it was asked for."""
 
 
 class Host(Protocol):
@@ -79,6 +81,17 @@ class UnitsHost:
     def start(self) -> None:
         """Without waiting: at boot this runs before they may start; the target brings whatever is new."""
         _systemctl("start", "--no-block", SERVING, *(name for name in WRITERS if "mlflow" not in name), TARGET)
+        if not self._runs_current(TLS):
+            _systemctl("try-restart", "--no-block", TLS)
+
+    def _runs_current(self, unit: str) -> bool:
+        """Whether a unit's process is known to be of the current release; restarting it would cut its callers off."""
+        pid = _ask("show", "--value", "-p", "MainPID", unit)
+        try:
+            program = (Path("/proc") / pid / "cmdline").read_bytes().partition(b"\0")[0].decode()
+        except (OSError, ValueError):
+            return False
+        return Path(program).is_relative_to((self._base / "current").resolve())
 
 
 class SupervisedHost:
@@ -123,6 +136,13 @@ def owner_of(path: Path) -> tuple[int, int] | None:
     """User and group of the state where we are root and it is not root's, so that no file becomes root's."""
     facts = path.stat()
     return (facts.st_uid, facts.st_gid) if os.geteuid() == 0 and facts.st_uid else None
+
+
+def _ask(*arguments: str) -> str:
+    done = subprocess.run(
+        ["systemctl", "--no-pager", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
 
 
 def _systemctl(*arguments: str) -> int:

@@ -2,11 +2,13 @@
 
     STATE/upgrade/journal.json   an upgrade is under way: from which release to which, which databases change places
     STATE/upgrade/next/          migrated copies that wait for their place
-    STATE/upgrade/previous/      the databases that they replaced
+    STATE/upgrade/previous/      the databases that they replaced; or ``replaced/``, see below
     STATE/upgrade/last.json      the last upgrade that was finished, for ``--rollback``
 
-While the journal is there, the release before it is the right one: whatever was interrupted is taken back from
-``previous``. Only the journal's removal makes an upgrade final.
+While ``journal.json`` is there, the release before it is the right one: whatever was interrupted is taken back from the
+folder that it names. Its renaming to ``last.json``, one step, makes the change final. What the last change replaced
+stays in a folder of its own until then, and is never taken for what this one replaced: a change that is taken back
+leaves everything as it was, the way back included.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from storage.layout import Layout
 
 DATABASES = {"appliance.db": "appliance.db", "mlflow.db": "mlflow/mlflow.db", "prefect.db": "prefect/prefect.db"}
 """Name of a copy to its place below the state."""
+KEPT = ("previous", "replaced")
+"""The folders for what was replaced: a change takes the one that the last change does not need."""
 
 
 class Journal(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +37,7 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
         databases: Copies (keys of ``DATABASES``) that change places; empty when the schemas are the same.
         ran: Whether the appliance ran, and is to run afterwards.
         began_at: ISO 8601, UTC.
+        kept: The folder (of ``KEPT``) for the databases that are replaced.
     """
 
     before: str
@@ -40,6 +45,7 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
     databases: list[str]
     ran: bool
     began_at: str
+    kept: str = KEPT[0]
 
 
 class Files:
@@ -50,7 +56,6 @@ class Files:
         self._base = base
         self.folder = layout.root / "upgrade"
         self.next = self.folder / "next"
-        self.previous = self.folder / "previous"
 
     @property
     def current(self) -> str:
@@ -70,26 +75,45 @@ class Files:
         """The last upgrade that succeeded."""
         return self._find("last.json")
 
-    def begin(self, journal: Journal) -> None:
-        """From here on an interruption is taken back."""
+    def begin(self, before: str, after: str, *, ran: bool, began_at: str) -> Journal:
+        """From here on an interruption is taken back; no database changes places until ``decide``."""
         self.folder.mkdir(mode=0o750, exist_ok=True)
+        last = self.find_last()
+        kept = next(name for name in KEPT if last is None or name != last.kept)
+        journal = Journal(before=before, after=after, databases=[], ran=ran, began_at=began_at, kept=kept)
+        for folder in (self.next, self.folder / kept):  # of changes that ended without their last tidying
+            shutil.rmtree(folder, ignore_errors=True)
         self._put("journal.json", journal)
+        return journal
+
+    def decide(self, journal: Journal, databases: list[str]) -> Journal:
+        """Write down which copies of ``next`` change places; once the disk has them whole."""
+        for name in databases:
+            _sync(self.next / name)
+        _sync(self.next)
+        decided = msgspec.structs.replace(journal, databases=databases)
+        self._put("journal.json", decided)
+        return decided
 
     def finish(self, journal: Journal) -> None:
         """Make it final; what it replaced is kept for a step back."""
-        self._put("last.json", journal)
-        (self.folder / "journal.json").unlink()
-        shutil.rmtree(self.next, ignore_errors=True)
+        (self.folder / "journal.json").rename(self.folder / "last.json")
         _sync(self.folder)
+        others = (self.folder / name for name in KEPT if name != journal.kept)
+        for folder in (self.next, *others):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def place(self, journal: Journal) -> None:
-        """Put the copies in the databases' places, and the databases into ``previous``; nobody may have them open."""
-        self.previous.mkdir(mode=0o750, exist_ok=True)
+        """Put the copies in the databases' places, and the databases aside; nobody may have them open."""
+        aside = self.folder / journal.kept
+        aside.mkdir(mode=0o750, exist_ok=True)
+        _sync(self.folder)
         for name in journal.databases:
             live, copy = self._live(name), self.next / name
-            if live.exists() and not (self.previous / name).exists():
-                live.rename(self.previous / name)
+            if live.exists() and not (aside / name).exists():
+                live.rename(aside / name)
             _remove_logs(live)
+            _sync(aside)  # it must not be lost when its place is taken
             if copy.exists():
                 copy.rename(live)
         self._sync_all(journal)
@@ -105,8 +129,8 @@ class Files:
     def take_back(self, journal: Journal) -> None:
         """Undo ``place`` and ``flip``, however far they came."""
         for name in journal.databases:
-            kept, live = self.previous / name, self._live(name)
-            if kept.exists():
+            kept, live = self.folder / journal.kept / name, self._live(name)
+            if kept.exists():  # else it never left, or was put back by a step back that was interrupted later
                 _remove_logs(live)
                 kept.replace(live)
         self._sync_all(journal)
@@ -120,20 +144,16 @@ class Files:
         if self.folder.exists():
             _sync(self.folder)
 
-    def fetch_previous(self, databases: list[str]) -> None:
-        """Copies of what the last upgrade replaced, to be put in place again; the last upgrade is forgotten."""
+    def clear_next(self) -> None:
+        """An empty folder for copies."""
         shutil.rmtree(self.next, ignore_errors=True)
         self.next.mkdir(mode=0o750)
-        for name in databases:
-            shutil.copyfile(self.previous / name, self.next / name)
-        (self.folder / "last.json").unlink(missing_ok=True)
-        shutil.rmtree(self.previous, ignore_errors=True)
 
-    def forget_previous(self) -> None:
-        """Remove what an earlier upgrade kept; before the next one begins."""
-        for folder in (self.next, self.previous):
-            shutil.rmtree(folder, ignore_errors=True)
-        (self.folder / "last.json").unlink(missing_ok=True)
+    def fetch_replaced(self, last: Journal) -> None:
+        """Copies of what the last change replaced, to be put in place again; the originals stay."""
+        self.clear_next()
+        for name in last.databases:
+            shutil.copyfile(self.folder / last.kept / name, self.next / name)
 
     def _live(self, name: str) -> Path:
         return self._layout.root / DATABASES[name]
@@ -148,7 +168,7 @@ class Files:
         replace_durably(self.folder / name, msgspec.json.encode(journal))
 
     def _sync_all(self, journal: Journal) -> None:
-        folders = {self._live(name).parent for name in journal.databases} | {self.next, self.previous}
+        folders = {self._live(name).parent for name in journal.databases} | {self.next, self.folder / journal.kept}
         for folder in folders:
             if folder.exists():
                 _sync(folder)
@@ -160,8 +180,9 @@ def _remove_logs(database: Path) -> None:
         database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or what a folder lists."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:

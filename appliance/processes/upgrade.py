@@ -5,6 +5,9 @@ Run by install.sh from the new release: ``python -m appliance.processes.upgrade 
 The order: back up and prove it with the old release; let the new one check itself while the old one serves; stop
 whoever writes; migrate copies; then, while nothing serves and callers wait at the port, put the copies in place and
 flip ``current``; start; see whether all is well. If not: everything back, exit code 3.
+
+A database stays open to others while its copy is migrated. It is shut before the copy takes its place, and where
+somebody has written to it since, it is copied again: what was acknowledged is not lost.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import argparse
 import fcntl
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,13 +32,21 @@ from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.processes.hosts import Host, find_host, owner_of, restarts
 from appliance.processes.release_journal import DATABASES, Files, Journal
 from appliance.settings import Settings, load_settings
-from storage.backups import copy_database
 from storage.errors import StorageError
+from storage.handover import LiveDatabase, shut_all
+from storage.stillness import standing_still
 
 FAILED, UNHEALTHY = 3, 4
 WELL_S = 180
 STEADY_S = 5.0
 """What is well must stay so for a while: a process that dies after its first request is not."""
+STILL_S = 300.0
+"""How long a compaction that gives way, or a backup that somebody makes, may hold an upgrade up."""
+ROUNDS = 2
+"""How often databases are copied while others may write to them; then once more while nobody can."""
+Live = Mapping[str, LiveDatabase]
+"""The databases that are there, by their names in ``DATABASES``."""
+TROUBLE = (ApplianceError, StorageError, OSError, ValueError, sqlite3.Error, subprocess.SubprocessError)
 Step = Callable[[str], None]
 """Told what was just done; tests end the process there."""
 
@@ -64,14 +77,12 @@ class Upgrade:
             before, ready = self._files.current, self._is_ready()
             if backup:
                 self._backup(before)
+            _say(f"{release} checks whether it can work here")
             self._run(release, "the new release's own check", "-m", "appliance.processes.selfcheck", owned=True)
             self._step("checked")
-            self._files.forget_previous()
-            journal = Journal(before=before, after=release, databases=[], ran=ran, began_at=_now())
-            self._files.begin(journal)
-            self._own()
-            self._step("journalled")
-            return self._change(journal, ready=ready, prepare=self._migrate)
+            with self._still(), self._changing():
+                journal = self._files.begin(before, release, ran=ran, began_at=_now())
+                return self._change(journal, ready=ready, prepare=self._migrate)
 
     def back(self, *, yes: bool = False) -> int:
         """Let the release run again that was there before the last upgrade, with the databases that it had.
@@ -91,10 +102,10 @@ class Upgrade:
                     "written there since is lost, counts included (predictions and labels themselves are in the event "
                     "log and the history). Add --yes, or restore a backup instead"
                 )
-            journal = Journal(
-                before=last.after, after=last.before, databases=list(last.databases), ran=ran, began_at=_now()
-            )  # fmt: skip
-            return self._change(journal, ready=self._is_ready(), prepare=self._fetch_previous)
+            ready = self._is_ready()
+            with self._still(), self._changing():
+                journal = self._files.begin(last.after, last.before, ran=ran, began_at=_now())
+                return self._change(journal, ready=ready, prepare=lambda one, _: self._fetch_replaced(one, last))
 
     def recover(self) -> None:
         """Take an interrupted upgrade back; nothing happens when none was interrupted, or when one is at work."""
@@ -106,58 +117,76 @@ class Upgrade:
         except Conflict:
             return
 
-    def _change(self, journal: Journal, *, ready: bool, prepare: Callable[[Journal], Journal]) -> int:
+    def _change(self, journal: Journal, *, ready: bool, prepare: Callable[[Journal, Live], Journal]) -> int:
         try:
+            self._own()
+            self._step("journalled")
+            _say("stopping whoever writes a database")
             self._host.stop_writers()
             self._step("stopped")
-            with self._without_compaction():
-                journal = prepare(journal)
-                with self._host.switching():
-                    self._place(journal)
-                if journal.ran:
-                    self._host.start()
-                    self._step("started")
-                    self._require_well(journal.after, ready=ready)
-                self._files.finish(journal)
-                self._own()
+            journal = self._exchange(journal, prepare)
+            if journal.ran:
+                self._host.start()
+                self._step("started")
+                _say(f"{journal.after} starts; waiting until it is well")
+                self._require_well(journal.after, ready=ready)
+            self._files.finish(journal)
+            self._own()
             self._step("done")
-        except (ApplianceError, StorageError, OSError, subprocess.SubprocessError, KeyboardInterrupt) as exc:
-            print(f"upgrade: {exc or type(exc).__name__}; going back to {journal.before}", file=sys.stderr, flush=True)
-            return self._go_back(journal)
+        except (*TROUBLE, KeyboardInterrupt) as exc:
+            written = self._files.find_journal()
+            if written is None:  # it was final already
+                return 0
+            _say(f"{str(exc) or type(exc).__name__}; going back to {journal.before}", error=True)
+            return self._go_back(written)
         return 0
 
-    def _migrate(self, journal: Journal) -> Journal:
+    def _exchange(self, journal: Journal, prepare: Callable[[Journal, Live], Journal]) -> Journal:
+        """Put copies in place that miss nothing; what was written while they were made is copied again."""
+        with self._live() as live:
+            for _ in range(ROUNDS):
+                journal = prepare(journal, live)
+                moving = [live[name] for name in journal.databases if name in live]
+                if not any(one.changed for one in moving):
+                    with self._host.switching(), shut_all(moving):
+                        if not any(one.changed for one in moving):
+                            self._place(journal)
+                            return journal
+                _say("somebody wrote to a database while its copy was migrated; copying again")
+            with self._host.switching(), shut_all(live.values()):
+                journal = prepare(journal, live)
+                self._place(journal)
+                return journal
+
+    def _migrate(self, journal: Journal, live: Live) -> Journal:
         """Copies of the databases, brought to the new schemas; which of them are to change places."""
-        self._files.next.mkdir(mode=0o750)
-        for name, place in DATABASES.items():
-            if (self._settings.state / place).exists():
-                copy_database(self._settings.state / place, self._files.next / name)
+        self._files.clear_next()
+        for name, database in live.items():
+            database.copy(self._files.next / name)
         self._own()
         self._step("copied")
+        _say("migrating copies of the databases")
         said = self._run(
             journal.after, "the migration of the databases", "-m", "appliance.processes.migrate_copies",
             str(self._files.next), owned=True,
         )  # fmt: skip
         self._step("migrated")
-        return self._write(journal, json.loads(said.strip().splitlines()[-1]))
+        return self._decide(journal, json.loads(said.strip().splitlines()[-1]))
 
-    def _fetch_previous(self, journal: Journal) -> Journal:
+    def _fetch_replaced(self, journal: Journal, last: Journal) -> Journal:
         """The databases of the earlier release, as copies."""
-        self._files.fetch_previous(journal.databases)
-        return self._write(journal, journal.databases)
+        self._files.fetch_replaced(last)
+        self._step("fetched")
+        return self._decide(journal, last.databases)
 
-    def _write(self, journal: Journal, databases: list[str]) -> Journal:
-        complete = Journal(
-            before=journal.before, after=journal.after, databases=databases, ran=journal.ran,
-            began_at=journal.began_at,
-        )  # fmt: skip
-        self._files.begin(complete)
+    def _decide(self, journal: Journal, databases: list[str]) -> Journal:
+        decided = self._files.decide(journal, databases)
         self._own()
         self._step("decided")
-        return complete
+        return decided
 
     def _place(self, journal: Journal) -> None:
-        self._fold_logs(journal)
+        _say(f"putting {journal.after} in the place of {journal.before}")
         self._files.place(journal)
         self._own()
         self._step("placed")
@@ -166,24 +195,24 @@ class Upgrade:
         self._host.place_units(self._release(journal.after), self._release(journal.before))
         self._step("units placed")
 
-    def _fold_logs(self, journal: Journal) -> None:
-        """The write-ahead logs into their databases, which then are one file each."""
-        for name in journal.databases:
-            path = self._settings.state / DATABASES[name]
-            program = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA wal_checkpoint(TRUNCATE)')"
-            if path.exists():
-                self._run(journal.after, f"closing {name}", "-c", program, str(path), owned=True)
-
     def _go_back(self, journal: Journal) -> int:
-        with self._host.switching():
-            self._take_back(journal)
+        try:
+            with _uninterrupted(), self._host.switching():
+                self._take_back(journal)
+        except TROUBLE as exc:
+            _say(
+                f"going back failed too: {exc}; the journal stays: mend that, then boot, run 'appliance up' or "
+                "./install.sh again, which go back",
+                error=True,
+            )
+            return UNHEALTHY
         if not journal.ran:
             return FAILED
         self._host.start()
         try:
             self._require_well(journal.before, ready=False)
         except ApplianceError as exc:
-            print(f"upgrade: the release before is not well either: {exc}", file=sys.stderr, flush=True)
+            _say(f"the release before is not well either: {exc}", error=True)
             return UNHEALTHY
         return FAILED
 
@@ -193,9 +222,10 @@ class Upgrade:
         if journal is None:
             return False
         print(f"the change from {journal.before} to {journal.after} was interrupted; going back", flush=True)
-        self._host.stop_writers()
-        with self._host.switching():
-            self._take_back(journal)
+        with self._changing():
+            self._host.stop_writers()
+            with self._host.switching():
+                self._take_back(journal)
         if journal.ran:
             self._host.start()
         return journal.ran
@@ -209,6 +239,7 @@ class Upgrade:
 
     def _backup(self, release: str) -> None:
         words = ("backup", "create")
+        _say(f"{release} makes a backup and proves it")
         try:
             self._run(release, "the backup before the upgrade", "-m", "appliance.cli.main", *words)
         except StepFailed as exc:
@@ -271,14 +302,46 @@ class Upgrade:
             yield
 
     @contextmanager
-    def _without_compaction(self) -> Iterator[None]:
-        """What the new release counts stays in the event log until it is final: a step back counts it again."""
-        path = self._settings.layout.run / "compaction.lock"
-        with path.open("a") as lock:
-            if who := owner_of(self._settings.state):
-                os.chown(path, *who)
+    def _live(self) -> Iterator[Live]:
+        """The databases that are there."""
+        with ExitStack() as stack:
+            found = {}
+            for name, place in DATABASES.items():
+                if (self._settings.state / place).exists():
+                    found[name] = LiveDatabase(self._settings.state / place)
+                    stack.callback(found[name].close)
+            yield found
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """``bin/appliance`` waits with what may write: whatever it wrote would go when the change is taken back."""
+        with (self._base / ".changing").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """What the new release counts stays in the event log until it is final: a step back counts it again."""
+        who = owner_of(self._settings.state)
+        with standing_still(
+            self._settings.layout, wait_s=STILL_S, owner=who, waiting=lambda one: _say(f"waiting for {one}")
+        ):
+            yield
+
+
+def _say(sentence: str, *, error: bool = False) -> None:
+    at = datetime.now().astimezone()
+    print(f"{at:%H:%M:%S} upgrade: {sentence}", file=sys.stderr if error else sys.stdout, flush=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until this is over."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _now() -> str:

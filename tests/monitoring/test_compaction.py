@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from storage.eventlog import list_segments
 from storage.history import scan_history, table_path, tidy
 from storage.migrations import migrate
 from storage.outcome_rows import scan_outcomes
+from storage.stillness import compacting, standing_still
 from storage.window_rows import read_cursors
 from tests.monitoring.traffic import DAY_US, START_US, Traffic, encoded_rows, publish, regression_schema, training_frame
 from tests.storage.conftest import SmallDisk
@@ -212,3 +214,75 @@ def test_small_files_of_finished_days_are_merged_and_old_days_go(
     assert len(events(settings, tokens)) == 10
     folder = table_path(settings.layout, "predictions")
     assert len(list(folder.rglob("*.parquet"))) == 1  # what no commit names any more is gone
+
+
+def test_a_compaction_gives_way_after_its_segment_to_who_waits_for_it(
+    settings: Settings, traffic: Traffic, watch: Watch
+) -> None:
+    write(traffic)
+    watch_once(watch)
+    left, waits = [], threading.Event()
+
+    def stand_still() -> None:
+        with standing_still(settings.layout, waiting=lambda _: waits.set()):
+            left.append(len(segments(settings, "predictions") + segments(settings, "labels")))
+
+    waiter = threading.Thread(target=stand_still)
+
+    def step(name: str) -> None:
+        if name == "committed" and not waits.is_set():
+            waiter.start()
+            waits.wait()
+
+    assert compact(settings, step=step).segments == 1
+    waiter.join()
+    assert left == [3]
+    assert compact(settings).segments == 3
+    assert tidy_history(settings)
+
+
+def test_it_gives_way_in_the_middle_of_a_segment_and_leaves_nothing_of_it(
+    settings: Settings, traffic: Traffic, watch: Watch
+) -> None:
+    tokens = write(traffic)
+    watch_once(watch)
+    waits = threading.Event()
+    found = []
+
+    def stand_still() -> None:
+        with standing_still(settings.layout, waiting=lambda _: waits.set()):
+            found.extend([ids(settings, "predictions"), len(segments(settings, "predictions"))])
+
+    waiter = threading.Thread(target=stand_still)
+
+    def step(name: str) -> None:
+        if name == "half of the files written" and not waits.is_set():
+            waiter.start()
+            waits.wait()
+
+    assert compact(settings, step=step, chunk_bytes=1000) == Compacted()
+    waiter.join()
+    assert found == [[], 2]
+    assert not list(table_path(settings.layout, "predictions").rglob("*.parquet"))
+    assert compact(settings, chunk_bytes=1000) == Compacted(segments=4, rows=REQUESTS + REQUESTS // 2)
+    assert len(events(settings, tokens)) == REQUESTS
+
+
+def test_tidying_gives_way_too(settings: Settings, traffic: Traffic, watch: Watch) -> None:
+    for _ in range(5):
+        write(traffic, requests=4)
+        watch_once(watch)
+        compact(settings)
+    later = datetime(2026, 3, 9, tzinfo=UTC).date()
+    assert not tidy(settings.layout, "predictions", today=later, keep_days=0, is_wanted=lambda: True)
+    assert tidy(settings.layout, "predictions", today=later, keep_days=0)
+
+
+def test_who_waits_for_a_compaction_that_does_not_end_is_told(settings: Settings) -> None:
+    with (
+        compacting(settings.layout) as is_wanted,
+        pytest.raises(StateUnwritable, match=r"did not let go of .*compaction\.lock within 0 s"),
+        standing_still(settings.layout, wait_s=0),
+    ):
+        pass
+    assert not is_wanted()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,39 @@ class Installation:
     def upgrade(self, by: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a release's upgrade program."""
         return self.python(by, "-m", "appliance.processes.upgrade", *arguments, "--base", str(self.base))
+
+    def changing(self, verb: str, deed: str, step: str) -> subprocess.CompletedProcess[str]:
+        """Upgrade (or go back, or recover), and do something at a step, see ``upgrading_child``."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "tests.processes.upgrading_child", self.base, verb, deed, step],
+            env={**self.environment, "PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+
+    @property
+    def is_under_way(self) -> bool:
+        return (self.state / "upgrade" / "journal.json").exists()
+
+    def read(self) -> tuple[bool, list[str]]:
+        """Whether the database is the next release's, and the keys in it."""
+        with closing(sqlite3.connect(self.state / "appliance.db")) as connection:
+            extra = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone()[0]
+            names = [row[0] for row in connection.execute("SELECT name FROM keys ORDER BY name")]
+            assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        return bool(extra), names
+
+    def add_key(self, name: str) -> None:
+        done = self.appliance("key", "create", name, "--scope", "read")
+        assert done.returncode == 0, done.stderr
+
+    def copy(self, folder: Path) -> Installation:
+        """A copy of the state and of what names the current release."""
+        base = folder / "base"
+        (base / "releases").mkdir(parents=True)
+        for path in (self.base / "releases").iterdir():
+            (base / "releases" / path.name).symlink_to(path.resolve())
+        (base / "current").symlink_to(f"releases/{self.current}")
+        state = Path(shutil.copytree(self.state, folder / "state"))
+        return replace(self, base=base, state=state, environment={**self.environment, "APPLIANCE_STATE": str(state)})
 
     def appliance(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command of the current release."""

@@ -16,7 +16,7 @@ from appliance.backups import Backups
 from appliance.clock import is_synchronised
 from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
-from appliance.processes.release_journal import Files, Journal
+from appliance.processes.release_journal import Files
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes
 from storage.eventlog import EventWriter
@@ -147,9 +147,7 @@ def test_a_newest_backup_that_is_not_good_shows_beside_an_older_one_that_is(sett
 
 
 def test_an_upgrade_that_was_interrupted_shows(settings: Settings) -> None:
-    Files(settings.layout, settings.state).begin(
-        Journal(before="1", after="2", databases=[], ran=True, began_at="2030-01-01T00:00:00+00:00")
-    )
+    Files(settings.layout, settings.state).begin("1", "2", ran=True, began_at="2030-01-01T00:00:00+00:00")
     found = look(settings, "interrupted")
     assert (found.state, "from release 1 to 2" in found.message) == ("warn", True)
 

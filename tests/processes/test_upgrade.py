@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import sqlite3
-import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.processes.releases import ROOT, Installation, make_installation
+from tests.processes.releases import Installation, make_installation
 
 STEPS = (
     "checked", "journalled", "stopped", "copied", "migrated", "decided", "placed", "flipped", "units placed", "done",
@@ -27,40 +24,19 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 @pytest.fixture
 def place(pristine: Installation, tmp_path: Path) -> Installation:
-    """A copy of the state and of what names the current release."""
-    base = tmp_path / "base"
-    (base / "releases").mkdir(parents=True)
-    for name in ("one", "two"):
-        (base / "releases" / name).symlink_to(pristine.base / "releases" / name)
-    (base / "current").symlink_to("releases/one")
-    state = Path(shutil.copytree(pristine.state, tmp_path / "state"))
-    return Installation(base=base, state=state, environment={**pristine.environment, "APPLIANCE_STATE": str(state)})
-
-
-def schema(place: Installation) -> tuple[bool, list[str]]:
-    """Whether the database is the next release's, and the keys in it."""
-    with closing(sqlite3.connect(place.state / "appliance.db")) as connection:
-        extra = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'extra'").fetchone()[0]
-        names = [row[0] for row in connection.execute("SELECT name FROM keys ORDER BY name")]
-        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-    return bool(extra), names
-
-
-def add_key(place: Installation, name: str) -> None:
-    done = place.appliance("key", "create", name, "--scope", "read")
-    assert done.returncode == 0, done.stderr
+    return pristine.copy(tmp_path)
 
 
 def test_an_upgrade_backs_up_migrates_and_can_be_taken_back(place: Installation) -> None:
-    add_key(place, "before")
+    place.add_key("before")
     done = place.upgrade("two", "to", "two")
     assert done.returncode == 0, done.stderr
     assert place.current == "two"
-    assert schema(place) == (True, ["before"])
+    assert place.read() == (True, ["before"])
     backups = json.loads(place.appliance("backup", "list", "--json").stdout)["backups"]
     assert len(backups) == 1
     assert backups[0]["notes"]["verified_at"], "the backup before it was proved"
-    add_key(place, "after")
+    place.add_key("after")
     refused = place.upgrade("two", "back")
     assert refused.returncode == 1
     assert "what was written there since is lost" in refused.stderr
@@ -69,42 +45,24 @@ def test_an_upgrade_backs_up_migrates_and_can_be_taken_back(place: Installation)
     done = place.upgrade("two", "back", "--yes")
     assert done.returncode == 0, done.stderr
     assert place.current == "one"
-    assert schema(place) == (False, ["before"])
-    add_key(place, "works")
-    assert not (place.state / "upgrade" / "journal.json").exists()
+    assert place.read() == (False, ["before"])
+    place.add_key("works")
+    assert not place.is_under_way
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_an_upgrade_killed_after_any_step_is_whole_after_the_next_boot(place: Installation, step: str) -> None:
-    add_key(place, "before")
-    killed = subprocess.run(
-        [sys.executable, "-P", "-m", "tests.processes.upgrading_child", str(place.base), "to", step],
-        env={**place.environment, "PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True,
-    )  # fmt: skip
+    place.add_key("before")
+    killed = place.changing("to", "kill", step)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     recovered = place.upgrade(place.current, "recover")
     assert recovered.returncode == 0, recovered.stderr
     after = place.current
     assert after == ("two" if step == "done" else "one")
-    assert schema(place) == (after == "two", ["before"])
-    assert not (place.state / "upgrade" / "journal.json").exists()
-    add_key(place, "works")
+    assert place.read() == (after == "two", ["before"])
+    assert not place.is_under_way
+    place.add_key("works")
     assert place.upgrade(after, "recover").stdout == "", "once more changes nothing"
-
-
-@pytest.mark.parametrize("step", ["decided", "placed", "flipped", "done"])
-def test_a_step_back_killed_after_any_step_is_whole_too(place: Installation, step: str) -> None:
-    assert place.upgrade("two", "to", "two", "--no-backup").returncode == 0
-    killed = subprocess.run(
-        [sys.executable, "-P", "-m", "tests.processes.upgrading_child", str(place.base), "back", step],
-        env={**place.environment, "PYTHONPATH": str(ROOT)}, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert place.upgrade(place.current, "recover").returncode == 0
-    after = place.current
-    assert after == ("one" if step == "done" else "two")
-    assert schema(place) == (after == "two", [])
-    add_key(place, "works")
 
 
 def break_release(pristine: Installation, place: Installation, module: str, text: str) -> None:
@@ -127,7 +85,7 @@ def test_a_release_that_fails_its_own_check_changes_nothing(pristine: Installati
     assert "flows.runner cannot be imported: ModuleNotFoundError: No module named 'no_such_library'" in done.stderr
     assert "nothing was changed" in done.stderr
     assert place.current == "one"
-    assert schema(place) == (False, [])
+    assert place.read() == (False, [])
 
 
 def test_a_migration_that_fails_changes_nothing(pristine: Installation, place: Installation) -> None:
@@ -138,8 +96,26 @@ def test_a_migration_that_fails_changes_nothing(pristine: Installation, place: I
     assert "the migration of the databases failed: cannot write the state database" in done.stderr
     assert "going back to one" in done.stderr
     assert place.current == "one"
-    assert schema(place) == (False, [])
-    add_key(place, "works")
+    assert place.read() == (False, [])
+    place.add_key("works")
+
+
+def test_what_the_command_writes_while_copies_are_migrated_is_there_afterwards(place: Installation) -> None:
+    place.add_key("before")
+    done = place.changing("to", "write", "copied")
+    assert done.returncode == 0, done.stderr
+    acknowledged = [line for line in done.stdout.splitlines() if line.startswith("during")]
+    assert acknowledged == ["during-1", "during-2"], "written in each round, refused while the database is shut"
+    assert place.current == "two"
+    assert place.read() == (True, ["before", *acknowledged])
+
+
+def test_a_transaction_that_is_open_when_databases_change_places_is_waited_for(place: Installation) -> None:
+    place.add_key("before")
+    done = place.changing("to", "hold", "decided")
+    assert done.returncode == 0, done.stderr
+    assert "copying again" in done.stdout
+    assert place.read() == (True, ["held"])
 
 
 def test_without_a_good_backup_nothing_begins(place: Installation) -> None:

@@ -59,8 +59,10 @@ def load(machine: Machine) -> Iterator[dict[str, object]]:
         "systemd-run --unit=load -p StandardOutput=file:/root/load.json"
         f" {SYSTEM_PYTHON} {SOURCE}/tests/system/load.py 8100 /root/stop"
     )
-    yield found
-    machine.ok("sleep 1; touch /root/stop; while systemctl is-active -q load.service; do sleep 0.1; done")
+    try:
+        yield found
+    finally:  # a load that goes on fills the event log and takes the processors from every test that follows
+        machine.ok("sleep 1; touch /root/stop; while systemctl is-active -q load.service; do sleep 0.1; done")
     found.update(json.loads(machine.ok("cat /root/load.json")))
 
 
@@ -149,6 +151,30 @@ def test_an_upgrade_under_load_loses_no_request_and_can_be_taken_back(serving: M
     assert answers(serving)
 
 
+def test_tls_runs_the_release_that_is_current_after_an_upgrade_and_a_step_back(installed: Machine) -> None:
+    installed.ok(f"sh {SOURCE}/install.sh --tls self", timeout_s=300)
+    before = release(installed)
+    make_checkout("next")
+    installed.ok("sh /opt/packages/next/install.sh", timeout_s=600)
+    after = release(installed)
+    assert after != before
+    require_tls(installed, after)
+    installed.ok(f"sh {SOURCE}/install.sh --rollback --yes", timeout_s=300)
+    require_tls(installed, before)
+    installed.ok(f"sh {SOURCE}/install.sh --tls off", timeout_s=300)
+
+
+def require_tls(machine: Machine, name: str) -> None:
+    """The door is of that release, and answers; it is started again without anybody waiting for it."""
+    machine.ok(
+        f"for i in $(seq 300); do pid=$(systemctl show --value -p MainPID appliance-tls.service);"
+        f" tr '\\0' ' ' </proc/$pid/cmdline | grep -q /releases/{name}/"
+        " && curl -s --cacert /etc/appliance/tls/cert.pem https://localhost:8443/health/live >/dev/null && exit 0;"
+        " sleep 0.1; done; exit 1"
+    )
+
+
+@pytest.mark.timeout(1500)
 def test_a_power_cut_in_the_middle_of_an_upgrade_is_taken_back_at_boot(serving: Machine, old: tuple[str, str]) -> None:
     folder = make_checkout("slow")
     change(
@@ -161,12 +187,10 @@ def test_a_power_cut_in_the_middle_of_an_upgrade_is_taken_back_at_boot(serving: 
         " -E PIP_NO_INDEX=1 -E PIP_FIND_LINKS=/opt/packages/wheels sh /opt/packages/slow/install.sh"
     )
     flipped = f'[ "$(readlink /opt/appliance/current)" != "{old[0]}" ]'
-    ended = "! systemctl is-active -q slow.service"
-    serving.ok(
-        f"for i in $(seq 3000); do {flipped} && exit 0; {ended} && break; sleep 0.1; done;"
-        " journalctl -u slow -u appliance-runner --no-pager -n 60; tail -n 40 /var/log/appliance-install.log; exit 1",
-        timeout_s=500,
-    )
+    said = "cat /var/log/appliance-install.log; systemctl status --no-pager slow.service"
+    # Most of it is the installation of the packages, which takes a busy host minutes before the upgrade begins.
+    ends = "systemctl is-active -q slow.service || break"
+    serving.ok(f"for i in $(seq 7000); do {flipped} && exit 0; {ends}; sleep 0.1; done; {said}; exit 1", timeout_s=1000)
     assert schema(serving) != old[1]
     serving.kill()
     serving.up()

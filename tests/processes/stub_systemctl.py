@@ -1,0 +1,51 @@
+"""A ``systemctl`` for where no systemd runs: everything is active, but a release that never starts; calls are noted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.processes.releases import Installation
+
+STUB = """#!/bin/sh
+shift # --no-pager
+echo "$*" >>'{folder}/calls'
+[ "$1" = show ] || exit 0
+case "$*" in *--value*) cat '{folder}/pid' 2>/dev/null; exit 0 ;; esac
+echo MainPID=0
+if [ "$(basename "$(readlink '{base}/current')")" = '{failing}' ]; then
+  echo >>'{folder}/failures'
+  printf 'ActiveState=activating\\nSubState=auto-restart\\nNRestarts=%s\\n' "$(wc -l <'{folder}/failures')"
+else
+  printf 'ActiveState=active\\nSubState=running\\nNRestarts=0\\n'
+fi
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Units:
+    """An installation whose processes are units of the stub."""
+
+    place: Installation
+    folder: Path
+
+    def called(self, words: str) -> bool:
+        """Whether a call began so since the last ``forget``."""
+        return any(line.startswith(words) for line in (self.folder / "calls").read_text().splitlines())
+
+    def forget(self) -> None:
+        (self.folder / "calls").write_text("")
+
+
+def with_units(place: Installation, *, failing: str = "none") -> Units:
+    """The same installation, run by systemd; no unit of the release ``failing`` becomes well."""
+    folder = place.base.parent / "bin"
+    folder.mkdir()
+    (folder / "systemctl").write_text(STUB.format(folder=folder, base=place.base, failing=failing))
+    (folder / "systemctl").chmod(0o755)
+    (folder / "calls").write_text("")
+    path = f"{folder}:{place.environment['PATH']}"
+    return Units(
+        place=replace(place, environment={**place.environment, "APPLIANCE_SYSTEMD": "true", "PATH": path}),
+        folder=folder,
+    )
