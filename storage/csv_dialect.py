@@ -17,6 +17,7 @@ from storage.csv_lines import GLIMPSE, count_fields, find_broken_line, likely_de
 from storage.csv_reading import Dialect
 from storage.duck import OUT_OF_MEMORY, allow_memory, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
+from storage.partitions import partition_columns, partition_links, partition_notes
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
@@ -92,9 +93,14 @@ def csv_scan(
     text = {column.name for column in like if column.dtype is Dtype.STRING}
     types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
     times = {name: formats for name, formats in dialect.times.items() if name not in text}
+    given = partition_columns(files, types)
+    paths, folders = partition_links(paths, given)
+    dialect = replace(
+        dialect, types=types, times=times, checked=sampled, folders=folders, given=tuple(each.name for each in given)
+    )
     return CsvScan(
-        sql=replace(dialect, types=types, times=times, checked=sampled).read(paths), paths=tuple(paths),
-        notes=(*notes, *look.notes), sampled=sampled,
+        sql=dialect.read(paths), paths=tuple(paths), notes=(*notes, *look.notes, *partition_notes(given)),
+        sampled=sampled,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.csv_checks import checked_sql, is_checked, time_sql
 from storage.duck import sql_list, sql_name, sql_text
+from storage.partitions import NO_FOLDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class Dialect:
         blank: Columns that have no value in the rows seen.
         times: Text columns that are times of these formats.
         checked: A value that is not of its column's type is an error, not brought to it.
+        folders: How DuckDB takes columns from folders, and ``given``: the names of these.
     """
 
     delimiter: str
@@ -35,6 +37,8 @@ class Dialect:
     blank: frozenset[str] = frozenset()
     times: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checked: bool = False
+    folders: str = NO_FOLDERS
+    given: tuple[str, ...] = ()
 
     @property
     def options(self) -> str:
@@ -42,7 +46,7 @@ class Dialect:
         options = {
             "delim": sql_text(self.delimiter), "quote": sql_text(self.quote), "escape": sql_text(self.escape),
             "comment": sql_text(self.comment), "skip": str(self.skip), "nullstr": sql_list(self.nulls),
-            "decimal_separator": sql_text(self.decimal), "auto_detect": "false", "hive_partitioning": "false",
+            "decimal_separator": sql_text(self.decimal), "auto_detect": "false",
         }  # fmt: skip
         if self.date_format:
             options["dateformat"] = sql_text(self.date_format)
@@ -58,10 +62,11 @@ class Dialect:
             for name, type_ in self.types.items()
         )
         header = "true" if self.header else "false"
-        rows = f"read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}})"
+        rows = f"read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}}, {self.folders})"
         if as_text or not (self.checked or self.times):
             return f"SELECT * FROM {rows}"
-        return f"SELECT {', '.join(map(self._expression, self.types))} FROM {rows}"
+        wanted = (*map(self._expression, self.types), *map(sql_name, self.given))
+        return f"SELECT {', '.join(wanted)} FROM {rows}"
 
     def _is_checked(self, name: str) -> bool:
         formats = {"DATE": self.date_format, "TIMESTAMP": self.time_format}

@@ -12,20 +12,21 @@ from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
-from storage.conform import columns_of, require_new_name
+from storage.conform import columns_of
 from storage.csv_dialect import csv_scan
 from storage.download import DownloadLimits, download, is_address, redacted
 from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
 from storage.errors import SourceUnreadable
+from storage.parquet_columns import parquet_scan
+from storage.partitions import NO_FOLDERS, partition_columns, partition_links, partition_notes
 from storage.postgres_source import SCHEMES, spool_postgres
 from storage.scratch import open_scratch
-from storage.source_files import COPY_AGAIN, Format, SourceFile, find_files, hash_files, unpacked
+from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
 BATCH_ROWS = 65_536
@@ -166,7 +167,7 @@ def _open_files(
             query = _require_query(source, options.query, len(files), "DuckDB")
             batches = _query_database(source, _connect(options, stack), files[0].path, query)
         case Format.ARROW | Format.ARROW_STREAM:
-            batches = _query_stream(source, read_arrow(files, stack), options.query, options, stack)
+            batches = _query_stream(source, read_arrow(files, stack, notes), options.query, options, stack)
         case Format.EXCEL:
             from storage.excel_source import read_sheets  # noqa: PLC0415  (loads fastexcel, which few files need)
 
@@ -219,33 +220,34 @@ def _scan_sql(
     originals = tuple(file.path for file in files)
     match files[0].format:
         case Format.PARQUET:
-            for file in files:
-                _require_parquet(file)
-            sql = f"SELECT * FROM read_parquet({sql_list(links)}, hive_partitioning = false)"
+            table = parquet_scan(connection, files, links)
+            return _Scan(sql=table.sql, paths=table.paths, originals=originals), table.notes
         case Format.JSON:
-            how = "sample_size = -1, union_by_name = true, hive_partitioning = false"
-            sql = f"SELECT * FROM read_json({sql_list(links)}, {how})"
+            return _scan_json(files, connection, links)
         case _:
             found = csv_scan(
                 connection, files, links, like=options.like, delimiter=options.delimiter, sample=options.sample
             )
             return _Scan(sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled), found.notes
-    return _Scan(sql=sql, paths=links, originals=originals), ()
 
 
-def _require_parquet(file: SourceFile) -> None:
-    seen: dict[str, str] = {}
+def _scan_json(
+    files: Sequence[SourceFile], connection: duckdb.DuckDBPyConnection, links: Sequence[Path]
+) -> tuple[_Scan, tuple[str, ...]]:
+    def read(paths: Sequence[Path], folders: str) -> str:
+        return f"SELECT * FROM read_json({sql_list(paths)}, sample_size = -1, union_by_name = true, {folders})"
+
+    originals = tuple(file.path for file in files)
+    plain = _Scan(sql=read(links, NO_FOLDERS), paths=tuple(links), originals=originals)
+    if not any(file.folders for file in files):
+        return plain, ()
     try:
-        names = pq.read_schema(file.path).names
-    except (pa.ArrowException, OSError) as exc:
-        raise SourceUnreadable(
-            f"{file.path} cannot be read as Parquet: {str(exc).splitlines()[0]}; {COPY_AGAIN}"
-        ) from exc
-    try:
-        for name in names:
-            require_new_name(seen, name)
-    except SourceUnreadable as exc:
-        raise SourceUnreadable(f"{file.path}: {exc}") from exc
+        names = connection.sql(plain.sql).columns
+    except duckdb.Error as exc:
+        raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
+    given = partition_columns(files, names)
+    paths, folders = partition_links(links, given)
+    return _Scan(sql=read(paths, folders), paths=tuple(paths), originals=originals), tuple(partition_notes(given))
 
 
 def _query_files(
