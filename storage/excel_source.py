@@ -14,7 +14,7 @@ import fastexcel
 import polars as pl
 
 from storage.conform import require_new_name
-from storage.csv_dialect import NULL_WORDS
+from storage.csv_checks import NULL_WORDS
 from storage.errors import SourceUnreadable
 from storage.excel_layout import HEAD, Header, fill_merged, find_header, require_names, told_below
 from storage.partitions import partition_columns, partition_notes

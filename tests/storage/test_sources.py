@@ -82,7 +82,7 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
     ("content", "values", "note"),
     [
         ("a;b\n1,5;x\n-2,25;y\n", [1.5, -2.25], "Read with a decimal comma: a."),
-        ("a;b\n1.5;1,5\n2;2\n", [1.5, 2.0], None),
+        ("a;b\n1.5;1,5\n2;2\n", [1.5, 2.0], "Read with a decimal comma: b."),
         ("a,b\n1,x\nNA,y\n", [1, None], "Read as missing: NA, "),
         ("a,b\n?,x\n3,y\n", [None, 3], "Read as missing: NA, "),
         ("a,b\nNA,x\nwest,y\n", ["NA", "west"], None),
@@ -116,7 +116,8 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ("a,b,\n1,x,\n2,y,\n", [1, 2], None),
         ("a,b\r1,x\r2,y\r", [1, 2], None),
         ("a,b\nyes,x\nno,y\n", ["yes", "no"], None),
-        ("a,b\n99999999999999999999,x\n1,y\n", [1e20, 1.0], None),
+        ("a,b\n99999999999999999999,x\n1,y\n", ["99999999999999999999", "1"], "Kept as text, since a number"),
+        ("a,b\n99999999999999999999,x\n1.5,y\n", [1e20, 1.5], None),
         ("a,b\n10:30:00,x\n11:00:00,y\n", ["10:30:00", "11:00:00"], None),
     ],
 )
