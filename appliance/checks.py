@@ -35,6 +35,7 @@ class Code(StrEnum):
     NUMBERS_AS_TEXT = "numbers_as_text"
     DATES_AS_TEXT = "dates_as_text"
     MIXED_DATES = "mixed_dates"
+    PADDED = "padded"
     SENTINEL = "sentinel"
     UNSORTED_TIME = "unsorted_time"
     LEAK = "leak"
@@ -116,6 +117,17 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
             f"{_cast(column.numeric_text, present)}, else each number counts as a category",
         )
     yield from _check_dates(column, present)
+    if column.padded:
+        quoted = '"' + name.replace('"', '""') + '"'
+        stripped = f"trim({quoted}) AS {quoted}"
+        example = next((value for value, _ in column.top if value != value.strip(" ")), None)
+        like = "" if example is None else f", like {_short(example)}"
+        yield Finding(
+            column=name,
+            code=Code.PADDED,
+            message=f"{column.padded} texts in {name!r} begin or end with spaces{like}, which makes them other "
+            f'categories than without; strip them with --prepare "SELECT * REPLACE ({stripped}) FROM source"',
+        )
     if (lonely := _sentinel(column, present)) is not None:
         value, count = lonely
         yield Finding(

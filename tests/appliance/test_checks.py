@@ -41,6 +41,11 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             "else each number counts as a category",
         ),
         (
+            [" yes ", "no"] * 20, Code.PADDED,
+            "20 texts in 'c' begin or end with spaces, like ' yes ', which makes them other categories than without; "
+            'strip them with --prepare "SELECT * REPLACE (trim("c") AS "c") FROM source"',
+        ),
+        (
             [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
             "'c' has 1 infinite values; replace them upstream or with a query",
         ),
