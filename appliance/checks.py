@@ -114,7 +114,7 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
             column=name,
             code=Code.NUMBERS_AS_TEXT,
             message=f"{_of(column.numeric_text, present)} texts in {name!r} read as numbers; "
-            f"{_cast(column.numeric_text, present)}, else each number counts as a category",
+            f"{_cast(column, column.numeric_text, present)}, else each number counts as a category",
         )
     yield from _check_dates(column, present)
     if column.padded:
@@ -158,7 +158,7 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
             yield Finding(
                 column=name, code=Code.DATES_AS_TEXT,
                 message=f"{_of(dates, present)} texts in {name!r} are dates like {column.date_forms[0][0]}; "
-                f"{_cast(dates, present)}, else each date counts as a category",
+                f"{_cast(column, dates, present)}, else each date counts as a category",
             )  # fmt: skip
     if column.descents:
         yield Finding(
@@ -172,8 +172,13 @@ def _of(some: int, all_: int) -> str:
     return f"{some} of the {all_}" if some < all_ else f"all {all_}"
 
 
-def _cast(some: int, all_: int) -> str:
-    return "mend the others or cast it with a query" if some < all_ else "cast it with a query"
+def _cast(column: ColumnProfile, some: int, all_: int) -> str:
+    if some == all_:
+        return "cast it with a query"
+    if column.odd_text is None:
+        return "mend the others or cast it with a query"
+    text, row = column.odd_text
+    return f"the first other is {_short(text)} in row {row}; mend the others or cast it with a query"
 
 
 def _dates(column: ColumnProfile) -> int:

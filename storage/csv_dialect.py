@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -12,7 +13,7 @@ import duckdb
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
 from storage.csv_checks import EXACT, NULL_WORDS, is_checked
-from storage.csv_lines import count_fields, find_broken_line, likely_delimiter, mixed_ends
+from storage.csv_lines import count_fields, find_broken_line, find_line, likely_delimiter, mixed_ends
 from storage.csv_reading import Dialect
 from storage.csv_values import (
     LONG_WHOLE,
@@ -50,12 +51,14 @@ class CsvScan:
     Attributes:
         sampled: The types are those of the files' first rows. While the rows are read, whatever does not fit them is
             an error, which says nothing about the files: they are to be scanned whole then.
+        line_of: The line of a row, both from 1; None where there are several files.
     """
 
     sql: str
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
     sampled: bool
+    line_of: Callable[[int], int | None]
 
 
 def csv_scan(
@@ -108,8 +111,14 @@ def csv_scan(
     )
     return CsvScan(
         sql=dialect.read(paths), paths=tuple(paths), notes=(*notes, *look.notes, *partition_notes(given)),
-        sampled=sampled,
+        sampled=sampled, line_of=partial(_line_of, files, dialect),
     )  # fmt: skip
+
+
+def _line_of(files: Sequence[SourceFile], dialect: Dialect, row: int) -> int | None:
+    if len(files) > 1:
+        return None
+    return find_line(files[0], dialect.delimiter, row + dialect.header, skip=dialect.skip)
 
 
 class _Look:
@@ -156,6 +165,9 @@ class _Look:
             ]
         dialect = _merge(files, dialects)
         if len(dialect.types) == 1 and (mark := likely_delimiter(files[0])) is not None:
+            if dialect.header:
+                # Its header is no single name, so "1 2 3" is no time either, which DuckDB takes it for.
+                dialect = replace(dialect, types=dict.fromkeys(dialect.types, "VARCHAR"))
             self.notes.append(
                 f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it "
                 f"again with --delimiter {mark!r}."

@@ -240,6 +240,8 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
     found: Figures = dict(zip(keys, table.one(sql), strict=True))
     found["top"] = [(value, int(count)) for value, count in found["top"] or ()]
     found["exact"] = few
+    if text and few:
+        found["odd"] = _first_odd(table, name, found)
     if few:
         return found
     # A value that stands in the sample twice stands in about twice as many rows as the sample leaves out between two.
@@ -259,17 +261,36 @@ def _text_figures(table: Table, name: str, sample: Figures) -> Figures:
     most = max(sample["numeric"], sum((sample["forms"] or {}).values()))
     if sample["padded"] or most >= TOLD_SHARE * sample["present_texts"]:
         rows = f"SELECT {name} AS v, 1 AS n FROM t WHERE {name} IS NOT NULL"
-        return dict(zip(TEXT_KEYS, table.one(f"WITH g AS ({rows}) SELECT {_TEXT_FIGURES} FROM g"), strict=True))
+        found = dict(zip(TEXT_KEYS, table.one(f"WITH g AS ({rows}) SELECT {_TEXT_FIGURES} FROM g"), strict=True))
+        return found | {"odd": _first_odd(table, name, found)}
     forms = {form: count * table.step for form, count in (sample["forms"] or {}).items()}
     return {"numeric": sample["numeric"] * table.step, "forms": forms}
 
 
+def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | None:
+    """The first text that is no number among numbers, or no date among dates, and its row from 1; None if none is."""
+    present, forms = found["present_texts"], found["forms"] or {}
+    if TOLD_SHARE * present <= found["numeric"] < present:
+        is_it = _reads(name)
+    elif TOLD_SHARE * present <= sum(forms.values()) < present:
+        is_it = " OR ".join(f"regexp_full_match(trim({name}), {sql_text(regex)})" for _, regex in DATE_FORMS)
+    else:
+        return None
+    rows = f"SELECT {name}, row_number() OVER () AS row FROM t"
+    asked = f"SELECT {name}, row FROM ({rows}) WHERE {name} IS NOT NULL AND NOT ({is_it}) LIMIT 1"
+    first = table.connection.execute(asked).fetchone()
+    return None if first is None else (str(first[0]), int(first[1]))
+
+
 def _numeric(value: str) -> str:
-    reads = (
+    return f"coalesce(sum(CASE WHEN {_reads(value)} THEN n END), 0)::BIGINT"
+
+
+def _reads(value: str) -> str:
+    return (
         f"(TRY_CAST(replace(trim({value}), ',', '.') AS DOUBLE) IS NOT NULL "
         f"OR regexp_full_match(trim({value}), {sql_text(GROUPED)}))"
     )
-    return f"coalesce(sum(CASE WHEN {reads} THEN n END), 0)::BIGINT"
 
 
 def _padded(value: str) -> str:

@@ -17,13 +17,13 @@ from deltalake.exceptions import DeltaError
 
 from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
-from storage.conform import columns_of
+from storage.conform import ValueMisfit, columns_of
 from storage.csv_dialect import csv_scan
 from storage.download import DownloadLimits, download, is_address, redacted
-from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
+from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_text
 from storage.errors import SourceUnreadable
+from storage.json_reading import json_scan
 from storage.parquet_columns import parquet_scan
-from storage.partitions import NO_FOLDERS, partition_columns, partition_links, partition_notes
 from storage.postgres_source import SCHEMES, spool_postgres
 from storage.scratch import open_scratch
 from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
@@ -76,11 +76,14 @@ class Source:
         sha256: Of the file's bytes; of several files' hashes in order of their paths; of a Delta table's version and
             file list; of what an address sent; of a Postgres query's rows as an Arrow stream.
         notes: What was decided while reading it, one sentence each (another encoding, a decimal comma).
+        line_of: The line of the file in which a row stands, both from 1; None where the source has no lines, or where
+            its rows went through SQL.
     """
 
     batches: pa.RecordBatchReader
     sha256: str
     notes: tuple[str, ...] = ()
+    line_of: Callable[[int], int | None] | None = None
 
 
 class SampleMisled(SourceUnreadable):
@@ -98,10 +101,18 @@ def read_source(source: str, options: SourceOptions, use: Callable[[Source], Use
     """
     try:
         with open_source(source, replace(options, sample=not is_address(source))) as opened:
-            return use(opened)
+            return _use(opened, use)
     except SampleMisled:
         with open_source(source, options) as opened:
-            return use(opened)
+            return _use(opened, use)
+
+
+def _use(opened: Source, use: Callable[[Source], Used]) -> Used:
+    try:
+        return use(opened)
+    except ValueMisfit as exc:
+        line = None if opened.line_of is None else opened.line_of(exc.row)
+        raise SourceUnreadable(f"{exc}" if line is None else f"line {line}: {exc}") from exc
 
 
 @contextmanager
@@ -159,6 +170,7 @@ def _open_files(
     sha256 = hash_files(files)
     files = unpacked(files, work)
     notes: list[str] = []
+    line_of = None
     match files[0].format:
         case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
@@ -179,7 +191,8 @@ def _open_files(
             scan, said = _scan_sql(files, connection, work, options)
             notes += said
             batches = _query_files(source, connection, scan, options.query)
-    return Source(batches=batches, sha256=sha256, notes=tuple(notes))
+            line_of = scan.line_of if options.query is None else None
+    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of)
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
@@ -196,6 +209,7 @@ class _Scan:
     paths: tuple[Path, ...]
     originals: tuple[Path, ...]
     sampled: bool = False
+    line_of: Callable[[int], int | None] | None = None
 
     @property
     def unreadable(self) -> type[SourceUnreadable]:
@@ -223,31 +237,20 @@ def _scan_sql(
             table = parquet_scan(connection, files, links)
             return _Scan(sql=table.sql, paths=table.paths, originals=originals), table.notes
         case Format.JSON:
-            return _scan_json(files, connection, links)
+            plain = _Scan(sql="", paths=links, originals=originals)
+            try:
+                told = json_scan(connection, files, links)
+            except duckdb.Error as exc:
+                raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
+            return replace(plain, sql=told.sql, paths=told.paths), told.notes
         case _:
             found = csv_scan(
                 connection, files, links, like=options.like, delimiter=options.delimiter, sample=options.sample
             )
-            return _Scan(sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled), found.notes
-
-
-def _scan_json(
-    files: Sequence[SourceFile], connection: duckdb.DuckDBPyConnection, links: Sequence[Path]
-) -> tuple[_Scan, tuple[str, ...]]:
-    def read(paths: Sequence[Path], folders: str) -> str:
-        return f"SELECT * FROM read_json({sql_list(paths)}, sample_size = -1, union_by_name = true, {folders})"
-
-    originals = tuple(file.path for file in files)
-    plain = _Scan(sql=read(links, NO_FOLDERS), paths=tuple(links), originals=originals)
-    if not any(file.folders for file in files):
-        return plain, ()
-    try:
-        names = connection.sql(plain.sql).columns
-    except duckdb.Error as exc:
-        raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
-    given = partition_columns(files, names)
-    paths, folders = partition_links(links, given)
-    return _Scan(sql=read(paths, folders), paths=tuple(paths), originals=originals), tuple(partition_notes(given))
+            scan = _Scan(
+                sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled, line_of=found.line_of
+            )
+            return scan, found.notes
 
 
 def _query_files(

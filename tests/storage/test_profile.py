@@ -184,6 +184,9 @@ def test_what_is_said_of_texts_is_counted_also_where_values_are_many(layout: Lay
     ingest(layout, "d", rows, append=False, info=INFO)
     columns = {column.name: column for column in profile(layout, "d").columns}
     assert columns["n"].numeric_text == 60_000
+    assert columns["n"].odd_text == ("oops", 60_001)
+    assert columns["d"].odd_text == ("soon", 60_001)
+    assert columns["p"].odd_text is None
     assert columns["d"].date_forms == (("2026-01-31", 60_000),)
     assert columns["q"].padded == 60_000
 

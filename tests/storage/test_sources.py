@@ -157,6 +157,15 @@ def test_another_delimiter_is_suggested_and_taken_when_it_is_told(desk: Desk, ma
     assert not desk.notes
 
 
+@pytest.mark.parametrize("line", ["{} 2 3", "{} 2024 7", "2024 {} 1 2"])
+def test_numbers_with_blanks_between_them_are_no_dates(desk: Desk, line: str) -> None:
+    header = " ".join("abcd"[: line.count(" ") + 1])
+    source = desk.put("x.csv", f"{header}\n" + "".join(f"{line.format(number)}\n" for number in range(50)))
+    assert desk.read(source).width == 1
+    assert desk.notes[0].endswith("If that separates columns, add it again with --delimiter ' '.")
+    assert desk.read(source, delimiter=" ").columns == header.split()
+
+
 def test_no_delimiter_is_suggested_where_words_differ(desk: Desk) -> None:
     desk.read(desk.put("x.csv", "city\nNew York\nRome\nRio de Janeiro\n"))
     assert desk.notes == ()
