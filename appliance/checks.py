@@ -35,6 +35,7 @@ class Code(StrEnum):
     NUMBERS_AS_TEXT = "numbers_as_text"
     DATES_AS_TEXT = "dates_as_text"
     MIXED_DATES = "mixed_dates"
+    PADDED = "padded"
     SENTINEL = "sentinel"
     UNSORTED_TIME = "unsorted_time"
     LEAK = "leak"
@@ -113,9 +114,20 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
             column=name,
             code=Code.NUMBERS_AS_TEXT,
             message=f"{_of(column.numeric_text, present)} texts in {name!r} read as numbers; "
-            f"{_cast(column.numeric_text, present)}, else each number counts as a category",
+            f"{_cast(column, column.numeric_text, present)}, else each number counts as a category",
         )
     yield from _check_dates(column, present)
+    if column.padded:
+        quoted = '"' + name.replace('"', '""') + '"'
+        stripped = f"trim({quoted}) AS {quoted}"
+        example = next((value for value, _ in column.top if value != value.strip(" ")), None)
+        like = "" if example is None else f", like {_short(example)}"
+        yield Finding(
+            column=name,
+            code=Code.PADDED,
+            message=f"{column.padded} texts in {name!r} begin or end with spaces{like}, which makes them other "
+            f'categories than without; strip them with --prepare "SELECT * REPLACE ({stripped}) FROM source"',
+        )
     if (lonely := _sentinel(column, present)) is not None:
         value, count = lonely
         yield Finding(
@@ -146,7 +158,7 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
             yield Finding(
                 column=name, code=Code.DATES_AS_TEXT,
                 message=f"{_of(dates, present)} texts in {name!r} are dates like {column.date_forms[0][0]}; "
-                f"{_cast(dates, present)}, else each date counts as a category",
+                f"{_cast(column, dates, present)}, else each date counts as a category",
             )  # fmt: skip
     if column.descents:
         yield Finding(
@@ -160,8 +172,13 @@ def _of(some: int, all_: int) -> str:
     return f"{some} of the {all_}" if some < all_ else f"all {all_}"
 
 
-def _cast(some: int, all_: int) -> str:
-    return "mend the others or cast it with a query" if some < all_ else "cast it with a query"
+def _cast(column: ColumnProfile, some: int, all_: int) -> str:
+    if some == all_:
+        return "cast it with a query"
+    if column.odd_text is None:
+        return "mend the others or cast it with a query"
+    text, row = column.odd_text
+    return f"the first other is {_short(text)} in row {row}; mend the others or cast it with a query"
 
 
 def _dates(column: ColumnProfile) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,12 +11,13 @@ from appliance.access import Access
 from appliance.cron import require_cron
 from appliance.datasets import Datasets
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound
+from appliance.feed_files import KnownFiles, Standing
 from appliance.feed_record import FeedRecord
 from appliance.feed_signs import WatchedFile, next_run, ready_files
 from appliance.intake import Intake
 from appliance.orders import Unchanged
 from appliance.settings import Settings
-from storage.datasets import find_new, require_name
+from storage.datasets import require_name
 from storage.errors import SourceUnreadable, StateUnwritable, StorageError
 from storage.feeds import Feed, FeedStatus, Trouble, find_feed, find_status, list_fed, put_feed, put_status
 from storage.passing import try_again
@@ -62,12 +63,15 @@ class Feeds:
         feed = Feed(who=who, declared_at=datetime.now(UTC), schedule=cron, evolve=evolve)
         return self._declare(name, feed, f"refreshed by {cron}")
 
-    def watch(self, name: str, intake: Intake, *, who: str) -> FeedInfo:
+    def watch(self, name: str, intake: Intake, *, again: bool = False, who: str) -> FeedInfo:
         """Append each file that comes into a folder, once; the dataset need not be there yet.
+
+        A file is known by its name and by what it holds: the same content under another name is not appended again.
 
         Args:
             name: The dataset.
             intake: Its ``source`` is the folder; the rest says how each file is read.
+            again: Append the rows of a file that changes under its name; else it is told as a trouble, and left.
             who: Who asks.
 
         Raises:
@@ -85,7 +89,7 @@ class Feeds:
             raise BadInput(f"cannot watch {folder}: {exc.strerror}; name a folder that the appliance may read") from exc
         feed = Feed(
             who=who, declared_at=datetime.now(UTC), folder=str(folder), query=intake.query, prepare=intake.prepare,
-            sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target, evolve=intake.evolve,
+            sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target, evolve=intake.evolve, again=again,
         )  # fmt: skip
         return self._declare(name, feed, f"watches {folder}")
 
@@ -175,24 +179,49 @@ class Feeds:
             message = f"cannot read the watched folder {folder}: {exc.strerror}"
             self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
             return
-        new = find_new(self._layout, name, [_once(file) for file in files])
-        waiting = [file for file in files if _once(file) in new]
-        troubles = {file.name: known for file in waiting if (known := _known_trouble(was, file)) is not None}
-        status = _told(now, 0, len(files), troubles)
-        if untried := [file for file in waiting if file.name not in troubles]:
+        known = KnownFiles(self._layout, name, _fingerprint)
+        waiting = [file for file in files if not known.is_settled(file)]
+        found = _Found(
+            seen=len(files),
+            troubles={file.name: told for file in waiting if (told := _known_trouble(was, file)) is not None},
+        )
+        untried = [file for file in waiting if file.name not in found.troubles]
+        untried = [file for file in untried if known.judge(file)[0] is not Standing.READ]
+        if untried:
             with self._record.run(name) as run:
-                found = {file.name: self._take_in(name, info.feed, file) for file in untried}
-                troubles |= {file: trouble for file, trouble in found.items() if trouble is not None}
-                status = _told(now, sum(trouble is None for trouble in found.values()), len(files), troubles)
-                run.message, run.failed = status.message, status.failed
+                for file in untried:
+                    self._bring(info, file, known, found)
+                run.message, run.failed = found.message, bool(found.troubles)
+        known.keep()
         had_folder = was.ran_at is not None and (bool(was.troubles) or not was.failed)
-        if untried or troubles != was.troubles or not had_folder:
-            self._put(info, status)
+        if untried or found.troubles != was.troubles or not had_folder:
+            self._put(info, found.status(now))
 
-    def _take_in(self, name: str, feed: Feed, file: WatchedFile) -> Trouble | None:
+    def _bring(self, info: FeedInfo, file: WatchedFile, known: KnownFiles, found: _Found) -> None:
+        """Take a file in unless its rows are there, or it is not the file that it was."""
+        standing, once = known.judge(file)
+        trouble = None
+        if standing is Standing.COPY:
+            found.copies.append(f"{file.name} holds what {once} held")
+        elif standing is Standing.CHANGED and not info.feed.again:
+            trouble = Trouble(
+                bytes=file.bytes, changed_ns=file.changed_ns,
+                message="it changed after its rows were appended, so none of it was read: give each delivery a name of "
+                f"its own; or watch with --again ('appliance data watch {info.dataset} {info.feed.folder} --again') if "
+                "a changed file brings new rows; or refresh by a schedule if it is the whole table",
+            )  # fmt: skip
+        elif standing is not Standing.READ:
+            trouble = self._take_in(info.dataset, info.feed, file, once)
+            found.taken += trouble is None
+        if trouble is None:
+            known.settle(file)
+        else:
+            found.troubles[file.name] = trouble
+
+    def _take_in(self, name: str, feed: Feed, file: WatchedFile, once: str) -> Trouble | None:
         intake = Intake(
             source=str(file.path), query=feed.query, prepare=feed.prepare, sheet=feed.sheet,
-            delimiter=feed.delimiter, append=True, evolve=feed.evolve, target=feed.target, once=_once(file),
+            delimiter=feed.delimiter, append=True, evolve=feed.evolve, target=feed.target, once=once,
         )  # fmt: skip
         try:
             found = self._datasets.take_in(name, intake, who="watch", look=False)
@@ -207,19 +236,40 @@ class Feeds:
         return None
 
 
-def _once(file: WatchedFile) -> str:
-    return f"watched:{file.name}"
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What became of a folder's files so far."""
+
+    seen: int
+    troubles: dict[str, Trouble]
+    taken: int = 0
+    copies: list[str] = field(default_factory=list)
+
+    @property
+    def message(self) -> str:
+        told = f"{self.taken} new of {self.seen} files were appended."
+        if self.copies:
+            told += f" Not appended a second time: {'; '.join(self.copies[:SHOWN_TROUBLES])}."
+        if self.troubles:
+            some = list(self.troubles.items())[:SHOWN_TROUBLES]
+            told += f" {len(self.troubles)} could not be: " + "; ".join(f"{name}: {one.message}" for name, one in some)
+        return told
+
+    def status(self, now: datetime) -> FeedStatus:
+        return FeedStatus(ran_at=now, message=self.message, failed=bool(self.troubles), troubles=self.troubles)
+
+
+def _fingerprint(file: WatchedFile) -> str | None:
+    """The hash that an ingest of the file records; None where it cannot be read, which the ingest will tell."""
+    from storage.source_files import find_files, hash_files  # noqa: PLC0415  (loads Arrow)
+
+    try:
+        return hash_files(find_files(str(file.path)))
+    except SourceUnreadable:
+        return None
 
 
 def _known_trouble(status: FeedStatus, file: WatchedFile) -> Trouble | None:
     """What was wrong with the file, where it has not changed since."""
     known = status.troubles.get(file.name)
     return known if known is not None and (known.bytes, known.changed_ns) == (file.bytes, file.changed_ns) else None
-
-
-def _told(now: datetime, taken: int, seen: int, troubles: dict[str, Trouble]) -> FeedStatus:
-    message = f"{taken} new of {seen} files were appended."
-    if troubles:
-        some = "; ".join(f"{name}: {trouble.message}" for name, trouble in list(troubles.items())[:SHOWN_TROUBLES])
-        message += f" {len(troubles)} could not be: {some}"
-    return FeedStatus(ran_at=now, message=message, failed=bool(troubles), troubles=troubles)

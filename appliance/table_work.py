@@ -39,6 +39,7 @@ from appliance.orders import (
     as_bad_input,
     as_not_found,
 )
+from appliance.rewordings import find_rewordings
 from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
 from storage.columns import ColumnInfo
@@ -225,7 +226,12 @@ class TableWork:
         found = check_table(self._profile(name, version))
         if snapshot.target is not None:
             rows = scan_snapshot(self._layout, name, snapshot.version)
-            found += leak_findings(find_suspects(rows, snapshot.target, snapshot.rows), snapshot.target)
+            again = find_rewordings(rows, snapshot.target, self._profile(name, version))
+            found += [
+                Finding(column=each.column, code=Code.LEAK, message=each.sentence(snapshot.target)) for each in again
+            ]
+            rest = rows.drop(each.column for each in again)
+            found += leak_findings(find_suspects(rest, snapshot.target, snapshot.rows), snapshot.target)
         return (*told, *found)
 
     def _profile(self, name: str, version: int) -> TableProfile:

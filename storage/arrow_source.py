@@ -8,11 +8,19 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from storage.errors import SourceUnreadable
+from storage.partitions import partition_columns, partition_notes
 from storage.source_files import Format, SourceFile
 
 
-def read_arrow(files: Sequence[SourceFile], stack: contextlib.ExitStack) -> pa.RecordBatchReader:
-    """The rows of all files, one after the other; ``stack`` closes them.
+def read_arrow(
+    files: Sequence[SourceFile], stack: contextlib.ExitStack, notes: list[str] | None = None
+) -> pa.RecordBatchReader:
+    """The rows of all files, one after the other, with what their folders say; ``stack`` closes them.
+
+    Args:
+        files: At least one.
+        stack: Closes them.
+        notes: Takes a sentence on the columns that came of folders.
 
     Raises:
         SourceUnreadable: A file is torn, or has other columns than the first. Also while the batches are read.
@@ -26,11 +34,19 @@ def read_arrow(files: Sequence[SourceFile], stack: contextlib.ExitStack) -> pa.R
                 "add the files one by one"
             )
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for _, rows in opened:
-            yield from rows
+    given = partition_columns(files, schema.names)
+    if notes is not None:
+        notes += partition_notes(given)
+    whole = pa.schema([*schema, *(pa.field(column.name, column.arrow_type) for column in given)])
 
-    return pa.RecordBatchReader.from_batches(schema, batches())
+    def batches() -> Iterator[pa.RecordBatch]:
+        for number, (_, rows) in enumerate(opened):
+            told = [pa.scalar(column.values[number], column.arrow_type) for column in given]
+            for batch in rows:
+                constants = [pa.repeat(value, batch.num_rows) for value in told]
+                yield pa.RecordBatch.from_arrays([*batch.columns, *constants], schema=whole) if given else batch
+
+    return pa.RecordBatchReader.from_batches(whole, batches())
 
 
 def _open(file: SourceFile, stack: contextlib.ExitStack) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -37,6 +39,14 @@ LONGEST_NAME = 1_000
 
 SHOWN = 5
 """How many columns a message names."""
+
+
+class ValueMisfit(SourceUnreadable):
+    """A value is not of its column's type; ``row`` is where it stands among the rows that were brought, from 1."""
+
+    def __init__(self, message: str, row: int) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 def columns_of(schema: pa.Schema) -> tuple[ColumnInfo, ...]:
@@ -170,16 +180,23 @@ def conform(batches: Iterable[pa.RecordBatch], columns: Sequence[ColumnInfo]) ->
     A column that the batches lack is null.
 
     Raises:
-        SourceUnreadable: A value does not fit its column's type.
+        ValueMisfit: A value does not fit its column's type; names both, and the row.
+        SourceUnreadable: Likewise, where the value is not told.
     """
     schema = arrow_schema(columns)
+    rows = 0
+    batches = iter(batches)
     for batch in batches:
         if batch.num_rows:
             places = [batch.schema.get_field_index(column.name) for column in columns]
-            arrays = [
-                pa.nulls(batch.num_rows, ARROW[column.dtype]) if place < 0 else _fit(batch.column(place), column)
-                for place, column in zip(places, columns, strict=True)
-            ]
+            try:
+                arrays = [
+                    pa.nulls(batch.num_rows, ARROW[column.dtype]) if place < 0 else _fit(batch.column(place), column)
+                    for place, column in zip(places, columns, strict=True)
+                ]
+            except _TextFound as exc:
+                raise _misfit(exc.column, itertools.chain([batch], batches), rows) from None
+            rows += batch.num_rows
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -230,11 +247,51 @@ def _fit_text(values: pa.Array, column: ColumnInfo) -> pa.Array:
     if values.null_count == len(values):
         return pa.nulls(len(values), wanted)
     if column.dtype is not Dtype.STRING:
-        example = next(value for value in values.to_pylist() if value is not None)
-        raise SourceUnreadable(f"column {column.name!r} is {column.dtype}, but has the text {str(example)[:40]!r}")
+        raise _TextFound(column)
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
         return values.cast(wanted)
     return pa.array([None if value is None else _as_text(value) for value in values.to_pylist()], wanted)
+
+
+class _TextFound(Exception):
+    """A column that is not text has texts; which of them made it that is to be found."""
+
+    def __init__(self, column: ColumnInfo) -> None:
+        super().__init__(column.name)
+        self.column = column
+
+
+def _misfit(column: ColumnInfo, batches: Iterable[pa.RecordBatch], before: int) -> ValueMisfit:
+    """The first text that is no value of the column's type: one such makes a file's whole column text."""
+    first: tuple[int, str] | None = None
+    found: tuple[int, str] | None = None
+    for batch in batches:
+        texts = batch.column(batch.schema.get_field_index(column.name)).to_pylist()
+        told = [(row, str(text)) for row, text in enumerate(texts, before + 1) if text is not None]
+        first = first or next(iter(told), None)
+        found = next((each for each in told if not _reads_as(each[1], column.dtype)), None)
+        if found is not None:
+            break
+        before += batch.num_rows
+    row, text = found or first or (before, "")
+    return ValueMisfit(
+        f"column {column.name!r} is {column.dtype}, but has the text {text[:40]!r} in row {row}; mend it there, or "
+        "make it null or another value with a query",
+        row,
+    )
+
+
+def _reads_as(text: str, dtype: Dtype) -> bool:
+    """Whether a text would be a value of the type: the first that would not is what made its column text."""
+    read: Mapping[Dtype, Callable[[str], object]] = {
+        Dtype.INT: int, Dtype.FLOAT: float, Dtype.DATE: date.fromisoformat, Dtype.DATETIME: datetime.fromisoformat,
+        Dtype.BOOL: lambda word: {"true": True, "false": False}[word.lower()],
+    }  # fmt: skip
+    try:
+        read[dtype](text)
+    except (ValueError, KeyError):
+        return False
+    return True
 
 
 def _as_text(value: object) -> str:

@@ -7,8 +7,12 @@ follows a date is cut off. A type that was found in a file's first rows must not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 
-from storage.duck import sql_list, sql_name
+from storage.duck import sql_list, sql_name, sql_text
+
+NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
+"""Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
 
 CHECKED: Mapping[str, Callable[[str], tuple[str, str]]] = {
     # Whatever is written otherwise, like 007 or 1e3, is for a look at the whole file to decide.
@@ -41,6 +45,38 @@ DuckDB does for dates.
 """
 
 
+class Writing(StrEnum):
+    """How the numbers of a column are written that DuckDB would not read as what they are."""
+
+    COMMA = "comma"
+    THOUSANDS = "thousands"
+    DIGITS = "digits"
+
+
+WRITTEN: Mapping[Writing, str] = {
+    Writing.COMMA: r"[-+]?((\d+|\d{1,3}(\.\d{3})+)(,\d+)?|,\d+)([eE][-+]?\d{1,2})?",
+    Writing.THOUSANDS: r"[-+]?([1-9]\d{0,2}(\.\d{3}){1,5}|\d{1,3})",
+    Writing.DIGITS: r"[-+]?\d+",
+}
+"""What a value matches as a whole: 1,5 and 1.234,5; 1.234; whole numbers of any length."""
+
+
+BECOMES: Mapping[Writing, str] = {Writing.COMMA: "DOUBLE", Writing.THOUSANDS: "BIGINT", Writing.DIGITS: "VARCHAR"}
+"""DuckDB's type of what they become; whole numbers beyond 64 bits stay text."""
+
+
+def number_sql(column: str, how: Writing) -> str:
+    """An expression that is the column as what it becomes; an error where a value is written otherwise."""
+    value = {
+        Writing.COMMA: f"CAST(replace(replace({column}, '.', ''), ',', '.') AS DOUBLE)",
+        Writing.THOUSANDS: f"CAST(replace({column}, '.', '') AS BIGINT)",
+        Writing.DIGITS: column,
+    }[how]
+    wrong = f"error('a value that is no number with {how}')"
+    fits = f"regexp_full_match({column}, {sql_text(WRITTEN[how])})"
+    return f"CASE WHEN {column} IS NULL THEN NULL WHEN {fits} THEN {value} ELSE {wrong} END"
+
+
 def is_checked(type_: str, *, formats: Mapping[str, str | None]) -> bool:
     """Whether a type is read as text first; one with a format is read by the format and nothing else."""
     return type_ in CHECKED and not formats.get(type_)
@@ -54,6 +90,6 @@ def checked_sql(name: str, type_: str) -> str:
     return f"CASE WHEN {column} IS NULL THEN NULL WHEN {fits} THEN {value} ELSE {wrong} END AS {column}"
 
 
-def time_sql(name: str, formats: tuple[str, ...]) -> str:
+def time_sql(column: str, formats: tuple[str, ...]) -> str:
     """An expression that is the column as a time by one of the formats; an error where none fits."""
-    return f"strptime({sql_name(name)}, {sql_list(formats)}) AS {sql_name(name)}"
+    return f"strptime({column}, {sql_list(formats)})"

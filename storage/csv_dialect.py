@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
-from storage.csv_checks import EXACT, TIMES, is_checked
-from storage.csv_lines import GLIMPSE, count_fields, find_broken_line, likely_delimiter, mixed_ends
+from storage.csv_checks import EXACT, NULL_WORDS, is_checked
+from storage.csv_lines import count_fields, find_broken_line, find_line, likely_delimiter, mixed_ends
 from storage.csv_reading import Dialect
+from storage.csv_values import (
+    LONG_WHOLE,
+    answers,
+    having_values,
+    refine,
+    told_format,
+    told_swapped,
+    unclosed,
+    with_blank,
+)
 from storage.duck import OUT_OF_MEMORY, allow_memory, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
+from storage.partitions import partition_columns, partition_links, partition_notes
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
-
-NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
-"""Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
 
 SAMPLE_ROWS = 20_480
 """Of each file, where the rest is checked while it is read."""
@@ -32,13 +40,8 @@ WIDE = 1_000
 FIELD_BYTES = 300_000
 """Memory that DuckDB takes for each column of a CSV file: it holds some thousand rows as text, several times."""
 
-ASKED = 200
-"""Questions about columns in one query: DuckDB's time grows with their number times that of the file's columns."""
-
 EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\s\x80-\xff]|\t)\r?\n", re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
-
-DECIMAL_COMMA = r"[-+]?\d+(,\d+)?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +51,14 @@ class CsvScan:
     Attributes:
         sampled: The types are those of the files' first rows. While the rows are read, whatever does not fit them is
             an error, which says nothing about the files: they are to be scanned whole then.
+        line_of: The line of a row, both from 1; None where there are several files.
     """
 
     sql: str
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
     sampled: bool
+    line_of: Callable[[int], int | None]
 
 
 def csv_scan(
@@ -92,10 +97,28 @@ def csv_scan(
     text = {column.name for column in like if column.dtype is Dtype.STRING}
     types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
     times = {name: formats for name, formats in dialect.times.items() if name not in text}
+    numbers = {name: written for name, written in dialect.numbers.items() if name not in text}
+    given = partition_columns(files, types)
+    paths, folders = partition_links(paths, given)
+    dialect = replace(
+        dialect,
+        types=types,
+        times=times,
+        numbers=numbers,
+        checked=sampled,
+        folders=folders,
+        given=tuple(each.name for each in given),
+    )
     return CsvScan(
-        sql=replace(dialect, types=types, times=times, checked=sampled).read(paths), paths=tuple(paths),
-        notes=(*notes, *look.notes), sampled=sampled,
+        sql=dialect.read(paths), paths=tuple(paths), notes=(*notes, *look.notes, *partition_notes(given)),
+        sampled=sampled, line_of=partial(_line_of, files, dialect),
     )  # fmt: skip
+
+
+def _line_of(files: Sequence[SourceFile], dialect: Dialect, row: int) -> int | None:
+    if len(files) > 1:
+        return None
+    return find_line(files[0], dialect.delimiter, row + dialect.header, skip=dialect.skip)
 
 
 class _Look:
@@ -118,8 +141,10 @@ class _Look:
             dialect = self.decide(SAMPLE_ROWS)
             if not all(type_ in EXACT or is_checked(type_, formats={}) for type_ in dialect.types.values()):
                 return None
-            if dialect.blank and _values(self._connection, dialect, self._paths, None, dialect.blank):
+            if dialect.blank and having_values(self._connection, dialect, self._paths, None, dialect.blank):
                 return None  # a column whose first value comes late: its type is that of the later ones
+            if dialect.swapped:
+                return None  # a later day tells which is the month
             if not dialect.quote:
                 if any(b'"' in next(read_blocks(file), b"") for file in self._files):
                     return None
@@ -136,21 +161,23 @@ class _Look:
         dialects = [_sniff(connection, file, path, self._delimiter, rows, plain) for file, path in self._each()]
         if rows is not None or len(files) > 1:
             dialects = [
-                _with_blank(connection, dialect, path, rows)
-                for dialect, path in zip(dialects, self._paths, strict=True)
+                with_blank(connection, dialect, path, rows) for dialect, path in zip(dialects, self._paths, strict=True)
             ]
         dialect = _merge(files, dialects)
         if len(dialect.types) == 1 and (mark := likely_delimiter(files[0])) is not None:
+            if dialect.header:
+                # Its header is no single name, so "1 2 3" is no time either, which DuckDB takes it for.
+                dialect = replace(dialect, types=dict.fromkeys(dialect.types, "VARCHAR"))
             self.notes.append(
                 f"Read as one column, though every line holds {mark!r} as often. If that separates columns, add it "
                 f"again with --delimiter {mark!r}."
             )
         try:
-            dialect = _refine(connection, dialect, self._paths, rows, self.notes)
+            dialect = refine(connection, dialect, self._paths, rows, self.notes)
         except duckdb.Error as exc:
             told = find_broken_line(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}"
             raise SourceUnreadable(told) from exc
-        if not dialect.quote and rows is None and (torn := _unclosed(connection, dialect, self._paths)):
+        if not dialect.quote and rows is None and (torn := unclosed(connection, dialect, self._paths)):
             self.notes.append(
                 f"Quotation marks were read as part of the text, since some are never closed: {', '.join(torn)[:200]}."
             )
@@ -158,55 +185,14 @@ class _Look:
             self.notes.append(f"Lines skipped above the header: {dialect.skip}.")
         if not dialect.header:
             self.notes.append("No header line was found: the columns are named column0, column1 and so on.")
+        self.notes += told_swapped(dialect.swapped)
         for what, form in (("Dates", dialect.date_format), ("Times", dialect.time_format)):
             if form and not form.startswith("%Y"):
-                self.notes.append(f"{what} were read as {_told_format(form)}.")
+                self.notes.append(f"{what} were read as {told_format(form)}.")
         return dialect
 
     def _each(self) -> Iterator[tuple[SourceFile, Path]]:
         return zip(self._files, self._paths, strict=True)
-
-
-def _told_format(form: str) -> str:
-    words = {"%d": "day", "%m": "month", "%Y": "year", "%y": "year of two digits"}
-    told = form.partition(" ")[0]
-    for mark, word in words.items():
-        told = told.replace(mark, word)
-    return told
-
-
-def _values(
-    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None,
-    names: Collection[str],
-) -> set[str]:  # fmt: skip
-    """Those of the columns that have a value."""
-    wanted = [f"count(*) FILTER (NOT contains({sql_list(NULL_WORDS)}, {sql_name(name)}))" for name in names]
-    counts = _answers(connection, wanted, dialect.first_rows(paths, rows))
-    return {name for name, count in zip(names, counts, strict=True) if count}
-
-
-def _answers(connection: duckdb.DuckDBPyConnection, questions: Sequence[str], rows: str) -> list[Any]:
-    """What each of the aggregates is over the rows."""
-    found: list[Any] = []
-    for start in range(0, len(questions), ASKED):
-        asked = ", ".join(questions[start : start + ASKED])
-        found += connection.execute(f"SELECT {asked} FROM ({rows})").fetchone() or ()
-    return found
-
-
-def _unclosed(connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path]) -> list[str]:
-    """Text columns in which a value begins with a quotation mark, or would end with one that was opened before."""
-    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR" and name not in dialect.times]
-    wanted = [f"bool_or(starts_with({sql_name(name)}, '\"'))" for name in texts]
-    found = _answers(connection, wanted, dialect.first_rows(paths, None))
-    return [name for name, is_torn in zip(texts, found, strict=True) if is_torn]
-
-
-def _with_blank(connection: duckdb.DuckDBPyConnection, dialect: Dialect, path: Path, rows: int | None) -> Dialect:
-    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR"]
-    if not texts:
-        return dialect
-    return replace(dialect, blank=frozenset(texts) - _values(connection, dialect, [path], rows, texts))
 
 
 def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
@@ -277,7 +263,7 @@ def _keep_words(connection: duckdb.DuckDBPyConnection, path: Path, dialect: Dial
     if not found:
         return dialect
     wanted = [f"bool_and(lower({sql_name(name)}) IN ('true', 'false', ''))" for name in found]
-    plain = _answers(connection, wanted, dialect.first_rows([path], rows))
+    plain = answers(connection, wanted, dialect.first_rows([path], rows))
     words = [name for name, is_plain in zip(found, plain, strict=True) if is_plain is False]
     return replace(dialect, types={**dialect.types, **dict.fromkeys(words, "VARCHAR")})
 
@@ -327,56 +313,10 @@ def _merge(files: Sequence[SourceFile], dialects: Sequence[Dialect]) -> Dialect:
 def _wider(one: str, other: str) -> str:
     if one == other:
         return one
-    return "DOUBLE" if {one, other} == {"BIGINT", "DOUBLE"} else "VARCHAR"
-
-
-def _refine(
-    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None, notes: list[str]
-) -> Dialect:
-    """Look at the values of the text columns: where all are times, or numbers with a decimal comma, read them so."""
-    if dialect.nulls != ("",):
-        notes.append(f"Read as missing: {', '.join(word for word in NULL_WORDS if word)}.")
-    texts = [name for name, type_ in dialect.types.items() if type_ == "VARCHAR" and name not in dialect.blank]
-    if not texts:
-        return dialect
-    dialect = replace(dialect, times=_find_times(connection, dialect, paths, rows, texts))
-    for name, formats in dialect.times.items():
-        notes.append(f"Read as times, {_told_format(formats[0])}: {name}.")
-    texts = [name for name in texts if name not in dialect.times]
-    if not texts or dialect.delimiter == "," or "DOUBLE" in dialect.types.values():
-        return dialect
-    wanted = [
-        f"bool_and(regexp_full_match({sql_name(name)}, {sql_text(DECIMAL_COMMA)})) "
-        f"AND bool_or(contains({sql_name(name)}, ','))"
-        for name in texts
-    ]
-    found = _answers(connection, wanted, dialect.first_rows(paths, rows))
-    commas = [name for name, is_number in zip(texts, found, strict=True) if is_number]
-    if not commas:
-        return dialect
-    notes.append(f"Read with a decimal comma: {', '.join(commas)}.")
-    return replace(dialect, types={**dialect.types, **dict.fromkeys(commas, "DOUBLE")}, decimal=",")
-
-
-def _find_times(
-    connection: duckdb.DuckDBPyConnection, dialect: Dialect, paths: Sequence[Path], rows: int | None,
-    texts: Sequence[str],
-) -> dict[str, tuple[str, ...]]:  # fmt: skip
-    """The text columns whose every value is a time of the same formats; few values show most that are none."""
-    found = dict.fromkeys(texts, TIMES)
-    for most, when_blank in ((GLIMPSE, True), (rows, False)):
-        asked = [(name, formats) for name, each in found.items() for formats in each]
-        if not asked:
-            break
-        wanted = [
-            f"bool_and(try_strptime({sql_name(name)}, {sql_list(formats)}) IS NOT NULL) "
-            f"FILTER ({sql_name(name)} IS NOT NULL)"
-            for name, formats in asked
-        ]
-        fits = _answers(connection, wanted, dialect.first_rows(paths, most))
-        kept = [one for one, is_it in zip(asked, fits, strict=True) if (when_blank if is_it is None else is_it)]
-        found = {name: tuple(formats for each, formats in kept if each == name) for name in texts}
-    return {name: formats[0] for name, formats in found.items() if formats}
+    whole = {"BIGINT", *LONG_WHOLE}
+    if {one, other} <= whole:
+        return "HUGEINT"
+    return "DOUBLE" if {one, other} - whole == {"DOUBLE"} else "VARCHAR"
 
 
 def _reason(exc: Exception) -> str:

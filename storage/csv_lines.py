@@ -39,6 +39,28 @@ def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
     return None
 
 
+def find_line(file: SourceFile, delimiter: str, record: int, *, skip: int) -> int | None:
+    """The line in which a record begins, both from 1; None where the lines cannot be taken apart so far.
+
+    Args:
+        file: Of text.
+        delimiter: Between its columns.
+        record: The header counts as one, empty lines do not.
+        skip: Lines above the first record.
+    """
+    reader = csv.reader(itertools.islice(_lines(file), skip, None), delimiter=delimiter)
+    ended = found = 0
+    try:
+        for row in reader:
+            found += bool(row)
+            if found == record:
+                return skip + ended + 1
+            ended = reader.line_num
+    except (csv.Error, TypeError):  # a field beyond the module's limit; a delimiter of several characters
+        return None
+    return None
+
+
 def count_fields(file: SourceFile, delimiter: str | None) -> tuple[int, str]:
     """The most fields that one of the first lines has, and the mark between them; 0 where no line can be taken apart.
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.csv_checks import checked_sql, is_checked, time_sql
+from storage.csv_checks import NULL_WORDS, Writing, checked_sql, is_checked, number_sql, time_sql
 from storage.duck import sql_list, sql_name, sql_text
+from storage.partitions import NO_FOLDERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,11 @@ class Dialect:
         types: DuckDB's, by column.
         blank: Columns that have no value in the rows seen.
         times: Text columns that are times of these formats.
+        numbers: Columns whose numbers DuckDB would not read; their ``types`` are what they become.
+        words: Columns of ``times`` and ``numbers`` in which ``NULL_WORDS`` say that there is no value.
+        swapped: Columns of dates and times whose day may be the month, with the format that they are read by.
         checked: A value that is not of its column's type is an error, not brought to it.
+        folders: How DuckDB takes columns from folders, and ``given``: the names of these.
     """
 
     delimiter: str
@@ -31,10 +36,14 @@ class Dialect:
     time_format: str | None
     types: dict[str, str]
     nulls: tuple[str, ...] = ("",)
-    decimal: str = "."
     blank: frozenset[str] = frozenset()
     times: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    numbers: Mapping[str, Writing] = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
+    swapped: Mapping[str, str] = field(default_factory=dict)
     checked: bool = False
+    folders: str = NO_FOLDERS
+    given: tuple[str, ...] = ()
 
     @property
     def options(self) -> str:
@@ -42,7 +51,7 @@ class Dialect:
         options = {
             "delim": sql_text(self.delimiter), "quote": sql_text(self.quote), "escape": sql_text(self.escape),
             "comment": sql_text(self.comment), "skip": str(self.skip), "nullstr": sql_list(self.nulls),
-            "decimal_separator": sql_text(self.decimal), "auto_detect": "false", "hive_partitioning": "false",
+            "auto_detect": "false",
         }  # fmt: skip
         if self.date_format:
             options["dateformat"] = sql_text(self.date_format)
@@ -52,24 +61,36 @@ class Dialect:
 
     def read(self, paths: Sequence[Path], *, as_text: bool = False) -> str:
         """SQL that reads files of this dialect."""
-        as_text_too = {name for name in self.types if as_text or name in self.times or self._is_checked(name)}
+        as_text_too = {name for name in self.types if as_text or self._is_expression(name)}
         types = ", ".join(
             f"{sql_text(name)}: {sql_text('VARCHAR' if name in as_text_too else type_)}"
             for name, type_ in self.types.items()
         )
         header = "true" if self.header else "false"
-        rows = f"read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}})"
-        if as_text or not (self.checked or self.times):
+        rows = f"read_csv({sql_list(paths)}, {self.options}, header = {header}, columns = {{{types}}}, {self.folders})"
+        if as_text or not any(map(self._is_expression, self.types)):
             return f"SELECT * FROM {rows}"
-        return f"SELECT {', '.join(map(self._expression, self.types))} FROM {rows}"
+        wanted = (*map(self._expression, self.types), *map(sql_name, self.given))
+        return f"SELECT {', '.join(wanted)} FROM {rows}"
+
+    def _is_expression(self, name: str) -> bool:
+        if self.numbers.get(name) is Writing.DIGITS:
+            return self.checked
+        return name in self.times or name in self.numbers or self._is_checked(name)
 
     def _is_checked(self, name: str) -> bool:
         formats = {"DATE": self.date_format, "TIMESTAMP": self.time_format}
         return self.checked and is_checked(self.types[name], formats=formats)
 
     def _expression(self, name: str) -> str:
-        if name in self.times:
-            return time_sql(name, self.times[name])
+        if name in self.times or name in self.numbers:
+            column = sql_name(name)
+            here = column = sql_name(name)
+            if name in self.words:
+                here = f"(CASE WHEN NOT contains({sql_list(NULL_WORDS)}, {column}) THEN {column} END)"
+            is_time = name in self.times
+            value = time_sql(here, self.times[name]) if is_time else number_sql(here, self.numbers[name])
+            return f"{value} AS {column}"
         return checked_sql(name, self.types[name]) if self._is_checked(name) else sql_name(name)
 
     def first_rows(self, paths: Sequence[Path], rows: int | None) -> str:

@@ -14,9 +14,10 @@ import fastexcel
 import polars as pl
 
 from storage.conform import require_new_name
-from storage.csv_dialect import NULL_WORDS
+from storage.csv_checks import NULL_WORDS
 from storage.errors import SourceUnreadable
 from storage.excel_layout import HEAD, Header, fill_merged, find_header, require_names, told_below
+from storage.partitions import partition_columns, partition_notes
 from storage.source_files import SourceFile
 
 MOST_BYTES = 1 << 30
@@ -39,6 +40,11 @@ def read_sheets(files: Sequence[SourceFile], sheet: str | None, notes: list[str]
         SourceUnreadable: A workbook is damaged, encrypted or too large, lacks the sheet, or its columns differ.
     """
     frames = [_read(file.path, sheet, notes) for file in files]
+    given = partition_columns(files, frames[0].columns)
+    notes += partition_notes(given)
+    for column in given:
+        values = pl.Series(column.name, column.values)
+        frames = [frame.with_columns(values.slice(n, 1).first()) for n, frame in enumerate(frames)]
     try:
         return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
     except pl.exceptions.PolarsError as exc:

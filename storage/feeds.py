@@ -1,6 +1,6 @@
 """What brings a dataset new rows by itself, and how that went: two small files beside the dataset.
 
-What of a watched folder was read is not here: the commit that adds a file's rows names the file.
+What of a watched folder was read is not here: the commit that adds a file's rows names the file and its hash.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         folder: An absolute path; files below it count as well.
         query: SQL that picks the rows of each file; likewise the next four.
         evolve: Take other columns than those that are there.
+        again: Append the rows of a file that changed under its name; else that is a trouble.
     """
 
     who: str
@@ -38,6 +39,21 @@ class Feed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     delimiter: str | None = None
     target: str | None = None
     evolve: bool = False
+    again: bool = False
+
+
+class SeenFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a watched folder that needs no further look while its size and its time of change stay."""
+
+    bytes: int
+    changed_ns: int
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of the files of a folder, by path below it, when the dataset had that version; 0: none."""
+
+    version: int = 0
+    files: dict[str, SeenFile] = {}
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +80,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     troubles: dict[str, Trouble] = {}
 
 
-_Kept = TypeVar("_Kept", Feed, FeedStatus)
+_Kept = TypeVar("_Kept", Feed, FeedStatus, Seen)
 
 
 def find_feed(layout: Layout, dataset: str) -> Feed | None:
@@ -97,7 +113,7 @@ def put_feed(layout: Layout, dataset: str, feed: Feed | None) -> None:
     """
     folder = layout.datasets / dataset
     try:
-        for name in ("_feed_status.json", *(("_feed.json",) if feed is None else ())):
+        for name in ("_feed_status.json", "_feed_seen.json", *(("_feed.json",) if feed is None else ())):
             (folder / name).unlink(missing_ok=True)
         if feed is None:
             return
@@ -114,6 +130,23 @@ def put_status(layout: Layout, dataset: str, status: FeedStatus) -> None:
         StateUnwritable: The disk is full or read-only.
     """
     replace_durably(layout.datasets / dataset / "_feed_status.json", msgspec.json.encode(status))
+
+
+def find_seen(layout: Layout, dataset: str) -> Seen:
+    """What was seen of the files that a dataset's feed watches; a damaged file counts as nothing."""
+    try:
+        return _read(layout.datasets / dataset / "_feed_seen.json", Seen) or Seen()
+    except SourceUnreadable:
+        return Seen()
+
+
+def put_seen(layout: Layout, dataset: str, seen: Seen) -> None:
+    """Keep what was seen of the files.
+
+    Raises:
+        StateUnwritable: The disk is full or read-only.
+    """
+    replace_durably(layout.datasets / dataset / "_feed_seen.json", msgspec.json.encode(seen))
 
 
 def _read(path: Path, kind: type[_Kept]) -> _Kept | None:

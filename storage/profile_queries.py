@@ -26,6 +26,10 @@ MIN_SAMPLE_ROWS = 1_000
 COUNTED_DISTINCT = 100_000
 """Up to so many distinct values (by estimate) they are all counted; beyond, the number of them is an estimate."""
 
+TOLD_SHARE = 0.8
+"""A share of numbers or dates among the texts of the sample from which they are counted in all rows: somebody will hear
+of it, and is to hear the truth."""
+
 CHUNK = 50
 """Columns of one query."""
 
@@ -226,16 +230,18 @@ def bin_width(low: float, high: float) -> float | None:
 def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Figures:
     name = sql_name(column.name)
     text = column.dtype is Dtype.STRING
-    extra = f", {_numeric('v')} AS numeric, {_forms('v')} AS forms" if text else ""
+    extra = f", {_TEXT_FIGURES}" if text else ""
     few = table.is_whole or estimate <= COUNTED_DISTINCT
     source = sample if table.is_whole or not few else "t"
     grouped = f"SELECT {name} AS v, count(*) AS n FROM {source} WHERE {name} IS NOT NULL GROUP BY 1"
     best = f"(SELECT list([v::VARCHAR, n::VARCHAR]) FROM (SELECT v, n FROM g ORDER BY n DESC, v::VARCHAR LIMIT {TOP}))"
-    keys = ("distinct", "top", *(("numeric", "forms") if text else ()))
+    keys = ("distinct", "top", *(TEXT_KEYS if text else ()))
     sql = f"WITH g AS MATERIALIZED ({grouped}) SELECT count(*), {best}{extra} FROM g"
     found: Figures = dict(zip(keys, table.one(sql), strict=True))
     found["top"] = [(value, int(count)) for value, count in found["top"] or ()]
     found["exact"] = few
+    if text and few:
+        found["odd"] = _first_odd(table, name, found)
     if few:
         return found
     # A value that stands in the sample twice stands in about twice as many rows as the sample leaves out between two.
@@ -246,18 +252,49 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
     if near_unique:
         found |= {"distinct": table.one(f"SELECT count(DISTINCT {name}) FROM t")[0], "exact": True}
     if text:
-        scale = table.step
-        found["numeric"] *= scale
-        found["forms"] = {form: count * scale for form, count in (found["forms"] or {}).items()}
+        found |= _text_figures(table, name, found)
     return found
 
 
+def _text_figures(table: Table, name: str, sample: Figures) -> Figures:
+    """What texts look like, where the sample does not hold all: counted where something will be said of it."""
+    most = max(sample["numeric"], sum((sample["forms"] or {}).values()))
+    if sample["padded"] or most >= TOLD_SHARE * sample["present_texts"]:
+        rows = f"SELECT {name} AS v, 1 AS n FROM t WHERE {name} IS NOT NULL"
+        found = dict(zip(TEXT_KEYS, table.one(f"WITH g AS ({rows}) SELECT {_TEXT_FIGURES} FROM g"), strict=True))
+        return found | {"odd": _first_odd(table, name, found)}
+    forms = {form: count * table.step for form, count in (sample["forms"] or {}).items()}
+    return {"numeric": sample["numeric"] * table.step, "forms": forms}
+
+
+def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | None:
+    """The first text that is no number among numbers, or no date among dates, and its row from 1; None if none is."""
+    present, forms = found["present_texts"], found["forms"] or {}
+    if TOLD_SHARE * present <= found["numeric"] < present:
+        is_it = _reads(name)
+    elif TOLD_SHARE * present <= sum(forms.values()) < present:
+        is_it = " OR ".join(f"regexp_full_match(trim({name}), {sql_text(regex)})" for _, regex in DATE_FORMS)
+    else:
+        return None
+    rows = f"SELECT {name}, row_number() OVER () AS row FROM t"
+    asked = f"SELECT {name}, row FROM ({rows}) WHERE {name} IS NOT NULL AND NOT ({is_it}) LIMIT 1"
+    first = table.connection.execute(asked).fetchone()
+    return None if first is None else (str(first[0]), int(first[1]))
+
+
 def _numeric(value: str) -> str:
-    reads = (
+    return f"coalesce(sum(CASE WHEN {_reads(value)} THEN n END), 0)::BIGINT"
+
+
+def _reads(value: str) -> str:
+    return (
         f"(TRY_CAST(replace(trim({value}), ',', '.') AS DOUBLE) IS NOT NULL "
         f"OR regexp_full_match(trim({value}), {sql_text(GROUPED)}))"
     )
-    return f"coalesce(sum(CASE WHEN {reads} THEN n END), 0)::BIGINT"
+
+
+def _padded(value: str) -> str:
+    return f"coalesce(sum(CASE WHEN {value} <> trim({value}) THEN n END), 0)::BIGINT"
 
 
 def _forms(value: str) -> str:
@@ -267,3 +304,8 @@ def _forms(value: str) -> str:
         for form, regex in DATE_FORMS
     )
     return "{" + counts + "}"
+
+
+TEXT_KEYS = ("numeric", "forms", "padded", "present_texts")
+_TEXT_FIGURES = f"{_numeric('v')}, {_forms('v')}, {_padded('v')}, coalesce(sum(n), 0)::BIGINT"
+"""Of values ``v`` that stand ``n`` times each: how many are numbers, dates, have spaces around them, are there."""

@@ -95,6 +95,8 @@ def _column(
         histogram=_histogram(found, second.get("bins")),
         infinite=found["present"] - found["finite"] if column.dtype is Dtype.FLOAT else 0,
         numeric_text=found.get("numeric", 0),
+        padded=found.get("padded", 0),
+        odd_text=found.get("odd"),
         date_forms=tuple((form, count) for form, count in (found.get("forms") or {}).items() if count),
     )
 

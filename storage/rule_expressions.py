@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 
 from storage.columns import ColumnInfo, Dtype
-from storage.csv_dialect import NULL_WORDS
+from storage.csv_checks import NULL_WORDS
 from storage.rules import ColumnRules, Rules, bound
 
 SHOWN = 5

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from glob import glob
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage.errors import SourceUnreadable, StateUnwritable
+from storage.folder_names import folder_values
 
 BLOCK = 1 << 20
 LONGEST_LINE = 2 << 20
@@ -43,11 +44,12 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file, and what it is; ``compression`` is gzip, zstd or None."""
+    """A file, and what it is; ``compression`` is gzip, zstd or None, ``folders`` what its folders say of its rows."""
 
     path: Path
     format: Format
     compression: str | None = None
+    folders: tuple[tuple[str, str], ...] = ()
 
     @property
     def suffix(self) -> str:
@@ -134,16 +136,22 @@ def _unpack(file: SourceFile, target: Path) -> SourceFile:
                 out.write(block)
     except OSError as exc:
         raise StateUnwritable(f"cannot unpack {file.path} to {target.parent}: {exc.strerror}") from exc
-    return SourceFile(path=target, format=file.format)
+    return replace(file, path=target, compression=None)
 
 
 def hash_files(files: Sequence[SourceFile]) -> str:
     """The sha256 of a file's bytes, as ``sha256sum`` says it; of several files, that of their hashes in order.
 
-    A database's write-ahead log counts as one more file behind it.
+    A database's write-ahead log counts as one more file behind it; what folders say of a file stands behind its hash.
     """
-    hashes = [_hash(path) for file in files for path in (file.path, *_write_ahead(file))]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    hashes = [
+        " ".join((_hash(path), *("=".join(told) for told in file.folders)))
+        for file in files
+        for path in (file.path, *_write_ahead(file))
+    ]
+    if len(hashes) == 1 and not files[0].folders:
+        return hashes[0]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def _write_ahead(file: SourceFile) -> Iterator[Path]:
@@ -213,7 +221,9 @@ def _tell(path: Path) -> SourceFile:
         head = next(read_blocks(packed), b"")
         if not head:
             raise SourceUnreadable(f"{path} is empty")
-    return SourceFile(path=path, format=_format(path, head), compression=compression)
+    return SourceFile(
+        path=path, format=_format(path, head), compression=compression, folders=folder_values(path)
+    )  # fmt: skip
 
 
 MAGIC = (

@@ -12,20 +12,21 @@ from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
-from storage.conform import columns_of, require_new_name
+from storage.conform import ValueMisfit, columns_of
 from storage.csv_dialect import csv_scan
 from storage.download import DownloadLimits, download, is_address, redacted
-from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_list, sql_text
+from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_text
 from storage.errors import SourceUnreadable
+from storage.json_reading import json_scan
+from storage.parquet_columns import parquet_scan
 from storage.postgres_source import SCHEMES, spool_postgres
 from storage.scratch import open_scratch
-from storage.source_files import COPY_AGAIN, Format, SourceFile, find_files, hash_files, unpacked
+from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
 
 BATCH_ROWS = 65_536
@@ -75,11 +76,14 @@ class Source:
         sha256: Of the file's bytes; of several files' hashes in order of their paths; of a Delta table's version and
             file list; of what an address sent; of a Postgres query's rows as an Arrow stream.
         notes: What was decided while reading it, one sentence each (another encoding, a decimal comma).
+        line_of: The line of the file in which a row stands, both from 1; None where the source has no lines, or where
+            its rows went through SQL.
     """
 
     batches: pa.RecordBatchReader
     sha256: str
     notes: tuple[str, ...] = ()
+    line_of: Callable[[int], int | None] | None = None
 
 
 class SampleMisled(SourceUnreadable):
@@ -97,10 +101,18 @@ def read_source(source: str, options: SourceOptions, use: Callable[[Source], Use
     """
     try:
         with open_source(source, replace(options, sample=not is_address(source))) as opened:
-            return use(opened)
+            return _use(opened, use)
     except SampleMisled:
         with open_source(source, options) as opened:
-            return use(opened)
+            return _use(opened, use)
+
+
+def _use(opened: Source, use: Callable[[Source], Used]) -> Used:
+    try:
+        return use(opened)
+    except ValueMisfit as exc:
+        line = None if opened.line_of is None else opened.line_of(exc.row)
+        raise SourceUnreadable(f"{exc}" if line is None else f"line {line}: {exc}") from exc
 
 
 @contextmanager
@@ -158,6 +170,7 @@ def _open_files(
     sha256 = hash_files(files)
     files = unpacked(files, work)
     notes: list[str] = []
+    line_of = None
     match files[0].format:
         case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
@@ -166,7 +179,7 @@ def _open_files(
             query = _require_query(source, options.query, len(files), "DuckDB")
             batches = _query_database(source, _connect(options, stack), files[0].path, query)
         case Format.ARROW | Format.ARROW_STREAM:
-            batches = _query_stream(source, read_arrow(files, stack), options.query, options, stack)
+            batches = _query_stream(source, read_arrow(files, stack, notes), options.query, options, stack)
         case Format.EXCEL:
             from storage.excel_source import read_sheets  # noqa: PLC0415  (loads fastexcel, which few files need)
 
@@ -178,7 +191,8 @@ def _open_files(
             scan, said = _scan_sql(files, connection, work, options)
             notes += said
             batches = _query_files(source, connection, scan, options.query)
-    return Source(batches=batches, sha256=sha256, notes=tuple(notes))
+            line_of = scan.line_of if options.query is None else None
+    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of)
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
@@ -195,6 +209,7 @@ class _Scan:
     paths: tuple[Path, ...]
     originals: tuple[Path, ...]
     sampled: bool = False
+    line_of: Callable[[int], int | None] | None = None
 
     @property
     def unreadable(self) -> type[SourceUnreadable]:
@@ -219,33 +234,23 @@ def _scan_sql(
     originals = tuple(file.path for file in files)
     match files[0].format:
         case Format.PARQUET:
-            for file in files:
-                _require_parquet(file)
-            sql = f"SELECT * FROM read_parquet({sql_list(links)}, hive_partitioning = false)"
+            table = parquet_scan(connection, files, links)
+            return _Scan(sql=table.sql, paths=table.paths, originals=originals), table.notes
         case Format.JSON:
-            how = "sample_size = -1, union_by_name = true, hive_partitioning = false"
-            sql = f"SELECT * FROM read_json({sql_list(links)}, {how})"
+            plain = _Scan(sql="", paths=links, originals=originals)
+            try:
+                told = json_scan(connection, files, links)
+            except duckdb.Error as exc:
+                raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
+            return replace(plain, sql=told.sql, paths=told.paths), told.notes
         case _:
             found = csv_scan(
                 connection, files, links, like=options.like, delimiter=options.delimiter, sample=options.sample
             )
-            return _Scan(sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled), found.notes
-    return _Scan(sql=sql, paths=links, originals=originals), ()
-
-
-def _require_parquet(file: SourceFile) -> None:
-    seen: dict[str, str] = {}
-    try:
-        names = pq.read_schema(file.path).names
-    except (pa.ArrowException, OSError) as exc:
-        raise SourceUnreadable(
-            f"{file.path} cannot be read as Parquet: {str(exc).splitlines()[0]}; {COPY_AGAIN}"
-        ) from exc
-    try:
-        for name in names:
-            require_new_name(seen, name)
-    except SourceUnreadable as exc:
-        raise SourceUnreadable(f"{file.path}: {exc}") from exc
+            scan = _Scan(
+                sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled, line_of=found.line_of
+            )
+            return scan, found.notes
 
 
 def _query_files(

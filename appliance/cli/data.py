@@ -99,9 +99,12 @@ def watch(  # noqa: PLR0913  (a verb's options)
     delimiter: str | None = None,
     evolve: Flag = False,
     target: str | None = None,
+    again: Flag = False,
     json: Json = False,
 ) -> None:
     """Append each file that comes into a folder, exactly once; the runner looks every two seconds.
+
+    A file is known by its name and by what it holds: one that is renamed or copied is not appended a second time.
 
     Args:
         name: The dataset; made with the first file.
@@ -113,11 +116,12 @@ def watch(  # noqa: PLR0913  (a verb's options)
         delimiter: What separates the columns of a CSV file; found out when left out.
         evolve: Take columns that the dataset lacks, and widen int64 to float64, date to datetime.
         target: A column that must be there.
+        again: Append the rows of a file that was read and then changed under its name; else it is told and left.
     """
     intake = Intake(
         source=str(folder), query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, evolve=evolve, target=target
     )
-    _say_fed(open_house().feeds.watch(name, intake, who="cli"), json=json)
+    _say_fed(open_house().feeds.watch(name, intake, again=again, who="cli"), json=json)
 
 
 @app.command

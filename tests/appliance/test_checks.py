@@ -37,8 +37,13 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         ([*range(1000, 1100)], Code.ID_LIKE, "'c' has 100 distinct values in 100 rows, like an id; exclude it"),
         (
             [str(i % 9) for i in range(95)] + ["?"] * 5, Code.NUMBERS_AS_TEXT,
-            "95 of the 100 texts in 'c' read as numbers; mend the others or cast it with a query, "
-            "else each number counts as a category",
+            "95 of the 100 texts in 'c' read as numbers; the first other is '?' in row 96; mend the others or cast it "
+            "with a query, else each number counts as a category",
+        ),
+        (
+            [" yes ", "no"] * 20, Code.PADDED,
+            "20 texts in 'c' begin or end with spaces, like ' yes ', which makes them other categories than without; "
+            'strip them with --prepare "SELECT * REPLACE (trim("c") AS "c") FROM source"',
         ),
         (
             [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
@@ -61,8 +66,8 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         ),
         (
             [f"2026-01-{1 + i % 28:02}" for i in range(19)] + ["soon"], Code.DATES_AS_TEXT,
-            "19 of the 20 texts in 'c' are dates like 2026-01-31; mend the others or cast it with a query, else each "
-            "date counts as a category",
+            "19 of the 20 texts in 'c' are dates like 2026-01-31; the first other is 'soon' in row 20; mend the "
+            "others or cast it with a query, else each date counts as a category",
         ),
         (
             [f"2026-01-31 {i // 60:02}:{i % 60:02}" for i in range(100)], Code.DATES_AS_TEXT,

@@ -53,7 +53,7 @@ def test_other_columns_are_refused_unless_they_are_asked_for(datasets: Datasets,
     with pytest.raises(BadInput, match=lacks):
         datasets.refresh("d", who="ann")
     source.write_text("zip,n,y\n100,x,1\n")
-    with pytest.raises(BadInput, match=r"column 'n' is int64, but has the text 'x'"):
+    with pytest.raises(BadInput, match=r"column 'n' is int64, but has the text 'x' in row \d+"):
         datasets.refresh("d", who="ann")
     found = datasets.refresh("d", who="ann", evolve=True)
     assert isinstance(found, Ingest)

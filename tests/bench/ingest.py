@@ -6,6 +6,8 @@ of its own (``CREATE TABLE AS``, the floor: nothing is written), taking types fr
 every row against them. Wall and CPU time with the imports, peak resident memory.
 
 ``--late`` adds the CSV file once more, with a last row of other types, which DuckDB refuses: what two passes cost.
+``--large`` does two other files instead: a CSV file of 2 GB, and one of 3 million rows with a column of a million
+categories; each is ingested and then profiled.
 """
 
 from __future__ import annotations
@@ -52,12 +54,69 @@ connection.execute(f"COPY (FROM '{sys.argv[2]}') TO '{sys.argv[1]}/copy.parquet'
 """
 
 
+PROFILED = """
+from pathlib import Path
+from storage.layout import Layout
+from storage.profile import profile
+found = profile(Layout(root=Path(sys.argv[1])), "bench", memory=sys.argv[3], threads=1)
+assert found.rows == int(sys.argv[4])
+"""
+
+LARGE_BYTES = 2 << 30
+CATEGORIES = 1_000_000
+PIECE_ROWS = 500_000
+
+WIDE_ROW = ", ".join(
+    [f"(random() * 1e6)::INTEGER AS n{i}" for i in range(10)]
+    + [f"round(random() * 100, 6) AS x{i}" for i in range(15)]
+    + [f"'level ' || (random() * 50)::INTEGER AS t{i}" for i in range(5)]
+)
+CATEGORY_ROW = f"'shop-' || (i * 7919 % {CATEGORIES}) AS shop, round(random(), 6) AS x, i % 2 AS y"
+
+
+def large(made: Path) -> None:
+    """Ingest and profile a file of 2 GB, and one with a million categories."""
+    wide, categories = made / "wide.csv", made / "categories.csv"
+    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1}) as connection:
+        connection.execute("SET enable_progress_bar = false")
+        rows = {wide: _write(connection, wide, WIDE_ROW, pieces=None), categories: 0}
+        rows[categories] = _write(connection, categories, CATEGORY_ROW, pieces=6)
+    for file in (wide, categories):
+        layout = Layout(root=made / f"state-{file.stem}")
+        layout.create()
+        size = file.stat().st_size >> 20
+        show(f"{file.name} ({size} MB)", rows[file], measure(OURS, str(layout.root), str(file), MEMORY))
+        work = measure(PROFILED, str(layout.root), str(file), MEMORY, str(rows[file]))
+        show("    its profile", rows[file], work)
+        file.unlink()
+
+
+def _write(connection: duckdb.DuckDBPyConnection, file: Path, row: str, *, pieces: int | None) -> int:
+    """Append pieces of rows to a CSV file: so many, or until it has ``LARGE_BYTES``; returns the rows."""
+    piece, rows = file.with_suffix(".piece"), 0
+    with file.open("wb") as out:
+        while rows < pieces * PIECE_ROWS if pieces else out.tell() < LARGE_BYTES:
+            head = "true" if rows == 0 else "false"
+            made = f"SELECT {row} FROM range({rows}, {rows + PIECE_ROWS}) AS r(i)"  # noqa: S608  (our own)
+            connection.execute(f"COPY ({made}) TO '{piece}' (FORMAT csv, HEADER {head})")
+            with piece.open("rb") as part:
+                shutil.copyfileobj(part, out)
+            rows += PIECE_ROWS
+    piece.unlink()
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="?", type=int, default=2_000_000)
     parser.add_argument("--late", action="store_true")
+    parser.add_argument("--large", action="store_true")
     asked = parser.parse_args()
     rows = asked.rows
+    if asked.large:
+        with tempfile.TemporaryDirectory(prefix="bench-ingest-") as made:
+            large(Path(made))
+        return
     with tempfile.TemporaryDirectory(prefix="bench-ingest-") as made:
         layout = Layout(root=Path(made) / "state")
         layout.create()

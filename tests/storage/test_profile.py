@@ -172,6 +172,25 @@ def test_estimates_of_a_large_table_are_near_and_marked(layout: Layout, small_sa
     assert [value / 60_000 for value in quantiles] == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95], abs=0.01)
 
 
+def test_what_is_said_of_texts_is_counted_also_where_values_are_many(layout: Layout, small_sample: None) -> None:
+    rows = pl.DataFrame(
+        {
+            "n": [*map(str, range(60_000)), "oops"],
+            "d": [*(f"2026-01-31 {second}" for second in range(60_000)), "soon"],
+            "p": [*(f"word {number}" for number in range(60_000)), " word "],
+            "q": [*(f" word {number}" for number in range(60_000)), "word"],
+        }
+    )
+    ingest(layout, "d", rows, append=False, info=INFO)
+    columns = {column.name: column for column in profile(layout, "d").columns}
+    assert columns["n"].numeric_text == 60_000
+    assert columns["n"].odd_text == ("oops", 60_001)
+    assert columns["d"].odd_text == ("soon", 60_001)
+    assert columns["p"].odd_text is None
+    assert columns["d"].date_forms == (("2026-01-31", 60_000),)
+    assert columns["q"].padded == 60_000
+
+
 def test_repeated_rows_of_a_large_table_are_counted(layout: Layout, small_sample: None) -> None:
     rows = large(5_000).drop("id", "at").with_columns(n=pl.int_range(5_000) // 2)
     ingest(layout, "d", pl.concat([rows, rows.head(7)]), append=False, info=INFO)

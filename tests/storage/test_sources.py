@@ -82,7 +82,7 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
     ("content", "values", "note"),
     [
         ("a;b\n1,5;x\n-2,25;y\n", [1.5, -2.25], "Read with a decimal comma: a."),
-        ("a;b\n1.5;1,5\n2;2\n", [1.5, 2.0], None),
+        ("a;b\n1.5;1,5\n2;2\n", [1.5, 2.0], "Read with a decimal comma: b."),
         ("a,b\n1,x\nNA,y\n", [1, None], "Read as missing: NA, "),
         ("a,b\n?,x\n3,y\n", [None, 3], "Read as missing: NA, "),
         ("a,b\nNA,x\nwest,y\n", ["NA", "west"], None),
@@ -116,7 +116,8 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ("a,b,\n1,x,\n2,y,\n", [1, 2], None),
         ("a,b\r1,x\r2,y\r", [1, 2], None),
         ("a,b\nyes,x\nno,y\n", ["yes", "no"], None),
-        ("a,b\n99999999999999999999,x\n1,y\n", [1e20, 1.0], None),
+        ("a,b\n99999999999999999999,x\n1,y\n", ["99999999999999999999", "1"], "Kept as text, since a number"),
+        ("a,b\n99999999999999999999,x\n1.5,y\n", [1e20, 1.5], None),
         ("a,b\n10:30:00,x\n11:00:00,y\n", ["10:30:00", "11:00:00"], None),
     ],
 )
@@ -154,6 +155,15 @@ def test_another_delimiter_is_suggested_and_taken_when_it_is_told(desk: Desk, ma
     rows = desk.read(source, delimiter=mark)
     assert (rows.columns, rows.row(1)) == (["a", "b", "c"], (1, "x1", 2))
     assert not desk.notes
+
+
+@pytest.mark.parametrize("line", ["{} 2 3", "{} 2024 7", "2024 {} 1 2"])
+def test_numbers_with_blanks_between_them_are_no_dates(desk: Desk, line: str) -> None:
+    header = " ".join("abcd"[: line.count(" ") + 1])
+    source = desk.put("x.csv", f"{header}\n" + "".join(f"{line.format(number)}\n" for number in range(50)))
+    assert desk.read(source).width == 1
+    assert desk.notes[0].endswith("If that separates columns, add it again with --delimiter ' '.")
+    assert desk.read(source, delimiter=" ").columns == header.split()
 
 
 def test_no_delimiter_is_suggested_where_words_differ(desk: Desk) -> None:

@@ -21,6 +21,7 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     Attributes:
         query: SQL that picks the rows of each file of the folder; likewise the next four.
         evolve: Take other columns than those that are there.
+        again: Append the rows of a file that was read and then changed under its name.
     """
 
     schedule: str | None = None
@@ -31,6 +32,7 @@ class NewFeed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     delimiter: str | None = None
     target: str | None = None
     evolve: bool = False
+    again: bool = False
 
 
 @get("/feeds", sync_to_thread=True)
@@ -52,7 +54,7 @@ def declare_feed(
         source=data.folder or "", query=data.query, prepare=data.prepare, sheet=data.sheet,
         delimiter=data.delimiter, target=data.target, evolve=data.evolve,
     )  # fmt: skip
-    return appliance.feeds.watch(name, intake, who=caller.name)
+    return appliance.feeds.watch(name, intake, again=data.again, who=caller.name)
 
 
 @delete("/datasets/{name:str}/feed", opt=ADMIN, status_code=204, sync_to_thread=True)
