@@ -10,7 +10,9 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 
 import httpx
 import msgspec
@@ -27,6 +29,7 @@ from appliance.settings import Settings
 from storage import statedb
 from storage.delivery_rows import count_deliveries
 from storage.errors import StorageError
+from storage.held_rows import list_held
 from storage.window_rows import watched_models
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -133,13 +136,19 @@ class Exposition:
         for alert in self._monitoring.alerts(open_only=True, limit=1_000):
             alerts.add_metric([alert.model, alert.subject, alert.state.value], 1.0)
         deliveries = GaugeMetricFamily("appliance_alert_deliveries", "Messages to channels.", labels=["state"])
-        connection = statedb.connect(self._settings.layout.database, read_only=True)
-        try:
+        with closing(statedb.connect(self._settings.layout.database, read_only=True)) as connection:
             for state, count in count_deliveries(connection).items():
                 deliveries.add_metric([state], count)
-        finally:
-            connection.close()
-        yield from (faults, alerts, deliveries)
+            held = GaugeMetricFamily(
+                "appliance_events_held", "Rows and labels that wait until their version can be read.",
+                labels=["model", "version"],
+            )  # fmt: skip
+            waiting: Counter[tuple[str, int]] = Counter()
+            for part in list_held(connection):
+                waiting[part.model, part.version] += part.rows
+            for (model, version), rows in waiting.items():
+                held.add_metric([model, str(version)], rows)
+        yield from (faults, alerts, deliveries, held)
 
 
 class _Found(Collector):

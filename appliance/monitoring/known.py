@@ -59,6 +59,11 @@ class KnownVersions:
             self._found[model, version] = known
         return self._found[model, version]
 
+    def exists(self, model: str, version: int) -> bool:
+        """Whether something lies where the version's bundle belongs, readable or not."""
+        directory = bundle_path(self._layout, model, version)
+        return bool(model) and directory.parent.parent == self._layout.models and directory.is_dir()
+
     def published(self, model: str) -> list[int]:
         """The versions of a model that have a bundle, ascending."""
         return list_bundles(self._layout, model)
