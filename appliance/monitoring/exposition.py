@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from appliance.errors import ApplianceError
 from appliance.monitoring.model_metrics import ModelFigures
 from appliance.monitoring.monitoring import Monitoring
-from appliance.monitoring.process_metrics import process_families
+from appliance.monitoring.process_metrics import ProcessFigures
 from appliance.settings import Settings
 from storage import statedb
 from storage.delivery_rows import count_deliveries
@@ -51,6 +51,7 @@ class Exposition:
     def __init__(self, settings: Settings, monitoring: Monitoring) -> None:
         self._settings = settings
         self._monitoring = monitoring
+        self._processes = ProcessFigures(settings)
         self._lock = threading.Lock()
         self._models: list[Metric] = []
         self._failed_models: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class Exposition:
         failed = GaugeMetricFamily("appliance_scrape_failed", "1 for a part that could not be read.", labels=["part"])
         for part, read in (
             ("api", lambda: self._api(credentials)), ("models", self._fresh_models), ("watch", self._watch),
-            ("processes", lambda: process_families(self._settings)),
+            ("processes", self._processes.families),
         ):  # fmt: skip
             try:
                 families += list(read())
