@@ -255,7 +255,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist(house: Appliance) -> Non
               re.findall(r"appliance_[a-z_]+", line)}  # fmt: skip
     bare = {re.sub(r"_(bucket|total)$", "", name) for name in asked}
     assert bare - {re.sub(r"_total$", "", name) for name in named} == set()
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 13
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 15
 
 
 def test_the_names_of_mlserver_and_kserve(house: Appliance, tmp_path: Path) -> None:
