@@ -135,6 +135,36 @@ def test_a_wide_model_with_hostile_names_stays_small_and_harmless(tmp_path: Path
     assert "&lt;script&gt;" in made.to_html()
 
 
+def test_three_thousand_columns_stay_below_a_megabyte_in_both_formats(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    names = [f"a_column_of_many_with_a_name_{i}" for i in range(3_000)]
+    schema = FeatureSchema(
+        model="wide", version=1, task=Task.REGRESSION, target="y",
+        columns=tuple(Column(name=name, kind=Kind.NUMBER) for name in names),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({name: rng.normal(size=300) for name in names})
+    publish(settings, schema, frame.with_columns(pl.col(names[0]).alias("temp")))
+    writing = Traffic(settings, model="wide")
+    moved = np.where(np.arange(3_000) >= 2_900, 3.0, 0.0)
+    writing.predict(rng.normal(moved, 1, (300, 3_000)), event_us=START_US)
+    writing.close()
+    with_watch(settings)
+    made = make_report(Monitoring(settings), "wide", DAY_S)
+    check(made.to_html())
+    assert "And 2,750 more" in made.to_html()
+    document = json.loads(json.dumps(made.to_json()))
+    assert len(json.dumps(document)) < 1_000_000
+    for chapter in ("drift", "data_quality"):
+        assert len(document[chapter]["columns"]) == 250
+        assert document[chapter]["columns_left_out"] == 2_750
+    assert {f"a_column_of_many_with_a_name_{i}" for i in range(2_900, 3_000)} <= {
+        column["name"] for column in document["drift"]["columns"]
+    }
+    assert set(names[2_900:]) <= set(re.findall(r"a_column_of_many_with_a_name_\d+", made.to_html()))
+    assert len(made.drift.columns) == 3_000
+
+
 def test_nothing_to_draw_is_said() -> None:
     assert "Nothing to draw" in lines_svg([("a", [(START, None)])], level=1.0)
     assert "<svg" in lines_svg([("a", [(START, 1.0)])])
