@@ -6,29 +6,32 @@ from collections.abc import Sequence
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.house import Appliance
 from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
 from appliance.monitoring.quality_report import SegmentReport
-from appliance.monitoring.spans import Window, parse_span
+from appliance.monitoring.spans import Asked, Window, parse_moment, parse_window
 
 MONTH = "30d"
 DAY = "24h"
 
 
 def drift(
-    name: str, *, window: str | None = None, version: int | None = None, against: str = "training", json: Json = False
-) -> None:
+    name: str, *, window: str | None = None, until: str | None = None, version: int | None = None,
+    against: str = "training", json: Json = False,
+) -> None:  # fmt: skip
     """How far a model's traffic moved from what it was trained on.
 
     Args:
         name: The model.
-        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        window: Such as 24h or 7d, or FROM/TO in dates or times; the model's own when left out.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
         against: training, previous (the window before), FROM/TO in dates, or dataset:VERSION.
     """
     house = open_house()
-    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.drift(name, seconds, version=version, against=against)
+    asked = _asked(house, name, window, until)
+    report = house.monitoring.drift(name, asked.seconds, version=version, until=asked.until, against=against)
     studies = house.monitoring.studies(name)
     if json:
         print_json({**report.to_json(), "studies": [study.to_json() for study in studies]})
@@ -39,17 +42,20 @@ def drift(
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
 
 
-def data_quality(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+def data_quality(
+    name: str, *, window: str | None = None, until: str | None = None, version: int | None = None, json: Json = False
+) -> None:
     """What was odd about the rows that a model took, by column, held against its training.
 
     Args:
         name: The model.
-        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        window: Such as 24h or 7d, or FROM/TO in dates or times; the model's own when left out.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
     """
     house = open_house()
-    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.data_quality(name, seconds, version=version)
+    asked = _asked(house, name, window, until)
+    report = house.monitoring.data_quality(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json(report.to_json())
         return
@@ -115,26 +121,31 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         print(f"target {report.target.state}: {report.target.sentence}")
 
 
-def quality(
-    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, fairness: bool = False,
-    json: Json = False,
+def quality(  # noqa: PLR0913  (a verb's options)
+    name: str, *, window: str = MONTH, until: str | None = None, version: int | None = None, by: str | None = None,
+    fairness: bool = False, json: Json = False,
 ) -> None:  # fmt: skip
     """How right the predictions were, from the labels that came.
 
     Args:
         name: The model.
-        window: Such as 7d or 30d, ending at the newest event.
+        window: Such as 7d or 30d, or FROM/TO in dates or times.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
         by: An input or a protected column: quality and treatment of each of its groups.
         fairness: The same by every column that the model declares protected.
     """
+    asked = parse_window(window, until)
     if fairness:
-        _fairness(name, parse_span(window), version, json=json)
+        _fairness(name, asked, version, json=json)
         return
+    monitoring = open_house().monitoring
     if by is not None:
-        _quality_by(open_house().monitoring.segments(name, by, parse_span(window), version=version), json=json)
+        _quality_by(
+            monitoring.segments(name, by, asked.seconds, version=version, until=asked.until), json=json
+        )  # fmt: skip
         return
-    report = open_house().monitoring.quality(name, parse_span(window), version=version)
+    report = monitoring.quality(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json(report.to_json())
         return
@@ -158,8 +169,17 @@ def quality(
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
 
 
-def _fairness(name: str, window_s: int, version: int | None, *, json: bool) -> None:
-    reports = open_house().monitoring.fairness(name, window_s, version=version)
+def _asked(house: Appliance, name: str, window: str | None, until: str | None) -> Asked:
+    """The span that was asked for; of the model's own length where none was said."""
+    if window:
+        return parse_window(window, until)
+    return Asked(
+        seconds=house.models.get(name).spec.window_s, until=None if until is None else parse_moment(until)
+    )  # fmt: skip
+
+
+def _fairness(name: str, asked: Asked, version: int | None, *, json: bool) -> None:
+    reports = open_house().monitoring.fairness(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json({"columns": [report.to_json() for report in reports]})
         return
@@ -191,14 +211,16 @@ def _quality_by(report: SegmentReport, *, json: bool) -> None:
         print(f"  {'ALARM: ' if report.fairness.flagged else ''}{report.fairness.sentence}")
 
 
-def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
+def latency(name: str, *, window: str = DAY, until: str | None = None, json: Json = False) -> None:
     """How long answers took.
 
     Args:
         name: The model.
-        window: Such as 1h or 24h, ending at the newest request.
+        window: Such as 1h or 24h, or FROM/TO in dates or times, of arrival.
+        until: The window's end, such as 2026-01-31T18:00; the newest request when left out.
     """
-    report = open_house().monitoring.latency(name, parse_span(window))
+    asked = parse_window(window, until)
+    report = open_house().monitoring.latency(name, asked.seconds, until=asked.until)
     if json:
         print_json(report.to_json())
         return

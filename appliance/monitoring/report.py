@@ -14,7 +14,7 @@ from appliance.monitoring.report_columns import MOST_COLUMNS, first_drifted, fir
 from appliance.monitoring.report_html import page_of
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from appliance.monitoring.skew import skew_json
-from appliance.monitoring.spans import DAY_S, Json, utc_text
+from appliance.monitoring.spans import DAY_S, Json, Window, utc_text
 from appliance.monitoring.study import Study
 from storage.skew_rows import SkewRow
 
@@ -79,14 +79,29 @@ class ModelReport:
 
 
 def make_report(
-    monitoring: Monitoring, name: str, window_s: int, *, version: int | None = None, now: datetime | None = None
+    monitoring: Monitoring,
+    name: str,
+    window_s: int,
+    *,
+    version: int | None = None,
+    until: datetime | None = None,
+    now: datetime | None = None,
 ) -> ModelReport:
     """Ask for every chapter.
+
+    Args:
+        monitoring: Whom to ask.
+        name: The model.
+        window_s: The span's length.
+        version: The one that serves when left out.
+        until: The span's end; None: the newest event. Of a span that is over, alerts, studies and proofs are its own.
+        now: When the report is made.
 
     Raises:
         NotFound: No such model, or no version of it is published.
     """
-    drift = monitoring.drift(name, window_s, version=version)
+    asked_end = until
+    drift = monitoring.drift(name, window_s, version=version, until=until)
     by_psi = sorted(drift.columns, key=lambda column: -(column.psi or 0.0))
     wanted = [drift.prediction.name, *(column.name for column in by_psi[: MOST_PICTURES - 1])]
     bucket_s = HOUR_S if window_s <= 3 * DAY_S else DAY_S * -(-window_s // (MOST_POINTS * DAY_S))
@@ -96,13 +111,25 @@ def make_report(
         pictures=tuple(
             monitoring.drift_detail(name, column, window_s, version=drift.version, until=until) for column in wanted
         ),
-        studies=monitoring.studies(name),
+        studies=tuple(one for one in monitoring.studies(name) if asked_end is None or one.day < until.date()),
         # Without an end, refusals are those of the last arrivals: they have no event time.
-        rows=monitoring.data_quality(name, window_s, version=drift.version),
+        rows=monitoring.data_quality(name, window_s, version=drift.version, until=asked_end),
         quality=monitoring.quality(name, window_s, version=version, until=until),
         series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, version=version, until=until),
-        latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
-        alerts=tuple(alert for alert in monitoring.alerts(limit=1_000) if alert.model == name)[:MOST_ALERTS],
-        proofs=monitoring.skew(name),
+        latency=monitoring.latency(name, window_s, until=asked_end),
+        traffic=monitoring.traffic(name, window_s, until=asked_end),
+        alerts=tuple(
+            alert for alert in monitoring.alerts(limit=1_000)
+            if alert.model == name and (asked_end is None or _was_open(alert, drift.window))
+        )[:MOST_ALERTS],
+        proofs=tuple(
+            row for row in monitoring.skew(name)
+            if asked_end is None or (row.replayed_at is not None and row.replayed_at < until)
+        ),
         fairness=monitoring.fairness(name, window_s, version=drift.version, until=until),
     )  # fmt: skip
+
+
+def _was_open(alert: Alert, window: Window) -> bool:
+    """Whether it was open in the window; one that the window's last day opened begins where that ends."""
+    return alert.opened_at <= window.end and (alert.closed_at is None or alert.closed_at > window.start)

@@ -42,6 +42,37 @@ def test_data_quality_by_column(control: Control, settings: Settings) -> None:
     assert control.client.get("/models/rent/data-quality?window=soon", headers=control.read).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["drift", "drift/temp", "data-quality", "latency", "traffic", "quality", "quality/by/season", "fairness",
+     "quality/series"],
+)  # fmt: skip
+def test_every_question_may_be_of_a_span_that_is_over(control: Control, settings: Settings, path: str) -> None:
+    assert settings.state.is_dir()
+    ask, read = control.client.get, control.read
+    for query in (
+        "window=24h&until=2026-03-03",
+        "window=2026-03-02/2026-03-03",
+        "window=1d&until=2026-03-03T02:00+02:00",
+    ):
+        found = ask(f"/models/rent/{path}?{query}", headers=read)
+        assert found.status_code == 200, found.text
+        if "window" in found.json():
+            assert found.json()["window"] == {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
+    refused = ask(f"/models/rent/{path}?until=soon", headers=read)
+    assert (refused.status_code, "ISO 8601" in refused.text) == (422, True)
+
+
+def test_a_span_without_traffic_has_none(control: Control, settings: Settings) -> None:
+    assert settings.state.is_dir()
+    ask, read = control.client.get, control.read
+    assert ask("/models/rent/drift?window=1d&until=2026-03-03", headers=read).json()["rows"]["current"] == 200
+    empty = ask("/models/rent/drift?window=1d&until=2026-03-02", headers=read).json()
+    assert (empty["rows"]["current"], empty["dataset"]["state"]) == (0, "not_enough_data")
+    assert ask("/models/rent/latency?window=1d&until=2026-03-02", headers=read).json()["count"] == 0
+    assert ask("/models/rent/data-quality?window=1d&until=2026-03-02", headers=read).json()["rows"] == 0
+
+
 def test_a_model_that_was_never_deployed_has_no_proof(control: Control, settings: Settings) -> None:
     assert settings.state.is_dir()
     assert control.client.get("/models/rent/skew", headers=control.read).json() == []
