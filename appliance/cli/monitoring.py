@@ -66,7 +66,7 @@ def data_quality(
     others = [f"version {one} takes other columns" for one, s in report.schemas.items() if s != report.schema]
     print(f"  schema {report.schema}{''.join(f'; {other}' for other in others)}")
     print_table(
-        ("column", "state", "missing", "unseen", "out of range", "refused"),
+        ("column", "state", "missing", "unseen", "out of range", "refused", "of another type"),
         [(one.name, one.state, *(_odd(one.shares.get(oddity)) for oddity in Oddity)) for one in report.columns],
     )
     for column in report.unknown:

@@ -93,7 +93,7 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
 
 def _rows_html(found: DataQualityReport) -> str:
     shown = first_odd(found.columns)
-    heads = ("", "column", "missing", "unseen", "out of range", "refused", "what changed")
+    heads = ("", "column", "missing", "unseen", "out of range", "refused", "of another type", "what changed")
     rows = [
         (
             _badge(one.state.value), escape(one.name), *(_odd(one.shares.get(oddity)) for oddity in Oddity),

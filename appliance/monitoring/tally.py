@@ -107,6 +107,9 @@ def tally_stats(lines: Sequence[bytes]) -> Tally:
         for model, version, column, count in event.fields:
             refused = DataQualityCounts(refused=Counter({column: count}))
             _add_quality(tally, model, version, event.at // HOUR_US, refused)
+        for model, version, column, count in event.types:
+            mistyped = DataQualityCounts(mistyped=Counter({column: count}))
+            _add_quality(tally, model, version, event.at // HOUR_US, mistyped)
         tally.faults[Fault.UNRECORDED] += sum(count for _, _, count in event.lost)
     return tally
 
