@@ -47,13 +47,19 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One class against the others; a share that has no rows is None."""
+    """One class against the others; a share that has no rows is None.
+
+    Attributes:
+        rows: Whose truth it is.
+        given: Whose answer it is; 0, too, in a card that was written before this was counted.
+    """
 
     name: str
     rows: int
     precision: float | None
     recall: float | None
     f1: float
+    given: int = 0
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):

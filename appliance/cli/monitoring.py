@@ -9,7 +9,7 @@ from appliance.cli.output import Json, or_dash, print_json, print_table, show_me
 from appliance.house import Appliance
 from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
-from appliance.monitoring.quality_report import SegmentReport
+from appliance.monitoring.quality_report import ClassQuality, SegmentReport
 from appliance.monitoring.spans import Asked, Window, parse_moment, parse_window
 
 MONTH = "30d"
@@ -163,10 +163,30 @@ def quality(  # noqa: PLR0913  (a verb's options)
         print(f"  estimate  {show_metrics(report.estimate.metrics)} (without labels)")
         if report.estimate.past_error:
             print(f"  was off   {show_metrics(report.estimate.past_error)} on {report.estimate.days} labelled days")
+    if report.classes:
+        _print_classes(report.classes)
     beside = [(f"version {number}", one) for number, one in report.by_version.items() if number != report.version]
     beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
     for which, one in beside:
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
+
+
+def _print_classes(classes: Sequence[ClassQuality]) -> None:
+    def shares(name: str, one: ClassQuality) -> str:
+        now, (low, high) = getattr(one.now, name), one.intervals.get(name, (None, None))
+        before = "" if one.holdout is None else f"; holdout {or_dash(getattr(one.holdout, name))}"
+        return or_dash(now) + ("" if now is None else f" ({or_dash(low)} to {or_dash(high)})") + before
+
+    print_table(
+        ("class", "labelled", "precision", "recall", "f1"),
+        [
+            (
+                one.now.name, one.now.rows, shares("precision", one), shares("recall", one),
+                or_dash(one.now.f1) + ("" if one.holdout is None else f"; holdout {or_dash(one.holdout.f1)}"),
+            )
+            for one in classes
+        ],
+    )  # fmt: skip
 
 
 def _asked(house: Appliance, name: str, window: str | None, until: str | None) -> Asked:

@@ -10,7 +10,7 @@ from appliance.monitoring.data_quality_report import DataQualityReport
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.monitoring import HOUR_S, Monitoring
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
-from appliance.monitoring.report_columns import MOST_COLUMNS, first_drifted, first_odd
+from appliance.monitoring.report_columns import MOST_COLUMNS, first_classes, first_drifted, first_odd
 from appliance.monitoring.report_html import page_of
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from appliance.monitoring.skew import skew_json
@@ -45,6 +45,7 @@ class ModelReport:
     def to_json(self) -> Json:
         """One object a chapter; of a wide model the columns that moved most, as ``columns_left_out`` says."""
         columns, rows, dataset = first_drifted(self.drift.columns), first_odd(self.rows.columns), self.drift.dataset
+        classes = first_classes(self.quality.classes)
         return {
             "model": self.drift.model,
             "version": self.drift.version,
@@ -64,7 +65,11 @@ class ModelReport:
                 "columns_left_out": len(self.rows.columns) - len(rows),
                 "unknown": [one.to_json() for one in self.rows.unknown[:MOST_COLUMNS]],
             },
-            "quality": self.quality.to_json(),
+            "quality": {
+                **self.quality.to_json(),
+                "classes": [one.to_json() for one in classes],
+                "classes_left_out": len(self.quality.classes) - len(classes),
+            },
             "quality_series": self.series.to_json(),
             "fairness": [one.to_json() for one in self.fairness],
             "latency": self.latency.to_json(),

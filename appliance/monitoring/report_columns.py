@@ -1,4 +1,4 @@
-"""Which columns of a wide model a report tells in full, so that it stays below 1 MB however wide the model is. Pure."""
+"""Which columns or classes of a wide model a report tells in full, so that it stays below 1 MB. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from appliance.monitoring.data_quality_report import ColumnQuality
 from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.quality_report import ClassQuality
 from appliance.monitoring.spans import State
 
 MOST_COLUMNS = 250
@@ -26,6 +27,13 @@ def first_odd(columns: Sequence[ColumnQuality]) -> Sequence[ColumnQuality]:
     if len(columns) <= MOST_COLUMNS:
         return columns
     return sorted(columns, key=lambda one: _WORST.index(one.state))[:MOST_COLUMNS]
+
+
+def first_classes(classes: Sequence[ClassQuality]) -> Sequence[ClassQuality]:
+    """All of them as they are; of more than ``MOST_COLUMNS`` those with the most labelled rows."""
+    if len(classes) <= MOST_COLUMNS:
+        return classes
+    return sorted(classes, key=lambda one: -one.now.rows)[:MOST_COLUMNS]
 
 
 def more(left_out: int, what: str) -> str:

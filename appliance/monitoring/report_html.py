@@ -10,7 +10,7 @@ from appliance.monitoring.alerts import Alert
 from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
-from appliance.monitoring.report_columns import MOST_COLUMNS, first_drifted, first_odd, more
+from appliance.monitoring.report_columns import MOST_COLUMNS, first_classes, first_drifted, first_odd, more
 from appliance.monitoring.report_svg import bars_svg, lines_svg
 from appliance.monitoring.segments import Rate
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
@@ -115,7 +115,7 @@ def _rows_html(found: DataQualityReport) -> str:
 
 
 def _left_out(count: int, model: str, verb: str) -> str:
-    told = more(count, f"'appliance {verb} {model}' has every column")
+    told = more(count, f"'appliance {verb} {model}' has them all")
     return f"<p>{escape(told)}</p>" if told else ""
 
 
@@ -150,8 +150,38 @@ def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
     return (
         f"<h2>Quality {_badge(quality.state.value)}</h2><p>{escape(quality.sentence)} {quality.labelled:,} of "
         f"{quality.predicted:,} predictions have a label ({quality.coverage:.1%}).{unsettled}</p>"
-        f"{_table(heads, rows)}<p>{escape(main)} over time; dashed: the holdout.</p>{picture}"
+        f"{_table(heads, rows)}{_classes_html(quality)}<p>{escape(main)} over time; dashed: the holdout.</p>{picture}"
     )
+
+
+def _classes_html(quality: QualityReport) -> str:
+    if not quality.classes:
+        return ""
+    shown = first_classes(quality.classes)
+    heads = (
+        "class",
+        "labelled",
+        "precision",
+        "95 %",
+        "at training",
+        "recall",
+        "95 %",
+        "at training",
+        "f1",
+        "at training",
+    )
+    rows = []
+    for one in shown:
+        cells = [escape(one.now.name), f"{one.now.rows:,}"]
+        for name in ("precision", "recall"):
+            low, high = one.intervals.get(name, (None, None))
+            cells += [
+                _number(getattr(one.now, name)), "" if low is None else f"{_number(low)} to {_number(high)}",
+                _number(getattr(one.holdout, name, None)),
+            ]  # fmt: skip
+        rows.append((*cells, _number(one.now.f1), _number(one.holdout.f1 if one.holdout else None)))
+    left = _left_out(len(quality.classes) - len(shown), quality.model, "quality")
+    return f"<h3>By class</h3>{_table(heads, rows)}{left}"
 
 
 def _fairness_html(found: Sequence[SegmentReport]) -> str:

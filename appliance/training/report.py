@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
+from appliance.model_evaluation import Contribution, Curve, Cut, Evaluation, Fairness, Segment
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
+from appliance.training.evaluate import class_results
 from appliance.training.fairness import compare_groups, group_names
 from appliance.training.fit import Scorer
 from appliance.training.rows import EncodedRows
@@ -100,21 +101,6 @@ def confusion(truth: Floats, answers: Floats, classes: int) -> tuple[tuple[int, 
     """Row counts, truth by answer."""
     counts = np.bincount((truth * classes + answers).astype(np.int64), minlength=classes * classes)
     return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
-
-
-def class_results(truth: Floats, answers: Floats, names: tuple[str, ...]) -> tuple[ClassResult, ...]:
-    """Each class against the others."""
-    results = []
-    for index, name in enumerate(names):
-        rows, given = int((truth == index).sum()), int((answers == index).sum())
-        hits = int(((truth == index) & (answers == index)).sum())
-        results.append(
-            ClassResult(
-                name=name, rows=rows, precision=hits / given if given else None,
-                recall=hits / rows if rows else None, f1=2 * hits / (rows + given) if rows + given else 0.0,
-            )
-        )  # fmt: skip
-    return tuple(results)
 
 
 def cuts(truth: Floats, score: Floats, served: float) -> tuple[Cut, ...]:

@@ -17,12 +17,11 @@ from appliance.card_page import render_card
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.schema import Column, FeatureSchema, Kind, Task
-from appliance.training.evaluate import area_under_roc
+from appliance.training.evaluate import area_under_roc, class_results
 from appliance.training.fairness import compare_groups, group_names, wilson
 from appliance.training.report import (
     Held,
     binned,
-    class_results,
     confusion,
     cuts,
     histogram,
