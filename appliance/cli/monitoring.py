@@ -9,8 +9,8 @@ from appliance.cli.output import Json, or_dash, print_json, print_table, show_me
 from appliance.house import Appliance
 from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
-from appliance.monitoring.quality_report import ClassQuality, SegmentReport
-from appliance.monitoring.spans import Asked, Window, parse_moment, parse_window
+from appliance.monitoring.quality_report import ClassQuality, QualityReport, SegmentReport
+from appliance.monitoring.spans import Asked, Window, duration_text, parse_moment, parse_window
 
 MONTH = "30d"
 DAY = "24h"
@@ -148,10 +148,17 @@ def quality(  # noqa: PLR0913  (a verb's options)
     report = monitoring.quality(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json(report.to_json())
-        return
+    else:
+        _print_quality(report)
+
+
+def _print_quality(report: QualityReport) -> None:
     print(f"{report.model} version {report.version}, {_span(report.window)}: {report.state}")
     print(f"  {report.sentence}")
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
+    if report.delay_p50_s is not None and report.delay_p95_s is not None:
+        half, most = duration_text(report.delay_p50_s), duration_text(report.delay_p95_s)
+        print(f"  delay     half the labels within {half}, 19 of 20 within {most}")
     print(f"  now       {show_metrics(report.metrics)}")
     if report.intervals:
         spread = (f"{name} {or_dash(low)} to {or_dash(high)}" for name, (low, high) in report.intervals.items())

@@ -132,6 +132,56 @@ class QualityReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRevision:
+    """What was told about one prediction.
+
+    Attributes:
+        label: The number or the class, as text.
+        known_at: When the truth was known.
+        arrived_at: When it was told.
+    """
+
+    label: str
+    known_at: datetime
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelHistory:
+    """A prediction and its label, and what was said of it before it was corrected.
+
+    Attributes:
+        predicted_at: The prediction's event time.
+        output: The value, the probability of class 1, or a probability a class.
+        revisions: Oldest first; the last one counts.
+    """
+
+    id: str
+    model: str
+    version: int
+    role: str
+    predicted_at: datetime
+    output: tuple[float, ...]
+    revisions: tuple[LabelRevision, ...]
+
+    def to_json(self) -> Json:
+        """What ``label-history ID --json`` prints."""
+        return {
+            "id": self.id,
+            "model": self.model,
+            "version": self.version,
+            "role": self.role,
+            "predicted_at": utc_text(self.predicted_at),
+            "output": list(self.output),
+            "label": self.revisions[-1].label,
+            "revisions": [
+                {"label": one.label, "known_at": utc_text(one.known_at), "arrived_at": utc_text(one.arrived_at)}
+                for one in self.revisions
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentReport:
     """Quality of a window's labelled predictions by the bins of one column: an input, or a protected one.
 

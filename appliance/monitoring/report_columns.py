@@ -36,6 +36,6 @@ def first_classes(classes: Sequence[ClassQuality]) -> Sequence[ClassQuality]:
     return sorted(classes, key=lambda one: -one.now.rows)[:MOST_COLUMNS]
 
 
-def more(left_out: int, what: str) -> str:
+def left_out(count: int, what: str) -> str:
     """The sentence under a table that is not whole; empty where it is."""
-    return f"And {left_out:,} more; {what}." if left_out > 0 else ""
+    return f"And {count:,} more; {what}." if count > 0 else ""

@@ -10,12 +10,12 @@ from appliance.monitoring.alerts import Alert
 from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
 from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
-from appliance.monitoring.report_columns import MOST_COLUMNS, first_classes, first_drifted, first_odd, more
+from appliance.monitoring.report_columns import MOST_COLUMNS, first_classes, first_drifted, first_odd, left_out
 from appliance.monitoring.report_svg import bars_svg, lines_svg
 from appliance.monitoring.segments import Rate
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
 from appliance.monitoring.skew import finding_of
-from appliance.monitoring.spans import State
+from appliance.monitoring.spans import State, duration_text
 from appliance.monitoring.study import Study
 from storage.skew_rows import SkewRow
 
@@ -115,7 +115,7 @@ def _rows_html(found: DataQualityReport) -> str:
 
 
 def _left_out(count: int, model: str, verb: str) -> str:
-    told = more(count, f"'appliance {verb} {model}' has them all")
+    told = left_out(count, f"'appliance {verb} {model}' has them all")
     return f"<p>{escape(told)}</p>" if told else ""
 
 
@@ -125,6 +125,7 @@ def _odd(share: Share | None) -> str:
 
 def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
     estimate = quality.estimate.metrics if quality.estimate else {}
+    past = quality.estimate.past_error if quality.estimate else {}
     names = list(dict.fromkeys([*quality.metrics, *estimate]))
     rows = []
     for name in names:
@@ -133,10 +134,10 @@ def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
         rows.append(
             (
                 escape(name), _number(quality.metrics.get(name)), spread, _number(estimate.get(name)),
-                _number(quality.reference.get(name)), _number(quality.baseline.get(name)),
+                _number(past.get(name)), _number(quality.reference.get(name)), _number(quality.baseline.get(name)),
             )
         )  # fmt: skip
-    heads = ("metric", "labelled", "95 %", "estimate", "holdout", "baseline")
+    heads = ("metric", "labelled", "95 %", "estimate", "was off by", "holdout", "baseline")
     main = names[0] if names else ""
     picture = lines_svg(
         [
@@ -146,12 +147,30 @@ def _quality_html(quality: QualityReport, series: QualitySeries) -> str:
         ],
         level=series.reference.get(main),
     )
-    unsettled = "" if quality.mature else " Below 90 % the figures may still turn."
+    more = (
+        ("" if quality.mature else " Below 90 % the figures may still turn.") + _delay(quality) + _past_error(quality)
+    )
     return (
         f"<h2>Quality {_badge(quality.state.value)}</h2><p>{escape(quality.sentence)} {quality.labelled:,} of "
-        f"{quality.predicted:,} predictions have a label ({quality.coverage:.1%}).{unsettled}</p>"
+        f"{quality.predicted:,} predictions have a label ({quality.coverage:.1%}).{more}</p>"
         f"{_table(heads, rows)}{_classes_html(quality)}<p>{escape(main)} over time; dashed: the holdout.</p>{picture}"
     )
+
+
+def _delay(quality: QualityReport) -> str:
+    if quality.delay_p50_s is None or quality.delay_p95_s is None:
+        return ""
+    half, most = duration_text(quality.delay_p50_s), duration_text(quality.delay_p95_s)
+    return f" Half the labels came within {half}, 19 of 20 within {most}."
+
+
+def _past_error(quality: QualityReport) -> str:
+    """What an estimate is worth, where there is one."""
+    if quality.estimate is None:
+        return ""
+    if not quality.estimate.past_error:
+        return " How far off the estimate is, is not known: no labelled days yet."
+    return f" The estimate was off by so much on average on {quality.estimate.days} labelled days."
 
 
 def _classes_html(quality: QualityReport) -> str:

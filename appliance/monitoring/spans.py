@@ -144,6 +144,14 @@ def parse_moment(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def duration_text(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h`` or ``2.1 d``; two or three digits are enough for people."""
+    for size, unit in ((DAY_S, "d"), (3_600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def utc_text(moment: datetime) -> str:
     """ISO 8601 with a Z."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

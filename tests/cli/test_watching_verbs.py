@@ -61,6 +61,27 @@ def test_every_verb_takes_a_span_that_is_over(watched: Shell, tmp_path: Path) ->
     assert (found.code, "time 'soon': accepted: ISO 8601" in found.err) == (1, True)
 
 
+def test_what_was_said_of_a_prediction_and_how_long_it_took(watched: Shell) -> None:
+    settings = Settings(state=watched.state)
+    traffic = Traffic(settings, serial=7)
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US, outputs=[40.0])
+    for label, hours in ((41.0, 5), (42.5, 29)):
+        traffic.label(f"{token}.0", label, label_us=START_US + 3_600_000_000 * hours, at_us=START_US + hours)
+    traffic.close()
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    found = watched.ok("label-history", f"{token}.0", "--json").json()
+    assert (found["model"], found["version"], found["role"], found["output"]) == ("rent", 1, "champion", [40.0])
+    assert (found["label"], [one["label"] for one in found["revisions"]]) == ("42.5", ["41.0", "42.5"])
+    assert found["revisions"][0]["known_at"] == "2026-03-02T05:00:00Z"
+    text = watched.ok("label-history", f"{token}.0").out
+    assert "rent version 1 as champion, 2026-03-02 00:00:00Z, answered 40" in text
+    assert text.index("41.0") < text.index("42.5")
+    assert "half the labels within 29 h, 19 of 20 within 29 h" in watched.ok("quality", "rent").out
+    missing = watched.run("label-history", "nothing.0")
+    assert (missing.code, "no label of a prediction 'nothing.0'" in missing.err) == (1, True)
+
+
 def test_a_report_of_a_span_that_is_over_holds_nothing_newer(watched: Shell, tmp_path: Path) -> None:
     out = tmp_path / "r.json"
 

@@ -24,6 +24,7 @@ from appliance.settings import Settings
 from tests.monitoring.test_estimates import publish_loans, replay_loans
 from tests.monitoring.traffic import (
     DAY_US,
+    HOUR_US,
     START,
     START_US,
     Traffic,
@@ -76,10 +77,35 @@ def test_a_labelled_model_with_an_estimate(tmp_path: Path) -> None:
     check(html)
     assert html.count("<svg") == len(made.pictures) + 2
     assert "estimate" in html
+    assert "The estimate was off by so much on average on 4 labelled days." in html
+    assert made.quality.estimate is not None
+    assert f"<td>{made.quality.estimate.past_error['auc']:.4g}</td>" in html
+    assert "Half the labels came within 0 s, 19 of 20 within 0 s." in html
     document = made.to_json()
     assert json.loads(json.dumps(document)) == document
     assert document["quality"]["labelled"] == 4_000  # type: ignore[index]
     assert "1970" not in html
+
+
+def test_labels_that_took_a_while_and_an_estimate_without_a_past(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    publish_loans(settings)
+    replay_loans(settings, days=1, labelled=0)
+    with_watch(settings)
+    html = make_report(Monitoring(settings), "m", DAY_S).to_html()
+    assert "How far off the estimate is, is not known: no labelled days yet." in html
+    assert "the labels came within" not in html
+    (segment,) = (settings.layout.events / "predictions").glob("*.ndjson")
+    token = json.loads(segment.read_bytes())["id"]
+    late = Traffic(settings, model="m")
+    for at in range(100):
+        late.label(f"{token}.{at}", "1", label_us=START_US + HOUR_US + (10 + at) * HOUR_US)
+    late.close()
+    with_watch(settings)
+    assert (
+        "Half the labels came within 2.48 d, 19 of 20 within 4.34 d."
+        in make_report(Monitoring(settings), "m", DAY_S).to_html()
+    )
 
 
 def with_watch(settings: Settings) -> None:

@@ -154,6 +154,12 @@ def quality_series(
     ).to_json()  # fmt: skip
 
 
+@get("/labels/{prediction_id:str}", sync_to_thread=True)
+def label_history(appliance: NamedDependency[Appliance], prediction_id: FromPath[str]) -> Json:
+    """The label of one prediction, and every earlier one that it took the place of."""
+    return appliance.monitoring.label_history(prediction_id).to_json()
+
+
 @get("/alerts", sync_to_thread=True)
 def alerts(appliance: NamedDependency[Appliance], open_only: FromQuery[bool] = False) -> list[Json]:
     """Alerts of all models, open ones first."""
@@ -189,6 +195,6 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 MONITORING_ROUTES = (
     drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, fairness,
-    quality_series, alerts,
+    quality_series, label_history, alerts,
     alert, acknowledge, lag, metrics,
 )  # fmt: skip

@@ -78,6 +78,20 @@ def test_a_model_that_was_never_deployed_has_no_proof(control: Control, settings
     assert control.client.get("/models/rent/skew", headers=control.read).json() == []
 
 
+def test_the_history_of_a_label(control: Control, settings: Settings) -> None:
+    traffic = Traffic(settings, serial=7)
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US)
+    for at, label in enumerate((1.0, 2.0, 3.0), 1):
+        traffic.label(f"{token}.0", label, label_us=START_US + at, at_us=START_US + at)
+    traffic.close()
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    found = control.client.get(f"/labels/{token}.0", headers=control.read).json()
+    assert [one["label"] for one in found["revisions"]] == ["1.0", "2.0", "3.0"]
+    assert (found["label"], found["predicted_at"]) == ("3.0", "2026-03-02T00:00:00Z")
+    assert control.client.get("/labels/nothing.0", headers=control.read).status_code == 404
+
+
 def test_one_alert_says_what_to_do(control: Control, settings: Settings) -> None:
     assert settings.state.is_dir()
     found = control.client.get("/alerts/1", headers=control.read).json()
@@ -87,6 +101,6 @@ def test_one_alert_says_what_to_do(control: Control, settings: Settings) -> None
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("path", ["/models/rent/data-quality", "/models/rent/skew", "/alerts/1"])
+@pytest.mark.parametrize("path", ["/models/rent/data-quality", "/models/rent/skew", "/alerts/1", "/labels/a.0"])
 def test_nothing_is_told_without_a_key(control: Control, path: str) -> None:
     assert control.client.get(path).status_code == 401
