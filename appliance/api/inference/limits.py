@@ -52,9 +52,9 @@ class Limits:
         Raises:
             TooManyInFlight: As many as may are being answered.
         """
-        if self.in_flight >= self.max_in_flight:
+        if self._in_flight >= self.max_in_flight:
             raise TooManyInFlight(
-                f"{self.in_flight} requests are being answered, as many as may be at once (setting max_in_flight); "
+                f"{self._in_flight} requests are being answered, as many as may be at once (setting max_in_flight); "
                 "send it again in a second"
             )
 
