@@ -31,6 +31,7 @@ from appliance.settings import Settings, load_settings
 from storage import statedb
 from storage.errors import StorageError
 from storage.eventlog import is_closed, list_segments, tail
+from storage.held_rows import held_segments
 from storage.history import Part, Step, add_segment, tidy
 from storage.layout import Layout
 from storage.statedb import transaction
@@ -212,11 +213,12 @@ def tidy_history(settings: Settings) -> bool:
 
 
 def _ready(layout: Layout, connection: sqlite3.Connection, kind: str) -> Iterator[Path]:
-    """Segments that nobody writes and that the watch loop has counted to the end, torn tail included."""
+    """Segments that nobody writes and that the watch loop has counted to the end, torn tail included, whole."""
     cursors = read_cursors(connection, kind)
+    waiting = held_segments(connection, kind)
     for path in list_segments(layout.events / kind):
         # Closed first: what is closed does not grow any more.
-        if is_closed(path) and path.stat().st_size <= cursors.get(path.name, -1):
+        if path.name not in waiting and is_closed(path) and path.stat().st_size <= cursors.get(path.name, -1):
             yield path
 
 

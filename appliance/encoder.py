@@ -328,7 +328,7 @@ class RowEncoder:
         try:
             value = row[column.name]
         except KeyError:
-            raise self._refuse(column, index, "the field is missing") from None
+            raise self._refuse(column, index, "the field is missing", absent=True) from None
         return self._read_cell(value, index, position, odd=odd, unseen=unseen)
 
     def _read_cell(
@@ -349,8 +349,8 @@ class RowEncoder:
         return code
 
     @staticmethod
-    def _refuse(column: Column, row: int, found: str) -> BadRow:
+    def _refuse(column: Column, row: int, found: str, *, absent: bool = False) -> BadRow:
         accepted = ACCEPTED[column.kind]
         if column.kind is Kind.CATEGORY and column.integer:
             accepted = "a whole number or a string, or null for missing"
-        return BadRow(row=row, field=column.name, found=found, accepted=accepted)
+        return BadRow(row=row, field=column.name, found=found, accepted=accepted, absent=absent)

@@ -40,13 +40,15 @@ class BadRow(BadInput):
         field: The column's name.
         found: What was wrong, without echoing a whole row.
         accepted: What would be right.
+        absent: The row has no such field; else it has one of another type, or a number that is none.
     """
 
-    def __init__(self, *, row: int, field: str, found: str, accepted: str) -> None:
+    def __init__(self, *, row: int, field: str, found: str, accepted: str, absent: bool = False) -> None:
         self.row = row
         self.field = field
         self.found = found
         self.accepted = accepted
+        self.absent = absent
         super().__init__(f"row {row}, field {field!r}: {found}; accepted: {accepted}")
 
 

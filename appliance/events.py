@@ -78,6 +78,7 @@ class StatsEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
         errors: ``(model, version, HTTP status, count)``; an unknown model is ``""``, version 0.
         lost: ``(model, version, predictions)`` that were answered while the log could not be written.
         fields: ``(model, version, column, requests)`` that were refused for a column: absent, or of another type.
+        types: Those of ``fields`` whose column was there, with a value of another type.
     """
 
     id: str
@@ -85,3 +86,4 @@ class StatsEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     errors: list[tuple[str, int, int, int]]
     lost: list[tuple[str, int, int]] = []
     fields: list[tuple[str, int, str, int]] = []
+    types: list[tuple[str, int, str, int]] = []

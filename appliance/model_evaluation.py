@@ -50,6 +50,8 @@ class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
     """One class against the others; a share that has no rows is None.
 
     Attributes:
+        rows: Whose truth it is.
+        given: Whose answer it is; 0, too, in a card that was written before this was counted.
         auc: Of several classes: how well its probability ranks its rows before all others; None with one side only.
         roc: Of several classes, the most frequent ten: as in ``Evaluation``, by its probability. So are the next two.
     """
@@ -59,6 +61,7 @@ class ClassResult(msgspec.Struct, frozen=True, kw_only=True):
     precision: float | None
     recall: float | None
     f1: float
+    given: int = 0
     auc: float | None = None
     roc: Curve | None = None
     precision_recall: Curve | None = None

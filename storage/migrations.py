@@ -229,6 +229,16 @@ def m007_stamps(db: Database) -> None:
         )
 
 
+@migrations()
+def m008_held(db: Database) -> None:
+    """What of the log waits until its version can be read again, so that it is counted then and not lost."""
+    db.execute(
+        "CREATE TABLE held (kind TEXT NOT NULL, segment TEXT NOT NULL, start INTEGER NOT NULL, "
+        "stop INTEGER NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, rows INTEGER NOT NULL, "
+        "since TEXT NOT NULL, PRIMARY KEY (kind, segment, start, model, version)) WITHOUT ROWID"
+    )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

@@ -129,12 +129,18 @@ def newest_outcome_us(connection: sqlite3.Connection, model: str) -> int | None:
     return None if row["newest"] is None else int(row["newest"])
 
 
-def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tuple[int, str]]:
-    """``(revision, label)`` of the earlier labels of a prediction, oldest first."""
+def find_outcome(connection: sqlite3.Connection, outcome_id: str) -> Outcome | None:
+    """The label of one prediction, or None when none has come."""
+    row = connection.execute(f"{_SELECT} WHERE id = ?", (outcome_id,)).fetchone()
+    return None if row is None else Outcome(*row)
+
+
+def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tuple[str, int, int]]:
+    """``(label, label_us, arrived_us)`` of the earlier labels of a prediction, oldest first."""
     rows = connection.execute(
-        "SELECT revision, label FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
+        "SELECT label, label_us, arrived_us FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
     )
-    return [(int(row["revision"]), str(row["label"])) for row in rows]
+    return [(str(row["label"]), int(row["label_us"]), int(row["arrived_us"])) for row in rows]
 
 
 def count_old_outcomes(connection: sqlite3.Connection, *, before_us: int) -> list[tuple[str, int]]:

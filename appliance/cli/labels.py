@@ -1,4 +1,4 @@
-"""label: the truth about predictions, from a file, through the inference API, which checks each one."""
+"""label, label-history: the truth about predictions, from a file, through the inference API, which checks each one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Json, print_json
+from appliance.cli.output import Json, or_dash, print_json, print_table, show_time
 from appliance.errors import BadInput, NotReady
 from appliance.house import Appliance
 from storage.bundles import write_durably
@@ -45,6 +45,26 @@ def label(name: str, file: Path, *, json: Json = False) -> int:
         for one in unknown[:_SHOWN]:
             print(f"  no prediction of {name} has the id {one}")
     return 1 if unknown and not accepted else 0
+
+
+def label_history(prediction_id: str, *, json: Json = False) -> None:
+    """Every label that came for a prediction, the oldest first; the last one counts.
+
+    Args:
+        prediction_id: As the answer gave it.
+    """
+    found = open_house().monitoring.label_history(prediction_id)
+    if json:
+        print_json(found.to_json())
+        return
+    print(
+        f"{found.id}: {found.model} version {found.version} as {found.role}, {show_time(found.predicted_at)}, "
+        f"answered {', '.join(map(or_dash, found.output))}"
+    )
+    print_table(
+        ("label", "known", "told"),
+        [(one.label, show_time(one.known_at), show_time(one.arrived_at)) for one in found.revisions],
+    )
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -65,6 +65,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("alerts", "alerts:app", "Monitoring", "What changed for the worse; seen, snooze, and the channels it goes to."),
     ("drift-compare", "monitoring:drift_compare", "Monitoring", "Hold one file against another, without any model."),
     ("label", "labels:label", "Monitoring", "Send labels by prediction id, from a file."),
+    ("label-history", "labels:label_history", "Monitoring", "What was said of a prediction, and when; by its id."),
     ("key", "access:key", "Access", "API keys: create, list, revoke."),
     ("user", "access:user", "Access", "Users: add, passwd, list."),
     ("audit", "access:audit", "Access", "Who did what; 'audit verify' checks the chain."),

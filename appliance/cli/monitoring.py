@@ -6,29 +6,32 @@ from collections.abc import Sequence
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.house import Appliance
 from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
-from appliance.monitoring.quality_report import SegmentReport
-from appliance.monitoring.spans import Window, parse_span
+from appliance.monitoring.quality_report import ClassQuality, QualityReport, SegmentReport
+from appliance.monitoring.spans import Asked, Window, duration_text, parse_moment, parse_window
 
 MONTH = "30d"
 DAY = "24h"
 
 
 def drift(
-    name: str, *, window: str | None = None, version: int | None = None, against: str = "training", json: Json = False
-) -> None:
+    name: str, *, window: str | None = None, until: str | None = None, version: int | None = None,
+    against: str = "training", json: Json = False,
+) -> None:  # fmt: skip
     """How far a model's traffic moved from what it was trained on.
 
     Args:
         name: The model.
-        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        window: Such as 24h or 7d, or FROM/TO in dates or times; the model's own when left out.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
         against: training, previous (the window before), FROM/TO in dates, or dataset:VERSION.
     """
     house = open_house()
-    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.drift(name, seconds, version=version, against=against)
+    asked = _asked(house, name, window, until)
+    report = house.monitoring.drift(name, asked.seconds, version=version, until=asked.until, against=against)
     studies = house.monitoring.studies(name)
     if json:
         print_json({**report.to_json(), "studies": [study.to_json() for study in studies]})
@@ -39,17 +42,20 @@ def drift(
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
 
 
-def data_quality(name: str, *, window: str | None = None, version: int | None = None, json: Json = False) -> None:
+def data_quality(
+    name: str, *, window: str | None = None, until: str | None = None, version: int | None = None, json: Json = False
+) -> None:
     """What was odd about the rows that a model took, by column, held against its training.
 
     Args:
         name: The model.
-        window: Such as 24h or 7d, ending at the newest event; the model's own when left out.
+        window: Such as 24h or 7d, or FROM/TO in dates or times; the model's own when left out.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
     """
     house = open_house()
-    seconds = parse_span(window) if window else house.models.get(name).spec.window_s
-    report = house.monitoring.data_quality(name, seconds, version=version)
+    asked = _asked(house, name, window, until)
+    report = house.monitoring.data_quality(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json(report.to_json())
         return
@@ -60,7 +66,7 @@ def data_quality(name: str, *, window: str | None = None, version: int | None = 
     others = [f"version {one} takes other columns" for one, s in report.schemas.items() if s != report.schema]
     print(f"  schema {report.schema}{''.join(f'; {other}' for other in others)}")
     print_table(
-        ("column", "state", "missing", "unseen", "out of range", "refused"),
+        ("column", "state", "missing", "unseen", "out of range", "refused", "of another type"),
         [(one.name, one.state, *(_odd(one.shares.get(oddity)) for oddity in Oddity)) for one in report.columns],
     )
     for column in report.unknown:
@@ -115,32 +121,44 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         print(f"target {report.target.state}: {report.target.sentence}")
 
 
-def quality(
-    name: str, *, window: str = MONTH, version: int | None = None, by: str | None = None, fairness: bool = False,
-    json: Json = False,
+def quality(  # noqa: PLR0913  (a verb's options)
+    name: str, *, window: str = MONTH, until: str | None = None, version: int | None = None, by: str | None = None,
+    fairness: bool = False, json: Json = False,
 ) -> None:  # fmt: skip
     """How right the predictions were, from the labels that came.
 
     Args:
         name: The model.
-        window: Such as 7d or 30d, ending at the newest event.
+        window: Such as 7d or 30d, or FROM/TO in dates or times.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
         by: An input or a protected column: quality and treatment of each of its groups.
         fairness: The same by every column that the model declares protected.
     """
+    asked = parse_window(window, until)
     if fairness:
-        _fairness(name, parse_span(window), version, json=json)
+        _fairness(name, asked, version, json=json)
         return
+    monitoring = open_house().monitoring
     if by is not None:
-        _quality_by(open_house().monitoring.segments(name, by, parse_span(window), version=version), json=json)
+        _quality_by(
+            monitoring.segments(name, by, asked.seconds, version=version, until=asked.until), json=json
+        )  # fmt: skip
         return
-    report = open_house().monitoring.quality(name, parse_span(window), version=version)
+    report = monitoring.quality(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json(report.to_json())
-        return
+    else:
+        _print_quality(report)
+
+
+def _print_quality(report: QualityReport) -> None:
     print(f"{report.model} version {report.version}, {_span(report.window)}: {report.state}")
     print(f"  {report.sentence}")
     print(f"  labelled  {report.labelled} of {report.predicted} ({report.coverage:.1%})")
+    if report.delay_p50_s is not None and report.delay_p95_s is not None:
+        half, most = duration_text(report.delay_p50_s), duration_text(report.delay_p95_s)
+        print(f"  delay     half the labels within {half}, 19 of 20 within {most}")
     print(f"  now       {show_metrics(report.metrics)}")
     if report.intervals:
         spread = (f"{name} {or_dash(low)} to {or_dash(high)}" for name, (low, high) in report.intervals.items())
@@ -152,14 +170,43 @@ def quality(
         print(f"  estimate  {show_metrics(report.estimate.metrics)} (without labels)")
         if report.estimate.past_error:
             print(f"  was off   {show_metrics(report.estimate.past_error)} on {report.estimate.days} labelled days")
+    if report.classes:
+        _print_classes(report.classes)
     beside = [(f"version {number}", one) for number, one in report.by_version.items() if number != report.version]
     beside += [(f"version {number} as shadow", one) for number, one in report.shadow_by_version.items()]
     for which, one in beside:
         print(f"  {which}: {show_metrics(one.metrics) or 'no metrics yet'}; labelled {one.labelled} of {one.predicted}")
 
 
-def _fairness(name: str, window_s: int, version: int | None, *, json: bool) -> None:
-    reports = open_house().monitoring.fairness(name, window_s, version=version)
+def _print_classes(classes: Sequence[ClassQuality]) -> None:
+    def shares(name: str, one: ClassQuality) -> str:
+        now, (low, high) = getattr(one.now, name), one.intervals.get(name, (None, None))
+        before = "" if one.holdout is None else f"; holdout {or_dash(getattr(one.holdout, name))}"
+        return or_dash(now) + ("" if now is None else f" ({or_dash(low)} to {or_dash(high)})") + before
+
+    print_table(
+        ("class", "labelled", "precision", "recall", "f1"),
+        [
+            (
+                one.now.name, one.now.rows, shares("precision", one), shares("recall", one),
+                or_dash(one.now.f1) + ("" if one.holdout is None else f"; holdout {or_dash(one.holdout.f1)}"),
+            )
+            for one in classes
+        ],
+    )  # fmt: skip
+
+
+def _asked(house: Appliance, name: str, window: str | None, until: str | None) -> Asked:
+    """The span that was asked for; of the model's own length where none was said."""
+    if window:
+        return parse_window(window, until)
+    return Asked(
+        seconds=house.models.get(name).spec.window_s, until=None if until is None else parse_moment(until)
+    )  # fmt: skip
+
+
+def _fairness(name: str, asked: Asked, version: int | None, *, json: bool) -> None:
+    reports = open_house().monitoring.fairness(name, asked.seconds, version=version, until=asked.until)
     if json:
         print_json({"columns": [report.to_json() for report in reports]})
         return
@@ -191,14 +238,16 @@ def _quality_by(report: SegmentReport, *, json: bool) -> None:
         print(f"  {'ALARM: ' if report.fairness.flagged else ''}{report.fairness.sentence}")
 
 
-def latency(name: str, *, window: str = DAY, json: Json = False) -> None:
+def latency(name: str, *, window: str = DAY, until: str | None = None, json: Json = False) -> None:
     """How long answers took.
 
     Args:
         name: The model.
-        window: Such as 1h or 24h, ending at the newest request.
+        window: Such as 1h or 24h, or FROM/TO in dates or times, of arrival.
+        until: The window's end, such as 2026-01-31T18:00; the newest request when left out.
     """
-    report = open_house().monitoring.latency(name, parse_span(window))
+    asked = parse_window(window, until)
+    report = open_house().monitoring.latency(name, asked.seconds, until=asked.until)
     if json:
         print_json(report.to_json())
         return

@@ -8,23 +8,27 @@ import msgspec
 
 from appliance.cli.house import open_house
 from appliance.errors import BadInput
-from appliance.monitoring.spans import parse_span
+from appliance.monitoring.spans import parse_window
 
 
-def report(name: str, *, out: Path, window: str = "7d", version: int | None = None) -> None:
+def report(
+    name: str, *, out: Path, window: str = "7d", until: str | None = None, version: int | None = None
+) -> None:  # fmt: skip
     """Write a report: aggregates only, one file that needs nothing else.
 
     Args:
         name: The model.
         out: A file that ends with .html or .json.
-        window: Such as 24h, 7d or 30d, ending at the newest event.
+        window: Such as 24h, 7d or 30d, or FROM/TO in dates or times.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
     """
     from appliance.monitoring.report import make_report
 
     if out.suffix not in {".html", ".json"}:
         raise BadInput(f"{out} is no report: end its name with .html or .json")
-    made = make_report(open_house().monitoring, name, parse_span(window), version=version)
+    asked = parse_window(window, until)
+    made = make_report(open_house().monitoring, name, asked.seconds, version=version, until=asked.until)
     content = (
         made.to_html().encode()
         if out.suffix == ".html"
@@ -37,19 +41,22 @@ def report(name: str, *, out: Path, window: str = "7d", version: int | None = No
     print(f"{out}: {len(content) / 1e3:.0f} kB, {made.drift.window.start:%Y-%m-%d} to {made.drift.window.end:%Y-%m-%d}")
 
 
-def export(name: str, *, out: Path, window: str = "7d", version: int | None = None) -> None:
+def export(
+    name: str, *, out: Path, window: str = "7d", until: str | None = None, version: int | None = None
+) -> None:  # fmt: skip
     """Write every prediction of a window, one row each, with its inputs and its label.
 
     Args:
         name: The model.
         out: The Parquet file.
-        window: Such as 24h, 7d or 30d, ending at the newest event.
+        window: Such as 24h, 7d or 30d, or FROM/TO in dates or times.
+        until: The window's end, such as 2026-01-31 or 2026-01-31T18:00+01:00; the newest event when left out.
         version: The version that serves when left out.
     """
     from appliance.monitoring.export import export_events
 
     house = open_house()
-    asked = house.monitoring.drift(name, parse_span(window), version=version)
-    span = (asked.window.start, asked.window.end)
-    rows = export_events(house.settings.layout, name, asked.version, span, out)
-    print(f"{out}: {rows} predictions of version {asked.version}")
+    asked = parse_window(window, until)
+    found = house.monitoring.drift(name, asked.seconds, version=version, until=asked.until)
+    rows = export_events(house.settings.layout, name, found.version, (found.window.start, found.window.end), out)
+    print(f"{out}: {rows} predictions of version {found.version}")

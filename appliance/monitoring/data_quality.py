@@ -30,6 +30,7 @@ class DataQualityCounts:
     Attributes:
         rows: Answered.
         refused: Column to the requests that were refused for it: absent, or a value of another type.
+        mistyped: Those of ``refused`` whose value was of another type.
         outside: Column to its values below the smallest or above the largest of the training rows; numbers alone.
         unknown: Name of a column that the model does not know to the rows that had it.
         sample: Tells how many rows are repetitions.
@@ -40,6 +41,7 @@ class DataQualityCounts:
     outside: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
     sample: RowSample = EMPTY
+    mistyped: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: DataQualityCounts) -> DataQualityCounts:
         return add_quality((self, other))
@@ -54,6 +56,7 @@ class DataQualityCounts:
                 bounded(self.unknown),
                 self.sample.depth,
                 dict(self.sample.counts),
+                self.mistyped,
             )
         )
 
@@ -65,6 +68,7 @@ class _Stored(msgspec.Struct, frozen=True):
     unknown: dict[str, int]
     depth: int
     sample: dict[int, int]
+    mistyped: dict[str, int] = {}
 
 
 def parse_quality(content: bytes) -> DataQualityCounts:
@@ -73,6 +77,7 @@ def parse_quality(content: bytes) -> DataQualityCounts:
     return DataQualityCounts(
         rows=stored.rows, refused=Counter(stored.refused), outside=Counter(stored.outside),
         unknown=Counter(stored.unknown), sample=RowSample(stored.depth, stored.sample),
+        mistyped=Counter(stored.mistyped),
     )  # fmt: skip
 
 
@@ -82,13 +87,15 @@ def add_quality(parts: Iterable[DataQualityCounts]) -> DataQualityCounts:
     refused: Counter[str] = Counter()
     outside: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
+    mistyped: Counter[str] = Counter()
     for part in known:
+        mistyped.update(part.mistyped)
         refused.update(part.refused)
         outside.update(part.outside)
         unknown.update(part.unknown)
     return DataQualityCounts(
         rows=sum(part.rows for part in known), refused=refused, outside=outside, unknown=bounded(unknown),
-        sample=add_samples(part.sample for part in known),
+        sample=add_samples(part.sample for part in known), mistyped=mistyped,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ class Oddity(StrEnum):
     UNSEEN = "unseen"
     OUTSIDE = "outside"
     REFUSED = "refused"
+    TYPE = "type_error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +23,9 @@ class Share:
     """One oddity of one column.
 
     Attributes:
-        share: Of the training rows, and of the window's. For ``refused``: of all requests' rows and refusals.
-        count: Rows of the window; for ``refused`` requests.
+        share: Of the training rows, and of the window's. For ``refused``, and for ``type_error``, those of them whose
+            value was of another type: of all requests' rows and refusals.
+        count: Rows of the window; for ``refused`` and ``type_error`` requests.
         state: By the drift rule over two bins, odd or not.
     """
 

@@ -79,6 +79,7 @@ def _judge_column(column: ColumnReference, cells: Ints, found: DataQualityCounts
         parts[Oddity.OUTSIDE] = (_Part(0, n), _Part(found.outside[column.name], found.rows))
     refused = found.refused[column.name]
     parts[Oddity.REFUSED] = (_Part(0, n), _Part(refused, found.rows + refused))
+    parts[Oddity.TYPE] = (_Part(0, n), _Part(found.mistyped[column.name], found.rows + refused))
     shares = {
         oddity: Share(
             oddity=oddity, share=Pair(reference=was.share, current=now.share), count=now.odd,
@@ -92,7 +93,8 @@ def _judge_column(column: ColumnReference, cells: Ints, found: DataQualityCounts
         low=column.summary.minimum if has_range and column.summary else None,
         high=column.summary.maximum if has_range and column.summary else None,
         state=worst([share.state for share in shares.values()]),
-        sentence=" ".join(_sentence(column, share) for share in moved) or f"`{column.name}`: nothing beyond chance.",
+        sentence=" ".join(filter(None, (_sentence(column, share, shares) for share in moved)))
+        or f"`{column.name}`: nothing beyond chance.",
     )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def judge_data_quality(
     if refused_until:
         first = refused_until - (span.last_hour - span.first_hour)
         arrived = read_data_quality(connection, replace(span, first_hour=first, last_hour=refused_until))
-        found = replace(found, refused=arrived.refused)
+        found = replace(found, refused=arrived.refused, mistyped=arrived.mistyped)
     columns = judge_columns(known.counter.split(read_counts(connection, known, span)), found)
     schemas = _schemas_beside(connection, versions, span)
     unknown = judge_unknown(found, training_rows=known.reference.rows, others=schemas)
@@ -179,7 +181,7 @@ def _schemas_beside(connection: sqlite3.Connection, versions: KnownVersions, spa
     return {version: one.schema for version, one in found.items() if one is not None}
 
 
-def _sentence(column: ColumnReference, share: Share) -> str:
+def _sentence(column: ColumnReference, share: Share, beside: Mapping[Oddity, Share]) -> str:
     was, now = _percent(share.share.reference), _percent(share.share.current)
     verb = "rose" if share.share.current > share.share.reference else "fell"
     match share.oddity:
@@ -191,7 +193,11 @@ def _sentence(column: ColumnReference, share: Share) -> str:
             limits = f"{column.summary.minimum:.6g} to {column.summary.maximum:.6g}" if column.summary else ""
             return f"`{column.name}`: {now} of the values lie outside of {limits}, the training's range."
         case Oddity.REFUSED:
-            return f"`{column.name}`: {share.count:,} requests were refused for it ({now}): absent, or of another type."
+            mistyped = beside[Oddity.TYPE].count
+            told = f"{mistyped:,} with a value of another type, {share.count - mistyped:,} without it"
+            return f"`{column.name}`: {share.count:,} requests were refused for it ({now}): {told}."
+        case Oddity.TYPE:
+            return ""  # they are among the refused, whose sentence tells them
 
 
 def _verdict(columns: tuple[ColumnQuality, ...], unknown: tuple[UnknownColumn, ...], state: State) -> str:

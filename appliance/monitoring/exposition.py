@@ -6,31 +6,43 @@ MLServer's and KServe's names of the same counts come beside them when the setti
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 
 import httpx
+import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from appliance.errors import ApplianceError
+from appliance.monitoring.model_metrics import ModelFigures
 from appliance.monitoring.monitoring import Monitoring
-from appliance.monitoring.process_metrics import process_families
-from appliance.monitoring.spans import State
+from appliance.monitoring.process_metrics import ProcessFigures
 from appliance.settings import Settings
 from storage import statedb
 from storage.delivery_rows import count_deliveries
 from storage.errors import StorageError
+from storage.held_rows import list_held
 from storage.window_rows import watched_models
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 FRESH_S = 60.0
 TIMEOUT_S = 2.0
 _DURATION = "appliance_request_duration_seconds"
-_STATES = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0, State.NOT_ENOUGH_DATA: -1.0}
+_UNREADABLE = (
+    ApplianceError, StorageError, httpx.HTTPError, sqlite3.Error, msgspec.MsgspecError, OSError, ValueError,
+    LookupError,
+)  # fmt: skip
+"""What a part or a model that cannot be read may raise, a window whose bytes are torn among it."""
+
+log = logging.getLogger(__name__)
 
 
 class Exposition:
@@ -39,12 +51,14 @@ class Exposition:
     def __init__(self, settings: Settings, monitoring: Monitoring) -> None:
         self._settings = settings
         self._monitoring = monitoring
+        self._processes = ProcessFigures(settings)
         self._lock = threading.Lock()
         self._models: list[Metric] = []
+        self._failed_models: tuple[str, ...] = ()
         self._worked_out = -FRESH_S
 
     def scrape(self, credentials: Mapping[str, str]) -> bytes:
-        """The text format; a part that cannot be read is left out, and ``appliance_scrape_failed`` names it.
+        """The text format; a part or a model that cannot be read is left out, and ``appliance_scrape_failed`` names it.
 
         Args:
             credentials: The headers by which the caller showed a key: the inference API is asked with the same.
@@ -53,14 +67,16 @@ class Exposition:
         failed = GaugeMetricFamily("appliance_scrape_failed", "1 for a part that could not be read.", labels=["part"])
         for part, read in (
             ("api", lambda: self._api(credentials)), ("models", self._fresh_models), ("watch", self._watch),
-            ("processes", lambda: process_families(self._settings)),
+            ("processes", self._processes.families),
         ):  # fmt: skip
             try:
                 families += list(read())
-            except (ApplianceError, StorageError, httpx.HTTPError, OSError, ValueError):
+            except _UNREADABLE:
                 failed.add_metric([part], 1.0)
             else:
                 failed.add_metric([part], 0.0)
+        for model in self._failed_models:
+            failed.add_sample(failed.name, {"part": "models", "model": model}, 1.0)
         registry = CollectorRegistry(auto_describe=False)
         registry.register(_Found([*families, failed]))
         return generate_latest(registry)
@@ -86,53 +102,16 @@ class Exposition:
             return self._models
 
     def _read_models(self) -> Iterator[Metric]:
-        labels = ["model", "version"]
-        psi = GaugeMetricFamily(
-            "appliance_drift_psi", "Population stability index against the training.", labels=[*labels, "column"]
-        )
-        states = GaugeMetricFamily(
-            "appliance_state", "0 ok, 1 warn, 2 alarm, -1 not enough data.", labels=[*labels, "subject"]
-        )
-        share = GaugeMetricFamily("appliance_drifted_columns_ratio", "Columns that moved.", labels=labels)
-        quality = GaugeMetricFamily(
-            "appliance_quality", "A metric, measured on labels, estimated without, or of the holdout.",
-            labels=[*labels, "metric", "source"],
-        )  # fmt: skip
-        odd = GaugeMetricFamily(
-            "appliance_data_quality_ratio", "Rows missing, unseen, outside or refused, and their share at training.",
-            labels=[*labels, "column", "kind", "source"],
-        )  # fmt: skip
-        repeated = GaugeMetricFamily("appliance_duplicate_rows_ratio", "Rows that repeat another.", labels=labels)
-        unknown = GaugeMetricFamily("appliance_unknown_columns", "Columns that were sent and ignored.", labels=labels)
-        coverage = GaugeMetricFamily("appliance_label_coverage_ratio", "Predictions with a label.", labels=labels)
+        figures = ModelFigures()
+        failed = []
         for model in self._models_with_traffic():
-            drift = self._monitoring.drift(model)
-            key = [model, str(drift.version)]
-            for column in (*drift.columns, drift.prediction):
-                if column.psi is not None:
-                    psi.add_metric([*key, column.name], column.psi)
-            share.add_metric(key, drift.dataset.drifted_share)
-            found = self._monitoring.quality(model)
-            states.add_metric([*key, "drift"], _STATES[drift.dataset.state])
-            states.add_metric([*key, "prediction"], _STATES[drift.prediction.state])
-            states.add_metric([*key, "quality"], _STATES[found.state])
-            coverage.add_metric(key, found.coverage)
-            rows = self._monitoring.data_quality(model)
-            states.add_metric([*key, "data_quality"], _STATES[rows.state])
-            unknown.add_metric(key, len(rows.unknown))
-            if rows.duplicate_share is not None:
-                repeated.add_metric(key, rows.duplicate_share)
-            for kept in rows.columns:
-                for oddity, part in kept.shares.items():
-                    odd.add_metric([*key, kept.name, oddity.value, "training"], part.share.reference)
-                    odd.add_metric([*key, kept.name, oddity.value, "window"], part.share.current)
-            estimate = found.estimate.metrics if found.estimate else {}
-            for source, metrics in (
-                ("labels", found.metrics), ("estimate", estimate), ("holdout", found.reference),
-            ):  # fmt: skip
-                for name, value in metrics.items():
-                    quality.add_metric([*key, name, source], value)
-        yield from (psi, states, share, quality, coverage, odd, repeated, unknown)
+            try:
+                figures.add(self._monitoring, model)
+            except _UNREADABLE as exc:
+                log.warning("the figures of the model %s cannot be read: %s", model, exc)
+                failed.append(model)
+        self._failed_models = tuple(failed)
+        yield from figures.families()
 
     def _models_with_traffic(self) -> list[str]:
         connection = statedb.connect(self._settings.layout.database, read_only=True)
@@ -158,13 +137,19 @@ class Exposition:
         for alert in self._monitoring.alerts(open_only=True, limit=1_000):
             alerts.add_metric([alert.model, alert.subject, alert.state.value], 1.0)
         deliveries = GaugeMetricFamily("appliance_alert_deliveries", "Messages to channels.", labels=["state"])
-        connection = statedb.connect(self._settings.layout.database, read_only=True)
-        try:
+        with closing(statedb.connect(self._settings.layout.database, read_only=True)) as connection:
             for state, count in count_deliveries(connection).items():
                 deliveries.add_metric([state], count)
-        finally:
-            connection.close()
-        yield from (faults, alerts, deliveries)
+            held = GaugeMetricFamily(
+                "appliance_events_held", "Rows and labels that wait until their version can be read.",
+                labels=["model", "version"],
+            )  # fmt: skip
+            waiting: Counter[tuple[str, int]] = Counter()
+            for part in list_held(connection):
+                waiting[part.model, part.version] += part.rows
+            for (model, version), rows in waiting.items():
+                held.add_metric([model, str(version)], rows)
+        yield from (faults, alerts, deliveries, held)
 
 
 class _Found(Collector):

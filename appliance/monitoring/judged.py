@@ -11,14 +11,16 @@ import numpy as np
 from msgspec.structs import replace
 
 from appliance.errors import NotFound
+from appliance.model_evaluation import ClassResult
 from appliance.monitoring.bins import NULL_LABEL, Ints
 from appliance.monitoring.day_counts import Counted, read_days
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, DriftReport
 from appliance.monitoring.foresight import estimate_span
+from appliance.monitoring.intervals import wilson
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, judge_quality
-from appliance.monitoring.quality_report import QualityReport, SegmentReport, VersionQuality
+from appliance.monitoring.quality_report import ClassQuality, QualityReport, SegmentReport, VersionQuality
 from appliance.monitoring.reference import ColumnReference, Reference
 from appliance.monitoring.row_figures import RowFigures, read_columns, read_figures
 from appliance.monitoring.segments import judge_fairness
@@ -158,6 +160,18 @@ def judge_by_columns(
     )  # fmt: skip
 
 
+def _classes(figures: RowFigures, holdout: Sequence[ClassResult]) -> tuple[ClassQuality, ...]:
+    """Each class with the intervals of its shares, beside the holdout's."""
+    before = {one.name: one for one in holdout}
+    found = []
+    for one in figures.classes:
+        hits = 0.0 if one.recall is None else one.recall * one.rows
+        shares = {"precision": one.given, "recall": one.rows}
+        intervals = {name: wilson(hits, rows) for name, rows in shares.items() if rows}
+        found.append(ClassQuality(now=one, intervals=intervals, holdout=before.get(one.name)))
+    return tuple(found)
+
+
 def _selection(known: KnownVersion, figures: RowFigures, counts: WindowCounts) -> str | None:
     """Whether the labelled predictions are like all of them, by the drift rule on the prediction; None when they are.
 
@@ -218,5 +232,6 @@ def judge_span_quality(
         sentence=verdict.sentence,
         estimate=estimate_span(connection, versions, span, days) if estimated else None,
         intervals=figures.intervals,
+        classes=_classes(figures, versions.holdout_classes(span.model, span.version) if figures.classes else ()),
         selection=_selection(known, figures, sum_days(known, days)) if estimated else None,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.errors import BadInput
+from appliance.model_evaluation import ClassResult
 from appliance.model_spec import load_spec
 from appliance.monitoring.data_quality import RowChecker
 from appliance.monitoring.estimates import Estimator, open_estimator
@@ -20,6 +21,7 @@ from storage.bundles import bundle_path, list_bundles
 from storage.figures import stamp_of
 from storage.layout import Layout
 
+CARD = "card.json"
 DAY_HOURS = 24
 
 
@@ -43,6 +45,16 @@ class KnownVersion:
     rows: LabelledRows
 
 
+class _Evaluation(msgspec.Struct, frozen=True):
+    classes: tuple[ClassResult, ...] = ()
+
+
+class _Card(msgspec.Struct, frozen=True):
+    """Of ``card.json`` what is asked here."""
+
+    evaluation: _Evaluation | None = None
+
+
 class KnownVersions:
     """Reads each version's bundle once; a bundle never changes after it was published."""
 
@@ -58,6 +70,19 @@ class KnownVersions:
                 return None
             self._found[model, version] = known
         return self._found[model, version]
+
+    def exists(self, model: str, version: int) -> bool:
+        """Whether something lies where the version's bundle belongs, readable or not."""
+        directory = bundle_path(self._layout, model, version)
+        return bool(model) and directory.parent.parent == self._layout.models and directory.is_dir()
+
+    def holdout_classes(self, model: str, version: int) -> tuple[ClassResult, ...]:
+        """Each class of the version's holdout, as its card tells; empty where there is no such card."""
+        try:
+            card = msgspec.json.decode((bundle_path(self._layout, model, version) / CARD).read_bytes(), type=_Card)
+        except (OSError, msgspec.DecodeError):
+            return ()
+        return () if card.evaluation is None else card.evaluation.classes
 
     def published(self, model: str) -> list[int]:
         """The versions of a model that have a bundle, ascending."""

@@ -25,6 +25,8 @@ WHAT_TO_DO = {
     "against serving. Roll back ('appliance rollback NAME') if answers are wrong.",
     "backup": "Run 'appliance backup create' and read what it says; look at 'appliance logs runner'.",
     "disk": "Free space, or let go of what is kept no longer: 'appliance retention --dry-run' shows it.",
+    "uncounted": "Put the version's files back from a backup ('appliance backup list'), or take its bundle in again "
+    "('appliance bundle import'). Deploy another version if it cannot be had.",
     "watch": "Run 'appliance doctor' and look at 'appliance logs runner'.",
 }
 """The subject of an alert to what its reader does next."""
@@ -33,6 +35,7 @@ NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
     "bundle": "deployment", "data_quality": "data quality", "domain": "inputs together", "watch": "watch loop",
     "skew": "training against serving", "backup": "backup", "disk": "disk", "feed": "feed",
+    "uncounted": "what waits to be counted",
 }  # fmt: skip
 """The subject of an alert as people call it."""
 

@@ -24,7 +24,8 @@ from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.quality_report import QualityReport, QualitySeries, SegmentReport
+from appliance.monitoring.label_history import read_label_history
+from appliance.monitoring.quality_report import LabelHistory, QualityReport, QualitySeries, SegmentReport
 from appliance.monitoring.quality_series import quality_points
 from appliance.monitoring.reference import LABEL, ColumnReference
 from appliance.monitoring.row_figures import read_figures
@@ -238,6 +239,15 @@ class Monitoring:
         return QualitySeries(
             model=name, bucket_s=bucket_s, points=points, reference=known.reference.quality, baseline=baseline
         )
+
+    def label_history(self, prediction_id: str) -> LabelHistory:
+        """The label of a prediction, and what was said of it before it was corrected.
+
+        Raises:
+            NotFound: No label of it was counted.
+        """
+        with self._database() as connection:
+            return read_label_history(connection, prediction_id)
 
     def studies(self, name: str) -> tuple[Study, ...]:
         """What the nightly studies of rows found last, by kind; empty before the first night with traffic."""

@@ -30,39 +30,58 @@ UNTOLD = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """The labels of a chunk that found their prediction, in the order they came, and the faults of the others."""
+    """The labels of a chunk that found their prediction, in the order they came, and the faults of the others.
+
+    Attributes:
+        held: Labels by the version, of the answer or of a shadow, whose bundle cannot be read.
+    """
 
     outcomes: list[Outcome]
     faults: Counter[str]
+    held: Counter[tuple[str, int]]
 
 
-def join_labels(lines: Sequence[bytes], layout: Layout, versions: KnownVersions) -> Joined:
+def join_labels(
+    lines: Sequence[bytes], layout: Layout, versions: KnownVersions, *, only: tuple[str, int] | None = None
+) -> Joined:
     """Find the prediction of every label.
 
     Args:
         lines: Label events.
         layout: Where the predictions are, in the event log and its history.
         versions: For the classes and the number of outputs.
+        only: Labels of what this version answered or scored as a shadow; the others were seen to.
     """
     faults: Counter[str] = Counter()
+    held: Counter[tuple[str, int]] = Counter()
     labels: dict[str, list[LabelEvent]] = defaultdict(list)
     events = decode(lines, _LABEL, faults)
     for event in events:
         labels[event.id.rpartition(".")[0]].append(event)
     models = {label.m for label in events}
     found = find_predictions(layout, models, labels.keys(), shadows=True)
+    if only is not None:
+        faults.clear()
+        concerned = {id_.removesuffix(SHADOW_SUFFIX) for id_, one in found.items() if (one.m, one.v) == only}
+        events = [label for label in events if label.id.rpartition(".")[0] in concerned]
     outcomes = []
     cells = _cells(events, found, versions)
     for label in events:
         token = label.id.rpartition(".")[0]
-        outcome = _outcome(label, found.get(token), versions, faults)
+        answer = found.get(token)
+        if answer is not None and answer.m == label.m and versions.find(answer.m, answer.v) is None:
+            held[answer.m, answer.v] += 1
+            continue
+        outcome = _outcome(label, answer, versions, faults)
         if outcome is None:
             continue
         outcome = replace(outcome, cells=cells.get(label.id, b""))
         outcomes.append(outcome)
         if shadow := found.get(token + SHADOW_SUFFIX):
+            if versions.find(shadow.m, shadow.v) is None:
+                held[shadow.m, shadow.v] += 1
             outcomes += join_shadow(shadow, [outcome], versions)
-    return Joined(outcomes=outcomes, faults=faults)
+    return Joined(outcomes=outcomes, faults=faults, held=held)
 
 
 def join_shadow(shadow: PredictionEvent, answered: Iterable[Outcome], versions: KnownVersions) -> list[Outcome]:
@@ -178,8 +197,7 @@ def _outcome(
         faults[Fault.LABEL_UNMATCHED] += 1
         return None
     known = versions.find(prediction.m, prediction.v)
-    if known is None:
-        faults[Fault.BUNDLE_MISSING] += 1
+    if known is None:  # held by the caller
         return None
     text = label_text(label.l, known.schema)
     outputs = known.schema.outputs

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from appliance.model_evaluation import ClassResult
 from appliance.monitoring.foresight import Estimate
 from appliance.monitoring.segments import Fairness, Segment
 from appliance.monitoring.spans import Json, State, Window, utc_text
@@ -33,6 +34,34 @@ class VersionQuality:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassQuality:
+    """One of several classes against the others.
+
+    Attributes:
+        now: Of the labelled predictions.
+        intervals: ``precision`` and ``recall`` to their 95 % interval; without rows there is none.
+        holdout: At training; None where the version's card does not tell.
+    """
+
+    now: ClassResult
+    intervals: Mapping[str, tuple[float, float]]
+    holdout: ClassResult | None
+
+    def to_json(self) -> Json:
+        """One entry of ``classes``."""
+        return {
+            "name": self.now.name,
+            **_class_json(self.now),
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "holdout": None if self.holdout is None else _class_json(self.holdout),
+        }
+
+
+def _class_json(found: ClassResult) -> Json:
+    return {"rows": found.rows, "precision": found.precision, "recall": found.recall, "f1": found.f1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QualityReport:
     """How right a version's predictions of a window were, from the labels that came.
 
@@ -52,6 +81,7 @@ class QualityReport:
         state: Whether the first metric is worse than the reference, beyond noise.
         by_version: Every version that answered in the window, this one too.
         shadow_by_version: Every version that scored in the window as a shadow, on the rows that others answered.
+        classes: Several classes: each against the others, of the labelled predictions; else empty.
     """
 
     model: str
@@ -73,6 +103,7 @@ class QualityReport:
     selection: str | None = None
     by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
     shadow_by_version: Mapping[int, VersionQuality] = field(default_factory=dict)
+    classes: tuple[ClassQuality, ...] = ()
 
     def to_json(self) -> Json:
         """What ``quality NAME --json`` prints."""
@@ -88,6 +119,7 @@ class QualityReport:
             "baseline": dict(self.baseline),
             "estimate": self.estimate.to_json() if self.estimate else None,
             "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "classes": [one.to_json() for one in self.classes],
             "selection": self.selection,
             "mature": self.mature,
             "delay_p50_s": self.delay_p50_s,
@@ -96,6 +128,56 @@ class QualityReport:
             "sentence": self.sentence,
             "by_version": {str(version): one.to_json() for version, one in self.by_version.items()},
             "shadow_by_version": {str(version): one.to_json() for version, one in self.shadow_by_version.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRevision:
+    """What was told about one prediction.
+
+    Attributes:
+        label: The number or the class, as text.
+        known_at: When the truth was known.
+        arrived_at: When it was told.
+    """
+
+    label: str
+    known_at: datetime
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelHistory:
+    """A prediction and its label, and what was said of it before it was corrected.
+
+    Attributes:
+        predicted_at: The prediction's event time.
+        output: The value, the probability of class 1, or a probability a class.
+        revisions: Oldest first; the last one counts.
+    """
+
+    id: str
+    model: str
+    version: int
+    role: str
+    predicted_at: datetime
+    output: tuple[float, ...]
+    revisions: tuple[LabelRevision, ...]
+
+    def to_json(self) -> Json:
+        """What ``label-history ID --json`` prints."""
+        return {
+            "id": self.id,
+            "model": self.model,
+            "version": self.version,
+            "role": self.role,
+            "predicted_at": utc_text(self.predicted_at),
+            "output": list(self.output),
+            "label": self.revisions[-1].label,
+            "revisions": [
+                {"label": one.label, "known_at": utc_text(one.known_at), "arrived_at": utc_text(one.arrived_at)}
+                for one in self.revisions
+            ],
         }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from appliance.model_evaluation import ClassResult
 from appliance.monitoring.answers import Answers
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.intervals import Interval, find_intervals
@@ -18,6 +19,8 @@ from appliance.monitoring.reference import predicted
 from appliance.monitoring.segments import Segment, judge_segments
 from appliance.monitoring.spans import Span
 from appliance.monitoring.windows import HOUR_US
+from appliance.schema import Task
+from appliance.training.evaluate import class_results
 from storage.figures import stamp_of
 from storage.statedb import snapshot
 
@@ -34,6 +37,7 @@ class RowFigures(msgspec.Struct, frozen=True, kw_only=True):
         delay_s: Half and 19 of 20 labels came within so many seconds; None without rows.
         given: The predictions over their reference's bins, and their sum.
         truth: The labels over theirs, and their sum.
+        classes: More than two classes: each against the others; else empty.
     """
 
     metrics: dict[str, float]
@@ -42,6 +46,7 @@ class RowFigures(msgspec.Struct, frozen=True, kw_only=True):
     loss: Loss
     given: tuple[list[int], float]
     truth: tuple[list[int], float]
+    classes: tuple[ClassResult, ...] = ()
 
     def __len__(self) -> int:
         return self.loss.rows
@@ -59,6 +64,7 @@ def figures_of(known: KnownVersion, labelled: Labelled) -> RowFigures:
     schema, reference = known.schema, known.reference
     delays = np.quantile(labelled.delay_s, (0.5, 0.95)).tolist() if len(labelled) else None
     given = predicted(labelled.outputs, schema)
+    several = schema.task is Task.MULTICLASS and len(labelled) > 0
     return RowFigures(
         metrics=measure(schema, labelled),
         intervals=find_intervals(schema.task, labelled.truth, labelled.outputs, threshold=schema.threshold),
@@ -68,6 +74,7 @@ def figures_of(known: KnownVersion, labelled: Labelled) -> RowFigures:
         truth=(
             _counts(reference.label.bins.index(labelled.truth), reference.label.bins.size), float(labelled.truth.sum())
         ),
+        classes=class_results(labelled.truth, labelled.outputs.argmax(axis=1), schema.classes) if several else (),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from appliance.errors import BadInput
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S = 86_400
 GLANCE_S = 30 * DAY_S
 """What quality at a glance is of, or the model's own window when that is longer."""
@@ -83,9 +84,72 @@ def parse_span(text: str) -> int:
     """
     found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text.strip())
     if found is None:
-        raise BadInput(f"window {text!r}: accepted: a number with m, h or d, such as 24h, 7d or 30d")
+        raise BadInput(f"window {text!r}: accepted: a number with m, h or d, such as 24h, 7d or 30d, or FROM/TO")
     unit = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
     return int(found[1]) * int(unit.total_seconds())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The span that a question is about.
+
+    Attributes:
+        seconds: Its length.
+        until: Its end, exclusive; None: the newest event.
+    """
+
+    seconds: int
+    until: datetime | None = None
+
+
+def parse_window(text: str, until: str | None = None) -> Asked:
+    """A span before the newest event or before ``until``, or ``FROM/TO``; widened to whole hours where it is asked of.
+
+    Args:
+        text: As ``parse_span`` reads it, or two times with a slash between them.
+        until: A time; None: the newest event.
+
+    Raises:
+        BadInput: Neither of both, a time that is none, or an end before the beginning.
+    """
+    first, slash, last = text.partition("/")
+    if not slash:
+        return Asked(seconds=parse_span(text), until=None if until is None else parse_moment(until))
+    if until is not None:
+        raise BadInput(f"window {text!r} has its end already: leave out until, or give a length such as 7d")
+    start, end = (parse_moment(one) for one in (first, last))
+    if end <= start:
+        raise BadInput(f"window {text!r} ends before it begins")
+    whole = timedelta(hours=1)
+    hours = -((start - EPOCH) // whole) - (EPOCH - end) // whole
+    return Asked(seconds=hours * 3600, until=end)
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 date or time, UTC where it names no zone.
+
+    Raises:
+        BadInput: It is none, or of no year from 1970 to 2200.
+    """
+    # In an address that was not encoded a plus is a space.
+    zoned = re.sub(r"(T[0-9:.]+) ([0-9]{2}:?[0-9]{2})$", r"\1+\2", text.strip())
+    try:
+        moment = datetime.fromisoformat(zoned)
+        if not 1970 <= moment.year <= 2200:
+            raise ValueError
+    except ValueError as exc:
+        raise BadInput(
+            f"time {text!r}: accepted: ISO 8601 such as 2026-01-31, 2026-01-31T18:00 (UTC) or 2026-01-31T18:00+01:00"
+        ) from exc
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def duration_text(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3.5 h`` or ``2.1 d``; two or three digits are enough for people."""
+    for size, unit in ((DAY_S, "d"), (3_600, "h"), (60, "min")):
+        if abs(seconds) >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def utc_text(moment: datetime) -> str:

@@ -50,6 +50,7 @@ class Tally:
         predictions: Rows of the decodable prediction events, also of those in no window.
         errors: Requests refused, by the stats events.
         shadows: What shadows scored: a label may have come before.
+        held: Rows by the version whose bundle cannot be read: they are in no window.
     """
 
     features: dict[FeatureKey, WindowCounts] = field(default_factory=dict)
@@ -59,6 +60,7 @@ class Tally:
     predictions: int = 0
     errors: int = 0
     shadows: list[PredictionEvent] = field(default_factory=list)
+    held: Counter[tuple[str, int]] = field(default_factory=Counter)
 
 
 def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
@@ -74,18 +76,23 @@ def tally_predictions(lines: Sequence[bytes], versions: KnownVersions) -> Tally:
     for (model, version, variant), events in groups.items():
         known = versions.find(model, version)
         if known is None:
-            tally.faults[Fault.BUNDLE_MISSING] += sum(event.n for event in events)
-            continue
-        rows = _read_rows(events, known, tally.faults)
-        if rows is None:
-            continue
-        for hour, counts in _count(rows, known).items():
-            tally.features[FeatureKey(model=model, version=version, variant=variant, hour=hour)] = counts
-        if variant != "shadow":  # it scores rows that were counted with the answer
-            for hour, found in known.checker.count(rows.matrix, rows.hours).items():
-                _add_quality(tally, model, version, hour, found)
-            for hour, names in rows.unknown.items():
-                _add_quality(tally, model, version, hour, DataQualityCounts(unknown=names))
+            tally.held[model, version] += sum(event.n for event in events)
+        else:
+            _add_rows(tally, known, variant, events)
+    return tally
+
+
+def tally_held(lines: Sequence[bytes], known: KnownVersion) -> Tally:
+    """Count what ``tally_predictions`` left out of one version, and nothing that it counted."""
+    tally = Tally()
+    wanted = known.schema.model, known.schema.version
+    groups: dict[str, list[PredictionEvent]] = defaultdict(list)
+    for event in decode(lines, _PREDICTION, Counter()):
+        if (event.m, event.v) == wanted:
+            groups[event.r].append(event)
+    for variant, events in groups.items():
+        _add_rows(tally, known, variant, events)
+    tally.shadows = groups.get("shadow", [])
     return tally
 
 
@@ -100,6 +107,9 @@ def tally_stats(lines: Sequence[bytes]) -> Tally:
         for model, version, column, count in event.fields:
             refused = DataQualityCounts(refused=Counter({column: count}))
             _add_quality(tally, model, version, event.at // HOUR_US, refused)
+        for model, version, column, count in event.types:
+            mistyped = DataQualityCounts(mistyped=Counter({column: count}))
+            _add_quality(tally, model, version, event.at // HOUR_US, mistyped)
         tally.faults[Fault.UNRECORDED] += sum(count for _, _, count in event.lost)
     return tally
 
@@ -130,6 +140,21 @@ def decode(lines: Sequence[bytes], decoder: msgspec.json.Decoder[Event], faults:
 
 _PREDICTION = msgspec.json.Decoder(PredictionEvent)
 _STATS = msgspec.json.Decoder(StatsEvent)
+
+
+def _add_rows(tally: Tally, known: KnownVersion, variant: str, events: list[PredictionEvent]) -> None:
+    """Count the rows of one version in one role."""
+    model, version = events[0].m, events[0].v
+    rows = _read_rows(events, known, tally.faults)
+    if rows is None:
+        return
+    for hour, counts in _count(rows, known).items():
+        tally.features[FeatureKey(model=model, version=version, variant=variant, hour=hour)] = counts
+    if variant != "shadow":  # it scores rows that were counted with the answer
+        for hour, found in known.checker.count(rows.matrix, rows.hours).items():
+            _add_quality(tally, model, version, hour, found)
+        for hour, names in rows.unknown.items():
+            _add_quality(tally, model, version, hour, DataQualityCounts(unknown=names))
 
 
 def _serve(tally: Tally, event: PredictionEvent) -> None:

@@ -17,37 +17,28 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from appliance.events import SHADOW_SUFFIX
-from appliance.monitoring.data_quality import DataQualityCounts, parse_quality
+from appliance.monitoring.counted import today, write_counts
 from appliance.monitoring.delivery import deliver_until
 from appliance.monitoring.evaluation import evaluate
+from appliance.monitoring.held import count_held, hold, watch_held
 from appliance.monitoring.keeping import Keeper
 from appliance.monitoring.known import KnownVersions
-from appliance.monitoring.outcomes import join_labels, join_shadow
+from appliance.monitoring.outcomes import join_labels
 from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.refused import watch_refusals
-from appliance.monitoring.service import ServiceCounts, parse_service
 from appliance.monitoring.skew import SkewWatch
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
-from appliance.monitoring.windows import WindowCounts, parse_counts
 from appliance.settings import Settings, load_settings
 from storage import statedb
-from storage.data_quality_rows import DataQualityKey, find_data_quality, put_data_quality
 from storage.errors import StateUnwritable
 from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
-from storage.outcome_rows import Put, find_outcomes, put_outcome
+from storage.outcome_rows import Put, put_outcome
 from storage.window_rows import (
-    FeatureKey,
     Heartbeat,
-    ServiceKey,
     add_faults,
     advance_cursor,
-    find_feature_window,
-    find_service_window,
-    put_feature_window,
     put_heartbeat,
-    put_service_window,
     read_cursors,
 )
 
@@ -122,11 +113,13 @@ def watch_once(watch: Watch) -> Progress:
     """
     totals: Counter[str] = Counter()
     try:
+        totals.update(count_held(watch.connection, watch.layout, watch.versions, alive=watch.alive))
         for kind, count in KINDS.items():
             _read_kind(watch, kind, count, totals)
         totals["alerts"] = evaluate(watch.connection, watch.versions)
         totals["alerts"] += watch_recording(watch.connection, watch.layout, lost=totals["unrecorded"])
         totals["alerts"] += watch_refusals(watch.connection, watch.layout)
+        totals["alerts"] += watch_held(watch.connection)
         progress = Progress(**{name: totals[name] for name in Progress.__dataclass_fields__})
         detail = " ".join(f"{name}={totals[name]}" for name in sorted(totals))
         watch.beat(detail)
@@ -204,7 +197,8 @@ def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
     with statedb.transaction(watch.connection) as connection:
         if not advance_cursor(connection, "labels", chunk.segment, start=chunk.start, end=chunk.end):
             return None
-        add_faults(connection, _today(), joined.faults)
+        joined.faults.update(hold(connection, watch.versions, "labels", chunk, joined.held))
+        add_faults(connection, today(), joined.faults)
         written = [(put_outcome(connection, outcome), outcome.variant) for outcome in joined.outcomes]
     changed = sum(put is not Put.SAME and variant != "shadow" for put, variant in written)
     return Counter(labels=changed, faults=joined.faults.total())
@@ -215,42 +209,13 @@ def _write_tally(watch: Watch, kind: str, chunk: Chunk, tally: Tally) -> Counter
     with statedb.transaction(watch.connection) as connection:
         if not advance_cursor(connection, kind, chunk.segment, start=chunk.start, end=chunk.end):
             return None
-        for feature_key, counts in tally.features.items():
-            _add_features(connection, feature_key, counts)
-        for service_key, service in tally.service.items():
-            _add_service(connection, service_key, service)
-        for quality_key, quality in tally.quality.items():
-            _add_data_quality(connection, quality_key, quality)
-        for shadow in tally.shadows:
-            answered = find_outcomes(connection, shadow.id.removesuffix(SHADOW_SUFFIX))
-            for outcome in join_shadow(shadow, answered, watch.versions):
-                put_outcome(connection, outcome)
-        add_faults(connection, _today(), tally.faults)
+        write_counts(connection, tally, watch.versions)
+        tally.faults.update(hold(connection, watch.versions, kind, chunk, tally.held))
+        add_faults(connection, today(), tally.faults)
     return Counter(
         predictions=tally.predictions, errors=tally.errors, faults=tally.faults.total(),
         unrecorded=tally.faults[Fault.UNRECORDED],
     )  # fmt: skip
-
-
-def _add_features(connection: sqlite3.Connection, key: FeatureKey, counts: WindowCounts) -> None:
-    before = find_feature_window(connection, key)
-    earlier = None if before is None else parse_counts(before)
-    # Other bins: the version was removed and trained again, so the earlier counts mean nothing any more.
-    comparable = earlier is not None and earlier.cells.size == counts.cells.size
-    total = earlier + counts if earlier is not None and comparable else counts
-    put_feature_window(connection, key, rows=total.rows, counts=total.dump())
-
-
-def _add_service(connection: sqlite3.Connection, key: ServiceKey, counts: ServiceCounts) -> None:
-    before = find_service_window(connection, key)
-    total = counts if before is None else parse_service(before) + counts
-    put_service_window(connection, key, total.dump())
-
-
-def _add_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts: DataQualityCounts) -> None:
-    before = find_data_quality(connection, key)
-    total = counts if before is None else parse_quality(before) + counts
-    put_data_quality(connection, key, total.dump())
 
 
 def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:
@@ -271,7 +236,7 @@ def _give_up_torn(watch: Watch, kind: str, cursors: dict[str, int]) -> int:
             continue
         with statedb.transaction(watch.connection) as connection:
             if advance_cursor(connection, kind, path.name, start=start, end=facts.st_size):
-                add_faults(connection, _today(), {Fault.TORN: 1})
+                add_faults(connection, today(), {Fault.TORN: 1})
                 given_up += 1
     return given_up
 
@@ -281,10 +246,6 @@ KINDS: dict[str, Count] = {
     "labels": _labels,
     "stats": _stats,
 }
-
-
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()
 
 
 def main() -> None:

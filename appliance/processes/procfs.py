@@ -68,6 +68,22 @@ def find_pss_mb(pid: int) -> float | None:
     return round(total_kib * 1024 / 1e6, 1) if seen else None
 
 
+def find_cpu_s(pid: int) -> float | None:
+    """Processor time of the process and everything below it, the ended children of each among it, seconds.
+
+    The time of a child moves to its parent when that takes note of its end, so the sum grows steadily; one whose parent
+    ended before it is lost to the tree, and a child that ends while this reads may be missed once.
+
+    None when nothing is left of it.
+    """
+    ticks, seen = 0, False
+    for member in list_tree(pid):
+        if (fields := _stat(member)) is not None:
+            ticks += sum(int(field) for field in fields[11:15])
+            seen = True
+    return ticks / _TICKS_PER_S if seen else None
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
         text = (_PROC / str(pid) / "stat").read_text()

@@ -52,6 +52,7 @@ class Capture:
         self._refused: Counter[tuple[str, int, int]] = Counter()
         self._lost: Counter[tuple[str, int]] = Counter()
         self._fields: Counter[tuple[str, int, str]] = Counter()
+        self._types: Counter[tuple[str, int, str]] = Counter()
         self._unlooked = LOOK_BYTES
         self._serial = 0
         self._encode = msgspec.json.Encoder().encode
@@ -98,9 +99,11 @@ class Capture:
         """Count a request that has no prediction event; goes into the log with the next ``flush``."""
         self._refused[model, version, status] += 1
 
-    def count_field(self, model: str, version: int, field: str) -> None:
-        """Count a refused request by the column of the model that it was refused for."""
+    def count_field(self, model: str, version: int, field: str, *, absent: bool) -> None:
+        """Count a refused request by the column of the model that it was refused for, absent or of another type."""
         self._fields[model, version, field] += 1
+        if not absent:
+            self._types[model, version, field] += 1
 
     def count_lost(self, model: str, version: int, predictions: int) -> None:
         """Count predictions that were answered and not recorded; goes into the log once it can be written again."""
@@ -121,6 +124,7 @@ class Capture:
             errors=[(model, version, status, count) for (model, version, status), count in self._refused.items()],
             lost=[(model, version, count) for (model, version), count in self._lost.items()],
             fields=[(model, version, field, count) for (model, version, field), count in self._fields.items()],
+            types=[(model, version, field, count) for (model, version, field), count in self._types.items()],
         )  # fmt: skip
         try:
             self._append(self._stats, self._encode(event))
@@ -130,6 +134,7 @@ class Capture:
         self._refused.clear()
         self._lost.clear()
         self._fields.clear()
+        self._types.clear()
 
     def close(self) -> None:
         """Flush and close; the last thing a serving process does."""

@@ -31,7 +31,10 @@ _LOST = _UNSEEN + 1
 _OFF = _LOST + 1
 _SYNCS = _OFF + 1
 _SHADOW = _SYNCS + 1
-_SECONDS = _SHADOW + 3
+_IN_FLIGHT = _SHADOW + 3
+_ROOM = _IN_FLIGHT + 1
+_QUEUED = _ROOM + 1
+_SECONDS = _QUEUED + 1
 _BUCKETS = _SECONDS + 1
 _LENGTH = _BUCKETS + len(BOUNDS_S) + 1
 _FORMAT = struct.Struct(f"{_LENGTH}d")
@@ -87,6 +90,21 @@ class Tally:
         return scored, dropped, failed
 
     @property
+    def in_flight(self) -> float:
+        """Requests with a body that are being read, scored or recorded now; in the series of the unknown model."""
+        return self.values[_IN_FLIGHT]
+
+    @property
+    def room(self) -> float:
+        """How many may be at once; in the series of the unknown model."""
+        return self.values[_ROOM]
+
+    @property
+    def queued(self) -> float:
+        """Requests that wait for this version to score them as a shadow."""
+        return self.values[_QUEUED]
+
+    @property
     def seconds(self) -> float:
         """Sum of the durations in the buckets."""
         return self.values[_SECONDS]
@@ -105,6 +123,8 @@ class Series:
     def __init__(self, memory: mmap.mmap) -> None:
         self._memory = memory
         self._cells = memoryview(memory)[: _FORMAT.size].cast("d")
+        # Nothing of what a worker that died had in its hands is there any more.
+        self._cells[_IN_FLIGHT] = self._cells[_ROOM] = self._cells[_QUEUED] = 0.0
 
     def count_status(self, status: int) -> None:
         """Count a request by its answer's status; one that is not in ``STATUSES`` counts as 500."""
@@ -116,6 +136,18 @@ class Series:
         cells[_SHADOW] += scored
         cells[_SHADOW + 1] += dropped
         cells[_SHADOW + 2] += failed
+
+    def note_in_flight(self, requests: int) -> None:
+        """Say how many requests with a body this worker has in its hands."""
+        self._cells[_IN_FLIGHT] = requests
+
+    def note_room(self, requests: int) -> None:
+        """Say how many this worker takes at once."""
+        self._cells[_ROOM] = requests
+
+    def queue(self, requests: int) -> None:
+        """Add requests to those that wait for this version as a shadow, or take them away."""
+        self._cells[_QUEUED] += requests
 
     def observe(self, seconds: float, rows: int, unseen: int) -> None:
         """Count an answered prediction request."""

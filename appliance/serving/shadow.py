@@ -67,6 +67,7 @@ class Shadows:
             self._thread.start()
         self._orders += 1
         self._cells += order.cells
+        series.queue(1)
         self._waiting.put((order, asyncio.get_running_loop()))
 
     async def close(self) -> None:
@@ -91,6 +92,7 @@ class Shadows:
         self._orders -= 1
         self._cells -= order.cells
         series = self._counts.series(order.shadow.name, order.shadow.version)
+        series.queue(-1)
         if record is None:
             series.count_shadow(failed=1)
         elif self._capture.append_prediction(record):

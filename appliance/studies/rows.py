@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from appliance.history import scan_predictions
@@ -23,6 +24,12 @@ MOST_ROWS = 5_000
 """Rows of each side; more tell nothing that a person would act on, and cost minutes."""
 
 
+GROUP_ROWS = 131_072
+"""Rows that are read at once; a dataset's files have groups of as many."""
+READ_CELLS = 4_000_000
+"""Cells that are read at once: 32 MB of numbers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Samples:
     """Encoded rows of both sides, shape ``(n, columns)``: category codes, -1 for unseen, NaN for null."""
@@ -32,7 +39,7 @@ class Samples:
 
 
 def sample_dataset(layout: Layout, known: KnownVersion, dataset: str, version: int, *, seed: int = 0) -> Floats:
-    """Rows of a dataset version, drawn at random with a fixed seed, in memory a column at a time.
+    """Rows of a dataset version, drawn at random with a fixed seed; what is read of the others is never held.
 
     Raises:
         DatasetNotFound: It is gone.
@@ -42,10 +49,30 @@ def sample_dataset(layout: Layout, known: KnownVersion, dataset: str, version: i
     rows = scan_snapshot(layout, dataset, version)
     there = set(rows.collect_schema().names())
     wanted = [column.name for column in known.schema.columns if column.name in there]
-    frame = rows.select(wanted).collect(engine="streaming")
-    frame = frame.sample(min(MOST_ROWS, frame.height), seed=seed, shuffle=True)
+    height = int(rows.select(pl.len()).collect().item())
+    drawing = np.random.default_rng(seed)
+    places = np.sort(drawing.choice(height, min(MOST_ROWS, height), replace=False))
+    frame = _pick(rows, wanted, places, height)
     encoded: Floats = encode_frame(frame, known.schema).to_numpy()
-    return encoded
+    shuffled: Floats = encoded[drawing.permutation(len(encoded))]  # a study may halve them
+    return shuffled
+
+
+def _pick(rows: pl.LazyFrame, names: Sequence[str], places: NDArray[np.int64], height: int) -> pl.DataFrame:
+    """The rows at those places, ascending; read a part of the file after the other, each of bounded size."""
+    if not names:
+        return pl.DataFrame(height=len(places))
+    width = max(1, READ_CELLS // GROUP_ROWS)
+    parts = []
+    for first in range(0, len(names), width):
+        some = rows.select(names[first : first + width])
+        found = []
+        for start in range(0, max(1, height), GROUP_ROWS):
+            inside = places[(places >= start) & (places < start + GROUP_ROWS)]
+            if len(inside) or start == 0:  # the first one tells the types where there is no row at all
+                found.append(some.slice(start, GROUP_ROWS).collect()[inside - start])
+        parts.append(pl.concat(found))
+    return pl.concat(parts, how="horizontal")
 
 
 def sample_answers(layout: Layout, span: Span, *, rows: int, columns: int) -> Floats:

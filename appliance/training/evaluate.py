@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
+from appliance.model_evaluation import ClassResult
 from appliance.model_spec import MEASURES
 from appliance.schema import Task
 
@@ -38,6 +41,28 @@ def evaluate(task: Task, truth: Floats, outputs: Floats, *, threshold: float = 0
     if task is Task.BINARY:
         return _binary(truth, outputs[:, 0], threshold)
     return _multiclass(truth, outputs)
+
+
+def class_results(truth: Floats, answers: Floats, names: Sequence[str]) -> tuple[ClassResult, ...]:
+    """Each class against the others.
+
+    Args:
+        truth: Class indices, shape ``(n,)``.
+        answers: Likewise, the classes given.
+        names: Of the classes.
+    """
+    true, given = truth.astype(np.int64), answers.astype(np.int64)
+    counted = zip(
+        names, *(np.bincount(some, minlength=len(names)).tolist() for some in (true, given, true[true == given])),
+        strict=True,
+    )  # fmt: skip
+    return tuple(
+        ClassResult(
+            name=name, rows=rows, given=told, precision=hits / told if told else None,
+            recall=hits / rows if rows else None, f1=2 * hits / (rows + told) if rows + told else 0.0,
+        )
+        for name, rows, told, hits in counted
+    )  # fmt: skip
 
 
 def evaluate_dummy(task: Task, truth: Floats, train: Floats, *, classes: int) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Evaluation, Fairness, Segment
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
-from appliance.training.evaluate import area_under_roc
+from appliance.training.evaluate import area_under_roc, class_results
 from appliance.training.fairness import compare_errors, compare_groups, group_names
 from appliance.training.fit import Scorer
 from appliance.training.rows import EncodedRows
@@ -82,7 +83,7 @@ def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected:
     regression = schema.task is Task.REGRESSION
     return Evaluation(
         task=schema.task,
-        classes=() if regression else class_results(held.truth, answers, schema.classes, outputs=held.outputs),
+        classes=_classes(held, answers, schema),
         confusion=() if regression else confusion(held.truth, answers, len(schema.classes)),
         cuts=cuts(held.truth, score, schema.threshold) if binary else (),
         roc=roc_curve(held.truth, score) if binary else None,
@@ -112,25 +113,27 @@ def confusion(truth: Floats, answers: Floats, classes: int) -> tuple[tuple[int, 
     return tuple(tuple(row) for row in counts.reshape(classes, classes).tolist())
 
 
-def class_results(
-    truth: Floats, answers: Floats, names: tuple[str, ...], *, outputs: Floats | None = None
-) -> tuple[ClassResult, ...]:
-    """Each class against the others; with its curves where ``outputs``, shape ``(rows, classes)``, has one a class."""
-    several = outputs is not None and outputs.shape[1] == len(names)
-    counts = np.bincount(truth.astype(np.int64), minlength=len(names))
-    drawn = set(np.argsort(-counts, kind="stable")[:MOST_CURVES].tolist())
-    results = []
-    for index, name in enumerate(names):
-        rows, given = int(counts[index]), int((answers == index).sum())
-        hits = int(((truth == index) & (answers == index)).sum())
-        found = ClassResult(
-            name=name, rows=rows, precision=hits / given if given else None,
-            recall=hits / rows if rows else None, f1=2 * hits / (rows + given) if rows + given else 0.0,
-        )  # fmt: skip
-        if several and outputs is not None:
-            found = _with_curves(found, (truth == index).astype(np.float64), outputs[:, index], drawn=index in drawn)
-        results.append(found)
-    return tuple(results)
+def _classes(held: Held, answers: Floats, schema: FeatureSchema) -> tuple[ClassResult, ...]:
+    if schema.task is Task.REGRESSION:
+        return ()
+    found = class_results(held.truth, answers, schema.classes)
+    return with_curves(found, held.truth, held.outputs) if schema.task is Task.MULTICLASS else found
+
+
+def with_curves(results: Sequence[ClassResult], truth: Floats, outputs: Floats) -> tuple[ClassResult, ...]:
+    """Several classes, each with its AUC, and the most frequent with their curves.
+
+    Args:
+        results: One a class, in the outputs' order.
+        truth: Class indices, shape ``(rows,)``.
+        outputs: A probability a class, shape ``(rows, classes)``.
+    """
+    ranked = sorted(range(len(results)), key=lambda at: -results[at].rows)
+    drawn = set(ranked[:MOST_CURVES])
+    return tuple(
+        _with_curves(one, (truth == at).astype(np.float64), outputs[:, at], drawn=at in drawn)
+        for at, one in enumerate(results)
+    )
 
 
 def _with_curves(found: ClassResult, truth: Floats, score: Floats, *, drawn: bool) -> ClassResult:

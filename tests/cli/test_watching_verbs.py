@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +43,60 @@ def test_data_quality_is_told_by_column(watched: Shell) -> None:
     assert "200 rows, 0.0% of them repeated; 0 requests refused for a column" in text
     told = watched.ok("data-quality", "rent", "--window", "24h", "--json").json()
     assert (told["state"], told["rows"], told["unknown"]) == ("alarm", 200, [])
+
+
+def test_every_verb_takes_a_span_that_is_over(watched: Shell, tmp_path: Path) -> None:
+    past = ("--window", "1d", "--until", "2026-03-02"), ("--window", "2026-03-01/2026-03-02")
+    for span in past:
+        assert watched.ok("drift", "rent", *span, "--json").json()["rows"]["current"] == 0
+        assert watched.ok("data-quality", "rent", *span, "--json").json()["rows"] == 0
+        assert watched.ok("quality", "rent", *span, "--json").json()["predicted"] == 0
+        assert watched.ok("latency", "rent", *span, "--json").json()["count"] == 0
+        assert ": 0 predictions" in watched.ok("export", "rent", "--out", str(tmp_path / "e.parquet"), *span).out
+    now = ("--window", "1d", "--until", "2026-03-03T01:00+01:00")
+    assert watched.ok("drift", "rent", *now, "--json").json()["rows"]["current"] == 200
+    assert watched.ok("quality", "rent", *now, "--json").json()["predicted"] == 200
+    assert ": 200 predictions" in watched.ok("export", "rent", "--out", str(tmp_path / "e.parquet"), *now).out
+    found = watched.run("drift", "rent", "--window", "1d", "--until", "soon")
+    assert (found.code, "time 'soon': accepted: ISO 8601" in found.err) == (1, True)
+
+
+def test_what_was_said_of_a_prediction_and_how_long_it_took(watched: Shell) -> None:
+    settings = Settings(state=watched.state)
+    traffic = Traffic(settings, serial=7)
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US, outputs=[40.0])
+    for label, hours in ((41.0, 5), (42.5, 29)):
+        traffic.label(f"{token}.0", label, label_us=START_US + 3_600_000_000 * hours, at_us=START_US + hours)
+    traffic.close()
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    found = watched.ok("label-history", f"{token}.0", "--json").json()
+    assert (found["model"], found["version"], found["role"], found["output"]) == ("rent", 1, "champion", [40.0])
+    assert (found["label"], [one["label"] for one in found["revisions"]]) == ("42.5", ["41.0", "42.5"])
+    assert found["revisions"][0]["known_at"] == "2026-03-02T05:00:00Z"
+    text = watched.ok("label-history", f"{token}.0").out
+    assert "rent version 1 as champion, 2026-03-02 00:00:00Z, answered 40" in text
+    assert text.index("41.0") < text.index("42.5")
+    assert "half the labels within 29 h, 19 of 20 within 29 h" in watched.ok("quality", "rent").out
+    missing = watched.run("label-history", "nothing.0")
+    assert (missing.code, "no label of a prediction 'nothing.0'" in missing.err) == (1, True)
+
+
+def test_a_report_of_a_span_that_is_over_holds_nothing_newer(watched: Shell, tmp_path: Path) -> None:
+    out = tmp_path / "r.json"
+
+    def made(*span: str) -> dict[str, Any]:
+        watched.ok("report", "rent", "--out", str(out), *span)
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    newest = made("--window", "1d")
+    assert (newest["drift"]["rows"]["current"], newest["latency"]["count"], len(newest["alerts"])) == (200, 1, 1)
+    same = made("--window", "2026-03-02/2026-03-03")
+    assert (same["window"], len(same["alerts"])) == ({"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}, 1)
+    before = made("--window", "1d", "--until", "2026-03-01")
+    assert (before["drift"]["rows"]["current"], before["latency"]["count"], before["alerts"]) == (0, 0, [])
+    assert before["traffic"]["points"] == before["quality_series"]["points"] == []
 
 
 def test_an_alert_says_what_to_do_and_where_its_page_is(watched: Shell) -> None:

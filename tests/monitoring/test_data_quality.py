@@ -41,12 +41,13 @@ def send_with_unknown(traffic: Traffic, rows: int, unknown: dict[str, int], *, e
     traffic.write("predictions", msgspec.json.encode(event))
 
 
-def refuse_for(traffic: Traffic, column: str, count: int, *, at_us: int = START_US) -> None:
+def refuse_for(traffic: Traffic, column: str, count: int, *, at_us: int = START_US, mistyped: int = 0) -> None:
     """Append what a worker says about requests that it refused for a column."""
     traffic.serial += 1
     event = StatsEvent(
-        id=f"w-{traffic.serial}", at=at_us, errors=[("rent", 1, 422, count)], fields=[("rent", 1, column, count)]
-    )
+        id=f"w-{traffic.serial}", at=at_us, errors=[("rent", 1, 422, count)], fields=[("rent", 1, column, count)],
+        types=[("rent", 1, column, mistyped)] if mistyped else [],
+    )  # fmt: skip
     traffic.write("stats", msgspec.json.encode(event))
 
 
@@ -73,6 +74,30 @@ def test_every_oddity_is_counted_once_and_in_its_share(watch: Watch, traffic: Tr
     assert wind.share == pytest.approx(80 / 300)
     assert (season.state, wind.state, found.state) == (State.ALARM, State.ALARM, State.ALARM)
     assert "`season`: categories that training never saw rose from 0 % to 13.3 %" in season.sentence
+
+
+def test_values_of_another_type_are_told_from_columns_that_are_absent(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    traffic.predict(encoded_rows(np.random.default_rng(0), 300), event_us=START_US)
+    refuse_for(traffic, "temp", 40, mistyped=30)
+    refuse_for(traffic, "temp", 10, mistyped=10)
+    refuse_for(traffic, "season", 50)
+    watch_once(watch)
+    temp, season, holiday = Monitoring(settings).data_quality("rent").columns
+    assert [one.shares[Oddity.REFUSED].count for one in (temp, season, holiday)] == [50, 50, 0]
+    assert [one.shares[Oddity.TYPE].count for one in (temp, season, holiday)] == [40, 0, 0]
+    assert temp.shares[Oddity.TYPE].share.current == pytest.approx(40 / 350)
+    assert "50 requests were refused for it (14.3 %): 40 with a value of another type, 10 without it" in temp.sentence
+    assert "0 with a value of another type, 50 without it" in season.sentence
+    assert temp.to_json()["type_error"] == temp.shares[Oddity.TYPE].to_json()
+
+
+def test_counts_that_knew_no_types_are_read(watch: Watch) -> None:
+    old = msgspec.json.decode(DataQualityCounts(refused=Counter({"temp": 3})).dump())
+    del old["mistyped"]
+    found = parse_quality(msgspec.json.encode(old))
+    assert (found.refused, found.mistyped) == (Counter({"temp": 3}), Counter())
 
 
 def test_hours_add_up_however_the_log_is_cut(settings: Settings, traffic: Traffic) -> None:
@@ -183,7 +208,8 @@ def test_an_alert_opens_after_two_days_and_closes_after_two(watch: Watch, traffi
     alerts = [one for one in Monitoring(settings).alerts() if one.subject == "data_quality"]
     (alert,) = alerts
     assert (alert.model, alert.state) == ("rent", State.ALARM)
-    assert alert.message == "`temp`: 200 requests were refused for it (40 %): absent, or of another type."
+    told = "0 with a value of another type, 200 without it."
+    assert alert.message == f"`temp`: 200 requests were refused for it (40 %): {told}"
     assert (alert.opened_at.day, alert.closed_at and alert.closed_at.day) == (5, 7)
 
 

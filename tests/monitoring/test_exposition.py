@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,6 +30,7 @@ from appliance.processes.procfs import find_start
 from appliance.schema import Task
 from appliance.settings import Settings, load_settings
 from tests.model_bundles import MIXED_COLUMNS, deploy, publish, sample_rows, train_model
+from tests.monitoring import traffic
 from tests.monitoring.test_estimates import publish_loans, replay_loans
 from tests.served_api import ServedApi, free_port, serve_api
 
@@ -85,6 +87,33 @@ def test_models_are_worked_out_once_a_minute(house: Appliance) -> None:
     second = values(house.exposition.scrape({}))
     name = ("appliance_label_coverage_ratio", "model=m,version=1")
     assert second[name] == first[name]
+
+
+def test_one_unreadable_bundle_hides_no_other_model(house: Appliance) -> None:
+    with_a_second_model(house.settings)
+    reference = house.settings.layout.models / "rent" / "1" / "reference.json"
+    whole = reference.read_bytes()
+    reference.chmod(0o600)
+    reference.write_bytes(b"torn")
+    found = values(house.exposition.scrape({}))
+    assert found["appliance_scrape_failed", "model=rent,part=models"] == 1.0
+    assert found["appliance_scrape_failed", "part=models"] == 0.0
+    assert ("appliance_drift_psi", "column=x,model=m,version=1") in found
+    assert not [labels for name, labels in found if name != "appliance_scrape_failed" and "model=rent" in labels]
+    reference.write_bytes(whole)
+    mended = values(open_appliance(house.settings).exposition.scrape({}))
+    assert ("appliance_drift_psi", "column=temp,model=rent,version=1") in mended
+    assert ("appliance_scrape_failed", "model=rent,part=models") not in mended
+
+
+def with_a_second_model(settings: Settings) -> None:
+    traffic.publish(settings, traffic.regression_schema(), traffic.training_frame())
+    rent = traffic.Traffic(settings)
+    rent.predict(traffic.encoded_rows(np.random.default_rng(0), 100), event_us=traffic.START_US)
+    rent.close()
+    watch = Watch(settings.layout)
+    watch_once(watch)
+    watch.close()
 
 
 def test_a_list_setting_survives_the_environment(house: Appliance, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +255,7 @@ def test_rules_and_dashboard_ask_for_metrics_that_exist(house: Appliance) -> Non
               re.findall(r"appliance_[a-z_]+", line)}  # fmt: skip
     bare = {re.sub(r"_(bucket|total)$", "", name) for name in asked}
     assert bare - {re.sub(r"_total$", "", name) for name in named} == set()
-    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 13
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"]) == 15
 
 
 def test_the_names_of_mlserver_and_kserve(house: Appliance, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_correction_replaces_the_label_and_keeps_the_earlier_one(watch: Watch,
     assert watch_once(watch).labels == 3
     (outcome,) = scan_outcomes(watch.connection, "rent", first_us=0, last_us=2**60)
     assert outcome.label == "3.0"
-    assert outcome_history(watch.connection, outcome.id) == [(1, "1.0"), (2, "2.0")]
+    assert outcome_history(watch.connection, outcome.id) == [("1.0", 10, 10), ("2.0", 20, 20)]
 
 
 def test_labels_that_fit_no_prediction_are_counted(watch: Watch, traffic: Traffic) -> None:

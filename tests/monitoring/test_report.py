@@ -24,6 +24,7 @@ from appliance.settings import Settings
 from tests.monitoring.test_estimates import publish_loans, replay_loans
 from tests.monitoring.traffic import (
     DAY_US,
+    HOUR_US,
     START,
     START_US,
     Traffic,
@@ -76,10 +77,35 @@ def test_a_labelled_model_with_an_estimate(tmp_path: Path) -> None:
     check(html)
     assert html.count("<svg") == len(made.pictures) + 2
     assert "estimate" in html
+    assert "The estimate was off by so much on average on 4 labelled days." in html
+    assert made.quality.estimate is not None
+    assert f"<td>{made.quality.estimate.past_error['auc']:.4g}</td>" in html
+    assert "Half the labels came within 0 s, 19 of 20 within 0 s." in html
     document = made.to_json()
     assert json.loads(json.dumps(document)) == document
     assert document["quality"]["labelled"] == 4_000  # type: ignore[index]
     assert "1970" not in html
+
+
+def test_labels_that_took_a_while_and_an_estimate_without_a_past(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    publish_loans(settings)
+    replay_loans(settings, days=1, labelled=0)
+    with_watch(settings)
+    html = make_report(Monitoring(settings), "m", DAY_S).to_html()
+    assert "How far off the estimate is, is not known: no labelled days yet." in html
+    assert "the labels came within" not in html
+    (segment,) = (settings.layout.events / "predictions").glob("*.ndjson")
+    token = json.loads(segment.read_bytes())["id"]
+    late = Traffic(settings, model="m")
+    for at in range(100):
+        late.label(f"{token}.{at}", "1", label_us=START_US + HOUR_US + (10 + at) * HOUR_US)
+    late.close()
+    with_watch(settings)
+    assert (
+        "Half the labels came within 2.48 d, 19 of 20 within 4.34 d."
+        in make_report(Monitoring(settings), "m", DAY_S).to_html()
+    )
 
 
 def with_watch(settings: Settings) -> None:
@@ -133,6 +159,36 @@ def test_a_wide_model_with_hostile_names_stays_small_and_harmless(tmp_path: Path
     check(made.to_html())
     assert len(made.pictures) == 20
     assert "&lt;script&gt;" in made.to_html()
+
+
+def test_three_thousand_columns_stay_below_a_megabyte_in_both_formats(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    names = [f"a_column_of_many_with_a_name_{i}" for i in range(3_000)]
+    schema = FeatureSchema(
+        model="wide", version=1, task=Task.REGRESSION, target="y",
+        columns=tuple(Column(name=name, kind=Kind.NUMBER) for name in names),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({name: rng.normal(size=300) for name in names})
+    publish(settings, schema, frame.with_columns(pl.col(names[0]).alias("temp")))
+    writing = Traffic(settings, model="wide")
+    moved = np.where(np.arange(3_000) >= 2_900, 3.0, 0.0)
+    writing.predict(rng.normal(moved, 1, (300, 3_000)), event_us=START_US)
+    writing.close()
+    with_watch(settings)
+    made = make_report(Monitoring(settings), "wide", DAY_S)
+    check(made.to_html())
+    assert "And 2,750 more" in made.to_html()
+    document = json.loads(json.dumps(made.to_json()))
+    assert len(json.dumps(document)) < 1_000_000
+    for chapter in ("drift", "data_quality"):
+        assert len(document[chapter]["columns"]) == 250
+        assert document[chapter]["columns_left_out"] == 2_750
+    assert {f"a_column_of_many_with_a_name_{i}" for i in range(2_900, 3_000)} <= {
+        column["name"] for column in document["drift"]["columns"]
+    }
+    assert set(names[2_900:]) <= set(re.findall(r"a_column_of_many_with_a_name_\d+", made.to_html()))
+    assert len(made.drift.columns) == 3_000
 
 
 def test_nothing_to_draw_is_said() -> None:

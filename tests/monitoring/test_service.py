@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import BadInput, NotFound
 from appliance.monitoring.monitoring import Monitoring
-from appliance.monitoring.spans import parse_span
+from appliance.monitoring.spans import Asked, parse_span, parse_window
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
 from tests.monitoring.traffic import START, START_US, Traffic, encoded_rows, publish, regression_schema, training_frame
@@ -101,6 +101,42 @@ def test_a_model_without_traffic_is_no_data_and_an_unknown_one_is_not_found(sett
 @pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800)])
 def test_spans(text: str, seconds: int) -> None:
     assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("window", "until", "seconds", "end"),
+    [
+        ("24h", None, 86_400, None),
+        ("7d", "2026-01-31", 604_800, datetime(2026, 1, 31, tzinfo=UTC)),
+        ("7d", "2026-01-31T18:00", 604_800, datetime(2026, 1, 31, 18, tzinfo=UTC)),
+        ("7d", "2026-01-31T18:00Z", 604_800, datetime(2026, 1, 31, 18, tzinfo=UTC)),
+        ("7d", "2026-01-31T18:00+01:00", 604_800, datetime(2026, 1, 31, 17, tzinfo=UTC)),
+        ("7d", "2026-01-31T18:00 01:00", 604_800, datetime(2026, 1, 31, 17, tzinfo=UTC)),
+        ("2026-01-01/2026-02-01", None, 31 * 86_400, datetime(2026, 2, 1, tzinfo=UTC)),
+        ("2026-01-01T00:30/2026-01-01T01:30", None, 2 * 3_600, datetime(2026, 1, 1, 1, 30, tzinfo=UTC)),
+        ("2026-01-01T02:00+02:00/2026-01-01T01:00", None, 3_600, datetime(2026, 1, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_windows_that_are_over(window: str, until: str | None, seconds: int, end: datetime | None) -> None:
+    assert parse_window(window, until) == Asked(seconds=seconds, until=end)
+
+
+@pytest.mark.parametrize(
+    ("window", "until", "told"),
+    [
+        ("7d", "soon", "time 'soon': accepted: ISO 8601"),
+        ("7d", "1066-10-14", "1066"),
+        ("7d", "", "accepted: ISO 8601"),
+        ("2026-01-01/", None, "accepted: ISO 8601"),
+        ("2026-02-01/2026-01-01", None, "ends before it begins"),
+        ("2026-01-01/2026-01-01", None, "ends before it begins"),
+        ("2026-01-01/2026-02-01", "2026-03-01", "has its end already"),
+        ("week", None, "FROM/TO"),
+    ],
+)
+def test_windows_that_are_none(window: str, until: str | None, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        parse_window(window, until)
 
 
 @pytest.mark.parametrize("text", ["", "24", "-1h", "0h", "1w", "1.5h"])

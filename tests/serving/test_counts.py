@@ -23,6 +23,22 @@ def test_workers_add_up_and_a_restarted_worker_goes_on(tmp_path: Path) -> None:
     assert tally.buckets == [1.0, *[0.0] * (len(BOUNDS_S) - 1), 1.0]
 
 
+def test_what_a_worker_has_in_hand_is_forgotten_when_it_is_started_anew(tmp_path: Path) -> None:
+    first, second = Counts(tmp_path, 0), Counts(tmp_path, 1)
+    for counts, requests in ((first, 3), (second, 4)):
+        counts.series("", 0).note_room(8)
+        counts.series("", 0).note_in_flight(requests)
+        counts.series("m", 1).queue(2)
+    second.series("m", 1).queue(-1)
+    totals = first.totals()
+    assert (totals["", 0].in_flight, totals["", 0].room, totals["m", 1].queued) == (7, 16, 3)
+    restarted = Counts(tmp_path, 1)
+    restarted.series("", 0)
+    restarted.series("m", 1)
+    totals = first.totals()
+    assert (totals["", 0].in_flight, totals["", 0].room, totals["m", 1].queued) == (3, 8, 2)
+
+
 def test_a_bound_belongs_to_its_bucket(tmp_path: Path) -> None:
     counts = Counts(tmp_path, 0)
     for bound in BOUNDS_S:

@@ -18,17 +18,17 @@ from appliance.card_page import render_card
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.schema import Column, FeatureSchema, Kind, Task
-from appliance.training.evaluate import area_under_roc
+from appliance.training.evaluate import area_under_roc, class_results
 from appliance.training.fairness import compare_errors, compare_groups, group_names, wilson
 from appliance.training.report import (
     Held,
     binned,
-    class_results,
     confusion,
     cuts,
     histogram,
     roc_curve,
     row_losses,
+    with_curves,
     worst_slices,
 )
 from appliance.training.rows import EncodedRows
@@ -294,7 +294,8 @@ def test_of_many_classes_the_most_frequent_have_curves() -> None:
     rng = np.random.default_rng(3)
     truth = rng.choice(14, p=np.arange(1, 15) / 105, size=3000).astype(np.float64)
     outputs = rng.dirichlet(np.ones(14), size=3000)
-    found = class_results(truth, outputs.argmax(axis=1).astype(float), tuple("abcdefghijklmn"), outputs=outputs)
+    results = class_results(truth, outputs.argmax(axis=1).astype(float), tuple("abcdefghijklmn"))
+    found = with_curves(results, truth, outputs)
     assert "".join(one.name for one in found if one.roc is not None) == "efghijklmn"
     assert all(one.auc is not None for one in found)
 

@@ -1,4 +1,7 @@
-"""Drift, latency, traffic, quality and alerts over HTTP; a window is text such as ``24h``."""
+"""Drift, latency, traffic, quality and alerts over HTTP.
+
+A window is text such as ``24h``, before the newest event or before ``until``, or ``FROM/TO``; times are ISO 8601.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
 from appliance.monitoring.skew import skew_json
-from appliance.monitoring.spans import Json, parse_span
+from appliance.monitoring.spans import Json, parse_span, parse_window
 from appliance.permissions import Caller
 
 
@@ -19,11 +22,14 @@ def drift(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     window: FromQuery[str] = "24h",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
     against: FromQuery[str] = "training",
 ) -> Json:
     """Every column against the training, or ``previous``, ``FROM/TO``, ``dataset:VERSION``."""
-    return appliance.monitoring.drift(name, parse_span(window), version=version, against=against).to_json()
+    asked = parse_window(window, until)
+    report = appliance.monitoring.drift(name, asked.seconds, version=version, until=asked.until, against=against)
+    return report.to_json()
 
 
 @get("/models/{name:str}/drift/{column:str}", sync_to_thread=True)
@@ -32,10 +38,13 @@ def drift_detail(
     name: FromPath[str],
     column: FromPath[str],
     window: FromQuery[str] = "24h",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """One column's two histograms; ``prediction`` and ``label`` are columns too."""
-    return appliance.monitoring.drift_detail(name, column, parse_span(window), version=version).to_json()
+    asked = parse_window(window, until)
+    found = appliance.monitoring.drift_detail(name, column, asked.seconds, version=version, until=asked.until)
+    return found.to_json()
 
 
 @get("/models/{name:str}/data-quality", sync_to_thread=True)
@@ -43,10 +52,12 @@ def data_quality(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     window: FromQuery[str] = "24h",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """By column what was missing, unseen, out of range or refused, and the columns that nobody knows."""
-    return appliance.monitoring.data_quality(name, parse_span(window), version=version).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.data_quality(name, asked.seconds, version=version, until=asked.until).to_json()
 
 
 @get("/models/{name:str}/studies", sync_to_thread=True)
@@ -62,15 +73,27 @@ def skew(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[Jso
 
 
 @get("/models/{name:str}/latency", sync_to_thread=True)
-def latency(appliance: NamedDependency[Appliance], name: FromPath[str], window: FromQuery[str] = "24h") -> Json:
+def latency(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    window: FromQuery[str] = "24h",
+    until: FromQuery[str | None] = None,
+) -> Json:
     """Requests, errors and percentiles of a window."""
-    return appliance.monitoring.latency(name, parse_span(window)).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.latency(name, asked.seconds, until=asked.until).to_json()
 
 
 @get("/models/{name:str}/traffic", sync_to_thread=True)
-def traffic(appliance: NamedDependency[Appliance], name: FromPath[str], window: FromQuery[str] = "24h") -> Json:
+def traffic(
+    appliance: NamedDependency[Appliance],
+    name: FromPath[str],
+    window: FromQuery[str] = "24h",
+    until: FromQuery[str | None] = None,
+) -> Json:
     """The same in time."""
-    return appliance.monitoring.traffic(name, parse_span(window)).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.traffic(name, asked.seconds, until=asked.until).to_json()
 
 
 @get("/models/{name:str}/quality", sync_to_thread=True)
@@ -78,10 +101,12 @@ def quality(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     window: FromQuery[str] = "30d",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """Metrics of the labelled predictions of a window."""
-    return appliance.monitoring.quality(name, parse_span(window), version=version).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.quality(name, asked.seconds, version=version, until=asked.until).to_json()
 
 
 @get("/models/{name:str}/quality/by/{column:str}", sync_to_thread=True)
@@ -90,10 +115,14 @@ def quality_by(
     name: FromPath[str],
     column: FromPath[str],
     window: FromQuery[str] = "30d",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """The same by the values or bins of an input or a protected column, and how alike binary answers treat them."""
-    return appliance.monitoring.segments(name, column, parse_span(window), version=version).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.segments(
+        name, column, asked.seconds, version=version, until=asked.until
+    ).to_json()  # fmt: skip
 
 
 @get("/models/{name:str}/fairness", sync_to_thread=True)
@@ -101,10 +130,12 @@ def fairness(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     window: FromQuery[str] = "30d",
+    until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """The same by every column that is declared protected, inputs or not."""
-    reports = appliance.monitoring.fairness(name, parse_span(window), version=version)
+    asked = parse_window(window, until)
+    reports = appliance.monitoring.fairness(name, asked.seconds, version=version, until=asked.until)
     return {"columns": [report.to_json() for report in reports]}
 
 
@@ -113,10 +144,20 @@ def quality_series(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     window: FromQuery[str] = "90d",
+    until: FromQuery[str | None] = None,
     bucket: FromQuery[str] = "1d",
 ) -> Json:
     """The same in time."""
-    return appliance.monitoring.quality_series(name, parse_span(window), bucket_s=parse_span(bucket)).to_json()
+    asked = parse_window(window, until)
+    return appliance.monitoring.quality_series(
+        name, asked.seconds, bucket_s=parse_span(bucket), until=asked.until
+    ).to_json()  # fmt: skip
+
+
+@get("/labels/{prediction_id:str}", sync_to_thread=True)
+def label_history(appliance: NamedDependency[Appliance], prediction_id: FromPath[str]) -> Json:
+    """The label of one prediction, and every earlier one that it took the place of."""
+    return appliance.monitoring.label_history(prediction_id).to_json()
 
 
 @get("/alerts", sync_to_thread=True)
@@ -154,6 +195,6 @@ def metrics(appliance: NamedDependency[Appliance], request: Request[Any, Any, An
 
 MONITORING_ROUTES = (
     drift, drift_detail, data_quality, studies, skew, latency, traffic, quality, quality_by, fairness,
-    quality_series, alerts,
+    quality_series, label_history, alerts,
     alert, acknowledge, lag, metrics,
 )  # fmt: skip

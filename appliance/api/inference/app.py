@@ -79,7 +79,10 @@ def create_app(config: ApiConfig, *, worker: int = 0) -> Serving:
         bodies=BodyReader(config.max_body_bytes, timeout_s=config.body_timeout_s),
         pool=ThreadPoolExecutor(max_workers=_cores(), thread_name_prefix="large"),
         shadows=Shadows(capture, counts), heap=Heap(), secret=scorer.secret,
-        limits=Limits(max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s),
+        limits=Limits(
+            max_in_flight=config.max_in_flight, key_rate_per_s=config.key_rate_per_s,
+            show=counts.series("", 0).note_in_flight,
+        ),
     )  # fmt: skip
     paths = PathTable(list_endpoints(config, router, scorer, desk))
 
@@ -92,6 +95,7 @@ async def _lifespan(desk: Desk, router: Router, refusals: Refusals) -> AsyncIter
     """Load what is deployed, then follow changes until the end; what was refused is recorded last."""
     await asyncio.to_thread(_follow, router, refusals)
     _create_series(desk.counts, router)
+    desk.counts.series("", 0).note_room(desk.limits.max_in_flight)
     ticker = asyncio.create_task(_tick(desk, router, refusals))
     try:
         yield

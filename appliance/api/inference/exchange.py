@@ -291,7 +291,7 @@ class Desk:
         self.counts.series(*call.subject).count_status(refusal.status)
         self.capture.count_refused(*call.subject, refusal.status)
         if isinstance(exc, BadRow):
-            self.capture.count_field(*call.subject, exc.field)
+            self.capture.count_field(*call.subject, exc.field, absent=exc.absent)
         return Answer(
             body=refusal.body, request_id=answer_id, status=refusal.status, content_type=refusal.content_type,
             headers=refusal.headers,

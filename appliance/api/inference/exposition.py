@@ -8,6 +8,7 @@ from appliance.api.inference.exchange import Answer, Call, new_request_id
 from appliance.serving.capture import Capture
 from appliance.serving.counts import BOUNDS_S, Counts, Tally
 from appliance.serving.router import Router
+from appliance.serving.shadow import WAITING
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,7 +31,7 @@ class Exposition:
         totals = self._counts.totals()
         syncs = sum(tally.syncs for tally in totals.values())
         off = any(tally.off for tally in totals.values())
-        lines = [*self._requests(totals), *self._state(capture_off=off, syncs=syncs)]
+        lines = [*self._requests(totals), *self._saturation(totals), *self._state(capture_off=off, syncs=syncs)]
         return Answer(
             body=("\n".join(lines) + "\n").encode(), content_type=CONTENT_TYPE,
             request_id=call.given_id or new_request_id(call.at_us),
@@ -70,6 +71,26 @@ class Exposition:
         yield from _family(
             "appliance_request_duration_seconds", "histogram", "From a prediction request's arrival to its answer.",
             (sample for key, tally in known.items() for sample in _histogram(_labels(key), tally)),
+        )  # fmt: skip
+
+    def _saturation(self, totals: _Totals) -> Iterator[str]:
+        """What is being worked on and what waits, beside how much of it there may be."""
+        yield from _family(
+            "appliance_requests_in_flight", "gauge",
+            "Requests that are being read, scored on a thread or waited for the disk with, in all workers.",
+            [("", {}, sum(tally.in_flight for tally in totals.values()))],
+        )  # fmt: skip
+        yield from _family(
+            "appliance_requests_in_flight_limit", "gauge", "As many may be at once; beyond it, callers are put off.",
+            [("", {}, sum(tally.room for tally in totals.values()))],
+        )  # fmt: skip
+        yield from _family(
+            "appliance_shadow_queue_depth", "gauge", "Requests that wait for a shadow.",
+            (("", _labels(key), tally.queued) for key, tally in totals.items() if key[0]),
+        )  # fmt: skip
+        yield from _family(
+            "appliance_shadow_queue_limit", "gauge", "As many may wait, of all shadows; further ones are dropped.",
+            [("", {}, float(WAITING * self._workers))],
         )  # fmt: skip
 
     def _state(self, *, capture_off: bool, syncs: float) -> Iterator[str]:

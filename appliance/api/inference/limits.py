@@ -16,20 +16,35 @@ class Limits:
     Attributes:
         max_in_flight: POST requests that may be read, scored or recorded at once.
         key_rate_per_s: Requests a second that one key may send, and as many in one burst, at least one; 0: no limit.
-        in_flight: POST requests that are being read, scored or recorded now.
     """
 
-    __slots__ = ("_buckets", "_burst", "_clock", "in_flight", "key_rate_per_s", "max_in_flight")
+    __slots__ = ("_buckets", "_burst", "_clock", "_in_flight", "_show", "key_rate_per_s", "max_in_flight")
 
     def __init__(
-        self, *, max_in_flight: int, key_rate_per_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        max_in_flight: int,
+        key_rate_per_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        show: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.max_in_flight = max_in_flight
         self.key_rate_per_s = key_rate_per_s
-        self.in_flight = 0
+        self._in_flight = 0
+        self._show = show
         self._burst = max(1.0, key_rate_per_s)
         self._clock = clock
         self._buckets: dict[bytes, tuple[float, float]] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """POST requests that are being read, scored or recorded now."""
+        return self._in_flight
+
+    @in_flight.setter
+    def in_flight(self, requests: int) -> None:
+        self._in_flight = requests
+        self._show(requests)
 
     def require_room(self) -> None:
         """Let a POST request in.
@@ -37,9 +52,9 @@ class Limits:
         Raises:
             TooManyInFlight: As many as may are being answered.
         """
-        if self.in_flight >= self.max_in_flight:
+        if self._in_flight >= self.max_in_flight:
             raise TooManyInFlight(
-                f"{self.in_flight} requests are being answered, as many as may be at once (setting max_in_flight); "
+                f"{self._in_flight} requests are being answered, as many as may be at once (setting max_in_flight); "
                 "send it again in a second"
             )
 

@@ -42,9 +42,54 @@ def test_data_quality_by_column(control: Control, settings: Settings) -> None:
     assert control.client.get("/models/rent/data-quality?window=soon", headers=control.read).status_code == 422
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["drift", "drift/temp", "data-quality", "latency", "traffic", "quality", "quality/by/season", "fairness",
+     "quality/series"],
+)  # fmt: skip
+def test_every_question_may_be_of_a_span_that_is_over(control: Control, settings: Settings, path: str) -> None:
+    assert settings.state.is_dir()
+    ask, read = control.client.get, control.read
+    for query in (
+        "window=24h&until=2026-03-03",
+        "window=2026-03-02/2026-03-03",
+        "window=1d&until=2026-03-03T02:00+02:00",
+    ):
+        found = ask(f"/models/rent/{path}?{query}", headers=read)
+        assert found.status_code == 200, found.text
+        if "window" in found.json():
+            assert found.json()["window"] == {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
+    refused = ask(f"/models/rent/{path}?until=soon", headers=read)
+    assert (refused.status_code, "ISO 8601" in refused.text) == (422, True)
+
+
+def test_a_span_without_traffic_has_none(control: Control, settings: Settings) -> None:
+    assert settings.state.is_dir()
+    ask, read = control.client.get, control.read
+    assert ask("/models/rent/drift?window=1d&until=2026-03-03", headers=read).json()["rows"]["current"] == 200
+    empty = ask("/models/rent/drift?window=1d&until=2026-03-02", headers=read).json()
+    assert (empty["rows"]["current"], empty["dataset"]["state"]) == (0, "not_enough_data")
+    assert ask("/models/rent/latency?window=1d&until=2026-03-02", headers=read).json()["count"] == 0
+    assert ask("/models/rent/data-quality?window=1d&until=2026-03-02", headers=read).json()["rows"] == 0
+
+
 def test_a_model_that_was_never_deployed_has_no_proof(control: Control, settings: Settings) -> None:
     assert settings.state.is_dir()
     assert control.client.get("/models/rent/skew", headers=control.read).json() == []
+
+
+def test_the_history_of_a_label(control: Control, settings: Settings) -> None:
+    traffic = Traffic(settings, serial=7)
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US)
+    for at, label in enumerate((1.0, 2.0, 3.0), 1):
+        traffic.label(f"{token}.0", label, label_us=START_US + at, at_us=START_US + at)
+    traffic.close()
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    found = control.client.get(f"/labels/{token}.0", headers=control.read).json()
+    assert [one["label"] for one in found["revisions"]] == ["1.0", "2.0", "3.0"]
+    assert (found["label"], found["predicted_at"]) == ("3.0", "2026-03-02T00:00:00Z")
+    assert control.client.get("/labels/nothing.0", headers=control.read).status_code == 404
 
 
 def test_one_alert_says_what_to_do(control: Control, settings: Settings) -> None:
@@ -56,6 +101,6 @@ def test_one_alert_says_what_to_do(control: Control, settings: Settings) -> None
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
 
 
-@pytest.mark.parametrize("path", ["/models/rent/data-quality", "/models/rent/skew", "/alerts/1"])
+@pytest.mark.parametrize("path", ["/models/rent/data-quality", "/models/rent/skew", "/alerts/1", "/labels/a.0"])
 def test_nothing_is_told_without_a_key(control: Control, path: str) -> None:
     assert control.client.get(path).status_code == 401

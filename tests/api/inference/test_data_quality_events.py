@@ -70,13 +70,17 @@ def test_refusals_name_the_column(tmp_path_factory: pytest.TempPathFactory) -> N
         assert api.client.post("/v1/models/mixed:predict", json={"instances": [lacking]}).status_code >= 400
         assert api.client.post("/models/mixed/predict", json={"row": 1}).status_code == 422
     found: Counter[tuple[str, int, str]] = Counter()
+    mistyped: Counter[tuple[str, int, str]] = Counter()
     statuses: Counter[int] = Counter()
     for path in (layout.events / "stats").glob("*.ndjson"):
         for line in path.read_bytes().splitlines():
             event = msgspec.json.decode(line, type=StatsEvent)
             for model, version, column, count in event.fields:
                 found[model, version, column] += count
+            for model, version, column, count in event.types:
+                mistyped[model, version, column] += count
             for _, _, status, count in event.errors:
                 statuses[status] += count
     assert found == {("mixed", 1, "machine"): 4, ("mixed", 1, "zone"): 1}
+    assert mistyped == {("mixed", 1, "zone"): 1}
     assert statuses.total() == 6

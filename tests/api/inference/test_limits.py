@@ -15,6 +15,8 @@ import pytest
 from appliance.api.inference.errors import TooManyInFlight, TooManyRequests
 from appliance.api.inference.limits import Limits
 from appliance.schema import Task
+from tests.api.inference.test_lifecycle import wait_for
+from tests.api.inference.test_operations import read_metrics, sample
 from tests.model_bundles import add_key, deploy, numeric_columns, prepare_state, publish, train_model
 from tests.served_api import ServedApi, serve_api
 
@@ -196,6 +198,19 @@ def test_beyond_what_may_be_in_flight_requests_are_put_off_and_health_is_not(tmp
             assert first.recv(4096).startswith(b"HTTP/1.1 200 ")
             eventually(api, 200)
         eventually(api, 200)
+
+
+def test_what_is_in_flight_in_all_workers_is_shown_beside_the_limit(tmp_path: Path) -> None:
+    with limited(tmp_path, MAX_IN_FLIGHT="3", API_WORKERS="2") as api:
+
+        def shown(name: str) -> float:
+            return sample(read_metrics(api.client.get("/metrics").text), f"appliance_{name}")
+
+        wait_for(lambda: shown("requests_in_flight_limit") == 6)
+        assert shown("requests_in_flight") == 0
+        with half_sent(api), half_sent(api):
+            wait_for(lambda: shown("requests_in_flight") == 2)
+        wait_for(lambda: shown("requests_in_flight") == 0)
 
 
 def test_every_place_is_given_back_whatever_became_of_its_request(tmp_path: Path) -> None:

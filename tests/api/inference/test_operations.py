@@ -94,6 +94,7 @@ def _series(
         if version:
             found += [(f"appliance_{name}_total", of) for name in
                       ("predictions", "unseen_categories", "predictions_unrecorded")]  # fmt: skip
+            found.append(("appliance_shadow_queue_depth", of))
             found += [("appliance_shadow_requests_total", {**of, "outcome": outcome})
                       for outcome in ("scored", "dropped", "failed")]  # fmt: skip
             found += [("appliance_request_duration_seconds_bucket", {**of, "le": bound})
@@ -105,6 +106,8 @@ def _series(
         if number in serving:
             found.append(("appliance_model_serving", of))
     found += [(f"appliance_{name}", {}) for name in ("event_log_writable", "event_log_syncs_total", "workers")]
+    found += [(f"appliance_{name}", {}) for name in
+              ("requests_in_flight", "requests_in_flight_limit", "shadow_queue_limit")]  # fmt: skip
     found.append(("appliance_build_info", {"release": __version__}))
     return {(name, frozenset(labels.items())) for name, labels in found}
 

@@ -200,9 +200,11 @@ def test_a_shadow_that_needs_other_columns_fails_alone_and_is_counted(api: Serve
         assert answer.status_code == 200
     deadline = time.monotonic() + 30
     line = 'appliance_shadow_requests_total{model="m",version="4",outcome="failed"} 3.0'
-    while line not in api.client.get("/metrics").text:
+    while line not in (text := api.client.get("/metrics").text):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    assert 'appliance_shadow_queue_depth{model="m",version="4"} 0.0' in text
+    assert "appliance_shadow_queue_limit 64.0" in text
     assert len(events(api.layout)) == 3
 
 
