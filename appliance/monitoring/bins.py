@@ -211,17 +211,18 @@ def fit_levels(codes: Floats, levels: Sequence[str]) -> LevelBins:
     )
 
 
-def level_counts(bins: LevelBins, codes: Floats) -> Ints:
-    """Counts of the reference's own rows of a category column, shape ``(bins.size,)``.
+def level_counts(bins: LevelBins, codes: Floats) -> tuple[Ints, int]:
+    """Counts of a reference's rows of a category column, shape ``(bins.size,)``, and how many unseen are supposed.
 
-    The unseen get the Good-Turing mass, one row for each level seen exactly once, out of the rarer.
+    The unseen get the Good-Turing mass, one row for each level seen exactly once, out of the rarer: so many rows of
+    others are expected to have a level that these lack.
     """
     counts = np.bincount(bins.index(codes), minlength=bins.size)
     seen = np.bincount(codes[codes >= 0].astype(np.int64), minlength=bins.known)
     moved = min(int(np.count_nonzero(seen == 1)), int(counts[len(bins.codes)]))
     counts[len(bins.codes)] -= moved
     counts[bins.unseen] += moved
-    return counts
+    return counts, moved
 
 
 def texts_of(values: Iterable[float], kind: Kind) -> tuple[str, ...]:

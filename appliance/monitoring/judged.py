@@ -168,7 +168,9 @@ def _selection(known: KnownVersion, figures: RowFigures, counts: WindowCounts) -
     rest = cells - part
     if (rest < 0).any() or rest.sum() == 0 or len(figures) == 0:
         return None
-    found = column_drift(replace(known.reference.prediction, counts=tuple(rest.tolist())), part, total=total)
+    found = column_drift(
+        replace(known.reference.prediction, counts=tuple(rest.tolist()), supposed=0), part, total=total
+    )
     return found.sentence if found.state in (State.WARN, State.ALARM) else None
 
 

@@ -49,6 +49,8 @@ class ColumnReference(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         counts: Rows a bin, nulls last; their sum is the reference's rows.
+        supposed: How many of the unseen rows are no rows but Good and Turing's mass, taken out of the rarer; None in
+            older versions, where all of them are.
         centers: Mean of the rows of each bin but the null bin, ascending; empty for categories.
         summary: None for categories and for columns without values.
     """
@@ -59,6 +61,7 @@ class ColumnReference(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, ...]
     centers: tuple[float, ...] = ()
     summary: Summary | None = None
+    supposed: int | None = None
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,8 +175,10 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
     """Bins, counts and summary of one encoded column, shape ``(rows,)``; NaN is null, nothing is infinite."""
     if column.kind is Kind.CATEGORY:
         levels = fit_levels(values, column.levels)
-        counts = level_counts(levels, values)
-        return ColumnReference(name=column.name, kind=column.kind, bins=levels, counts=tuple(counts.tolist()))
+        found, supposed = level_counts(levels, values)
+        return ColumnReference(
+            name=column.name, kind=column.kind, bins=levels, counts=tuple(found.tolist()), supposed=supposed
+        )  # fmt: skip
     null = np.isnan(values)
     present = values[~null] if null.any() else values
     largest = float(max(-present.min(), present.max())) if len(present) else 0.0
