@@ -104,6 +104,7 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         target: A column that is judged apart from the inputs.
     """
     from appliance.monitoring.compare import compare_files
+    from appliance.monitoring.distances import MOST_VALUES
 
     report = compare_files(reference, current, target=target)
     if json:
@@ -111,6 +112,11 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         return
     print(f"{report.dataset.state}: {report.dataset.drifted_share:.0%} of the columns moved")
     _print_columns(report.columns)
+    sampled = [column.name for column in report.columns if column.approximate]
+    if sampled:
+        print(
+            f"ks and wasserstein of {len(sampled)} columns are approximate: of {MOST_VALUES:,} of their values a side"
+        )
     if report.target is not None:
         print(f"target {report.target.state}: {report.target.sentence}")
 

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from appliance.errors import ApplianceError, NotFound
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bins import Bins, Floats, Ints
 from appliance.monitoring.distances import raw_distances
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, CompareReport
@@ -31,6 +31,9 @@ from storage.sources import SourceOptions, open_source
 
 PIECE_ROWS = 1_000_000
 """Texts are counted so many rows at a time."""
+
+BLOCK_ROWS = 65_536
+"""Numbers are counted so many rows at a time."""
 
 NO_NULLS = Pair(reference=0.0, current=0.0)
 
@@ -153,10 +156,17 @@ def _judge_column(name: str, before: _Table, after: _Table, faults: tuple[str, .
     left, lost_left = _numbers(before.column(name), kind)
     right, lost_right = _numbers(after.column(name), kind)
     faults = (*faults, *lost_left.sentences("reference"), *lost_right.sentences("current table"))
-    distances = raw_distances(left[~np.isnan(left)], right[~np.isnan(right)])
+    distances = raw_distances(left, right)
     fitted = fit_column(Column(name=name, kind=kind), left)
-    counts = np.bincount(fitted.bins.index(right), minlength=fitted.bins.size)
-    return replace(column_drift(fitted, counts, exact=distances), faults=faults)
+    return replace(column_drift(fitted, _count(fitted.bins, right), exact=distances), faults=faults)
+
+
+def _count(bins: Bins, values: Floats) -> Ints:
+    """Rows a bin; a block at a time stays in the processor's cache."""
+    counts = np.zeros(bins.size, np.int64)
+    for start in range(0, len(values), BLOCK_ROWS):
+        counts += np.bincount(bins.index(values[start : start + BLOCK_ROWS]), minlength=bins.size)
+    return counts
 
 
 def _common_kind(before: pl.DataType, after: pl.DataType) -> Kind | None:

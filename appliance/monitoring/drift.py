@@ -168,10 +168,11 @@ def judge(psi: float, floor: float, *, reference_rows: int, current_rows: int) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distances:
-    """KS D and normed Wasserstein distance, where they are defined."""
+    """KS D and normed Wasserstein distance, where they are defined; approximate where not of every raw value."""
 
     ks: float | None = None
     wasserstein: float | None = None
+    approximate: bool = False
 
 
 def column_drift(
@@ -209,7 +210,8 @@ def column_drift(
         null_share=shares, unseen_share=_unseen(reference, current, m),
         moved_bin=None if most is None else reference.bins.labels()[most], state=state,
         sentence=_sentence(reference, before, current, state, most), hellinger=hellinger_distance(before, current),
-        chi_square=statistic, p_value=p_value, faults=() if math.isfinite(total) else (TOO_LARGE,),
+        chi_square=statistic, p_value=p_value, approximate=distances.approximate,
+        faults=() if math.isfinite(total) else (TOO_LARGE,),
     )  # fmt: skip
 
 
@@ -262,13 +264,13 @@ def _distances(reference: ColumnReference, current: Ints, total: float) -> Dista
         return Distances()
     ks = kolmogorov_smirnov(before, after)
     if summary.std <= 0:
-        return Distances(ks=ks)
+        return Distances(ks=ks, approximate=True)
     ordered = before.size if isinstance(reference.bins, EdgeBins) else before.size - 1
     with np.errstate(over="ignore", invalid="ignore"):
         moved = abs(total / int(after.sum()) - summary.mean)
         inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
         distance = float(np.fmax(inside, moved)) / summary.std
-    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None)
+    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None, approximate=True)
 
 
 def _unseen(reference: ColumnReference, current: Ints, rows: int) -> float:

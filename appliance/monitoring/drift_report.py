@@ -28,6 +28,8 @@ class ColumnDrift:
         hellinger: Hellinger distance, 0 … 1, over the rule's bins; beside the rule, to be held against other tools.
         chi_square: Statistic of the two-sample contingency test over the same bins.
         p_value: Its p-value; with many rows it is small for the least of changes, so no verdict rests on it.
+        approximate: ``ks`` and ``wasserstein`` are not those of every value: lower bounds from a window's bins, or of a
+            sample where two tables have more than ``distances.MOST_VALUES`` values.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ColumnDrift:
     hellinger: float | None = None
     chi_square: float | None = None
     p_value: float | None = None
+    approximate: bool = False
 
     @property
     def told(self) -> str:
@@ -67,6 +70,7 @@ class ColumnDrift:
             "p_value": self.p_value,
             "wasserstein": self.wasserstein,
             "ks": self.ks,
+            "approximate": self.approximate,
             "null_share": self.null_share.to_json(),
             "unseen_share": self.unseen_share,
             "moved_bin": self.moved_bin,
