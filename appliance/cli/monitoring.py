@@ -34,7 +34,7 @@ def drift(
         print_json({**report.to_json(), "studies": [study.to_json() for study in studies]})
         return
     print(f"{report.model} version {report.version}, {_span(report.window)}: {report.dataset.state}")
-    _print_columns([*report.columns, report.prediction, *([report.label] if report.label else [])])
+    _print_columns(report.everything)
     for study in studies:
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
 

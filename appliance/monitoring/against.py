@@ -123,13 +123,16 @@ def find_held(
 def with_window(known: KnownVersion, counts: WindowCounts) -> Held:
     """The version's reference with a window's counts in place of the training's; the label stays the training's."""
     columns = [_with_counts(column, cells, total) for column, cells, total in known.counter.split(counts)]
-    return Held(
-        reference=replace(known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1])
-    )
+    other = known.counter.split_other(counts)
+    reference = replace(
+        known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1],
+        other_output=None if other is None else _with_counts(*other),
+    )  # fmt: skip
+    return Held(reference=reference)
 
 
 def with_rows(known: KnownVersion, frame: pl.DataFrame) -> Held:
-    """The version's reference with the rows of another table; prediction and label stay the training's.
+    """The version's reference with the rows of another table; outputs and label stay the training's.
 
     A column that the table lacks, or holds as another kind, has no rows there, and the others are judged all the same.
     """

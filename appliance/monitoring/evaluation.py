@@ -8,11 +8,11 @@ a look may do is bounded: a long replay is caught up with over several looks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from appliance.errors import NotFound
-from appliance.monitoring.alerts import Standing
+from appliance.monitoring.alerts import SEVERITY, Standing
 from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
 from appliance.monitoring.horizon import Horizon
@@ -69,7 +69,7 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
         else:
             span = window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
-            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
+            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _worst(report.outputs)}
         changed += settle(connection, model, day, verdicts, today=today)
     return changed
 
@@ -214,8 +214,11 @@ def _drift_verdict(report: DriftReport) -> Verdict:
     )  # fmt: skip
 
 
-def _column_verdict(column: ColumnDrift) -> Verdict:
-    return Verdict(state=column.state, sentence=column.sentence)
+def _worst(columns: Sequence[ColumnDrift]) -> Verdict:
+    """The verdict of the first of the worst; one that cannot be told does not count beside one that can."""
+    judged = [column for column in columns if column.state is not State.NOT_ENOUGH_DATA]
+    worst = max(judged or columns, key=lambda column: SEVERITY.index(column.state) if judged else 0)
+    return Verdict(state=worst.state, sentence=worst.sentence)
 
 
 def _no_data(reason: str) -> Verdict:

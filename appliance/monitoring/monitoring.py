@@ -106,7 +106,7 @@ class Monitoring:
         version: int | None = None,
         until: datetime | None = None,
     ) -> DriftDetail:
-        """One column's histograms; ``prediction`` and ``label`` are columns too.
+        """One column's histograms; ``prediction``, the other output and ``label`` are columns too.
 
         Raises:
             NotFound: No such model or column.
@@ -327,6 +327,9 @@ def _find_column(
         reference.name: (reference, cells, total)
         for reference, cells, total in reversed(known.counter.split(judged.read_counts(connection, known, span)))
     }
+    other = known.counter.split_other(judged.read_counts(connection, known, span))
+    if other is not None:
+        found.setdefault(other[0].name, other)
     if name in found:
         return found[name]
     if name != LABEL:
