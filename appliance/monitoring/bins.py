@@ -204,11 +204,16 @@ def fit_levels(codes: Floats, levels: Sequence[str]) -> LevelBins:
     The reference mass of the unseen is not here: ``level_counts`` takes it out of the rarer.
     """
     counts = np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(levels))
-    frequent = np.flatnonzero(counts >= max(MIN_LEVEL_SHARE * len(codes), MIN_ROWS))
-    chosen = frequent[np.argsort(-counts[frequent], kind="stable")][:MAX_LEVELS]
+    chosen = choose_levels(counts, len(codes))
     return LevelBins(
         codes=tuple(chosen.tolist()), texts=tuple(levels[code] for code in chosen.tolist()), known=len(levels)
     )
+
+
+def choose_levels(counts: Ints, rows: int) -> Ints:
+    """The places of the levels with a bin of their own, the most frequent first, of so many rows with the nulls."""
+    frequent = np.flatnonzero(counts >= max(MIN_LEVEL_SHARE * rows, MIN_ROWS))
+    return frequent[np.argsort(-counts[frequent], kind="stable")][:MAX_LEVELS]
 
 
 def level_counts(bins: LevelBins, codes: Floats) -> tuple[Ints, int]:
