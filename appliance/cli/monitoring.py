@@ -37,7 +37,7 @@ def drift(
         print_json({**report.to_json(), "studies": [study.to_json() for study in studies]})
         return
     print(f"{report.model} version {report.version}, {_span(report.window)}: {report.dataset.state}")
-    _print_columns([*report.columns, report.prediction, *([report.label] if report.label else [])])
+    _print_columns(report.everything)
     for study in studies:
         print(f"  {study.kind}, until {study.day}: {study.sentence}")
 
@@ -110,6 +110,7 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         target: A column that is judged apart from the inputs.
     """
     from appliance.monitoring.compare import compare_files
+    from appliance.monitoring.distances import MOST_VALUES
 
     report = compare_files(reference, current, target=target)
     if json:
@@ -117,6 +118,11 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
         return
     print(f"{report.dataset.state}: {report.dataset.drifted_share:.0%} of the columns moved")
     _print_columns(report.columns)
+    sampled = [column.name for column in report.columns if column.approximate]
+    if sampled:
+        print(
+            f"ks and wasserstein of {len(sampled)} columns are approximate: of {MOST_VALUES:,} of their values a side"
+        )
     if report.target is not None:
         print(f"target {report.target.state}: {report.target.sentence}")
 

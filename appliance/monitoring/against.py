@@ -15,7 +15,7 @@ import polars as pl
 from msgspec.structs import replace
 
 from appliance.errors import BadInput, BadTable, NotFound
-from appliance.monitoring.bins import Ints
+from appliance.monitoring.bins import Floats, Ints, LevelBins, level_counts
 from appliance.monitoring.judged import read_counts
 from appliance.monitoring.known import KnownVersion
 from appliance.monitoring.reference import ColumnReference, Reference
@@ -123,13 +123,16 @@ def find_held(
 def with_window(known: KnownVersion, counts: WindowCounts) -> Held:
     """The version's reference with a window's counts in place of the training's; the label stays the training's."""
     columns = [_with_counts(column, cells, total) for column, cells, total in known.counter.split(counts)]
-    return Held(
-        reference=replace(known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1])
-    )
+    other = known.counter.split_other(counts)
+    reference = replace(
+        known.reference, rows=counts.rows, columns=tuple(columns[:-1]), prediction=columns[-1],
+        other_output=None if other is None else _with_counts(*other),
+    )  # fmt: skip
+    return Held(reference=reference)
 
 
 def with_rows(known: KnownVersion, frame: pl.DataFrame) -> Held:
-    """The version's reference with the rows of another table; prediction and label stay the training's.
+    """The version's reference with the rows of another table; outputs and label stay the training's.
 
     A column that the table lacks, or holds as another kind, has no rows there, and the others are judged all the same.
     """
@@ -141,19 +144,26 @@ def with_rows(known: KnownVersion, frame: pl.DataFrame) -> Held:
             faults[column.name] = f"the reference cannot be counted: {str(exc).splitlines()[0]}"
             columns.append(replace(reference, counts=(0,) * reference.bins.size))
             continue
-        cells = np.bincount(reference.bins.index(values), minlength=reference.bins.size)
+        cells, supposed = _count_rows(reference, values)
         with np.errstate(over="ignore", invalid="ignore"):
-            columns.append(_with_counts(reference, cells, float(np.nansum(values))))
+            columns.append(_with_counts(reference, cells, float(np.nansum(values)), supposed))
     return Held(reference=replace(known.reference, rows=frame.height, columns=tuple(columns)), faults=faults)
 
 
-def _with_counts(column: ColumnReference, cells: Ints, total: float) -> ColumnReference:
+def _count_rows(reference: ColumnReference, values: Floats) -> tuple[Ints, int]:
+    """Rows a bin, and how many of the unseen are supposed: the table may be the training's own, or share its rows."""
+    if isinstance(reference.bins, LevelBins):
+        return level_counts(reference.bins, values)
+    return np.bincount(reference.bins.index(values), minlength=reference.bins.size), 0
+
+
+def _with_counts(column: ColumnReference, cells: Ints, total: float, supposed: int = 0) -> ColumnReference:
     """Counts and mean of other rows; the spread, which norms the Wasserstein distance, stays the training's."""
     summary = column.summary
     present = int(cells[:-1].sum())
     if summary is not None and present and math.isfinite(total):
         summary = replace(summary, mean=total / present)
-    return replace(column, counts=tuple(np.asarray(cells).tolist()), summary=summary)
+    return replace(column, counts=tuple(np.asarray(cells).tolist()), summary=summary, supposed=supposed)
 
 
 def _hour(text: str, whole: str) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from appliance.errors import NotFound
 from appliance.monitoring.alerts import Alert, alert_of
 from appliance.monitoring.data_quality_report import DataQualityReport
-from appliance.monitoring.drift_report import DriftDetail
+from appliance.monitoring.drift_report import DriftDetail, strongest
 from appliance.monitoring.evaluation import find_main_version
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.message import advise
@@ -136,9 +136,9 @@ def tell_alert(monitoring: Monitoring, alert_id: int) -> AlertStory:
 
 
 def _columns(monitoring: Monitoring, facts: AlertFacts, judged: Span) -> tuple[str, ...]:
-    if facts.alert.subject == "prediction":
-        return ("prediction",)
     report = monitoring.drift(judged.model, int(judged.window.seconds), version=judged.version, until=judged.window.end)
+    if facts.alert.subject == "prediction":
+        return tuple(one.name for one in strongest(report.outputs)) or (report.prediction.name,)
     moved = report.dataset.drifted[:MOST_PICTURES]
     return moved or (max(report.columns, key=lambda one: one.psi or 0.0).name,)
 

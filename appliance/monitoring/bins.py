@@ -204,24 +204,30 @@ def fit_levels(codes: Floats, levels: Sequence[str]) -> LevelBins:
     The reference mass of the unseen is not here: ``level_counts`` takes it out of the rarer.
     """
     counts = np.bincount(codes[codes >= 0].astype(np.int64), minlength=len(levels))
-    frequent = np.flatnonzero(counts >= max(MIN_LEVEL_SHARE * len(codes), MIN_ROWS))
-    chosen = frequent[np.argsort(-counts[frequent], kind="stable")][:MAX_LEVELS]
+    chosen = choose_levels(counts, len(codes))
     return LevelBins(
         codes=tuple(chosen.tolist()), texts=tuple(levels[code] for code in chosen.tolist()), known=len(levels)
     )
 
 
-def level_counts(bins: LevelBins, codes: Floats) -> Ints:
-    """Counts of the reference's own rows of a category column, shape ``(bins.size,)``.
+def choose_levels(counts: Ints, rows: int) -> Ints:
+    """The places of the levels with a bin of their own, the most frequent first, of so many rows with the nulls."""
+    frequent = np.flatnonzero(counts >= max(MIN_LEVEL_SHARE * rows, MIN_ROWS))
+    return frequent[np.argsort(-counts[frequent], kind="stable")][:MAX_LEVELS]
 
-    The unseen get the Good-Turing mass, one row for each level seen exactly once, out of the rarer.
+
+def level_counts(bins: LevelBins, codes: Floats) -> tuple[Ints, int]:
+    """Counts of a reference's rows of a category column, shape ``(bins.size,)``, and how many unseen are supposed.
+
+    The unseen get the Good-Turing mass, one row for each level seen exactly once, out of the rarer: so many rows of
+    others are expected to have a level that these lack.
     """
     counts = np.bincount(bins.index(codes), minlength=bins.size)
     seen = np.bincount(codes[codes >= 0].astype(np.int64), minlength=bins.known)
     moved = min(int(np.count_nonzero(seen == 1)), int(counts[len(bins.codes)]))
     counts[len(bins.codes)] -= moved
     counts[bins.unseen] += moved
-    return counts
+    return counts, moved
 
 
 def texts_of(values: Iterable[float], kind: Kind) -> tuple[str, ...]:

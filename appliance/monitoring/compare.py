@@ -16,11 +16,11 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from appliance.errors import ApplianceError, NotFound
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bins import MIN_ROWS, Bins, Floats, Ints, LevelBins, choose_levels
 from appliance.monitoring.distances import raw_distances
 from appliance.monitoring.drift import column_drift, dataset_drift
 from appliance.monitoring.drift_report import ColumnDrift, CompareReport
-from appliance.monitoring.reference import fit_column
+from appliance.monitoring.reference import ColumnReference, fit_column
 from appliance.monitoring.spans import Pair, State
 from appliance.schema import Column, Kind
 from appliance.training.columns import as_kind, natural_kind, seconds_of
@@ -31,6 +31,9 @@ from storage.sources import SourceOptions, open_source
 
 PIECE_ROWS = 1_000_000
 """Texts are counted so many rows at a time."""
+
+BLOCK_ROWS = 65_536
+"""Numbers are counted so many rows at a time."""
 
 NO_NULLS = Pair(reference=0.0, current=0.0)
 
@@ -144,19 +147,23 @@ def _judge_column(name: str, before: _Table, after: _Table, faults: tuple[str, .
     if natural_kind(was) is not natural_kind(now) and pl.Null not in (was, now):
         faults = (*faults, f"the reference has {was}, the current table {now}")
     if kind is Kind.CATEGORY:
-        column, left = _categories(before.column(name))
-        fitted = fit_column(column, left)
-        counts = np.zeros(fitted.bins.size, np.int64)
-        for piece in after.pieces(name):
-            counts += np.bincount(fitted.bins.index(_codes(piece, column)), minlength=fitted.bins.size)
-        return replace(column_drift(fitted, counts), faults=faults)
+        levels = _Levels.of(before.column(name))
+        counts = sum((levels.count(piece) for piece in after.pieces(name)), levels.none)
+        return replace(column_drift(levels.reference, counts), faults=faults)
     left, lost_left = _numbers(before.column(name), kind)
     right, lost_right = _numbers(after.column(name), kind)
     faults = (*faults, *lost_left.sentences("reference"), *lost_right.sentences("current table"))
-    distances = raw_distances(left[~np.isnan(left)], right[~np.isnan(right)])
+    distances = raw_distances(left, right)
     fitted = fit_column(Column(name=name, kind=kind), left)
-    counts = np.bincount(fitted.bins.index(right), minlength=fitted.bins.size)
-    return replace(column_drift(fitted, counts, exact=distances), faults=faults)
+    return replace(column_drift(fitted, _count(fitted.bins, right), exact=distances), faults=faults)
+
+
+def _count(bins: Bins, values: Floats) -> Ints:
+    """Rows a bin; a block at a time stays in the processor's cache."""
+    counts = np.zeros(bins.size, np.int64)
+    for start in range(0, len(values), BLOCK_ROWS):
+        counts += np.bincount(bins.index(values[start : start + BLOCK_ROWS]), minlength=bins.size)
+    return counts
 
 
 def _common_kind(before: pl.DataType, after: pl.DataType) -> Kind | None:
@@ -207,24 +214,57 @@ def _numbers(series: pl.Series, kind: Kind) -> tuple[Floats, _Lost]:
     return (values[~infinite] if lost.infinite else values), lost
 
 
-def _categories(series: pl.Series) -> tuple[Column, Floats]:
-    """The levels of the reference and its codes."""
-    names = _names(series)
-    levels = names.drop_nulls().unique().sort()
-    column = Column(name=series.name, kind=Kind.CATEGORY, levels=tuple(levels.to_list()))
-    return column, _codes(series, column)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Levels:
+    """A category column of the reference; its levels stay in one frame, for they may be as many as its rows.
+
+    Attributes:
+        reference: As ``fit_column`` would make it of codes.
+        known: Column ``level``: each level once.
+        chosen: Those with a bin of their own, column ``level``, and ``bin``.
+    """
+
+    reference: ColumnReference
+    known: pl.DataFrame
+    chosen: pl.DataFrame
+
+    @classmethod
+    def of(cls, series: pl.Series) -> _Levels:
+        rows, nulls = len(series), _names(series).null_count()
+        counted = _counted(series)
+        common = counted.filter(pl.col("count") >= MIN_ROWS).sort("level")
+        places = choose_levels(common["count"].to_numpy().astype(np.int64), rows)
+        chosen = common[places.tolist()].with_columns(pl.int_range(pl.len()).alias("bin"))
+        own = chosen["count"].to_list()
+        once = int((counted["count"] == 1).sum())  # rarer, all of them: below what a bin of its own needs
+        bins = LevelBins(codes=tuple(range(len(own))), texts=tuple(chosen["level"].to_list()), known=counted.height)
+        reference = ColumnReference(
+            name=series.name, kind=Kind.CATEGORY, bins=bins, supposed=once,
+            counts=(*own, rows - nulls - sum(own) - once, once, nulls),
+        )  # fmt: skip
+        return cls(reference=reference, known=counted.select("level"), chosen=chosen.select("level", "bin"))
+
+    @property
+    def none(self) -> Ints:
+        """Counts of no rows."""
+        return np.zeros(self.reference.bins.size, np.int64)
+
+    def count(self, series: pl.Series) -> Ints:
+        """Rows a bin."""
+        cells, own = self.none, len(self.chosen)
+        counted = _counted(series)
+        in_bins = counted.join(self.chosen, on="level")
+        cells[in_bins["bin"].to_numpy()] = in_bins["count"].to_numpy()
+        known = int(counted.join(self.known, on="level", how="semi")["count"].sum())
+        present = int(counted["count"].sum())
+        cells[own], cells[own + 1], cells[-1] = known - int(cells[:own].sum()), present - known, len(series) - present
+        return cells
 
 
-def _codes(series: pl.Series, column: Column) -> Floats:
-    names = _names(series)
-    if not column.levels:
-        return np.where(names.is_null().to_numpy(), np.nan, -1.0)
-    levels = pl.Series(column.levels)
-    codes = names.replace_strict(
-        levels, pl.Series(np.arange(len(levels), dtype=np.float64)), default=-1.0, return_dtype=pl.Float64
-    )
-    values: Floats = np.where(names.is_null().to_numpy(), np.nan, codes.to_numpy())
-    return values
+def _counted(series: pl.Series) -> pl.DataFrame:
+    """Each category name once, columns ``level`` and ``count``; nulls are none."""
+    names = _names(series).alias("level").drop_nulls()
+    return names.value_counts(name="count").with_columns(pl.col("count").cast(pl.Int64))
 
 
 def _names(series: pl.Series) -> pl.Series:

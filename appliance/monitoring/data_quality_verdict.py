@@ -14,7 +14,7 @@ from appliance.monitoring.alerts import SEVERITY
 from appliance.monitoring.bins import Ints, LevelBins
 from appliance.monitoring.data_quality import DataQualityCounts, add_quality, parse_quality
 from appliance.monitoring.data_quality_report import ColumnQuality, DataQualityReport, Oddity, Share, UnknownColumn
-from appliance.monitoring.drift import judge, noise_floor, population_stability_index
+from appliance.monitoring.drift import held_counts, judge, noise_floor, population_stability_index
 from appliance.monitoring.judged import read_counts
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.reference import ColumnReference
@@ -71,9 +71,11 @@ def _judge_column(column: ColumnReference, cells: Ints, found: DataQualityCounts
     before, rows = np.asarray(column.counts, np.int64), int(cells.sum())
     n = int(before.sum())
     parts = {Oddity.MISSING: (_Part(int(before[-1]), n), _Part(int(cells[-1]), rows))}
+    unseen = 0
     if isinstance(column.bins, LevelBins):
-        unseen = column.bins.unseen
-        parts[Oddity.UNSEEN] = (_Part(int(before[unseen]), n), _Part(int(cells[unseen]), rows))
+        at = column.bins.unseen
+        parts[Oddity.UNSEEN] = (_Part(int(before[at]), n), _Part(int(cells[at]), rows))
+        unseen = int(held_counts(column, cells)[at])  # rows of the training, sent again, lack nothing it has
     has_range = column.kind is Kind.NUMBER and column.summary is not None
     if has_range:
         parts[Oddity.OUTSIDE] = (_Part(0, n), _Part(found.outside[column.name], found.rows))
@@ -83,7 +85,7 @@ def _judge_column(column: ColumnReference, cells: Ints, found: DataQualityCounts
     shares = {
         oddity: Share(
             oddity=oddity, share=Pair(reference=was.share, current=now.share), count=now.odd,
-            state=judge_parts((was.odd, was.rows), (now.odd, now.rows)),
+            state=judge_parts(((unseen if oddity is Oddity.UNSEEN else was.odd), was.rows), (now.odd, now.rows)),
         )
         for oddity, (was, now) in parts.items()
     }  # fmt: skip

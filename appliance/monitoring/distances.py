@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
-from appliance.monitoring.bins import Floats
+from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.drift import Distances
 
-MOST_VALUES = 100_000
-"""Beyond so many values a side, a fixed random sample of as many stands for it (standard error of KS D about 0.003)."""
+MOST_VALUES = 1_000_000
+"""Beyond so many values a side, a fixed random sample of as many stands for it, none of them twice (standard error of
+KS D below 0.001)."""
 
 
 def raw_distances(reference: Floats, current: Floats) -> Distances:
-    """KS D and the Wasserstein distance over the reference's standard deviation, of non-null finite values.
+    """KS D and the Wasserstein distance over the reference's standard deviation, of finite values; NaN is null.
 
-    Equal to ``scipy.stats.ks_2samp`` and ``wasserstein_distance`` up to ``MOST_VALUES`` values a side. A constant
-    reference has no scale: its Wasserstein distance is None, as it is where the values are too large for a float64.
+    Equal to ``scipy.stats.ks_2samp`` and ``wasserstein_distance`` up to ``MOST_VALUES`` values a side, and approximate
+    beyond. A constant reference has no scale: its Wasserstein distance is None, as it is where the values are too large
+    for a float64.
     """
-    if len(reference) == 0 or len(current) == 0:
+    present = _present(reference)
+    one, other = _bounded(present), _bounded(current)
+    n, m = len(one), len(other)
+    if n == 0 or m == 0:
         return Distances()
     with np.errstate(over="ignore", invalid="ignore"):
-        std = float(reference.std())
-    before, after = np.sort(_bounded(reference)), np.sort(_bounded(current))
-    points = np.concatenate((before, after))
-    points.sort(kind="stable")
-    below = np.searchsorted(before, points, side="right") / len(before)
-    above = np.searchsorted(after, points, side="right") / len(after)
-    gap = np.abs(below - above)
+        std = float(present.std())
+    points = np.concatenate((np.sort(one), np.sort(other)))
+    order = np.argsort(points, kind="stable")  # two sorted runs: merged in one pass
+    points = points[order]
+    # Of each place in the merged row, how many of either side lie up to it.
+    before = np.cumsum(order < n)
+    after = np.arange(1, n + m + 1) - before
+    gap = np.abs(before / n - after / m)
     with np.errstate(over="ignore", invalid="ignore"):
-        distance = float((gap[:-1] * np.diff(points)).sum()) / std if std > 0 else math.nan
-    return Distances(ks=float(gap.max()), wasserstein=distance if math.isfinite(distance) else None)
+        steps = np.diff(points)
+        distance = float((gap[:-1] * steps).sum()) / std if std > 0 else math.nan
+    # Among equal values only the last place has counted all of them; behind the last of all there is no gap.
+    ks = float(gap[:-1].max(initial=0.0, where=steps > 0))
+    return Distances(
+        ks=ks, wasserstein=distance if math.isfinite(distance) else None,
+        approximate=n < len(present) or m < len(current) - int(np.count_nonzero(np.isnan(current))),
+    )  # fmt: skip
+
+
+def _present(values: Floats) -> Floats:
+    null = np.isnan(values)
+    return values[~null] if null.any() else values
 
 
 def _bounded(values: Floats) -> Floats:
-    if len(values) <= MOST_VALUES:
-        return values
-    return values[np.random.default_rng(0).integers(0, len(values), MOST_VALUES)]
+    """The values, or where they are too many those of a sample of the rows."""
+    if len(values) - int(np.count_nonzero(np.isnan(values))) > MOST_VALUES:
+        values = values[_places(len(values), MOST_VALUES)]
+    return _present(values)
+
+
+@lru_cache(maxsize=2)
+def _places(rows: int, most: int) -> Ints:
+    """Places of a sample, ascending; kept, as most columns of a table have as many values."""
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False, shuffle=False))

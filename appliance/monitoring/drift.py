@@ -81,6 +81,38 @@ def telling_rows(reference: ColumnReference) -> float:
     return max(1.0, rows * (1.0 - unseen / rows) / 2.0)
 
 
+def held_counts(reference: ColumnReference, current: Ints) -> Ints:
+    """The counts that a window is held against, shape ``(bins,)``.
+
+    The unseen share of rows that are none of the reference's is Good and Turing's; that of the reference's own rows is
+    0, and a window may have both: a table and the same one with new rows, a file scored again. How many are which is
+    not known, so the unseen get the part of that mass with which psi is smallest: unseen and rarer in the window's
+    proportion, as far as the mass reaches.
+
+    Args:
+        reference: Its counts, with the whole mass in the unseen.
+        current: Counts over the same bins.
+    """
+    counts, bins = np.array(reference.counts, np.int64), reference.bins
+    if not isinstance(bins, LevelBins):
+        return counts
+    rarer, unseen = len(bins.codes), bins.unseen
+    supposed = int(counts[unseen]) if reference.supposed is None else reference.supposed
+    of_both = int(current[rarer] + current[unseen])
+    if supposed == 0 or of_both == 0:
+        return counts
+    both = int(counts[rarer] + counts[unseen])
+    # (q - p) ln(q / p) falls until p = q, so with p + p' fixed the sum is least where both ratios are equal.
+    like = (both + 1) * (int(current[unseen]) + 0.5) / (of_both + 1) - 0.5
+    most = int(counts[unseen])
+    near = {min(max(whole, most - supposed), most) for whole in (math.floor(like), math.ceil(like))}
+    held = []
+    for there in sorted(near):
+        counts[rarer], counts[unseen] = both - there, there
+        held.append(counts.copy())
+    return min(held, key=lambda one: population_stability_index(one, current))
+
+
 def jensen_shannon_distance(reference: Ints, current: Ints) -> float:
     """Jensen-Shannon distance of the raw shares: base 2, with the root, 0 … 1."""
     p, q = reference / reference.sum(), current / current.sum()
@@ -136,10 +168,11 @@ def judge(psi: float, floor: float, *, reference_rows: int, current_rows: int) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distances:
-    """KS D and normed Wasserstein distance, where they are defined."""
+    """KS D and normed Wasserstein distance, where they are defined; approximate where not of every raw value."""
 
     ks: float | None = None
     wasserstein: float | None = None
+    approximate: bool = False
 
 
 def column_drift(
@@ -153,7 +186,7 @@ def column_drift(
         total: Sum of the current non-null values, of a column with numbers; NaN where there is none.
         exact: Distances of the raw values, where the caller has them; else they come from the counts, as lower bounds.
     """
-    before = np.asarray(reference.counts, np.int64)
+    before = held_counts(reference, current)
     n, m = int(before.sum()), int(current.sum())
     shares = Pair(reference=_share(before[-1], n), current=_share(current[-1], m))
     rows = Pair(reference=n, current=m)
@@ -166,7 +199,7 @@ def column_drift(
         )  # fmt: skip
     terms = _psi_terms(before, current)
     psi = float(terms.sum())
-    floor = noise_floor(before, current, reference_rows=telling_rows(reference))
+    floor = noise_floor(np.asarray(reference.counts, np.int64), current, reference_rows=telling_rows(reference))
     state = judge(psi, floor, reference_rows=n, current_rows=m)
     distances = exact or _distances(reference, current, total)
     most = int(terms.argmax()) if psi > 0 else None
@@ -176,8 +209,9 @@ def column_drift(
         js=jensen_shannon_distance(before, current), wasserstein=distances.wasserstein, ks=distances.ks,
         null_share=shares, unseen_share=_unseen(reference, current, m),
         moved_bin=None if most is None else reference.bins.labels()[most], state=state,
-        sentence=_sentence(reference, current, state, most), hellinger=hellinger_distance(before, current),
-        chi_square=statistic, p_value=p_value, faults=() if math.isfinite(total) else (TOO_LARGE,),
+        sentence=_sentence(reference, before, current, state, most), hellinger=hellinger_distance(before, current),
+        chi_square=statistic, p_value=p_value, approximate=distances.approximate,
+        faults=() if math.isfinite(total) else (TOO_LARGE,),
     )  # fmt: skip
 
 
@@ -230,13 +264,13 @@ def _distances(reference: ColumnReference, current: Ints, total: float) -> Dista
         return Distances()
     ks = kolmogorov_smirnov(before, after)
     if summary.std <= 0:
-        return Distances(ks=ks)
+        return Distances(ks=ks, approximate=True)
     ordered = before.size if isinstance(reference.bins, EdgeBins) else before.size - 1
     with np.errstate(over="ignore", invalid="ignore"):
         moved = abs(total / int(after.sum()) - summary.mean)
         inside = wasserstein_distance(before[:ordered], after[:ordered], np.asarray(reference.centers[:ordered]))
         distance = float(np.fmax(inside, moved)) / summary.std
-    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None)
+    return Distances(ks=ks, wasserstein=distance if math.isfinite(distance) else None, approximate=True)
 
 
 def _unseen(reference: ColumnReference, current: Ints, rows: int) -> float:
@@ -247,8 +281,8 @@ def _share(count: int | np.int64, rows: int) -> float:
     return int(count) / rows if rows else 0.0
 
 
-def _sentence(reference: ColumnReference, current: Ints, state: State, most: int | None) -> str:
-    name, before = reference.name, np.asarray(reference.counts, np.int64)
+def _sentence(reference: ColumnReference, before: Ints, current: Ints, state: State, most: int | None) -> str:
+    name = reference.name
     if state is State.NOT_ENOUGH_DATA:
         fewer = min(int(before.sum()), int(current.sum()))
         return f"`{name}`: {fewer} rows are not enough to tell; {MIN_ROWS} are needed."

@@ -13,7 +13,8 @@ class ColumnDrift:
     """How far one column moved.
 
     Attributes:
-        name: The column, or ``prediction`` / ``label`` for the two distributions that every model has.
+        name: The column, or ``prediction`` / ``label`` for the two distributions that every model has;
+            ``predicted_class`` or ``confidence`` for the other output of a model of classes.
         kind: number, boolean, category or datetime; ``unknown`` where neither side tells.
         rows: Counted in the reference and in the window, nulls included.
         psi: Population stability index in nats; None where one side has no rows.
@@ -28,6 +29,8 @@ class ColumnDrift:
         hellinger: Hellinger distance, 0 … 1, over the rule's bins; beside the rule, to be held against other tools.
         chi_square: Statistic of the two-sample contingency test over the same bins.
         p_value: Its p-value; with many rows it is small for the least of changes, so no verdict rests on it.
+        approximate: ``ks`` and ``wasserstein`` are not those of every value: lower bounds from a window's bins, or of a
+            sample where two tables have more than ``distances.MOST_VALUES`` values.
     """
 
     name: str
@@ -47,6 +50,7 @@ class ColumnDrift:
     hellinger: float | None = None
     chi_square: float | None = None
     p_value: float | None = None
+    approximate: bool = False
 
     @property
     def told(self) -> str:
@@ -67,6 +71,7 @@ class ColumnDrift:
             "p_value": self.p_value,
             "wasserstein": self.wasserstein,
             "ks": self.ks,
+            "approximate": self.approximate,
             "null_share": self.null_share.to_json(),
             "unseen_share": self.unseen_share,
             "moved_bin": self.moved_bin,
@@ -131,6 +136,7 @@ class DriftReport:
 
     Attributes:
         prediction: Drift of the score (or of the predicted class, when multiclass).
+        other_output: Of the predicted class, or when multiclass of its probability; None for numbers.
         label: Drift of the labels that came for the window; None before any came.
     """
 
@@ -142,6 +148,17 @@ class DriftReport:
     dataset: DatasetDrift
     prediction: ColumnDrift
     label: ColumnDrift | None
+    other_output: ColumnDrift | None = None
+
+    @property
+    def outputs(self) -> tuple[ColumnDrift, ...]:
+        """The watched outputs, the prediction first."""
+        return (self.prediction,) if self.other_output is None else (self.prediction, self.other_output)
+
+    @property
+    def everything(self) -> tuple[ColumnDrift, ...]:
+        """Every distribution: inputs, outputs, label."""
+        return (*self.columns, *self.outputs, *(() if self.label is None else (self.label,)))
 
     def to_json(self) -> Json:
         """What ``drift NAME --json`` prints."""
@@ -153,6 +170,7 @@ class DriftReport:
             "columns": [column.to_json() for column in self.columns],
             "dataset": self.dataset.to_json(),
             "prediction": self.prediction.to_json(),
+            "other_output": self.other_output.to_json() if self.other_output else None,
             "label": self.label.to_json() if self.label else None,
         }
 

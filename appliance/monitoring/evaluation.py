@@ -8,11 +8,11 @@ a look may do is bounded: a long replay is caught up with over several looks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from appliance.errors import NotFound
-from appliance.monitoring.alerts import Standing
+from appliance.monitoring.alerts import SEVERITY, Standing
 from appliance.monitoring.data_quality_verdict import judge_data_quality
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, DriftReport
 from appliance.monitoring.horizon import Horizon
@@ -69,7 +69,7 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
         else:
             span = window_until(model, version, day, hours)
             report = judge_drift(connection, known, span, labels=False)
-            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _column_verdict(report.prediction)}
+            verdicts = {DRIFT: _drift_verdict(report), PREDICTION: _worst(report.outputs)}
         changed += settle(connection, model, day, verdicts, today=today)
     return changed
 
@@ -94,25 +94,41 @@ def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, 
 
 
 def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
-    """Days whose labels are there; a day that never gets them is passed once a later one has them."""
-    after = max(_judged_day(connection, model, QUALITY, today), today - MOST_DAYS - 1)
-    first = after + 1
-    labelled = labelled_by_day(connection, model, first_day=first, last_day=today)
-    predicted = predictions_by_bucket(
-        connection, model, first_hour=first * 24, last_hour=today * 24, bucket_hours=24
-    )  # fmt: skip
+    """Days whose labels are there, however old; one that never gets them is passed once a later one has them."""
+    after = _judged_day(connection, model, QUALITY, today)
     hours = versions.window_hours(model)
     changed = 0
-    for (day, version), rows in sorted(predicted.items()):
-        if labelled.get((day, version), 0) < MATURE_COVERAGE * rows:
-            continue
-        known = versions.find(model, version)
-        if known is None or version != main_version(connection, model, day):
-            continue
+    for day, version in _labelled_days(connection, versions, model, after=after, today=today):
         report = judge_span_quality(connection, versions, window_until(model, version, day, hours), {})
         verdict = Verdict(state=report.state, sentence=report.sentence)
         changed += settle(connection, model, day, {QUALITY: verdict}, today=today)
     return changed
+
+
+def _labelled_days(
+    connection: sqlite3.Connection, versions: KnownVersions, model: str, *, after: int, today: int
+) -> list[tuple[int, int]]:
+    """Days whose main version has a bundle and the labels of its predictions, with that version; ascending, bounded.
+
+    A label may come a year after its prediction, and a look may not count a year of predictions: a day's are counted
+    again only when it has more labels than it had when they were too few.
+    """
+    found = []
+    labelled = labelled_by_day(connection, model, first_day=after + 1, last_day=today)
+    for (day, version), labels in sorted(labelled.items()):
+        key = (model, day, version)
+        if versions.too_few_labels.get(key) == labels:
+            continue
+        predicted = predictions_by_bucket(
+            connection, model, first_hour=day * 24, last_hour=day * 24 + 24, bucket_hours=24
+        )  # fmt: skip
+        if labels < MATURE_COVERAGE * predicted.get(key[1:], 0):
+            versions.too_few_labels[key] = labels
+        elif version == find_main_version(connection, model, day) and versions.find(model, version) is not None:
+            found.append((day, version))
+        if len(found) == MOST_DAYS:
+            break
+    return found
 
 
 def main_version(connection: sqlite3.Connection, model: str, day: int) -> int:
@@ -198,8 +214,11 @@ def _drift_verdict(report: DriftReport) -> Verdict:
     )  # fmt: skip
 
 
-def _column_verdict(column: ColumnDrift) -> Verdict:
-    return Verdict(state=column.state, sentence=column.sentence)
+def _worst(columns: Sequence[ColumnDrift]) -> Verdict:
+    """The verdict of the first of the worst; one that cannot be told does not count beside one that can."""
+    judged = [column for column in columns if column.state is not State.NOT_ENOUGH_DATA]
+    worst = max(judged or columns, key=lambda column: SEVERITY.index(column.state) if judged else 0)
+    return Verdict(state=worst.state, sentence=worst.sentence)
 
 
 def _no_data(reason: str) -> Verdict:

@@ -11,11 +11,16 @@ import numpy as np
 
 from appliance.monitoring.bucket_figures import BucketFigures, read_buckets
 from appliance.monitoring.day_counts import DAY_HOURS, Counted, Expected, add_hours, read_days, scan_counts
+from appliance.monitoring.estimates import Estimator
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, MIN_LABELLED
 from appliance.monitoring.row_figures import read_figures
 from appliance.monitoring.spans import Json, Span
+from storage.outcome_rows import labelled_by_day
 from storage.window_rows import predictions_by_bucket
+
+PAST_DAYS = 31
+"""Days whose estimates are held against their labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +30,9 @@ class Estimate:
     Attributes:
         rows: Predictions it is made of.
         metrics: As ``QualityReport.metrics``; a metric that cannot be expected is left out.
-        past_error: Metric to the mean of ``|expected - measured|`` over the days of the span whose labels are there;
-            days with few labels are taken together with those that follow, until they have 50.
+        past_error: Metric to the mean of ``|expected - measured|`` over the version's newest days whose labels are
+            there (31 or less, none after the span, before it too: labels may come later than the span is long); days
+            with few labels are taken together with those that follow, until they have 50.
         days: How many days those were; with none, ``past_error`` is empty.
     """
 
@@ -58,20 +64,61 @@ def estimate_span(
     if not days:
         return None
     total = np.sum([day.sums for day in days.values()], axis=0)
+    past_error, settled = _past_error(connection, versions, span, known.estimator)
+    return Estimate(
+        rows=known.estimator.rows(total), metrics=known.estimator.estimate(total), days=settled, past_error=past_error
+    )  # fmt: skip
+
+
+def _past_error(
+    connection: sqlite3.Connection, versions: KnownVersions, span: Span, estimator: Estimator
+) -> tuple[dict[str, float], int]:
+    """``Estimate.past_error`` and of how many days it is."""
+    known = versions.find(span.model, span.version)
+    past = _settled_span(connection, span)
+    if known is None or past is None:
+        return {}, 0
+    days = {day: one.expected for day, one in read_days(connection, known, past).items() if one.expected is not None}
+    measured = read_buckets(connection, versions, past, hours=DAY_HOURS, version=span.version)
     errors: dict[str, list[float]] = defaultdict(list)
     settled = 0
-    measured = read_buckets(connection, versions, span, hours=DAY_HOURS, version=span.version)
     for numbers in _settled(days, measured):
-        expected = known.estimator.estimate(np.sum([days[number].sums for number in numbers], axis=0))
-        found = measured[numbers[0]].metrics if len(numbers) == 1 else _measure(connection, known, span, numbers)
+        expected = estimator.estimate(np.sum([days[number].sums for number in numbers], axis=0))
+        found = measured[numbers[0]].metrics if len(numbers) == 1 else _measure(connection, known, past, numbers)
         settled += len(numbers)
         for name, value in expected.items():
             if name in found:
                 errors[name].append(abs(value - found[name]))
-    return Estimate(
-        rows=known.estimator.rows(total), metrics=known.estimator.estimate(total), days=settled,
-        past_error={name: float(np.mean(found)) for name, found in errors.items()},
-    )  # fmt: skip
+    return {name: float(np.mean(found)) for name, found in errors.items()}, settled
+
+
+def _settled_span(connection: sqlite3.Connection, span: Span) -> Span | None:
+    """From the version's oldest to its newest of at most ``PAST_DAYS`` days whose labels are there; None without any.
+
+    Looked for from the span's end backwards, a month at a time, so that no more is read than labels are late.
+    """
+    end = -(-span.last_hour // DAY_HOURS)
+    labelled = {
+        day: labels
+        for (day, version), labels in labelled_by_day(connection, span.model, first_day=0, last_day=end).items()
+        if version == span.version
+    }
+    found: list[int] = []
+    last, first = end, min(labelled, default=end)
+    while last > first and len(found) < PAST_DAYS:
+        begin = max(first, last - PAST_DAYS)
+        predicted = predictions_by_bucket(
+            connection, span.model, first_hour=begin * DAY_HOURS, last_hour=last * DAY_HOURS, bucket_hours=DAY_HOURS
+        )
+        found += sorted(
+            (day for day in range(begin, last)
+             if 0 < MATURE_COVERAGE * predicted.get((day, span.version), 0) <= labelled.get(day, 0)), reverse=True,
+        )  # fmt: skip
+        last = begin
+    if not found:
+        return None
+    newest, oldest = found[0], found[:PAST_DAYS][-1]
+    return replace(span, first_hour=oldest * DAY_HOURS, last_hour=(newest + 1) * DAY_HOURS)
 
 
 def _settled(days: Mapping[int, Expected], measured: Mapping[int, BucketFigures]) -> list[list[int]]:

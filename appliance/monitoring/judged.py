@@ -21,7 +21,7 @@ from appliance.monitoring.intervals import wilson
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, judge_quality
 from appliance.monitoring.quality_report import ClassQuality, QualityReport, SegmentReport, VersionQuality
-from appliance.monitoring.reference import ColumnReference, Reference
+from appliance.monitoring.reference import ColumnReference, Reference, other_column
 from appliance.monitoring.row_figures import RowFigures, read_columns, read_figures
 from appliance.monitoring.segments import judge_fairness
 from appliance.monitoring.spans import Pair, Span, State
@@ -65,7 +65,25 @@ def judge_drift(
         dataset=dataset_drift(columns, known.reference.importance or None),
         prediction=prediction,
         label=label,
+        other_output=_judge_other(known, held, counts),
     )
+
+
+def _judge_other(known: KnownVersion, held: Reference, counts: WindowCounts) -> ColumnDrift | None:
+    """The output that is watched beside the prediction; of a version from before it was, that this cannot be told."""
+    column = other_column(known.schema)
+    if column is None:
+        return None
+    found = known.counter.split_other(counts)
+    if found is None or held.other_output is None:
+        return ColumnDrift(
+            name=column.name, kind=column.kind.value, rows=Pair(reference=0, current=counts.rows), psi=None,
+            noise_floor=None, js=None, wasserstein=None, ks=None, null_share=Pair(reference=0.0, current=0.0),
+            unseen_share=0.0, moved_bin=None, state=State.NOT_ENOUGH_DATA,
+            sentence=f"`{column.name}` is not in this version's reference: train the model again to watch it.",
+        )  # fmt: skip
+    _, cells, total = found
+    return column_drift(held.other_output, cells, total=total)
 
 
 def judge_column(known: KnownVersion, reference: ColumnReference, cells: Ints, *, total: float) -> ColumnDrift:
@@ -182,7 +200,9 @@ def _selection(known: KnownVersion, figures: RowFigures, counts: WindowCounts) -
     rest = cells - part
     if (rest < 0).any() or rest.sum() == 0 or len(figures) == 0:
         return None
-    found = column_drift(replace(known.reference.prediction, counts=tuple(rest.tolist())), part, total=total)
+    found = column_drift(
+        replace(known.reference.prediction, counts=tuple(rest.tolist()), supposed=0), part, total=total
+    )
     return found.sentence if found.state in (State.WARN, State.ALARM) else None
 
 

@@ -56,10 +56,15 @@ class _Card(msgspec.Struct, frozen=True):
 
 
 class KnownVersions:
-    """Reads each version's bundle once; a bundle never changes after it was published."""
+    """Reads each version's bundle once; a bundle never changes after it was published.
+
+    Attributes:
+        too_few_labels: Model, day since 1970 and version to the labels that a look found too few to judge by.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self.too_few_labels: dict[tuple[str, int, int], int] = {}
         self._found: dict[tuple[str, int], KnownVersion] = {}
 
     def find(self, model: str, version: int) -> KnownVersion | None:

@@ -21,6 +21,7 @@ from appliance.monitoring.asked import find_span, of_all_versions, require_model
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.data_quality_report import DataQualityReport
 from appliance.monitoring.data_quality_verdict import judge_data_quality
+from appliance.monitoring.drift import held_counts
 from appliance.monitoring.drift_report import BinShare, DriftDetail, DriftReport
 from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
@@ -106,7 +107,7 @@ class Monitoring:
         version: int | None = None,
         until: datetime | None = None,
     ) -> DriftDetail:
-        """One column's histograms; ``prediction`` and ``label`` are columns too.
+        """One column's histograms; ``prediction``, the other output and ``label`` are columns too.
 
         Raises:
             NotFound: No such model or column.
@@ -114,7 +115,7 @@ class Monitoring:
         with self._database() as connection:
             known, span = self._span(connection, name, version, window_s, until)
             reference, counts, total = _find_column(connection, known, span, column)
-        before = np.asarray(reference.counts, np.int64)
+        before = held_counts(reference, counts)
         bins = zip(reference.bins.labels(), _shares(before), _shares(counts), strict=True)
         return DriftDetail(
             model=name,
@@ -336,6 +337,9 @@ def _find_column(
         reference.name: (reference, cells, total)
         for reference, cells, total in reversed(known.counter.split(judged.read_counts(connection, known, span)))
     }
+    other = known.counter.split_other(judged.read_counts(connection, known, span))
+    if other is not None:
+        found.setdefault(other[0].name, other)
     if name in found:
         return found[name]
     if name != LABEL:

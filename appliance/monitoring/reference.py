@@ -30,6 +30,8 @@ from appliance.training.target import class_names
 
 PREDICTION = "prediction"
 LABEL = "label"
+PREDICTED_CLASS = "predicted_class"
+CONFIDENCE = "confidence"
 
 _SUMMARY = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -49,6 +51,8 @@ class ColumnReference(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         counts: Rows a bin, nulls last; their sum is the reference's rows.
+        supposed: How many of the unseen rows are no rows but Good and Turing's mass, taken out of the rarer; None in
+            older versions, where all of them are.
         centers: Mean of the rows of each bin but the null bin, ascending; empty for categories.
         summary: None for categories and for columns without values.
     """
@@ -59,6 +63,7 @@ class ColumnReference(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, ...]
     centers: tuple[float, ...] = ()
     summary: Summary | None = None
+    supposed: int | None = None
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +79,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         estimation: What estimates before labels need; None for small holdouts and older versions.
         protected: The schema's protected columns that are no inputs, in its order.
         watched: Every column that is declared protected, inputs or not.
+        other_output: What the prediction does not say of the answer: the class given when binary, its probability when
+            multiclass; None for numbers and for older versions.
     """
 
     rows: int
@@ -85,6 +92,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     estimation: Estimation | None = None
     protected: tuple[ColumnReference, ...] = ()
     watched: tuple[str, ...] = ()
+    other_output: ColumnReference | None = None
     format: int = 1
 
 
@@ -142,10 +150,12 @@ def fit_encoded_reference(
     gain = sum((importance or {}).values())
     given = np.asarray(outputs, np.float64)
     truth = _label_values(labels, schema)
+    other, watched = other_column(schema), watched_outputs(given, schema)
     return Reference(
         rows=len(rows),
         columns=columns,
-        prediction=fit_column(prediction_column(schema), predicted(given, schema)),
+        prediction=fit_column(prediction_column(schema), watched[0]),
+        other_output=None if other is None else fit_column(other, watched[1]),
         label=fit_column(label_column(schema), truth),
         quality={name: float(value) for name, value in quality.items()},
         importance={name: value / gain for name, value in (importance or {}).items()} if gain > 0 else {},
@@ -172,8 +182,10 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
     """Bins, counts and summary of one encoded column, shape ``(rows,)``; NaN is null, nothing is infinite."""
     if column.kind is Kind.CATEGORY:
         levels = fit_levels(values, column.levels)
-        counts = level_counts(levels, values)
-        return ColumnReference(name=column.name, kind=column.kind, bins=levels, counts=tuple(counts.tolist()))
+        found, supposed = level_counts(levels, values)
+        return ColumnReference(
+            name=column.name, kind=column.kind, bins=levels, counts=tuple(found.tolist()), supposed=supposed
+        )  # fmt: skip
     null = np.isnan(values)
     present = values[~null] if null.any() else values
     largest = float(max(-present.min(), present.max())) if len(present) else 0.0
@@ -200,6 +212,17 @@ def prediction_column(schema: FeatureSchema) -> Column:
     return Column(name=PREDICTION, kind=Kind.NUMBER)
 
 
+def other_column(schema: FeatureSchema) -> Column | None:
+    """What is watched beside the prediction: the class given when binary, its probability when multiclass."""
+    match schema.task:
+        case Task.BINARY:
+            return Column(name=PREDICTED_CLASS, kind=Kind.CATEGORY, levels=schema.classes)
+        case Task.MULTICLASS:
+            return Column(name=CONFIDENCE, kind=Kind.NUMBER)
+        case Task.REGRESSION:
+            return None
+
+
 def label_column(schema: FeatureSchema) -> Column:
     """The label as a column: a number for regression, else a category."""
     if schema.task is Task.REGRESSION:
@@ -215,6 +238,18 @@ def predicted(outputs: Floats, schema: FeatureSchema) -> Floats:
         return given
     first: Floats = rows[:, 0]
     return first
+
+
+def watched_outputs(outputs: Floats, schema: FeatureSchema) -> Floats:
+    """The prediction column of raw outputs, and below it the other one that is watched, shape ``(1 or 2, n)``."""
+    given = predicted(outputs, schema)
+    match schema.task:
+        case Task.BINARY:
+            return np.vstack((given, given >= schema.threshold))
+        case Task.MULTICLASS:
+            return np.vstack((given, outputs.reshape(-1, schema.outputs).max(axis=1)))
+        case Task.REGRESSION:
+            return given[None, :]
 
 
 def dump_reference(reference: Reference) -> bytes:

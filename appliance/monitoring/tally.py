@@ -19,7 +19,7 @@ from appliance.events import PredictionEvent, StatsEvent
 from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.data_quality import DataQualityCounts
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.reference import predicted
+from appliance.monitoring.reference import watched_outputs
 from appliance.monitoring.service import MINUTE_US, ServiceCounts, bucket_of
 from appliance.monitoring.windows import HOUR_US, WindowCounts
 from storage.data_quality_rows import DataQualityKey
@@ -219,7 +219,7 @@ def _read_rows(events: list[PredictionEvent], known: KnownVersion, faults: Count
 
 
 def _count(rows: _Rows, known: KnownVersion) -> dict[int, WindowCounts]:
-    counted = known.counter.count(rows.matrix, predicted(rows.given, known.schema), rows.hours)
+    counted = known.counter.count(rows.matrix, watched_outputs(rows.given, known.schema), rows.hours)
     return _with_expected(counted, rows, known)
 
 

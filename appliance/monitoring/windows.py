@@ -35,9 +35,9 @@ class WindowCounts:
 
     Attributes:
         rows: Predictions.
-        cells: The bins of every column in model order, then those of the prediction.
-        sums: Sum of the non-null values of every column, then of the prediction; 0 for categories, NaN where the
-            values are too large for one.
+        cells: The bins of every column in model order, then those of the prediction and of the other output watched.
+        sums: Sum of the non-null values of the same columns; 0 for categories, NaN where the values are too large for
+            one.
         expected: What ``estimates.Estimator`` sums up; empty where there is nothing to estimate from.
     """
 
@@ -81,14 +81,16 @@ class Counter:
     """Counts encoded rows over one reference's bins; holds no counts itself."""
 
     def __init__(self, reference: Reference) -> None:
-        self._columns: tuple[ColumnReference, ...] = (*reference.columns, reference.prediction)
+        other = () if reference.other_output is None else (reference.other_output,)
+        self._columns: tuple[ColumnReference, ...] = (*reference.columns, reference.prediction, *other)
+        self._inputs = len(reference.columns)
         sizes = [column.bins.size for column in self._columns]
         self._starts: list[int] = [0, *accumulate(sizes)]
 
     @property
     def inputs(self) -> int:
-        """Columns of a row, the prediction not among them."""
-        return len(self._columns) - 1
+        """Columns of a row, no output among them."""
+        return self._inputs
 
     def empty(self) -> WindowCounts:
         """Counts of no rows."""
@@ -96,12 +98,12 @@ class Counter:
             rows=0, cells=np.zeros(self._starts[-1], np.int64), sums=np.zeros(len(self._columns), np.float64)
         )
 
-    def count(self, matrix: Floats, predicted: Floats, hours: Ints) -> dict[int, WindowCounts]:
+    def count(self, matrix: Floats, outputs: Floats, hours: Ints) -> dict[int, WindowCounts]:
         """Count rows into the hours they belong to.
 
         Args:
             matrix: Encoded rows as logged, shape ``(n, inputs)``: category codes, -1 for unseen, NaN for null.
-            predicted: The prediction column, shape ``(n,)``.
+            outputs: ``reference.watched_outputs``, shape ``(outputs, n)``; what the reference lacks is not counted.
             hours: Hours since 1970, shape ``(n,)``.
         """
         distinct, group = np.unique(hours, return_inverse=True)
@@ -110,7 +112,7 @@ class Counter:
         with np.errstate(over="ignore", invalid="ignore"):  # a sum that is not finite is told, see ``sums``
             for start in range(0, len(matrix), BLOCK_ROWS):
                 block = slice(start, start + BLOCK_ROWS)
-                self._count_block(matrix[block], predicted[block], group[block], (cells, sums))
+                self._count_block(matrix[block], outputs[:, block], group[block], (cells, sums))
         sums[~np.isfinite(sums)] = np.nan
         rows = np.bincount(group, minlength=len(distinct)).tolist()
         return {
@@ -119,18 +121,26 @@ class Counter:
 
     def split(self, counts: WindowCounts) -> list[tuple[ColumnReference, Ints, float]]:
         """Each column, the prediction last, with its own counts and sum."""
-        return [
-            (column, counts.cells[self._starts[i] : self._starts[i + 1]], float(counts.sums[i]))
-            for i, column in enumerate(self._columns)
-        ]
+        return self._split(counts)[: self._inputs + 1]
+
+    def split_other(self, counts: WindowCounts) -> tuple[ColumnReference, Ints, float] | None:
+        """The same of the output that is watched beside the prediction; None where the reference has none."""
+        found = self._split(counts)[self._inputs + 1 :]
+        return found[0] if found else None
 
     def fits(self, counts: WindowCounts) -> bool:
         """Whether the counts were made over these bins."""
         return counts.cells.size == int(self._starts[-1])
 
-    def _count_block(self, matrix: Floats, predicted: Floats, group: Ints, into: tuple[Ints, Floats]) -> None:
+    def _split(self, counts: WindowCounts) -> list[tuple[ColumnReference, Ints, float]]:
+        return [
+            (column, counts.cells[self._starts[i] : self._starts[i + 1]], float(counts.sums[i]))
+            for i, column in enumerate(self._columns)
+        ]
+
+    def _count_block(self, matrix: Floats, outputs: Floats, group: Ints, into: tuple[Ints, Floats]) -> None:
         cells, sums = into
-        columns = np.vstack((matrix.T, predicted))
+        columns = np.vstack((matrix.T, outputs))
         first = int(group[0])
         # Most blocks of a log lie within one hour, which saves numpy a pass or two a column.
         alone = bool((group == first).all())

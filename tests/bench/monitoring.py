@@ -4,7 +4,8 @@
   hundredth of the rows, and of 30, 300 and 3,000 columns of 10,000 rows.
 - ``evidently``: Evidently's ``DataDriftPreset`` on two files of 28 columns, at sizes that grow until it does not finish
   within its patience and memory, and ours beside each. Its environment is made for the run: it needs another pandas.
-- ``watch``: requests of one row, counted by the watch loop without a history and after a year of it.
+- ``watch``: requests of one row and a label for each, counted by the watch loop without a history and after a year of
+  it, with models of the errors, and what the keeper takes beside it.
 
 Every comparison runs in a process of its own; figures of two noisy cores are good for ratios within one run.
 """

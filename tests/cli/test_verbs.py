@@ -6,6 +6,7 @@ import importlib
 import stat
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from appliance.cli.main import VERBS
@@ -147,8 +148,12 @@ def test_two_files_are_held_against_each_other(shell: Shell, tmp_path: Path) -> 
     column = report["columns"][0]
     assert {
         "name", "kind", "psi", "noise_floor", "js", "wasserstein", "ks", "null_share", "unseen_share", "moved_bin",
-        "state",
+        "state", "approximate",
     } <= set(column)  # fmt: skip
+    many = tmp_path / "many.parquet"
+    pl.DataFrame({"x": pl.int_range(1_000_001, eager=True).cast(pl.Float64)}).write_parquet(many)
+    told = shell.ok("drift-compare", str(many), str(many)).out
+    assert "ks and wasserstein of 1 columns are approximate: of 1,000,000 of their values a side" in told
 
 
 def test_keys_users_and_the_audit(shell: Shell) -> None:

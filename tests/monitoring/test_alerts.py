@@ -98,6 +98,40 @@ def test_quality_opens_an_alert_once_labels_cover_the_days(watch: Watch, traffic
         Monitoring(settings).acknowledge(99, who="ada")
 
 
+@pytest.mark.parametrize("delay", [5, 45, 400])
+def test_labels_open_an_alert_however_late_they_come(
+    watch: Watch, traffic: Traffic, settings: Settings, delay: int
+) -> None:
+    rng = np.random.default_rng(0)
+    asked: list[tuple[str, list[float]]] = []
+    for day in [*range(8), *range(delay, delay + 8)]:
+        at = START_US + (day - delay) * DAY_US  # the newest are no later than other tests' events
+        rows = encoded_rows(rng, 60)
+        token = traffic.predict(rows, event_us=at)
+        asked.append((token, (rows[:, 0] * 2 + rng.normal(0, 20, 60)).tolist()))
+        if day < delay:
+            traffic.label(f"{token}.0", asked[-1][1][0], label_us=at, at_us=at)  # one is no coverage
+            continue
+        told, truths = asked[day - delay]
+        for i, value in enumerate(truths):
+            traffic.label(f"{told}.{i}", value, label_us=at, at_us=at)
+        watch_once(watch)
+    (alert,) = found(settings, "quality")
+    assert (alert.state, alert.opened_at) == (ALARM, START + timedelta(days=2 - delay))
+
+
+def test_a_long_backlog_of_labels_is_judged_over_several_looks(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    replay(traffic, [0] * 60, labelled=1.0)
+    replay(traffic, [0] * 5, first=60, labelled=3.0)
+    for _ in range(3):
+        watch_once(watch)
+    (alert,) = found(settings, "quality")
+    assert alert.opened_at == START + timedelta(days=62)
+    assert watch_once(watch).alerts == 0
+
+
 def test_an_error_that_differs_by_the_hour_is_no_change_of_it_and_a_doubled_one_is(
     watch: Watch, traffic: Traffic, settings: Settings
 ) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,8 +17,11 @@ from scipy import stats
 from appliance.errors import NotFound
 from appliance.monitoring import compare
 from appliance.monitoring.compare import compare_files, compare_frames
+from appliance.monitoring.drift import column_drift
 from appliance.monitoring.drift_report import ColumnDrift
+from appliance.monitoring.reference import fit_column
 from appliance.monitoring.spans import State
+from appliance.schema import Column, Kind
 from storage.errors import SourceUnreadable
 
 PENGUINS = Path(__file__).parents[1] / "data" / "penguins.parquet"
@@ -77,6 +83,46 @@ def test_texts_are_counted_in_pieces_as_they_are_whole(monkeypatch: pytest.Monke
     whole = compare_frames(frame[:150], frame[150:])
     monkeypatch.setattr(compare, "PIECE_ROWS", 7)
     assert compare_frames(frame[:150], frame[150:]) == whole
+
+
+def test_levels_are_counted_as_their_codes_would_be() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        names = [None, *(f"L{i}" for i in range(400))]
+        weights = rng.dirichlet(np.full(len(names), 0.05))
+        before, after = (pl.Series("x", rng.choice(np.array(names, object), rows, p=weights)) for rows in (900, 700))
+        after = after.str.replace("L1$", "new")
+        levels = tuple(before.drop_nulls().unique().sort().to_list())
+        codes = [
+            side.replace_strict(levels, range(len(levels)), default=-1.0, return_dtype=pl.Float64)
+            .set(side.is_null(), float("nan"))
+            .to_numpy()
+            for side in (before, after)
+        ]
+        fitted = fit_column(Column(name="x", kind=Kind.CATEGORY, levels=levels), codes[0])
+        counts = np.bincount(fitted.bins.index(codes[1]), minlength=fitted.bins.size)
+        assert one(before, after) == column_drift(fitted, counts)
+
+
+def test_a_column_of_ids_takes_little_more_memory_than_its_texts(tmp_path: Path) -> None:
+    for side, first in (("reference", 0), ("current", 900_000)):
+        ids = pl.DataFrame({"id": pl.int_range(first, first + 1_000_000, eager=True)})
+        ids.select(pl.format("customer-{}", pl.col("id") + 10**11)).write_parquet(tmp_path / f"{side}.parquet")
+    code = """
+import sys
+from appliance.monitoring.compare import compare_files
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
+before = peak()
+(column,) = compare_files(*sys.argv[1:]).columns
+print(column.state.value, peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *(str(tmp_path / f"{side}.parquet") for side in ("reference", "current"))],
+        capture_output=True, text=True, check=True, env={**os.environ, "POLARS_MAX_THREADS": "2"},
+    )  # fmt: skip
+    state, grown_mb = done.stdout.split()
+    assert state == "ok"
+    assert int(grown_mb) < 350, "22 MB of text a side; as many Python strings and codes took 440"
 
 
 def test_many_short_columns_are_read_in_a_few_reads() -> None:

@@ -292,6 +292,23 @@ def test_days_of_few_labels_are_judged_together(
     assert estimate.past_error.get("brier") == (pytest.approx(np.mean(off)) if off else None)
 
 
+def test_labels_later_than_the_window_tell_the_past_error_all_the_same(tmp_path: Path) -> None:
+    settings = make_settings(tmp_path)
+    publish_loans(settings)
+    replay_loans(settings, days=90, labelled=40, rows=100)
+    with closing(Watch(settings.layout)) as watch:
+        watch_once(watch)
+    monitoring, day = Monitoring(settings), 86_400
+    recent, whole = (monitoring.quality("m", days * day).estimate for days in (10, 90))
+    assert recent is not None and whole is not None
+    assert (recent.rows, recent.days, whole.days) == (1_000, 31, 31), "the newest 31 of 40"
+    assert recent.past_error == whole.past_error != {}
+    until = datetime.fromtimestamp(START_US / 1e6 + 5 * day, UTC)
+    early = monitoring.quality("m", day, until=until).estimate
+    assert early is not None
+    assert early.days == 5, "of no later day than the window's"
+
+
 def test_an_older_version_has_no_estimate_and_its_hours_stay(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     publish_loans(settings, estimation=False)

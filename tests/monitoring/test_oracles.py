@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import euclidean, jensenshannon
 
+from appliance.monitoring import distances
 from appliance.monitoring.compare import compare_frames
 from appliance.monitoring.distances import raw_distances
 from appliance.monitoring.drift import (
@@ -125,6 +126,35 @@ def test_distances_of_values_are_scipys(seed: int) -> None:
     found = raw_distances(before, after)
     assert found.ks == pytest.approx(stats.ks_2samp(before, after).statistic, abs=EXACT)
     assert found.wasserstein == pytest.approx(stats.wasserstein_distance(before, after) / before.std(), rel=EXACT)
+
+
+@pytest.mark.parametrize(("rows", "others"), [(300_000, 200_000), (distances.MOST_VALUES, 150_000)])
+def test_distances_of_many_values_are_scipys_in_whatever_order(rows: int, others: int) -> None:
+    rng = np.random.default_rng(3)
+    before, after = rng.normal(size=rows), rng.normal(0.01, 1, others).round(3)
+    (column,) = compare_frames(pl.DataFrame({"x": before}), pl.DataFrame({"x": after})).columns
+    assert column.ks == pytest.approx(stats.ks_2samp(before, after).statistic, abs=EXACT)
+    expected = stats.wasserstein_distance(before, after) / before.std()
+    assert column.wasserstein == pytest.approx(expected, rel=EXACT)
+    same = raw_distances(before, rng.permutation(before))
+    assert (same.ks, same.wasserstein) == (0.0, 0.0)
+    assert column.to_json()["approximate"] is same.approximate is False
+
+
+def test_beyond_that_the_distances_are_of_a_sample_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distances, "MOST_VALUES", 50_000)
+    rng = np.random.default_rng(4)
+    hours = np.arange(240_000) % 24 + rng.random(240_000)  # a rhythm that a fixed step would follow
+    after = rng.permutation(hours)[:120_000]
+    found = raw_distances(hours, after)
+    assert found.approximate is True
+    assert found.ks == pytest.approx(0.0, abs=0.01)
+    same = raw_distances(hours, hours)
+    assert (same.ks, same.wasserstein, same.approximate) == (0.0, 0.0, True)
+    distinct = raw_distances(np.arange(60_000.0), np.arange(60_000.0)[:50_000])
+    assert distinct.ks == pytest.approx(1 / 6, abs=1e-3), "no value is taken twice"
+    (column,) = compare_frames(pl.DataFrame({"x": hours}), pl.DataFrame({"x": after})).columns
+    assert column.to_json()["approximate"] is True
 
 
 def test_one_bin_tells_no_two_samples_apart() -> None:

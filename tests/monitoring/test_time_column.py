@@ -71,7 +71,7 @@ def test_the_first_live_rows_being_later_is_no_skew(ordered: Settings) -> None:
     temp = np.random.default_rng(4).normal(20.0, 5.0, 500)
     for when, state in ((START_S + np.arange(500) * 60.0, State.OK), (np.full(500, np.nan), State.ALARM)):
         rows = np.column_stack([temp, when])
-        (counts,) = known.counter.count(rows, temp * 2, np.zeros(500, np.int64)).values()
+        (counts,) = known.counter.count(rows, (temp * 2)[None, :], np.zeros(500, np.int64)).values()
         found = judge_first_rows(known, known.counter.empty(), counts)
         assert found is not None
         assert (found.state, found.rows) == (state, 500)

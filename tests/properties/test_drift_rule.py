@@ -15,7 +15,7 @@ from appliance.monitoring.drift import (
     noise_floor,
     population_stability_index,
 )
-from appliance.monitoring.reference import fit_reference
+from appliance.monitoring.reference import fit_reference, watched_outputs
 from appliance.monitoring.service import SPACING, add_up, bucket_of, one_request, parse_service, quantiles
 from appliance.monitoring.windows import Counter, parse_counts
 from appliance.monitoring.windows import add_up as add_windows
@@ -87,9 +87,9 @@ def test_windows_add_up_to_the_whole(rows: int, hours: int, seed: int) -> None:
     matrix = np.column_stack(
         [rng.normal(size=rows), rng.integers(-1, 3, rows), rng.choice([0.0, 1.0, np.nan], rows)]
     ).astype(np.float64)
-    given_class = rng.integers(0, 3, rows).astype(np.float64)
-    whole = counter.count(matrix, given_class, np.zeros(rows, np.int64))[0]
-    cut = counter.count(matrix, given_class, rng.integers(0, hours, rows))
+    given = watched_outputs(rng.dirichlet(np.ones(3), rows), SCHEMA)
+    whole = counter.count(matrix, given, np.zeros(rows, np.int64))[0]
+    cut = counter.count(matrix, given, rng.integers(0, hours, rows))
     total = add_windows(counter.empty(), (parse_counts(window.dump()) for window in cut.values()))
     assert total.rows == whole.rows == rows
     assert (total.cells == whole.cells).all()

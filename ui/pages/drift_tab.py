@@ -92,10 +92,9 @@ def _show(found: _Found, address: Callable[[str], str]) -> None:
         )
     window_line(report.window, what=_("Events"))
     _histograms(found.detail)
-    everything = [*report.columns, report.prediction, *([report.label] if report.label else [])]
-    ordered = sorted(everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
+    ordered = sorted(report.everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
     with panel(_("Columns"), _("click one to see its histograms"), tight=True):
-        rows = [_row(one, address(one.name)) for one in ordered]
+        rows = [_row(one, address(one.name), _kind(one, report)) for one in ordered]
         Table(
             _COLUMNS,
             rows,
@@ -123,8 +122,13 @@ def _verdict(report: DriftReport) -> str:
     )
 
 
-def _row(one: ColumnDrift, address: str) -> Row:
-    kind = {"prediction": _("what the model answers"), "label": _("the truth that came")}.get(one.name, one.kind)
+def _kind(one: ColumnDrift, report: DriftReport) -> str:
+    if any(one is output for output in report.outputs):
+        return _("what the model answers")
+    return _("the truth that came") if one is report.label else one.kind
+
+
+def _row(one: ColumnDrift, address: str, kind: str) -> Row:
     cells = {
         "name": Cell(text=one.name, href=address, note=kind),
         "state": Cell(status=status_of(one.state.value), sort=SEVERITY.get(one.state.value, 0.0)),
