@@ -845,6 +845,35 @@ command_changed() { [ "$(command_text)" != "$(cat "$BASE/bin/appliance" 2>/dev/n
 
 UNITS=/etc/systemd/system
 
+# Every drop-in that the settings may ask for, below UNITS.
+drop_ins() {
+  cat <<'FILES'
+appliance-.service.d/20-state.conf
+appliance-api.service.d/30-listen.conf
+appliance-api.socket.d/20-listen.conf
+appliance-api.socket.d/30-listen.conf
+appliance-backup.service.d/20-passphrase.conf
+appliance-mlflow.socket.d/20-listen.conf
+appliance-recover.service.d/40-state.conf
+appliance-ui.service.d/30-listen.conf
+appliance.target.d/30-tls.conf
+FILES
+}
+
+# Every file below UNITS that an installation makes: these, and the units of each release that is here.
+made_files() {
+  drop_ins
+  for folder in "$SOURCE/systemd/units" "$BASE"/releases/*/systemd/units; do
+    [ ! -d "$folder" ] || (cd "$folder" && find . -type f | sed 's|^\./||')
+  done
+}
+
+# The others there: somebody wrote them.
+own_files() {
+  made=$(made_files)
+  (cd "$UNITS" && find . ! -type d -path './appliance[-.]*' | sed 's|^\./||' | LC_ALL=C sort) | grep -vxF "$made" || true
+}
+
 # Every file that belongs in /etc, made in $1 as it should be there.
 stage_system_files() {
   units=$1$UNITS
@@ -885,22 +914,26 @@ stage_system_files() {
   esac
 }
 
-# 0 when a file differs whose name matches.
+# 0 when a file whose name matches differs, is missing, or is asked for no more.
 system_files_changed() { # PATTERN
   staged=$(mktemp -d)
   stage_system_files "$staged"
   changed=1
-  (cd "$staged" && find . -type f -path "$1") |
-    while IFS= read -r file; do cmp -s "$staged/$file" "/$file" || exit 9; done || changed=0
+  (cd "$staged" && { find . -type f && drop_ins | sed "s|^|.$UNITS/|"; }) |
+    while IFS= read -r file; do
+      # shellcheck disable=SC2254  # a pattern
+      case $file in $1) same_file "$staged/$file" "/$file" || exit 9 ;; esac
+    done || changed=0
   rm -rf "$staged"
   return "$changed"
 }
 
+same_file() { if [ -e "$1" ]; then cmp -s "$1" "$2"; else [ ! -e "$2" ]; fi; }
+
 install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
-  rm -rf "$UNITS/appliance-.service.d/20-state.conf" "$UNITS"/appliance-*.d/30-listen.conf \
-    "$UNITS/appliance-backup.service.d/20-passphrase.conf" "$UNITS/appliance.target.d/30-tls.conf"
+  drop_ins | while IFS= read -r file; do [ -e "$staged$UNITS/$file" ] || rm -f "$UNITS/$file"; done
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
   systemd-sysusers /etc/sysusers.d/appliance.conf
@@ -1065,9 +1098,13 @@ roll_back() {
 uninstall() {
   require_installed_or_left
   LOG=/dev/null LOG_OPEN=1
+  own=
   if [ "$MODE" = system ]; then
+    own=$(own_files | sed "s|^|  $UNITS/|")
     step "Stopping the units" stop_units
     step "Removing the units" remove_units
+    [ -z "$own" ] || [ -z "$PURGE" ] || step "Removing what else lies with the units, which the installer did not make:
+$own" remove_own_files
   elif [ -x "$BASE/bin/appliance" ]; then
     step "Stopping the processes" "$BASE/bin/appliance" down
   fi
@@ -1077,6 +1114,7 @@ uninstall() {
   else
     [ -n "$DRY_RUN" ] ||
       echo "Kept: the state and its backups in $STATE, the settings in $CONFIG. --purge --yes removes them too."
+    [ -z "$own" ] || printf 'Kept, since the installer did not make it; --purge --yes removes it too:\n%s\n' "$own"
   fi
 }
 
@@ -1095,11 +1133,21 @@ stop_units() {
 }
 
 remove_units() {
-  rm -rf "$UNITS"/appliance-* "$UNITS"/appliance.target* /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf
-  rm -f /var/lib/systemd/timers/stamp-appliance-backup.timer
+  made_files | while IFS= read -r file; do rm -f "$UNITS/$file"; done
+  remove_empty_folders
+  rm -f /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf \
+    /var/lib/systemd/timers/stamp-appliance-backup.timer
   systemctl daemon-reload
   systemctl reset-failed 'appliance-*' || true
 }
+
+remove_own_files() {
+  own_files | while IFS= read -r file; do rm -f "$UNITS/$file"; done
+  remove_empty_folders
+  systemctl daemon-reload
+}
+
+remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.]*" -empty -delete; }
 
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
@@ -1145,7 +1193,6 @@ main() {
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
-  [ "$MODE" = local ] || mkdir -p "$BASE"
   install_release
   if [ "$MODE" = system ]; then install_system; else install_local; fi
   if [ -z "$NO_START" ]; then start; fi
