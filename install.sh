@@ -67,6 +67,7 @@ E011 a systemd before 249
 E012 the bundle is missing, damaged, or for another Python or architecture
 E013 the installation directory holds something else
 E014 the certificate or its key cannot be used
+E015 the settings file is no TOML
 CODES
 }
 
@@ -167,6 +168,7 @@ choose_layout() {
     BASE=$(absolute "${LOCAL:-.appliance}")
     CONFIG=$BASE/appliance.toml LOG=$BASE/install.log default_state=$BASE/state
   fi
+  read_settings
   STATE=$(absolute "$(setting state "${APPLIANCE_STATE:-}" "$default_state")")
   LISTEN=$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)
   API_PORT=$(setting api_port "${APPLIANCE_API_PORT:-}" 8000)
@@ -210,11 +212,96 @@ choose_tls() {
 setting() {
   if [ -n "$2" ]; then
     printf '%s\n' "$2"
-  elif [ -r "$CONFIG" ] && line=$(grep "^$1 *=" "$CONFIG"); then
-    printf '%s\n' "$line" | head -n 1 | sed 's/^[^=]*= *//; s/^"\(.*\)"$/\1/'
+  elif line=$(printf '%s\n' "$SETTINGS" | grep "^$1="); then
+    printf '%s\n' "${line#*=}"
   else
     printf '%s\n' "$3"
   fi
+}
+
+# What the config file of an earlier run says, a line each; SETTINGS_PROBLEM where that cannot be had.
+read_settings() {
+  SETTINGS='' SETTINGS_PROBLEM=''
+  [ -e "$CONFIG" ] || return 0
+  for candidate in ${PYTHON:-} "$BASE/current/venv/bin/python" python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    reader=$(command -v "$candidate" 2>/dev/null) || continue
+    "$reader" -c 'import tomllib' 2>/dev/null || continue
+    SETTINGS=$(settings_file "$reader" read 2>&1) || SETTINGS_PROBLEM="$CONFIG: $SETTINGS" SETTINGS=''
+    return 0
+  done
+  SETTINGS_PROBLEM="$CONFIG can be read with Python 3.11 or newer alone, and there is none"
+}
+
+# The config file as what it is, TOML. `read` prints NAME=VALUE of each setting; `write` prints the file as it should be:
+# NAME=VALUE holds afterwards, NAME= goes, and a line that says so already stays as somebody wrote it.
+settings_file() { # PYTHON read | write NAME=VALUE…
+  program=$1
+  shift
+  "$program" -I - "$CONFIG" "$@" <<'PYTHON'
+import json, os, sys, tomllib
+
+TEXTS = {"state", "listen", "tls_cert", "tls_key", "tls_listen"}
+NEW = "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change.\n"
+
+
+def show(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def print_settings(path):
+    for name, value in load(read(path)).items():
+        if isinstance(value, str) and "\n" in value:
+            sys.exit(f"{name} has more than one line")
+        if isinstance(value, str | int):
+            print(f"{name}={show(value)}")
+
+
+def print_changed(path, *wanted):
+    text = read(path) if os.path.exists(path) else NEW
+    for name, _, value in (one.partition("=") for one in wanted):
+        have = load(text)
+        if (show(have[name]) if name in have else "") == value:
+            continue
+        line = f"{name} = {json.dumps(value, ensure_ascii=False) if name in TEXTS else value}\n" if value else ""
+        text = replaced(text, have, name, line) if name in have else added(text, name, line)
+    print(text, end="")
+
+
+def replaced(text, have, name, line):
+    """The lines that set the name are those without which all the rest is what it was."""
+    lines = text.splitlines(keepends=True)
+    rest = {other: value for other, value in have.items() if other != name}
+    for first, one in enumerate(lines):
+        if one.lstrip().lstrip("\"'").startswith(name):
+            for last in range(first + 1, len(lines) + 1):
+                try:
+                    if tomllib.loads("".join(lines[:first] + lines[last:])) == rest:
+                        return "".join([*lines[:first], line, *lines[last:]])
+                except tomllib.TOMLDecodeError:
+                    continue
+    sys.exit(f"{name} cannot be changed in the settings file; change it by hand")
+
+
+def added(text, name, line):
+    """At the end, but not into a table."""
+    after = text + ("" if text.endswith("\n") or not text else "\n") + line
+    return after if name in tomllib.loads(after) else line + text
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def load(text):
+    return tomllib.loads(text.replace("\r\n", "\n"))
+
+
+try:
+    {"read": print_settings, "write": print_changed}[sys.argv[2]](sys.argv[1], *sys.argv[3:])
+except (OSError, ValueError) as exc:
+    sys.exit(getattr(exc, "strerror", None) or str(exc))
+PYTHON
 }
 
 # --- pre-flight: everything that is missing, at once ----------------------------------------------------------------
@@ -236,8 +323,13 @@ preflight() {
   check_libgomp
   check_directory E005 "$BASE" 3000
   check_directory E006 "$STATE" 500
-  [ -z "$PYTHON" ] || choose_guest_ports
-  [ -z "$PYTHON" ] || check_ports
+  if [ -n "$SETTINGS_PROBLEM" ]; then
+    # Without a Python this is said already, and what the file says of ports is not known.
+    [ -z "$PYTHON" ] || problem E015 "$SETTINGS_PROBLEM" "mend it, or move it away: defaults and flags then hold"
+  elif [ -n "$PYTHON" ]; then
+    choose_guest_ports
+    check_ports
+  fi
   [ -z "$PYTHON" ] || [ -z "$GIVEN_CERT" ] || check_certificate
   if [ -n "$PROBLEMS" ]; then
     {
@@ -737,21 +829,16 @@ remove_old_releases() {
 # --- configuration --------------------------------------------------------------------------------------------------
 
 config_text() {
-  if [ -r "$CONFIG" ]; then
-    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|ui_mlflow_port|ui_prefect_port|systemd|tls_[a-z_]+) *=' "$CONFIG" || true
-  else
-    echo "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change."
-  fi
-  printf 'state = "%s"\nlisten = "%s"\n' "$STATE" "$LISTEN"
-  printf 'api_port = %s\nui_port = %s\n' "$API_PORT" "$UI_PORT"
-  printf 'orchestrator_port = %s\nmlflow_port = %s\n' "$ORCHESTRATOR_PORT" "$MLFLOW_PORT"
-  printf 'ui_mlflow_port = %s\nui_prefect_port = %s\n' "$UI_MLFLOW_PORT" "$UI_PREFECT_PORT"
+  set -- "state=$STATE" "listen=$LISTEN" "api_port=$API_PORT" "ui_port=$UI_PORT" "orchestrator_port=$ORCHESTRATOR_PORT" \
+    "mlflow_port=$MLFLOW_PORT" "ui_mlflow_port=$UI_MLFLOW_PORT" "ui_prefect_port=$UI_PREFECT_PORT"
   if [ -n "$TLS" ]; then
-    printf 'tls_cert = "%s"\ntls_key = "%s"\n' "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem"
-    printf 'tls_listen = "%s"\ntls_api_port = %s\ntls_ui_port = %s\n' "$TLS_LISTEN" "$TLS_API_PORT" "$TLS_UI_PORT"
-    printf 'tls_ui_mlflow_port = %s\ntls_ui_prefect_port = %s\n' "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
+    set -- "$@" "tls_cert=$TLS_FOLDER/cert.pem" "tls_key=$TLS_FOLDER/key.pem" "tls_listen=$TLS_LISTEN" \
+      "tls_api_port=$TLS_API_PORT" "tls_ui_port=$TLS_UI_PORT" \
+      "tls_ui_mlflow_port=$TLS_UI_MLFLOW_PORT" "tls_ui_prefect_port=$TLS_UI_PREFECT_PORT"
+  else
+    set -- "$@" tls_cert= tls_key= tls_listen= tls_api_port= tls_ui_port= tls_ui_mlflow_port= tls_ui_prefect_port=
   fi
-  printf 'systemd = %s\n' "$([ "$MODE" = system ] && echo true || echo false)"
+  settings_file "$PYTHON" write "$@" "systemd=$([ "$MODE" = system ] && echo true || echo false)"
 }
 
 write_config() {
@@ -1078,6 +1165,8 @@ upgrade_release() {
 
 # --- instead of installing --------------------------------------------------------------------------------------------
 
+require_settings() { [ -z "$SETTINGS_PROBLEM" ] || refuse "$SETTINGS_PROBLEM"; }
+
 require_installed() {
   [ "$(current_release)" != none ] || refuse "nothing is installed below $BASE"
 }
@@ -1182,6 +1271,7 @@ main() {
     make_bundle
     exit 0
   fi
+  [ -z "$ROLLBACK$UNINSTALL" ] || require_settings
   [ -z "$ROLLBACK" ] || roll_back
   if [ -n "$UNINSTALL" ]; then
     uninstall

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.install.host import UNITS, Host, pretended
+from tests.install.place import ROOT, Done, free_ports
+
+SETTINGS = "/etc/appliance/appliance.toml"
 
 TLS_WANTED = f"{UNITS}/appliance.target.d/30-tls.conf"
 PASSPHRASE_HANDED_OVER = f"{UNITS}/appliance-backup.service.d/20-passphrase.conf"
@@ -90,3 +94,66 @@ def test_a_file_that_the_installer_did_not_make_is_kept_and_named(host: Host) ->
     assert done.code == 0, done.err
     assert f"which the installer did not make:\n  {own} ..." in done.out
     assert host.ok(f"find {UNITS} -name 'appliance*'") == ""
+
+
+def rerun(host: Host, flags: str = "") -> Done:
+    """Without naming what the settings file holds."""
+    return host.run(f"sh {ROOT}/install.sh --python {host.python} --no-start {flags}")
+
+
+def write_settings(host: Host, text: str) -> None:
+    (host.folder / "written").write_text(text)
+    host.ok(f"cp {host.folder}/written {SETTINGS}")
+
+
+def by_hand(host: Host) -> str:
+    """The settings file as somebody may have written it."""
+    said = tomllib.loads(host.ok(f"cat {SETTINGS}"))
+    api = str(said["api_port"])
+    ports = [f"{name} = {said[name]}" for name in said if name.endswith("_port") and name != "api_port"]
+    return (
+        f"# ours\n  api_port = {api[:-3]}_{api[-3:]}  # behind nginx\n\"listen\" = '127.0.0.1'\n"
+        f"state = '{host.folder}/state'\n" + "\n".join(ports) + "\n"
+        'metrics_aliases = [\n  "mlserver",\n]\nsystemd = true\n[notes]\nui_port = "beside nginx"\n'
+    )
+
+
+def test_settings_are_read_as_toml_and_stay_as_somebody_wrote_them(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    text = by_hand(host)
+    write_settings(host, text)
+    again = rerun(host)
+    assert again.code == 0, again.err
+    assert "nothing was changed" in again.out
+    assert host.ok(f"cat {SETTINGS}") == text
+
+
+def test_a_flag_changes_its_own_line_of_the_settings_alone(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    text = by_hand(host)
+    before = tomllib.loads(text)
+    write_settings(host, text)
+    [port, tls_port] = free_ports(2)
+    done = rerun(host, f"--ui-port {port} --tls self --tls-ui-port {tls_port}")
+    assert done.code == 0, done.err
+    changed = tomllib.loads(host.ok(f"cat {SETTINGS}"))
+    assert {name: changed[name] for name in before} == before | {"ui_port": port}
+    assert changed["tls_ui_port"] == tls_port
+    assert "# behind nginx" in host.ok(f"cat {SETTINGS}")
+    done = rerun(host, f"--ui-port {before['ui_port']} --tls off")
+    assert done.code == 0, done.err
+    assert tomllib.loads(host.ok(f"cat {SETTINGS}")) == before
+
+
+def test_settings_that_are_no_toml_are_said_and_nothing_is_done(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    write_settings(host, "api_port = \n")
+    done = rerun(host)
+    assert done.code == 2
+    assert f"E015  {SETTINGS}: Invalid value (at line 1, column 12)" in done.err
+    done = rerun(host, "--uninstall --purge --yes")
+    assert (done.code, f"{SETTINGS}: Invalid value" in done.err) == (1, True)
+    assert host.ok(f"cat {SETTINGS}") == "api_port = \n"
