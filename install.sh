@@ -57,8 +57,8 @@ E001 not Linux, no packages for this architecture, or a glibc before 2.28
 E002 less than 1.5 GB of memory
 E003 no Python 3.11 to 3.13 with venv (for units: outside of home directories)
 E004 `libgomp.so.1` is missing
-E005 the installation directory cannot be written, or has too little room
-E006 the same for the state directory, 500 MB
+E005 the installation directory cannot be written, or has too little room: 3 GB, with the state on the same file system 3.5
+E006 the same for the state directory: 500 MB
 E007 a port is no port, is given twice, or needs root
 E008 the address to listen on is not this host's
 E009 a port is taken by something else
@@ -321,8 +321,7 @@ preflight() {
   [ -z "$OFFLINE" ] || [ -z "$PYTHON" ] || [ -z "$WANTED_PYTHON" ] || check_bundle_content
   check_existing
   check_libgomp
-  check_directory E005 "$BASE" 3000
-  check_directory E006 "$STATE" 500
+  check_directories
   if [ -n "$SETTINGS_PROBLEM" ]; then
     # Without a Python this is said already, and what the file says of ports is not known.
     [ -z "$PYTHON" ] || problem E015 "$SETTINGS_PROBLEM" "mend it, or move it away: defaults and flags then hold"
@@ -355,9 +354,13 @@ check_platform() {
   [ "$memory_mb" -ge 1500 ] || problem E002 "this host has $memory_mb MB of memory" "give it 2 GB or more"
 }
 
-check_distribution() {
+read_distribution() {
   id=$(sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
   release=$(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
+}
+
+check_distribution() {
+  read_distribution
   case $id in
     debian) oldest=12 ;;
     ubuntu) oldest=22.04 ;;
@@ -399,7 +402,7 @@ check_python() {
       continue
     fi
     if ! "$path" -c 'import venv, ensurepip' 2>/dev/null; then
-      found="$path has no venv module"
+      found="$path has no venv module" without_venv=$(python_minor "$path")
       continue
     fi
     PYTHON=$path
@@ -407,10 +410,22 @@ check_python() {
   done
   PYTHON=
   case $found in
-    *venv*) problem E003 "$found" "install it: apt-get install python3-venv" ;;
-    ?*) problem E003 "$found" "install the distribution's own: apt-get install python3 python3-venv" ;;
+    *'no venv module') problem E003 "$found" "install it: apt-get install python$without_venv-venv" ;;
+    ?*) problem E003 "$found" "install the distribution's own: $(python_packages)" ;;
     *) problem E003 "there is no Python ${WANTED_PYTHON:-3.11, 3.12 or 3.13}" \
-      "install one (apt-get install python3 python3-venv; dnf install python3.11), or name it with --python" ;;
+      "install one ($(python_packages)), or name it with --python" ;;
+  esac
+}
+
+# What of this distribution brings a Python for us; the python3 of Ubuntu 22.04 and of RHEL 9 is older.
+python_packages() {
+  read_distribution
+  python=python${WANTED_PYTHON:-3}
+  case $id$release in ubuntu22.04 | rhel9* | rocky9* | almalinux9* | centos9* | ol9*) python=python${WANTED_PYTHON:-3.11} ;; esac
+  case $id in
+    debian | ubuntu) echo "apt-get install $python $python-venv" ;;
+    rhel | rocky | almalinux | centos | ol) echo "dnf install $python" ;;
+    *) echo "apt-get install $python $python-venv; dnf install python${WANTED_PYTHON:-3.11}" ;;
   esac
 }
 
@@ -426,20 +441,45 @@ check_libgomp() {
   problem E004 "libgomp.so.1 is missing, which LightGBM needs" "apt-get install libgomp1, or dnf install libgomp"
 }
 
-check_directory() { # CODE DIRECTORY MEGABYTES (of an upgrade: half)
-  existing=$2 wanted_mb=$3
-  while [ ! -e "$existing" ]; do existing=$(dirname "$existing"); done
-  if [ ! -d "$existing" ] || [ ! -w "$existing" ]; then
-    problem "$1" "$2 cannot be written ($existing)" "choose another directory, or make it writable for this user"
-    return
-  fi
+check_directories() {
+  base_at=$(nearest "$BASE") state_at=$(nearest "$STATE") base_mb=3000 state_mb=500
   if [ "$(current_release)" != none ]; then # there is room for what is there already
-    [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ] && return 0
-    wanted_mb=$((wanted_mb / 2))
+    base_mb=1500 state_mb=250
+    if [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ]; then base_mb=0 state_mb=0; fi
   fi
-  free_mb=$(df -Pm "$existing" | awk 'NR == 2 { print $4 }')
-  [ "$free_mb" -ge "$wanted_mb" ] ||
-    problem "$1" "$existing has $free_mb MB free" "free $wanted_mb MB there, or choose another directory"
+  check_writable E005 "$BASE" "$base_at" || base_mb=0
+  check_writable E006 "$STATE" "$state_at" || state_mb=0
+  if [ "$base_mb" != 0 ] && [ "$state_mb" != 0 ] && [ "$(file_system "$base_at")" = "$(file_system "$state_at")" ]; then
+    check_room E005 "$base_at" "$((base_mb + state_mb))" " ($base_mb for the program, $state_mb for the state)"
+  else
+    check_room E005 "$base_at" "$base_mb"
+    check_room E006 "$state_at" "$state_mb"
+  fi
+}
+
+# The directory itself, or what is there of the way to it.
+nearest() {
+  above=$1
+  while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+  printf '%s\n' "$above"
+}
+
+# Its device; a subvolume has a number of its own and the room of the whole.
+file_system() {
+  device=$(df -P "$1" | awk 'NR == 2 { print $1 }')
+  case $device in /*) printf '%s\n' "$device" ;; *) stat -c %d "$1" ;; esac
+}
+
+check_writable() { # CODE DIRECTORY WHAT-IS-THERE-OF-IT
+  [ ! -d "$3" ] || [ ! -w "$3" ] || return 0
+  problem "$1" "$2 cannot be written ($3)" "choose another directory, or make it writable for this user"
+  return 1
+}
+
+check_room() { # CODE DIRECTORY MEGABYTES [WHAT-FOR]
+  free_mb=$(df -Pm "$2" | awk 'NR == 2 { print $4 }')
+  [ "$free_mb" -ge "$3" ] ||
+    problem "$1" "$2 has $free_mb MB free" "free $3 MB there${4:-}, or choose another directory"
 }
 
 check_certificate() {

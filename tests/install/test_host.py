@@ -157,3 +157,15 @@ def test_settings_that_are_no_toml_are_said_and_nothing_is_done(host: Host) -> N
     done = rerun(host, "--uninstall --purge --yes")
     assert (done.code, f"{SETTINGS}: Invalid value" in done.err) == (1, True)
     assert host.ok(f"cat {SETTINGS}") == "api_port = \n"
+
+
+def test_a_python_in_a_home_directory_is_said(host: Host) -> None:
+    """The units cannot see it; below one directory it does."""
+    host.ok(f"mkdir -p /home/somebody/python && mount --bind {host.folder}/python /home/somebody/python")
+    python = Path("/home/somebody/python/bin") / host.python.name
+    done = host.install("--dry-run", python=python)
+    assert done.code == 2
+    assert f"E003  {python} lies in a home directory, which the units cannot see\n" in done.err
+    assert "-> install the distribution's own: " in done.err
+    done = host.install(f"--dry-run --local {host.folder}/place", python=python)
+    assert done.code == 0, done.err
