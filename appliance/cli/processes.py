@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from appliance.cli.output import Flag, Json, print_json, print_table, say
 from appliance.settings import load_settings
@@ -49,17 +50,25 @@ def status(*, json: Json = False) -> int:
     return 0 if report.ok else 3
 
 
-def logs(service: str | None = None, *, lines: int = 50, follow: Flag = False) -> None:
+def logs(
+    service: str | None = None,
+    *,
+    lines: int = 50,
+    follow: Flag = False,
+    priority: Literal["crit", "err", "warning", "notice", "info", "debug"] | None = None,
+) -> None:
     """The last lines of the logs.
 
     Args:
-        service: api, ui, orchestrator, runner, mlflow, tls or supervisor; all when left out.
-        lines: How many a process.
+        service: api, ui, orchestrator, runner, mlflow or tls; with systemd also backup or recover, without it also
+            supervisor; all when left out.
+        lines: How many a process; with systemd, in all.
         follow: Go on showing new lines until Ctrl-C.
+        priority: With systemd: only lines as bad as this, or worse; err shows the errors.
     """
     from appliance.processes.logs import print_logs
 
-    print_logs(load_settings(), service, lines=lines, follow=follow)
+    print_logs(load_settings(), service, lines=lines, follow=follow, priority=priority)
 
 
 def serve(name: str) -> None:

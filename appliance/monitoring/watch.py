@@ -30,6 +30,7 @@ from appliance.monitoring.service import ServiceCounts, parse_service
 from appliance.monitoring.skew import SkewWatch
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
 from appliance.monitoring.windows import WindowCounts, parse_counts
+from appliance.processes.loglines import start_log
 from appliance.settings import Settings, load_settings
 from storage import statedb
 from storage.data_quality_rows import DataQualityKey, find_data_quality, put_data_quality
@@ -289,7 +290,7 @@ def _today() -> str:
 
 def main() -> None:
     """Watch until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

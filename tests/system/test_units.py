@@ -153,6 +153,17 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
     installed.ok("systemctl stop appliance-mlflow.service")
 
 
+def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) -> None:
+    """A unit without its certificate, which says so and ends; the others tell what they do, which is no error."""
+    installed.ok("systemctl start appliance-tls.service || true; sleep 1; systemctl stop appliance-tls.service")
+    said = "tls: tls_cert and tls_key are not set; './install.sh --tls self' makes both"
+    assert said in installed.ok("appliance logs tls --priority err")
+    entry = installed.ok("journalctl -u appliance-tls.service -p 3 -o json -n 1")
+    assert (json.loads(entry)["MESSAGE"], json.loads(entry)["PRIORITY"]) == (said, "3")
+    assert "INFO appliance.orchestrator: " in installed.ok("appliance logs orchestrator --priority info --lines 1000")
+    assert "INFO " not in installed.ok("appliance logs --priority err --lines 1000")
+
+
 @pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover"])
 def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) -> None:
     said = installed.ok(f"systemd-analyze security --no-pager --threshold=15 appliance-{name}.service")
