@@ -95,7 +95,10 @@ def _prepare_state() -> None:
 
 
 def doctor(*, json: Json = False) -> int:
-    """Look for what is wrong: permissions, disk, databases, schema, backups, clock, lag, address, ports, processes."""
+    """Look for what is wrong: host, permissions, disk, databases, backups, clock, lag, address, ports, processes.
+
+    A code such as E002 is that of the installer's pre-flight, which looks at the same.
+    """
     from appliance.processes.doctor import run_checks
 
     checks = run_checks(load_settings())
@@ -105,7 +108,8 @@ def doctor(*, json: Json = False) -> int:
         return 0 if ok else 3
     marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
     for check in checks:
-        print(f"{marks[check.state]}  {check.name}: {check.message}")
+        code = f" ({check.code})" if check.code and check.state != "ok" else ""
+        print(f"{marks[check.state]}  {check.name}{code}: {check.message}")
         if check.fix:
             print(f"      {check.fix}")
     return 0 if ok else 3
