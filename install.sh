@@ -372,6 +372,7 @@ check_distribution() {
   fi
   [ "$MODE" = system ] || return 0
   systemd=$(systemctl --version | awk 'NR == 1 { print $2 + 0 }')
+  systemd=${systemd:-0}
   [ "$systemd" -ge 249 ] || problem E011 "systemd is $systemd" "use a host with systemd 249 or newer, or --local DIR"
 }
 

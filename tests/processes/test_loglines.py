@@ -127,6 +127,15 @@ def test_why_a_process_cannot_start_is_an_error(tmp_path: Path, module: str, why
     assert any(line.startswith(f"<3>{why}") for line in lines), lines
 
 
+def test_a_verb_that_a_unit_runs_ends_with_an_error(tmp_path: Path) -> None:
+    """As the nightly backup's does."""
+    (tmp_path / "file").touch()
+    lines = run(
+        ["-P", "-m", "appliance.cli.main", "backup", "nightly"], journal=True, APPLIANCE_STATE=str(tmp_path / "file")
+    )  # fmt: skip
+    assert any(line.startswith("<3>appliance: ") for line in lines), lines
+
+
 def test_the_log_is_set_up_in_one_place() -> None:
     found = [
         str(path.relative_to(ROOT))
