@@ -153,6 +153,13 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
     installed.ok("systemctl stop appliance-mlflow.service")
 
 
+def test_a_job_writes_to_the_journal_as_the_other_processes_do(serving: Machine) -> None:
+    """Prefect's own lines, which have the time and a form of their own in a file."""
+    entries = [json.loads(line) for line in serving.ok("journalctl -u appliance-runner -o json").splitlines()]
+    told = {entry["PRIORITY"] for entry in entries if entry["MESSAGE"].startswith("INFO prefect.flow_runs: read: ")}
+    assert told == {"6"}
+
+
 def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) -> None:
     """A unit without its certificate, which says so and ends; the others tell what they do, which is no error."""
     installed.ok("systemctl start appliance-tls.service || true; sleep 1; systemctl stop appliance-tls.service")
