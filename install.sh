@@ -57,8 +57,8 @@ E001 not Linux, no packages for this architecture, or a glibc before 2.28
 E002 less than 1.5 GB of memory
 E003 no Python 3.11 to 3.13 with venv (for units: outside of home directories)
 E004 `libgomp.so.1` is missing
-E005 the installation directory cannot be written, or has too little room
-E006 the same for the state directory, 500 MB
+E005 the installation directory cannot be written, or has too little room: 3 GB, with the state on the same file system 3.5
+E006 the same for the state directory: 500 MB
 E007 a port is no port, is given twice, or needs root
 E008 the address to listen on is not this host's
 E009 a port is taken by something else
@@ -67,6 +67,7 @@ E011 a systemd before 249
 E012 the bundle is missing, damaged, or for another Python or architecture
 E013 the installation directory holds something else
 E014 the certificate or its key cannot be used
+E015 the settings file is no TOML
 CODES
 }
 
@@ -167,6 +168,7 @@ choose_layout() {
     BASE=$(absolute "${LOCAL:-.appliance}")
     CONFIG=$BASE/appliance.toml LOG=$BASE/install.log default_state=$BASE/state
   fi
+  read_settings
   STATE=$(absolute "$(setting state "${APPLIANCE_STATE:-}" "$default_state")")
   LISTEN=$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)
   API_PORT=$(setting api_port "${APPLIANCE_API_PORT:-}" 8000)
@@ -210,11 +212,96 @@ choose_tls() {
 setting() {
   if [ -n "$2" ]; then
     printf '%s\n' "$2"
-  elif [ -r "$CONFIG" ] && line=$(grep "^$1 *=" "$CONFIG"); then
-    printf '%s\n' "$line" | head -n 1 | sed 's/^[^=]*= *//; s/^"\(.*\)"$/\1/'
+  elif line=$(printf '%s\n' "$SETTINGS" | grep "^$1="); then
+    printf '%s\n' "${line#*=}"
   else
     printf '%s\n' "$3"
   fi
+}
+
+# What the config file of an earlier run says, a line each; SETTINGS_PROBLEM where that cannot be had.
+read_settings() {
+  SETTINGS='' SETTINGS_PROBLEM=''
+  [ -e "$CONFIG" ] || return 0
+  for candidate in ${PYTHON:-} "$BASE/current/venv/bin/python" python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+    reader=$(command -v "$candidate" 2>/dev/null) || continue
+    "$reader" -c 'import tomllib' 2>/dev/null || continue
+    SETTINGS=$(settings_file "$reader" read 2>&1) || SETTINGS_PROBLEM="$CONFIG: $SETTINGS" SETTINGS=''
+    return 0
+  done
+  SETTINGS_PROBLEM="$CONFIG can be read with Python 3.11 or newer alone, and there is none"
+}
+
+# The config file as what it is, TOML. `read` prints NAME=VALUE of each setting; `write` prints the file as it should be:
+# NAME=VALUE holds afterwards, NAME= goes, and a line that says so already stays as somebody wrote it.
+settings_file() { # PYTHON read | write NAME=VALUE…
+  program=$1
+  shift
+  "$program" -I - "$CONFIG" "$@" <<'PYTHON'
+import json, os, sys, tomllib
+
+TEXTS = {"state", "listen", "tls_cert", "tls_key", "tls_listen"}
+NEW = "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change.\n"
+
+
+def show(value):
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def print_settings(path):
+    for name, value in load(read(path)).items():
+        if isinstance(value, str) and "\n" in value:
+            sys.exit(f"{name} has more than one line")
+        if isinstance(value, str | int):
+            print(f"{name}={show(value)}")
+
+
+def print_changed(path, *wanted):
+    text = read(path) if os.path.exists(path) else NEW
+    for name, _, value in (one.partition("=") for one in wanted):
+        have = load(text)
+        if (show(have[name]) if name in have else "") == value:
+            continue
+        line = f"{name} = {json.dumps(value, ensure_ascii=False) if name in TEXTS else value}\n" if value else ""
+        text = replaced(text, have, name, line) if name in have else added(text, name, line)
+    print(text, end="")
+
+
+def replaced(text, have, name, line):
+    """The lines that set the name are those without which all the rest is what it was."""
+    lines = text.splitlines(keepends=True)
+    rest = {other: value for other, value in have.items() if other != name}
+    for first, one in enumerate(lines):
+        if one.lstrip().lstrip("\"'").startswith(name):
+            for last in range(first + 1, len(lines) + 1):
+                try:
+                    if tomllib.loads("".join(lines[:first] + lines[last:])) == rest:
+                        return "".join([*lines[:first], line, *lines[last:]])
+                except tomllib.TOMLDecodeError:
+                    continue
+    sys.exit(f"{name} cannot be changed in the settings file; change it by hand")
+
+
+def added(text, name, line):
+    """At the end, but not into a table."""
+    after = text + ("" if text.endswith("\n") or not text else "\n") + line
+    return after if name in tomllib.loads(after) else line + text
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def load(text):
+    return tomllib.loads(text.replace("\r\n", "\n"))
+
+
+try:
+    {"read": print_settings, "write": print_changed}[sys.argv[2]](sys.argv[1], *sys.argv[3:])
+except (OSError, ValueError) as exc:
+    sys.exit(getattr(exc, "strerror", None) or str(exc))
+PYTHON
 }
 
 # --- pre-flight: everything that is missing, at once ----------------------------------------------------------------
@@ -234,10 +321,14 @@ preflight() {
   [ -z "$OFFLINE" ] || [ -z "$PYTHON" ] || [ -z "$WANTED_PYTHON" ] || check_bundle_content
   check_existing
   check_libgomp
-  check_directory E005 "$BASE" 3000
-  check_directory E006 "$STATE" 500
-  [ -z "$PYTHON" ] || choose_guest_ports
-  [ -z "$PYTHON" ] || check_ports
+  check_directories
+  if [ -n "$SETTINGS_PROBLEM" ]; then
+    # Without a Python this is said already, and what the file says of ports is not known.
+    [ -z "$PYTHON" ] || problem E015 "$SETTINGS_PROBLEM" "mend it, or move it away: defaults and flags then hold"
+  elif [ -n "$PYTHON" ]; then
+    choose_guest_ports
+    check_ports
+  fi
   [ -z "$PYTHON" ] || [ -z "$GIVEN_CERT" ] || check_certificate
   if [ -n "$PROBLEMS" ]; then
     {
@@ -263,9 +354,13 @@ check_platform() {
   [ "$memory_mb" -ge 1500 ] || problem E002 "this host has $memory_mb MB of memory" "give it 2 GB or more"
 }
 
-check_distribution() {
+read_distribution() {
   id=$(sed -n 's/^ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
   release=$(sed -n 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null | tr -d '"')
+}
+
+check_distribution() {
+  read_distribution
   case $id in
     debian) oldest=12 ;;
     ubuntu) oldest=22.04 ;;
@@ -277,6 +372,7 @@ check_distribution() {
   fi
   [ "$MODE" = system ] || return 0
   systemd=$(systemctl --version | awk 'NR == 1 { print $2 + 0 }')
+  systemd=${systemd:-0}
   [ "$systemd" -ge 249 ] || problem E011 "systemd is $systemd" "use a host with systemd 249 or newer, or --local DIR"
 }
 
@@ -307,7 +403,7 @@ check_python() {
       continue
     fi
     if ! "$path" -c 'import venv, ensurepip' 2>/dev/null; then
-      found="$path has no venv module"
+      found="$path has no venv module" without_venv=$(python_minor "$path")
       continue
     fi
     PYTHON=$path
@@ -315,10 +411,22 @@ check_python() {
   done
   PYTHON=
   case $found in
-    *venv*) problem E003 "$found" "install it: apt-get install python3-venv" ;;
-    ?*) problem E003 "$found" "install the distribution's own: apt-get install python3 python3-venv" ;;
+    *'no venv module') problem E003 "$found" "install it: apt-get install python$without_venv-venv" ;;
+    ?*) problem E003 "$found" "install the distribution's own: $(python_packages)" ;;
     *) problem E003 "there is no Python ${WANTED_PYTHON:-3.11, 3.12 or 3.13}" \
-      "install one (apt-get install python3 python3-venv; dnf install python3.11), or name it with --python" ;;
+      "install one ($(python_packages)), or name it with --python" ;;
+  esac
+}
+
+# What of this distribution brings a Python for us; the python3 of Ubuntu 22.04 and of RHEL 9 is older.
+python_packages() {
+  read_distribution
+  python=python${WANTED_PYTHON:-3}
+  case $id$release in ubuntu22.04 | rhel9* | rocky9* | almalinux9* | centos9* | ol9*) python=python${WANTED_PYTHON:-3.11} ;; esac
+  case $id in
+    debian | ubuntu) echo "apt-get install $python $python-venv" ;;
+    rhel | rocky | almalinux | centos | ol) echo "dnf install $python" ;;
+    *) echo "apt-get install $python $python-venv; dnf install python${WANTED_PYTHON:-3.11}" ;;
   esac
 }
 
@@ -334,20 +442,45 @@ check_libgomp() {
   problem E004 "libgomp.so.1 is missing, which LightGBM needs" "apt-get install libgomp1, or dnf install libgomp"
 }
 
-check_directory() { # CODE DIRECTORY MEGABYTES (of an upgrade: half)
-  existing=$2 wanted_mb=$3
-  while [ ! -e "$existing" ]; do existing=$(dirname "$existing"); done
-  if [ ! -d "$existing" ] || [ ! -w "$existing" ]; then
-    problem "$1" "$2 cannot be written ($existing)" "choose another directory, or make it writable for this user"
-    return
-  fi
+check_directories() {
+  base_at=$(nearest "$BASE") state_at=$(nearest "$STATE") base_mb=3000 state_mb=500
   if [ "$(current_release)" != none ]; then # there is room for what is there already
-    [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ] && return 0
-    wanted_mb=$((wanted_mb / 2))
+    base_mb=1500 state_mb=250
+    if [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ]; then base_mb=0 state_mb=0; fi
   fi
-  free_mb=$(df -Pm "$existing" | awk 'NR == 2 { print $4 }')
-  [ "$free_mb" -ge "$wanted_mb" ] ||
-    problem "$1" "$existing has $free_mb MB free" "free $wanted_mb MB there, or choose another directory"
+  check_writable E005 "$BASE" "$base_at" || base_mb=0
+  check_writable E006 "$STATE" "$state_at" || state_mb=0
+  if [ "$base_mb" != 0 ] && [ "$state_mb" != 0 ] && [ "$(file_system "$base_at")" = "$(file_system "$state_at")" ]; then
+    check_room E005 "$base_at" "$((base_mb + state_mb))" " ($base_mb for the program, $state_mb for the state)"
+  else
+    check_room E005 "$base_at" "$base_mb"
+    check_room E006 "$state_at" "$state_mb"
+  fi
+}
+
+# The directory itself, or what is there of the way to it.
+nearest() {
+  above=$1
+  while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+  printf '%s\n' "$above"
+}
+
+# Its device; a subvolume has a number of its own and the room of the whole.
+file_system() {
+  device=$(df -P "$1" | awk 'NR == 2 { print $1 }')
+  case $device in /*) printf '%s\n' "$device" ;; *) stat -c %d "$1" ;; esac
+}
+
+check_writable() { # CODE DIRECTORY WHAT-IS-THERE-OF-IT
+  [ ! -d "$3" ] || [ ! -w "$3" ] || return 0
+  problem "$1" "$2 cannot be written ($3)" "choose another directory, or make it writable for this user"
+  return 1
+}
+
+check_room() { # CODE DIRECTORY MEGABYTES [WHAT-FOR]
+  free_mb=$(df -Pm "$2" | awk 'NR == 2 { print $4 }')
+  [ "$free_mb" -ge "$3" ] ||
+    problem "$1" "$2 has $free_mb MB free" "free $3 MB there${4:-}, or choose another directory"
 }
 
 check_certificate() {
@@ -739,21 +872,16 @@ remove_old_releases() {
 # --- configuration --------------------------------------------------------------------------------------------------
 
 config_text() {
-  if [ -r "$CONFIG" ]; then
-    grep -vE '^(state|listen|api_port|ui_port|orchestrator_port|mlflow_port|ui_mlflow_port|ui_prefect_port|systemd|tls_[a-z_]+) *=' "$CONFIG" || true
-  else
-    echo "# Settings of the appliance; 'appliance --help' and the README list them. Restart after a change."
-  fi
-  printf 'state = "%s"\nlisten = "%s"\n' "$STATE" "$LISTEN"
-  printf 'api_port = %s\nui_port = %s\n' "$API_PORT" "$UI_PORT"
-  printf 'orchestrator_port = %s\nmlflow_port = %s\n' "$ORCHESTRATOR_PORT" "$MLFLOW_PORT"
-  printf 'ui_mlflow_port = %s\nui_prefect_port = %s\n' "$UI_MLFLOW_PORT" "$UI_PREFECT_PORT"
+  set -- "state=$STATE" "listen=$LISTEN" "api_port=$API_PORT" "ui_port=$UI_PORT" "orchestrator_port=$ORCHESTRATOR_PORT" \
+    "mlflow_port=$MLFLOW_PORT" "ui_mlflow_port=$UI_MLFLOW_PORT" "ui_prefect_port=$UI_PREFECT_PORT"
   if [ -n "$TLS" ]; then
-    printf 'tls_cert = "%s"\ntls_key = "%s"\n' "$TLS_FOLDER/cert.pem" "$TLS_FOLDER/key.pem"
-    printf 'tls_listen = "%s"\ntls_api_port = %s\ntls_ui_port = %s\n' "$TLS_LISTEN" "$TLS_API_PORT" "$TLS_UI_PORT"
-    printf 'tls_ui_mlflow_port = %s\ntls_ui_prefect_port = %s\n' "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
+    set -- "$@" "tls_cert=$TLS_FOLDER/cert.pem" "tls_key=$TLS_FOLDER/key.pem" "tls_listen=$TLS_LISTEN" \
+      "tls_api_port=$TLS_API_PORT" "tls_ui_port=$TLS_UI_PORT" \
+      "tls_ui_mlflow_port=$TLS_UI_MLFLOW_PORT" "tls_ui_prefect_port=$TLS_UI_PREFECT_PORT"
+  else
+    set -- "$@" tls_cert= tls_key= tls_listen= tls_api_port= tls_ui_port= tls_ui_mlflow_port= tls_ui_prefect_port=
   fi
-  printf 'systemd = %s\n' "$([ "$MODE" = system ] && echo true || echo false)"
+  settings_file "$PYTHON" write "$@" "systemd=$([ "$MODE" = system ] && echo true || echo false)"
 }
 
 write_config() {
@@ -855,6 +983,35 @@ command_changed() { [ "$(command_text)" != "$(cat "$BASE/bin/appliance" 2>/dev/n
 
 UNITS=/etc/systemd/system
 
+# Every drop-in that the settings may ask for, below UNITS.
+drop_ins() {
+  cat <<'FILES'
+appliance-.service.d/20-state.conf
+appliance-api.service.d/30-listen.conf
+appliance-api.socket.d/20-listen.conf
+appliance-api.socket.d/30-listen.conf
+appliance-backup.service.d/20-passphrase.conf
+appliance-mlflow.socket.d/20-listen.conf
+appliance-recover.service.d/40-state.conf
+appliance-ui.service.d/30-listen.conf
+appliance.target.d/30-tls.conf
+FILES
+}
+
+# Every file below UNITS that an installation makes: these, and the units of each release that is here.
+made_files() {
+  drop_ins
+  for folder in "$SOURCE/systemd/units" "$BASE"/releases/*/systemd/units; do
+    [ ! -d "$folder" ] || (cd "$folder" && find . -type f | sed 's|^\./||')
+  done
+}
+
+# The others there: somebody wrote them.
+own_files() {
+  made=$(made_files)
+  (cd "$UNITS" && find . ! -type d -path './appliance[-.]*' | sed 's|^\./||' | LC_ALL=C sort) | grep -vxF "$made" || true
+}
+
 # Every file that belongs in /etc, made in $1 as it should be there.
 stage_system_files() {
   units=$1$UNITS
@@ -895,22 +1052,26 @@ stage_system_files() {
   esac
 }
 
-# 0 when a file differs whose name matches.
+# 0 when a file whose name matches differs, is missing, or is asked for no more.
 system_files_changed() { # PATTERN
   staged=$(mktemp -d)
   stage_system_files "$staged"
   changed=1
-  (cd "$staged" && find . -type f -path "$1") |
-    while IFS= read -r file; do cmp -s "$staged/$file" "/$file" || exit 9; done || changed=0
+  (cd "$staged" && { find . -type f && drop_ins | sed "s|^|.$UNITS/|"; }) |
+    while IFS= read -r file; do
+      # shellcheck disable=SC2254  # a pattern
+      case $file in $1) same_file "$staged/$file" "/$file" || exit 9 ;; esac
+    done || changed=0
   rm -rf "$staged"
   return "$changed"
 }
 
+same_file() { if [ -e "$1" ]; then cmp -s "$1" "$2"; else [ ! -e "$2" ]; fi; }
+
 install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
-  rm -rf "$UNITS/appliance-.service.d/20-state.conf" "$UNITS"/appliance-*.d/30-listen.conf \
-    "$UNITS/appliance-backup.service.d/20-passphrase.conf" "$UNITS/appliance.target.d/30-tls.conf"
+  drop_ins | while IFS= read -r file; do [ -e "$staged$UNITS/$file" ] || rm -f "$UNITS/$file"; done
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
   systemd-sysusers /etc/sysusers.d/appliance.conf
@@ -1056,6 +1217,8 @@ upgrade_release() {
 
 # --- instead of installing --------------------------------------------------------------------------------------------
 
+require_settings() { [ -z "$SETTINGS_PROBLEM" ] || refuse "$SETTINGS_PROBLEM"; }
+
 require_installed() {
   [ "$(current_release)" != none ] || refuse "nothing is installed below $BASE"
 }
@@ -1076,9 +1239,13 @@ roll_back() {
 uninstall() {
   require_installed_or_left
   LOG=/dev/null LOG_OPEN=1
+  own=
   if [ "$MODE" = system ]; then
+    own=$(own_files | sed "s|^|  $UNITS/|")
     step "Stopping the units" stop_units
     step "Removing the units" remove_units
+    [ -z "$own" ] || [ -z "$PURGE" ] || step "Removing what else lies with the units, which the installer did not make:
+$own" remove_own_files
   elif [ -x "$BASE/bin/appliance" ]; then
     step "Stopping the processes" "$BASE/bin/appliance" down
   fi
@@ -1088,6 +1255,7 @@ uninstall() {
   else
     [ -n "$DRY_RUN" ] ||
       echo "Kept: the state and its backups in $STATE, the settings in $CONFIG. --purge --yes removes them too."
+    [ -z "$own" ] || printf 'Kept, since the installer did not make it; --purge --yes removes it too:\n%s\n' "$own"
   fi
 }
 
@@ -1106,11 +1274,21 @@ stop_units() {
 }
 
 remove_units() {
-  rm -rf "$UNITS"/appliance-* "$UNITS"/appliance.target* /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf
-  rm -f /var/lib/systemd/timers/stamp-appliance-backup.timer
+  made_files | while IFS= read -r file; do rm -f "$UNITS/$file"; done
+  remove_empty_folders
+  rm -f /etc/sysusers.d/appliance.conf /etc/tmpfiles.d/appliance.conf \
+    /var/lib/systemd/timers/stamp-appliance-backup.timer
   systemctl daemon-reload
   systemctl reset-failed 'appliance-*' || true
 }
+
+remove_own_files() {
+  own_files | while IFS= read -r file; do rm -f "$UNITS/$file"; done
+  remove_empty_folders
+  systemctl daemon-reload
+}
+
+remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.]*" -empty -delete; }
 
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
@@ -1145,6 +1323,7 @@ main() {
     make_bundle
     exit 0
   fi
+  [ -z "$ROLLBACK$UNINSTALL" ] || require_settings
   [ -z "$ROLLBACK" ] || roll_back
   if [ -n "$UNINSTALL" ]; then
     uninstall
@@ -1156,7 +1335,6 @@ main() {
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
-  [ "$MODE" = local ] || mkdir -p "$BASE"
   install_release
   if [ "$MODE" = system ]; then install_system; else install_local; fi
   if [ -z "$NO_START" ]; then start; fi

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, cast
 import msgspec
 
 from appliance.errors import ApplianceError
+from appliance.processes.loglines import start_log
 from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings
 from storage.errors import StorageError
@@ -98,7 +99,7 @@ def _end(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Serve on the standard streams; whatever a library prints goes to the log."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    start_log()
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this one
     go_first()

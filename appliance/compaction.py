@@ -26,6 +26,7 @@ import pyarrow as pa
 from appliance.clock import trusted_now
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import day_of
+from appliance.processes.loglines import start_log
 from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from storage import statedb
@@ -270,7 +271,7 @@ def _drop_old_stats(layout: Layout, connection: sqlite3.Connection, keep_days: i
 
 def main() -> int:
     """One pass, out of everybody's way; then the tidying, once a day."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     step_back()
     go_first()
     settings = load_settings()

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from appliance.house import open_appliance
+from appliance.processes.loglines import start_log
 from appliance.processes.priority import go_first, step_back
 from appliance.settings import load_settings
 
@@ -17,7 +18,7 @@ log = logging.getLogger("appliance.feeds")
 
 def main() -> int:
     """Do what is due; one process at a time, another that is started meanwhile ends at once."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     step_back()
     go_first()
     settings = load_settings()

@@ -8,6 +8,7 @@ import sys
 
 from appliance.backups import Backups
 from appliance.errors import ApplianceError
+from appliance.processes.loglines import start_log
 from appliance.processes.priority import step_back
 from appliance.retention import Retention
 from appliance.settings import load_settings
@@ -18,7 +19,7 @@ log = logging.getLogger("appliance.nightly")
 
 def main() -> int:
     """Exit code 75 when the backup failed; an alert says so too."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     step_back()
     try:
         settings = load_settings()

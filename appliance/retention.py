@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from appliance.compaction import KINDS, tidy_history
 from appliance.deployments import CHAMPION, version_before
 from appliance.errors import ApplianceError
 from appliance.monitoring.service import add_up, parse_service
+from appliance.old_jobs import KEEP_DAYS, KEEP_EVENTS_DAYS, count_old_jobs
 from appliance.settings import Settings
 from storage import aging
 from storage.backups import remove_backup
@@ -48,7 +49,8 @@ class Spare:
     """One thing that may go.
 
     Attributes:
-        kind: ``history``, ``labels``, ``rows``, ``minutes``, ``runs``, ``datasets``, ``backups`` or ``scratch``.
+        kind: ``history``, ``labels``, ``rows``, ``minutes``, ``runs``, ``datasets``, ``backups`` or ``scratch``; also
+            ``jobs``, which go by themselves.
         what: Its name.
         bytes: That are freed; 0 where that is not known before.
         why: The rule, with its setting.
@@ -72,7 +74,7 @@ class Retention:
         """What would go now, by kind."""
         return [
             *self._history(), *self._labels(), *self._rows(), *self._minutes(), *self._runs(), *self._snapshots(),
-            *self._old_backups(), *self._scratch(),
+            *self._old_backups(), *self._scratch(), *self._jobs(),
         ]  # fmt: skip
 
     def apply(self) -> Sequence[Spare]:
@@ -270,6 +272,21 @@ class Retention:
     def _remove_backups(self) -> None:
         for backup in self._backups.spare():
             remove_backup(backup)
+
+    def _jobs(self) -> Iterator[Spare]:
+        """What the orchestrator removes while it runs; there is no step of ours for it."""
+        try:
+            found = count_old_jobs(self._layout, datetime.now(UTC))
+        except sqlite3.Error as exc:
+            log.error("finished jobs cannot be counted: %s", exc)
+            return
+        by_itself = "the orchestrator removes them by itself, every hour"
+        if found.jobs:
+            what = f"{found.jobs} finished jobs, {found.lines} lines of their logs"
+            yield Spare(kind="jobs", what=what, bytes=0, why=f"older than {KEEP_DAYS} days; {by_itself}")
+        if found.events:
+            why = f"older than {KEEP_EVENTS_DAYS} days; {by_itself}"
+            yield Spare(kind="jobs", what=f"{found.events} events of the orchestrator", bytes=0, why=why)
 
     def _scratch(self) -> Iterator[Spare]:
         for path in self._old_scratch():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sqlite3
@@ -12,7 +13,8 @@ from datetime import UTC, datetime
 from importlib import import_module
 from uuid import UUID
 
-from appliance.processes.priority import go_first, step_back
+from appliance.processes.loglines import adopt_loggers, is_journal, start_log
+from appliance.processes.priority import step_back
 from appliance.settings import Settings, load_settings
 from appliance.training.cores import Cores
 from flows.environment import enter_environment
@@ -39,7 +41,8 @@ def main() -> int:
     kind, run_id, model = sys.argv[1:]
     _end_with_parent(int(os.environ["APPLIANCE_RUNNER_PID"]))
     step_back()
-    go_first()
+    if is_journal():  # in a file Prefect's own form, with the time, is the better one
+        start_log(level=logging.WARNING)
     settings = load_settings()
     _say_started(settings, run_id, model)
     sys.meta_path.insert(0, _Absent())
@@ -47,6 +50,7 @@ def main() -> int:
     enter_environment(settings)
     module = import_module(f"flows.{kind}")
     flow_engine = import_module("prefect.flow_engine")
+    adopt_loggers()
     flow_run = flow_engine.load_flow_run(UUID(run_id))
     flow_engine.run_flow(getattr(module, kind), flow_run=flow_run, return_type="state")
     return 0

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import os
 
+from appliance.old_jobs import KEEP_DAYS, KEEP_EVENTS_DAYS
 from appliance.settings import Settings
-
-KEEP_DAYS = 90
-"""How long Prefect remembers a finished run and its log."""
-
-KEEP_EVENTS_DAYS = 7
-"""How long Prefect keeps its own events, which nothing here reads."""
 
 
 def prefect_environment(settings: Settings) -> dict[str, str]:

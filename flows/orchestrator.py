@@ -12,6 +12,7 @@ from types import FrameType
 
 import uvicorn
 
+from appliance.processes.loglines import adopt_loggers, start_log
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings, load_settings
@@ -56,10 +57,11 @@ def run(settings: Settings) -> int:
     from prefect.server.api.server import create_app  # noqa: PLC0415  (reads the environment when it is imported)
 
     app = create_app(final=True)
+    adopt_loggers()
     server = _Server(
         uvicorn.Config(
             app, host="127.0.0.1", port=settings.orchestrator_port, access_log=False, log_level="warning",
-            timeout_keep_alive=30, timeout_graceful_shutdown=STOP_WITHIN_S,
+            log_config=None, timeout_keep_alive=30, timeout_graceful_shutdown=STOP_WITHIN_S,
         )
     )  # fmt: skip
     asyncio.run(server.serve())
@@ -68,10 +70,8 @@ def run(settings: Settings) -> int:
 
 def main() -> int:
     """Settings from the environment; logs to standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    start_log(quiet=("docket", "prefect"))  # they tell of every loop of every service
     faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
-    for name in ("docket", "httpx", "prefect"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every loop of every service
     return run(load_settings())
 
 

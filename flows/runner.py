@@ -29,6 +29,7 @@ from appliance.orchestrator import (
     FlowRun,
     Orchestrator,
 )  # fmt: skip
+from appliance.processes.loglines import start_log
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
 from appliance.registry.left_runs import close_left_runs
@@ -354,8 +355,7 @@ def _describe(ended: Ended) -> str:
 
 def main() -> int:
     """Settings from the environment; logs to standard error."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    start_log()
     faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     step_back(BEHIND_SERVING)
     try:

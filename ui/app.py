@@ -13,6 +13,7 @@ import tempfile
 
 from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
+from appliance.processes.loglines import start_log, tell
 from appliance.processes.ports import is_free
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
@@ -90,13 +91,12 @@ def require_port(address: str, port: int, setting: str) -> None:
 
 def main() -> None:
     """Run, and say in one sentence what went wrong when it cannot."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    start_log()
     faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     try:
         run(load_settings())
     except (ApplianceError, StorageError) as exc:
-        sys.stderr.write(f"dashboard: {exc}\n")
+        tell(f"dashboard: {exc}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0)

@@ -104,6 +104,7 @@ def serve(settings: Settings) -> None:
         session_middleware_kwargs=cookie,
         timeout_graceful_shutdown=5,
         access_log=False,
+        log_config=None,  # what it logs goes where the rest does
         callback_notify=say_ready,
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError
 from appliance import __version__
 from appliance.cli.root import act_as_owner, find_state
 from appliance.errors import ApplianceError, NotReady
+from appliance.processes.loglines import is_journal, start_log, tell
 from appliance.processes.serve import serve
 from storage.errors import StorageError
 
@@ -109,6 +110,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The entry point of the ``appliance`` command."""
+    if is_journal():  # a unit runs it, such as the nightly backup's
+        start_log()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -162,7 +165,7 @@ def _say_database(error: sqlite3.Error) -> Exception:
 
 def _complain(error: Exception, code: int) -> int:
     sys.stdout.flush()
-    print(f"appliance: {error}", file=sys.stderr)
+    tell(f"appliance: {error}")
     return code
 
 

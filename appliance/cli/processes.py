@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 from appliance.cli.output import Flag, Json, print_json, print_table, say
 from appliance.settings import load_settings
@@ -49,17 +50,25 @@ def status(*, json: Json = False) -> int:
     return 0 if report.ok else 3
 
 
-def logs(service: str | None = None, *, lines: int = 50, follow: Flag = False) -> None:
+def logs(
+    service: str | None = None,
+    *,
+    lines: int = 50,
+    follow: Flag = False,
+    priority: Literal["crit", "err", "warning", "notice", "info", "debug"] | None = None,
+) -> None:
     """The last lines of the logs.
 
     Args:
-        service: api, ui, orchestrator, runner, mlflow, tls or supervisor; all when left out.
-        lines: How many a process.
+        service: api, ui, orchestrator, runner, mlflow or tls; with systemd also backup or recover, without it also
+            supervisor; all when left out.
+        lines: How many a process; with systemd, in all.
         follow: Go on showing new lines until Ctrl-C.
+        priority: With systemd: only lines as bad as this, or worse; err shows the errors.
     """
     from appliance.processes.logs import print_logs
 
-    print_logs(load_settings(), service, lines=lines, follow=follow)
+    print_logs(load_settings(), service, lines=lines, follow=follow, priority=priority)
 
 
 def serve(name: str) -> None:
@@ -86,7 +95,10 @@ def _prepare_state() -> None:
 
 
 def doctor(*, json: Json = False) -> int:
-    """Look for what is wrong: permissions, disk, databases, schema, backups, clock, lag, address, ports, processes."""
+    """Look for what is wrong: host, permissions, disk, databases, backups, clock, lag, address, ports, processes.
+
+    A code such as E002 is that of the installer's pre-flight, which looks at the same.
+    """
     from appliance.processes.doctor import run_checks
 
     checks = run_checks(load_settings())
@@ -96,7 +108,8 @@ def doctor(*, json: Json = False) -> int:
         return 0 if ok else 3
     marks = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
     for check in checks:
-        print(f"{marks[check.state]}  {check.name}: {check.message}")
+        code = f" ({check.code})" if check.code and check.state != "ok" else ""
+        print(f"{marks[check.state]}  {check.name}{code}: {check.message}")
         if check.fix:
             print(f"      {check.fix}")
     return 0 if ok else 3

@@ -28,6 +28,7 @@ from appliance.monitoring.recording import watch_recording
 from appliance.monitoring.refused import watch_refusals
 from appliance.monitoring.skew import SkewWatch
 from appliance.monitoring.tally import Fault, Tally, tally_predictions, tally_stats
+from appliance.processes.loglines import start_log
 from appliance.settings import Settings, load_settings
 from storage import statedb
 from storage.errors import StateUnwritable
@@ -250,7 +251,7 @@ KINDS: dict[str, Count] = {
 
 def main() -> None:
     """Watch until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import sqlite3
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -18,6 +18,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
+from appliance.processes.doctor_host import check_configuration, check_host
 from appliance.processes.doctor_state import (
     check_ahead,
     check_backups,
@@ -43,6 +44,8 @@ ON_DEMAND = frozenset({"compaction", "studies"})
 """These run when there is something to do."""
 
 
+CODES = {"state": "E006", "disk": "E006", "address": "E008", "certificate": "E014"}
+"""Of looks that the installer's pre-flight takes as well."""
 GUESTS = {"MLflow": "ui_mlflow_port", "Prefect": "ui_prefect_port"}
 """What the dashboard shows on ports of its own, and their settings."""
 
@@ -51,10 +54,11 @@ def run_checks(settings: Settings) -> list[Check]:
     """Every check, in the order in which one would fix things; none raises."""
     now = datetime.now(UTC)
     checks = _guarded("settings", _check_settings)
+    checks += _guarded("host", lambda: check_host(settings))
+    checks += _guarded("configuration", lambda: check_configuration(settings))
     checks += _guarded("state", lambda: check_permissions(settings))
     checks += _guarded("interrupted", lambda: check_interrupted(settings))
     checks += _guarded("disk", lambda: check_disk(settings))
-    checks += [_check_libgomp()]
     checks += _guarded("database", lambda: check_databases(settings))
     checks += _guarded("backup", lambda: check_backups(settings, now))
     if all(check.state != "fail" for check in checks if check.name == "database"):
@@ -71,7 +75,7 @@ def run_checks(settings: Settings) -> list[Check]:
         checks += _guarded(f"{service.name} answers", partial(_check_service, service))
     for label, setting in GUESTS.items():
         checks += _guarded(f"{label} behind the login", partial(_check_guest, settings, label, setting))
-    return checks
+    return [one if one.code else replace(one, code=CODES.get(one.name, "")) for one in checks]
 
 
 def _with_database(settings: Settings, look: Callable[[sqlite3.Connection], list[Check]]) -> list[Check]:
@@ -94,17 +98,6 @@ def _check_settings() -> list[Check]:
         Check(name="settings", state="warn", message=sentence, fix="correct it, or take the line out of the file")
         for sentence in list_strangers()
     ] or [Check(name="settings", state="ok", message="every line of the settings file is understood")]
-
-
-def _check_libgomp() -> Check:
-    try:
-        ctypes.CDLL("libgomp.so.1")
-    except OSError:
-        return Check(
-            name="libgomp", state="fail", message="libgomp.so.1 is missing, which LightGBM needs",
-            fix="install it: 'apt-get install libgomp1' or 'dnf install libgomp'",
-        )  # fmt: skip
-    return Check(name="libgomp", state="ok", message="libgomp.so.1 is there")
 
 
 def _check_address(settings: Settings) -> list[Check]:
@@ -167,7 +160,8 @@ def _check_guest(settings: Settings, label: str, setting: str) -> list[Check]:
         message = f"{address} does not answer: {exc}"
         if is_free(settings.listen, port):
             message, fix = f"nothing listens on port {port}", "look at 'appliance logs ui'"
-    return [Check(name=name, state=state, message=message, fix=fix)]
+        return [Check(name=name, state=state, message=message, fix=fix)]
+    return [Check(name=name, state=state, message=message, fix=fix, code="E009")]
 
 
 def _check_recording(settings: Settings) -> list[Check]:

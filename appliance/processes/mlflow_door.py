@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ import time
 import tomllib
 from pathlib import Path
 
+from appliance.processes.loglines import start_log, tell
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_turning
 from storage.layout import Layout
@@ -71,7 +73,7 @@ class Door:
             await self._open_mlflow()
             await self._pass_through(reader, writer)
         except (OSError, TimeoutError) as exc:
-            print(f"mlflow: a connection ended: {exc}", file=sys.stderr, flush=True)
+            tell(f"mlflow: a connection ended: {exc}", level=logging.WARNING)
         finally:
             self._connections.discard(task)
             self._left_at = time.monotonic()
@@ -98,8 +100,7 @@ class Door:
                 inner.listen(64)  # a connection waits here until the server has started
                 inner.set_inheritable(True)
                 self._server = await asyncio.create_subprocess_exec(
-                    sys.executable, "-P", "-m", "uvicorn", "--fd", str(inner.fileno()), "--log-level", "warning",
-                    "--timeout-graceful-shutdown", "5", "mlflow.server.fastapi_app:app",
+                    sys.executable, "-P", "-m", "appliance.processes.mlflow_server", str(inner.fileno()),
                     env=_mlflow_environment(self._layout), pass_fds=(inner.fileno(),), cwd=self._layout.mlflow,
                 )  # fmt: skip
             notify("STATUS=MLflow is open")
@@ -166,6 +167,7 @@ def _read_settings() -> tuple[Path, int]:
 
 def main() -> None:
     """Serve as ``appliance serve mlflow``."""
+    start_log()
     state, port = _read_settings()
     layout = Layout(root=state)
     listener, from_systemd = _listener(port)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadSetting
+from appliance.processes.loglines import start_log, tell
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_turning
 from appliance.settings import Settings, load_settings
@@ -105,7 +106,7 @@ class TlsDoor:
             self._pair.load(self._context)
             self._loaded = found
         except BadSetting as exc:
-            print(f"tls: {exc}; the one before goes on", file=sys.stderr, flush=True)
+            tell(f"tls: {exc}; the one before goes on")
 
     async def _open(self, outer: int, inner: int) -> asyncio.Server:
         async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,10 +161,11 @@ def make_door(settings: Settings) -> TlsDoor:
 
 def main() -> int:
     """Serve until SIGTERM; a sentence when it cannot."""
+    start_log()
     try:
         asyncio.run(make_door(load_settings()).serve())
     except BadSetting as exc:
-        print(f"tls: {exc}", file=sys.stderr)
+        tell(f"tls: {exc}")
         return os.EX_CONFIG
     return 0
 

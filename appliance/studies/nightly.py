@@ -22,6 +22,7 @@ from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
 from appliance.monitoring.quality import Verdict
 from appliance.monitoring.spans import Span, State
+from appliance.processes.loglines import start_log
 from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from appliance.studies.attribution import Attribution, attribute
@@ -205,7 +206,7 @@ def _attribution_verdict(found: Attribution | None) -> Verdict:
 
 def main() -> int:
     """One night's studies."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_log()
     step_back()
     go_first()
     try:

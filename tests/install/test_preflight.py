@@ -45,7 +45,7 @@ def test_a_python_that_is_too_old_or_absent_is_said(place: Place) -> None:
     done = place.install("--python", "/nowhere/python3")
     assert done.code == 2
     assert "E003  there is no Python 3.11, 3.12 or 3.13" in done.err
-    assert "apt-get install python3 python3-venv" in done.err
+    assert re.search(r"-> install one \(.*python3.*\), or name it with --python", done.err)
 
 
 def test_an_address_that_is_not_this_hosts_is_said(place: Place) -> None:
@@ -117,7 +117,7 @@ def test_the_codes_are_the_ones_that_the_document_lists_and_the_script_uses(plac
     rows = re.findall(r"^\| (E\d{3}) \| (.*) \|$", document, flags=re.MULTILINE)
     assert [f"{code} {text}" for code, text in rows] == listed
     script = (ROOT / "install.sh").read_text(encoding="utf-8")
-    used = set(re.findall(r"(?:problem |print\(f\"|check_directory )(E\d{3})", script))
+    used = set(re.findall(r"(?:problem |print\(f\"|check_room )(E\d{3})", script))
     assert used == {line.split()[0] for line in listed}
 
 
@@ -282,27 +282,61 @@ def test_a_missing_libgomp_is_said(place: Place) -> None:
     assert "apt-get install libgomp1, or dnf install libgomp" in done.err
 
 
-def test_a_python_without_venv_or_in_a_home_directory_is_said(place: Place) -> None:
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', "apt-get install python3 python3-venv"),
+        ('ID=ubuntu\nVERSION_ID="24.04"\n', "apt-get install python3 python3-venv"),
+        ('ID=ubuntu\nVERSION_ID="22.04"\n', "apt-get install python3.11 python3.11-venv"),
+        ('ID="rocky"\nVERSION_ID="9.4"\n', "dnf install python3.11"),
+        ("ID=gentoo\n", "apt-get install python3 python3-venv; dnf install python3.11"),
+    ],
+)
+def test_without_a_python_the_packages_of_the_distribution_are_named(place: Place, text: str, advice: str) -> None:
+    (place.home / "os-release").write_text(text)
+    changes = f"mount --bind {place.home}/os-release $(readlink -f /etc/os-release)\nexport APPLIANCE_PYTHON=/nowhere"
+    done = on_another_host(place, changes)
+    assert (done.code, f"-> install one ({advice}), or name it with --python" in done.err) == (2, True), done.err
+
+
+def test_a_python_without_venv_is_said_with_its_own_package(place: Place) -> None:
     stub(place.home / "bin", "python3", f'case "$*" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac')
     done = place.install("--python", str(place.home / "bin" / "python3"), *place.port_flags)
     assert (done.code, "has no venv module" in done.err) == (2, True), done.err
+    assert f"-> install it: apt-get install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in done.err
 
 
-def test_too_little_room_is_said_for_both_directories(place: Place) -> None:
-    small = place.home / "small"
-    small.mkdir()
-    changes = f"mount -t tmpfs -o size=100m tmpfs {small}"
-    done = on_another_host(place, changes, "--local", f"{small}/base", "--state", f"{small}/state")
+def test_too_little_room_is_said_for_each_directory(place: Place) -> None:
+    mounts = "\n".join(
+        f"mkdir {place.home}/{name} && mount -t tmpfs -o size=100m tmpfs {place.home}/{name}" for name in "ab"
+    )
+    done = on_another_host(place, mounts, "--local", f"{place.home}/a/base", "--state", f"{place.home}/b/state")
     assert done.code == 2
-    assert f"E005  {small} has 100 MB free\n        -> free 3000 MB there" in done.err
-    assert f"E006  {small} has 100 MB free\n        -> free 500 MB there" in done.err
+    assert f"E005  {place.home}/a has 100 MB free\n        -> free 3000 MB there" in done.err
+    assert f"E006  {place.home}/b has 100 MB free\n        -> free 500 MB there" in done.err
 
 
-def test_a_systemd_that_is_too_old_is_said(place: Place) -> None:
-    stub(place.home / "bin", "systemctl", "echo 'systemd 245 (245.4-4ubuntu3)'")
+def test_two_directories_on_one_file_system_must_fit_together(place: Place) -> None:
+    """Each alone would."""
+    small = place.home / "small"
+    mount = f"mkdir -p {small} && mount -t tmpfs -o size={{}}m tmpfs {small}"
+    flags = ("--local", f"{small}/base", "--state", f"{small}/state")
+    done = on_another_host(place, mount.format(3200), *flags)
+    assert (done.code, done.err.count("MB free")) == (2, 1), done.err
+    said = "free 3500 MB there (3000 for the program, 500 for the state)"
+    assert f"E005  {small} has 3200 MB free\n        -> {said}" in done.err
+    done = on_another_host(place, mount.format(3600), *flags)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(("text", "said"), [("echo 'systemd 245 (245.4-4ubuntu3)'", "245"), ("exit 0", "0")])
+def test_a_systemd_that_is_too_old_is_said(place: Place, text: str, said: str) -> None:
+    """Or that does not say which one it is."""
+    stub(place.home / "bin", "systemctl", text)
     changes = f"mount -t tmpfs tmpfs /run\nmkdir -p /run/systemd/system\nPATH={place.home}/bin:$PATH"
     done = on_another_host(place, changes, "--state", str(place.base))
-    assert (done.code, "E011  systemd is 245" in done.err) == (2, True), done.err
+    assert (done.code, f"E011  systemd is {said}\n" in done.err) == (2, True), done.err
+    assert "Illegal number" not in done.err
     assert "or --local DIR" in done.err
 
 

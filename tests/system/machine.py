@@ -102,7 +102,7 @@ def make_bundle() -> str:
     environment = {
         **os.environ, "UV_CACHE_DIR": str(PACKAGES / "uv"), "APPLIANCE_PYTHON": str(Path(sys.executable).resolve()),
     }  # fmt: skip
-    command = ["sh", ROOT / "install.sh", "--make-bundle", folder / "appliance.bundle"]
+    command = ["sh", str(ROOT / "install.sh"), "--make-bundle", str(folder / "appliance.bundle")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     subprocess.run(["tar", "-xf", folder / "appliance.bundle", "-C", folder, "install.sh"], check=True)
     return "sh /opt/packages/offline/install.sh --offline /opt/packages/offline/appliance.bundle"

@@ -51,3 +51,4 @@ def test_tls_is_in_front_when_it_was_asked_for_and_gone_when_not(serving: Machin
     assert serving.ok("sha256sum /etc/appliance/tls/cert.pem") == before, "made once"
     serving.ok(f"sh {SOURCE}/install.sh --tls off", timeout_s=300)
     assert serving.run("curl -s https://localhost:8443/health/ready").code == 7, "nobody listens"
+    assert "tls" not in serving.ok("systemctl show -p Wants appliance.target"), "nor will anybody at the next start"

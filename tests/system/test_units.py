@@ -153,6 +153,24 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
     installed.ok("systemctl stop appliance-mlflow.service")
 
 
+def test_a_job_writes_to_the_journal_as_the_other_processes_do(serving: Machine) -> None:
+    """Prefect's own lines, which have the time and a form of their own in a file."""
+    entries = [json.loads(line) for line in serving.ok("journalctl -u appliance-runner -o json").splitlines()]
+    told = {entry["PRIORITY"] for entry in entries if entry["MESSAGE"].startswith("INFO prefect.flow_runs: read: ")}
+    assert told == {"6"}
+
+
+def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) -> None:
+    """A unit without its certificate, which says so and ends; the others tell what they do, which is no error."""
+    installed.ok("systemctl start appliance-tls.service || true; sleep 1; systemctl stop appliance-tls.service")
+    said = "tls: tls_cert and tls_key are not set; './install.sh --tls self' makes both"
+    assert said in installed.ok("appliance logs tls --priority err")
+    entries = [json.loads(line) for line in installed.ok("journalctl -u appliance-tls -o json -n 99").splitlines()]
+    assert {entry["PRIORITY"] for entry in entries if entry["MESSAGE"] == said} == {"3"}
+    assert "INFO appliance.orchestrator: " in installed.ok("appliance logs orchestrator --priority info --lines 1000")
+    assert "INFO " not in installed.ok("appliance logs --priority err --lines 1000")
+
+
 @pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover"])
 def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) -> None:
     said = installed.ok(f"systemd-analyze security --no-pager --threshold=15 appliance-{name}.service")

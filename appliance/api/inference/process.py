@@ -6,7 +6,6 @@ import ctypes
 import errno
 import faulthandler
 import gc
-import logging
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from types import FrameType
 from appliance.api.inference.config import ApiConfig, read_config
 from appliance.api.inference.workers import LISTENER_FD, SLOT, Workers
 from appliance.errors import ApplianceError, BadSetting
+from appliance.processes.loglines import start_log, tell
 from appliance.processes.openmp import OPENMP
 from storage.errors import StorageError
 
@@ -30,12 +30,12 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until SIGTERM; exit code 1 with a sentence on stderr when that cannot even begin."""
-    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO, stream=sys.stderr)
+    start_log()
     faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     try:
         run(read_config(os.environ))
     except (ApplianceError, StorageError) as exc:
-        sys.stderr.write(f"appliance api: {exc}\n")
+        tell(f"appliance api: {exc}")
         sys.exit(1)
 
 

@@ -1,0 +1,171 @@
+"""With units: which files the installer makes, keeps and takes away, on a host where nothing is really started."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.install.host import UNITS, Host, pretended
+from tests.install.place import ROOT, Done, free_ports
+
+SETTINGS = "/etc/appliance/appliance.toml"
+
+TLS_WANTED = f"{UNITS}/appliance.target.d/30-tls.conf"
+PASSPHRASE_HANDED_OVER = f"{UNITS}/appliance-backup.service.d/20-passphrase.conf"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with pretended(tmp_path) as host:
+        yield host
+
+
+def installed(host: Host, flags: str = "") -> str:
+    done = host.install(flags)
+    assert done.code == 0, done.out + done.err
+    return done.out
+
+
+def test_a_dry_run_touches_nothing(host: Host) -> None:
+    before = host.ok("find /opt /etc /var/log /usr/local/bin ! -type c | sort")
+    done = host.install("--dry-run")
+    assert done.code == 0, done.err
+    assert "would: Installing the units and the user appliance" in done.out
+    assert "Nothing was changed." in done.out
+    assert host.ok("find /opt /etc /var/log /usr/local/bin ! -type c | sort") == before
+    assert not (host.folder / "state").exists()
+
+
+def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
+    host.place_release()
+    installed(host, "--tls self")
+    assert TLS_WANTED in host.listing(UNITS)
+    assert "nothing was changed" in installed(host)
+    assert "Installing the units" in installed(host, "--tls off")
+    assert TLS_WANTED not in host.listing(UNITS)
+    assert "nothing was changed" in installed(host)
+
+
+def test_a_passphrase_that_was_removed_is_handed_over_no_more(host: Host) -> None:
+    host.place_release()
+    host.ok("mkdir -p /etc/appliance && echo secret >/etc/appliance/backup-passphrase")
+    installed(host)
+    assert PASSPHRASE_HANDED_OVER in host.listing(UNITS)
+    host.ok("rm /etc/appliance/backup-passphrase")
+    assert "Installing the units" in installed(host)
+    assert PASSPHRASE_HANDED_OVER not in host.listing(UNITS)
+
+
+def test_an_address_that_is_closed_again_stops_what_listens(host: Host) -> None:
+    """The sockets are opened anew: a drop-in of a socket that went is a change of a socket."""
+    host.place_release()
+    installed(host, "--listen 0.0.0.0")
+    opened = {f"{UNITS}/appliance-{unit}.d/30-listen.conf" for unit in ("api.socket", "api.service", "ui.service")}
+    assert opened <= host.listing(UNITS)
+    installed(host, "--listen 127.0.0.1")
+    assert not opened & host.listing(UNITS)
+
+
+@pytest.mark.parametrize("flags", ["--listen 0.0.0.0", "--tls self"])
+def test_every_file_that_is_made_is_taken_away_again(host: Host, flags: str) -> None:
+    """What is in none of the installer's lists would stay for good."""
+    host.place_release()
+    host.ok("mkdir -p /etc/appliance && echo secret >/etc/appliance/backup-passphrase")
+    installed(host, flags)
+    assert host.install("--uninstall").code == 0
+    assert host.ok("find /etc/systemd /etc/sysusers.d /etc/tmpfiles.d -name '*appliance*'") == ""
+
+
+def test_a_file_that_the_installer_did_not_make_is_kept_and_named(host: Host) -> None:
+    host.place_release()
+    installed(host, "--tls self")
+    own = f"{UNITS}/appliance-api.service.d/50-own.conf"
+    host.ok(f"mkdir -p {UNITS}/appliance-api.service.d && printf '[Service]\nNice=1\n' >{own}")
+    assert "nothing was changed" in installed(host)
+    assert own in host.install("--uninstall --dry-run").out
+    done = host.install("--uninstall")
+    assert done.code == 0, done.err
+    assert f"Kept, since the installer did not make it; --purge --yes removes it too:\n  {own}\n" in done.out
+    assert [path for path in host.listing(UNITS) if "appliance" in path] == [own]
+    done = host.install("--uninstall --purge --yes")
+    assert done.code == 0, done.err
+    assert f"which the installer did not make:\n  {own} ..." in done.out
+    assert host.ok(f"find {UNITS} -name 'appliance*'") == ""
+
+
+def rerun(host: Host, flags: str = "") -> Done:
+    """Without naming what the settings file holds."""
+    return host.run(f"sh {ROOT}/install.sh --python {host.python} --no-start {flags}")
+
+
+def write_settings(host: Host, text: str) -> None:
+    (host.folder / "written").write_text(text)
+    host.ok(f"cp {host.folder}/written {SETTINGS}")
+
+
+def by_hand(host: Host) -> str:
+    """The settings file as somebody may have written it."""
+    said = tomllib.loads(host.ok(f"cat {SETTINGS}"))
+    api = str(said["api_port"])
+    ports = [f"{name} = {said[name]}" for name in said if name.endswith("_port") and name != "api_port"]
+    return (
+        f"# ours\n  api_port = {api[:-3]}_{api[-3:]}  # behind nginx\n\"listen\" = '127.0.0.1'\n"
+        f"state = '{host.folder}/state'\n" + "\n".join(ports) + "\n"
+        'metrics_aliases = [\n  "mlserver",\n]\nsystemd = true\n[notes]\nui_port = "beside nginx"\n'
+    )
+
+
+def test_settings_are_read_as_toml_and_stay_as_somebody_wrote_them(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    text = by_hand(host)
+    write_settings(host, text)
+    again = rerun(host)
+    assert again.code == 0, again.err
+    assert "nothing was changed" in again.out
+    assert host.ok(f"cat {SETTINGS}") == text
+
+
+def test_a_flag_changes_its_own_line_of_the_settings_alone(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    text = by_hand(host)
+    before = tomllib.loads(text)
+    write_settings(host, text)
+    [port, tls_port] = free_ports(2)
+    done = rerun(host, f"--ui-port {port} --tls self --tls-ui-port {tls_port}")
+    assert done.code == 0, done.err
+    changed = tomllib.loads(host.ok(f"cat {SETTINGS}"))
+    assert {name: changed[name] for name in before} == before | {"ui_port": port}
+    assert changed["tls_ui_port"] == tls_port
+    assert "# behind nginx" in host.ok(f"cat {SETTINGS}")
+    done = rerun(host, f"--ui-port {before['ui_port']} --tls off")
+    assert done.code == 0, done.err
+    assert tomllib.loads(host.ok(f"cat {SETTINGS}")) == before
+
+
+def test_settings_that_are_no_toml_are_said_and_nothing_is_done(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    write_settings(host, "api_port = \n")
+    done = rerun(host)
+    assert done.code == 2
+    assert f"E015  {SETTINGS}: Invalid value (at line 1, column 12)" in done.err
+    done = rerun(host, "--uninstall --purge --yes")
+    assert (done.code, f"{SETTINGS}: Invalid value" in done.err) == (1, True)
+    assert host.ok(f"cat {SETTINGS}") == "api_port = \n"
+
+
+def test_a_python_in_a_home_directory_is_said(host: Host) -> None:
+    """The units cannot see it; below one directory it does."""
+    host.ok(f"mkdir -p /home/somebody/python && mount --bind {host.folder}/python /home/somebody/python")
+    python = Path("/home/somebody/python/bin") / host.python.name
+    done = host.install("--dry-run", python=python)
+    assert done.code == 2
+    assert f"E003  {python} lies in a home directory, which the units cannot see\n" in done.err
+    assert "-> install the distribution's own: " in done.err
+    done = host.install(f"--dry-run --local {host.folder}/place", python=python)
+    assert done.code == 0, done.err
