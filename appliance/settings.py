@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     download_timeout_s: float = Field(
         default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
     )
+    download_ca: Path | None = Field(
+        default=None,
+        description="Certificates of authorities, PEM, that an https source may be signed by, beside the system's.",
+    )
     duckdb_memory: str = Field(
         default="1GB",
         description="DuckDB's memory limit; beyond it, it spills. A wide CSV may take 300 kB a column.",

@@ -156,7 +156,9 @@ class TableWork:
 
     def _options(self, intake: Intake, like: tuple[ColumnInfo, ...]) -> SourceOptions:
         settings = self._settings
-        limits = DownloadLimits(most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s)
+        limits = DownloadLimits(
+            most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s, ca=settings.download_ca
+        )
         return SourceOptions(
             tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
             delimiter=intake.delimiter, like=like,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,10 +27,12 @@ class DownloadLimits:
     Attributes:
         most_bytes: Largest body, in bytes as they are sent.
         timeout_s: For the whole download, in seconds.
+        ca: Certificates of authorities that are trusted beside those of the system, PEM.
     """
 
     most_bytes: int = 4 << 30
     timeout_s: float = 3600.0
+    ca: Path | None = None
 
 
 def is_address(source: str) -> bool:
@@ -45,14 +48,16 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
 
     Raises:
         SourceUnreachable: The server does not answer, breaks off, or says that it cannot now.
-        SourceUnreadable: The address is none, the server answers with another error, sends a redirect to another host,
-            or more than the limits allow.
+        SourceUnreadable: The address is none, the server's certificate is not trusted, it answers with another error,
+            sends a redirect to another host, or more than the limits allow.
         StateUnwritable: There is no room for it.
     """
     target = folder / _name(address)
     until = time.monotonic() + limits.timeout_s
     try:
-        with httpx.Client(timeout=min(_SILENCE_S, limits.timeout_s), headers={"Accept-Encoding": "identity"}) as client:
+        with httpx.Client(
+            timeout=min(_SILENCE_S, limits.timeout_s), headers={"Accept-Encoding": "identity"}, verify=_trust(limits.ca)
+        ) as client:
             where = httpx.URL(address)
             for _ in range(MOST_REDIRECTS + 1):
                 with client.stream("GET", where) as answer:
@@ -61,6 +66,8 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
                         return target
                     where = _next(address, where, answer)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+        if (refused := _refused_certificate(exc)) is not None:
+            raise SourceUnreadable(f"{redacted(address)} cannot be fetched: {refused}") from exc
         told = f"{redacted(address)} cannot be fetched: {str(exc) or type(exc).__name__}"
         if isinstance(exc, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError):
             raise SourceUnreachable(told) from exc
@@ -74,6 +81,33 @@ def redacted(address: str) -> str:
     if parts.password is None:
         return address
     return parts._replace(netloc=f"{parts.username}@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
+def _trust(ca: Path | None) -> ssl.SSLContext:
+    trust = httpx.create_ssl_context()
+    if ca is not None:
+        try:
+            trust.load_verify_locations(cafile=ca)
+        except OSError as exc:  # an ssl.SSLError is one, too
+            raise SourceUnreadable(
+                f"{ca} cannot be read as certificates in PEM ({exc.strerror or exc}); mend the setting "
+                "download_ca (APPLIANCE_DOWNLOAD_CA)"
+            ) from exc
+    return trust
+
+
+def _refused_certificate(exc: BaseException | None) -> str | None:
+    """Why the server is not the one that it says it is, or speaks no TLS; None where that is not what went wrong."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return (
+                f"the server's certificate is not trusted: {exc.verify_message}; where an authority of your own signed "
+                "it, name its certificate in the setting download_ca (APPLIANCE_DOWNLOAD_CA), else ask who runs it"
+            )
+        if isinstance(exc, ssl.SSLError):
+            return f"the server does not speak TLS as we do ({exc.reason}); is it http, or another port?"
+        exc = exc.__cause__ or exc.__context__
+    return None
 
 
 def _name(address: str) -> str:
