@@ -12,13 +12,13 @@ from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
 from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
-from ui.components.facts import sentences
 from ui.components.form import button, figure
 from ui.components.guest_link import guest_link
 from ui.components.markup import box, button_link, clock_html, panel, text, with_attributes
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, Trouble, View, tell
+from ui.pages.gate_lines import show_gates
 from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.redraw import redraw
 from ui.texts import _, ngettext
@@ -202,7 +202,7 @@ def _training(view: View, report: TrainingReport) -> None:
                 if report.champion and name in report.champion:
                     notes.append(_("champion {figure}").format(figure=number(report.champion[name])))
                 figure(metric(name), number(value), note=", ".join(notes))
-        sentences(report.gate.reasons)
+        show_gates(report.gate)
         with box("line"):
             if report.deployed:
                 button_link(_("Try it"), f"/models/{report.model}/try", primary=True, icon_name="science")
