@@ -112,16 +112,15 @@ def _time_axis(span: Span) -> dict[str, Any]:
 
 
 def _mark(options: dict[str, Any], markers: Sequence[Marker], span: Span) -> None:
-    """Draw the markers of the span as upright lines with their label."""
+    """Draw the markers of the span as upright lines with their label; none also takes those of before away."""
     shown = [one for one in markers if span[0] <= one.at <= span[1]]
-    if shown:
-        options["series"][0]["markLine"] = {
-            "symbol": "none", "silent": True, "animation": False,
-            "lineStyle": {"color": "var(--text-3)", "type": "dotted", "width": 1.5},
-            "label": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 11.5, "position": "insideEndTop",
-                      "rotate": 0, "formatter": "{b}"},
-            "data": [{"xAxis": _x(one.at), "name": one.label} for one in shown],
-        }  # fmt: skip
+    options["series"][0]["markLine"] = {
+        "symbol": "none", "silent": True, "animation": False,
+        "lineStyle": {"color": "var(--text-3)", "type": "dotted", "width": 1.5},
+        "label": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 11.5, "position": "insideEndTop",
+                  "rotate": 0, "formatter": "{b}"},
+        "data": [{"xAxis": _x(one.at), "name": one.label} for one in shown],
+    }  # fmt: skip
 
 
 def _value_with(unit: str) -> str:
