@@ -100,8 +100,8 @@ def test_the_slider_stays_where_it_was_put(tab: Page, world: World) -> None:
     wanted = card.evaluation.cuts[served - 3]
     expect(here.locator(".figure").first).to_contain_text(number(wanted.threshold))
     spec = appliance.models.get(SECOND).spec
-    appliance.models.apply(msgspec.structs.replace(spec, schedule="30 4 * * *"), who="test")
-    expect(tab.get_by_text("30 4 * * *")).to_be_visible(timeout=PATIENCE_MS)
+    appliance.models.apply(msgspec.structs.replace(spec, holdout=0.3), who="test")
+    expect(tab.locator("dd", has_text="30.0 %")).to_be_visible(timeout=PATIENCE_MS)
     expect(here.locator(".figure").first).to_contain_text(number(wanted.threshold))
     assert tab.evaluate(HERE) == "Threshold"
     tab.keyboard.press("ArrowLeft")

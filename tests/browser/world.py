@@ -114,7 +114,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def ids_of(world: World) -> dict[str, str]:
     """What the addresses of pages are filled with: a job, a job whose gate is red, and an alert of each subject."""
-    red = next(one.id for one in world.appliance.jobs.list(100) if one.model == SECOND)
+    jobs = world.appliance.jobs.list(100)
+    red = next(one.id for one in jobs if one.model == SECOND and one.state is JobState.COMPLETED)
     return {"job": world.appliance.jobs.list(1)[0].id, "red_job": red} | {
         alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts() if alert.model == MODEL
     }

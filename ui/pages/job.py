@@ -106,7 +106,9 @@ class _JobPage:
         with self._curve_place:
             self._curve = Chart({}, label=_("Metric by boosting round"))
         with panel(_("Log")):
-            self._log = with_attributes(ng.element("pre").classes("log").props("tabindex=0"), aria_label=_("Log"))
+            self._log = with_attributes(
+                ng.element("pre").classes("log").props("tabindex=0 role=region"), aria_label=_("Log")
+            )
         self._lines = 0
 
     def show(self, state: _State) -> None:
