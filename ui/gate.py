@@ -94,7 +94,7 @@ class Gate:
     def _back(self, path: str, error: Exception, target: str = "/") -> Response:
         """To the form, with what was refused under a number: a text in the address could come from anybody."""
         code = secrets.token_hex(8)
-        self._refused[code] = log_error(error, f"the form at {path}")
+        self._refused[code] = log_error(error, path)
         if len(self._refused) > _KEPT:
             self._refused.popitem(last=False)
         return RedirectResponse(f"{path}?wrong={code}&next={quote(target)}", status_code=303)

@@ -175,7 +175,7 @@ class Trouble:
         if self._place.is_deleted or met == self._met:
             return
         self._met = met
-        message = log_error(error, "a part of a page")
+        message = log_error(error, "live_part")
         title = (
             _("What stands below is of {when} and is not brought up to date").format(when=when(self._last))
             if self._last

@@ -49,7 +49,7 @@ class _ThresholdPanel:
     def __init__(self, view: View, model: ModelInfo, card: ModelCard, cuts: Sequence[Cut]) -> None:
         self._view, self._model, self._card, self._cuts = view, model, card, cuts
         served = min(range(len(cuts)), key=lambda i: abs(cuts[i].threshold - card.threshold))
-        self._slider = f"threshold of {card.version}"
+        self._slider = f"threshold-{card.version}"
         self._place = view.kept.get(self._slider, served)
 
     def draw(self) -> None:
