@@ -16,6 +16,9 @@ from nicegui import ui as ng
 from nicegui.element import Element
 from nicegui.elements.mixins.value_element import ValueElement
 
+_MOST_COMPARED = 40_000
+"""Pairs; two longer lists go on as each other place by place, since to compare all with all would hold everybody up."""
+
 Kind = Callable[[Element], Hashable]
 
 
@@ -58,6 +61,9 @@ def _go_on(before: Sequence[Element], now: Sequence[Element]) -> None:
 def _pairs(before: Sequence[Element], now: Sequence[Element], *kinds: Kind) -> Iterator[tuple[Element, Element]]:
     """Which goes on as which, in order: first those alike in all that they hold, then between them those of a kind."""
     if not kinds or not before or not now:
+        return
+    if len(before) * len(now) > _MOST_COMPARED:
+        yield from ((old, new) for old, new in zip(before, now, strict=False) if _kind(old) == _kind(new))
         return
     alike, *rest = kinds
     matcher = SequenceMatcher(None, [alike(one) for one in before], [alike(one) for one in now], autojunk=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeVar
@@ -193,5 +194,33 @@ def test_what_cannot_be_drawn_leaves_what_stood_there() -> None:
             redraw(place, broken)
         assert [one.id for one in place.descendants()] == before
         assert set(place.client.elements) >= set(before)
+
+    in_tab(test)
+
+
+def test_long_lists_go_on_place_by_place() -> None:
+    def test(place: Element) -> None:
+        redraw(place, lambda: [text(f"line {i}") for i in range(900)])
+        ids = [one.id for one in place.default_slot.children]
+        redraw(place, lambda: [text(f"line {i}") for i in range(901)])
+        assert [one.id for one in place.default_slot.children][:900] == ids
+
+    in_tab(test)
+
+
+def test_what_was_replaced_is_let_go() -> None:
+    def test(place: Element) -> None:
+        def render() -> None:
+            with panel("Head"):
+                Table(COLUMNS, rows([f"row-{i}" for i in range(12)]), name="t")
+
+        for _ in range(3):
+            redraw(place, render)
+        gc.collect()
+        before = sum(isinstance(one, Element) for one in gc.get_objects())
+        for _ in range(20):
+            redraw(place, render)
+        gc.collect()
+        assert sum(isinstance(one, Element) for one in gc.get_objects()) == before
 
     in_tab(test)

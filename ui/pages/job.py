@@ -109,7 +109,7 @@ class _JobPage:
             self._log = with_attributes(
                 ng.element("pre").classes("log").props("tabindex=0 role=region"), aria_label=_("Log")
             )
-        self._lines = 0
+        self._lines: tuple[LogLine, ...] = ()
 
     def show(self, state: _State) -> None:
         """Bring the parts up to date."""
@@ -122,13 +122,19 @@ class _JobPage:
         step = f"{progress.step}: {progress.message}" if progress else _("waiting for the runner")
         self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
         self._show_curve(progress, _("RMSE") if state.task is Task.REGRESSION else _("log loss"))
-        if len(state.log) != self._lines:
-            self._lines = len(state.log)
-            redraw(self._log, lambda: [ng.html(_line(one), sanitize=False) for one in state.log])
+        self._show_log(state.log)
         if job.state.final:
             if hasattr(self, "_cancel"):
                 self._cancel.set_visibility(False)
             redraw(self._result, lambda: _result(self._view, job, state.report))
+
+    def _show_log(self, log: tuple[LogLine, ...]) -> None:
+        known, self._lines = self._lines, log
+        if log[: len(known)] == known:
+            with self._log:
+                _write(log[len(known) :])
+        else:  # a line came late
+            redraw(self._log, lambda: _write(log))
 
     def _show_curve(self, progress: JobProgress | None, unit: str) -> None:
         points = progress.curve if progress else ()
@@ -219,6 +225,11 @@ def _training(view: View, report: TrainingReport) -> None:
             button_link(_("Look at the version"), f"/models/{report.model}?version={report.version}", icon_name="hub")
         if not report.deployed:
             text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
+
+
+def _write(lines: tuple[LogLine, ...]) -> None:
+    for one in lines:
+        ng.html(_line(one), sanitize=False)
 
 
 def _line(one: LogLine) -> str:
