@@ -7,16 +7,32 @@ import msgspec
 from appliance.model_evaluation import Evaluation
 
 
+class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that a challenger was held to.
+
+    Attributes:
+        passed: It held.
+        reason: Why, or why not: a sentence.
+        binding: When it does not hold, the challenger does not become champion; else it is a warning.
+    """
+
+    passed: bool
+    reason: str
+    binding: bool = True
+
+
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a challenger became champion.
 
     Attributes:
         passed: It did.
         reasons: Sentences, at least one.
+        checks: Each thing that it was held to, with what came of it; empty in cards of releases that kept none.
     """
 
     passed: bool
     reasons: tuple[str, ...]
+    checks: tuple[GateCheck, ...] = ()
 
 
 class Importance(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.errors import BadInput, BadModelSpec, BundleRefused, Conflict, NotAllowed, NotFound
-from appliance.model_card import Gate, ModelCard
+from appliance.model_card import Gate, GateCheck, ModelCard
 from appliance.model_spec import ModelSpec, dump_spec, parse_spec, require_sound
 from appliance.models import Models
 from appliance.schema import FeatureSchema
@@ -319,9 +319,11 @@ def _parts(found: SignedBundle, path: Path) -> tuple[ModelSpec, FeatureSchema, M
 def _gate_of(origin: Origin, champion: int | None) -> Gate:
     came = f"imported from {origin.box}, where it is version {origin.version} of {origin.model!r}"
     if champion is None:
-        return Gate(passed=True, reasons=(f"{came}; the first version here",))
+        first = f"{came}; the first version here"
+        return Gate(passed=True, reasons=(first,), checks=(GateCheck(passed=True, reason=first),))
     why = f"not compared with version {champion}: the rows that it was measured on are not here"
-    return Gate(passed=False, reasons=(came, why))
+    checks = (GateCheck(passed=True, reason=came), GateCheck(passed=False, reason=why))
+    return Gate(passed=False, reasons=(came, why), checks=checks)
 
 
 def _run_of(spec: ModelSpec, card: ModelCard, origin: Origin, found: SignedBundle) -> RunRecord:

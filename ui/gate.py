@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from html import escape
 from urllib.parse import quote
@@ -14,12 +16,11 @@ from starlette.responses import RedirectResponse, Response
 
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.origin import is_cross_site
-from appliance.errors import ApplianceError
+from appliance.errors import BadInput, NotAllowed
 from appliance.house import Appliance
-from storage.errors import StorageError
 from ui.components.markup import box, text
 from ui.components.status import notice
-from ui.page import SESSION_KEY
+from ui.page import SESSION_KEY, log_error
 from ui.shell import MARK, NAME, Shell
 from ui.texts import _
 
@@ -27,6 +28,8 @@ _MESSAGES = {
     "ended": _("You are logged out."),
     "changed": _("The new password is set. Other sessions of this user were ended."),
 }
+_KEPT = 200
+"""Refusals that can still be shown; whoever comes later to one is told less."""
 
 
 class Gate:
@@ -36,6 +39,7 @@ class Gate:
         self._appliance = appliance
         self._doorkeeper = doorkeeper
         self._shell = shell
+        self._refused: OrderedDict[str, str] = OrderedDict()
 
     def open(self) -> None:
         """Serve them."""
@@ -48,7 +52,7 @@ class Gate:
     async def login(self, request: Request) -> Response:
         """Check name and password and open a session under a new id."""
         if is_cross_site(request.headers):
-            return _back("/login", _("A page of another site sent this form; nothing was done."))
+            return self._back("/login", _another_site())
         form = await request.form()
         target = local(str(form.get("next", "/")))
         try:
@@ -56,8 +60,8 @@ class Gate:
                 self._doorkeeper.login, str(form.get("name", "")).strip(), str(form.get("password", "")),
                 address=_address(request),
             )  # fmt: skip
-        except (ApplianceError, StorageError) as exc:
-            return _back("/login", str(exc), target)
+        except Exception as exc:  # noqa: BLE001  (the border of a form: the log has the stack)
+            return self._back("/login", exc, target)
         # A new id: one that was planted before the login must be worth nothing after it.
         request.session.clear()
         request.session.update({"id": str(uuid.uuid4()), SESSION_KEY: token})
@@ -74,18 +78,32 @@ class Gate:
     async def change_password(self, request: Request) -> Response:
         """Replace one's own password."""
         if is_cross_site(request.headers):
-            return _back("/password", _("A page of another site sent this form; nothing was done."))
+            return self._back("/password", _another_site())
         form = await request.form()
         if form.get("new") != form.get("again"):
-            return _back("/password", _("The two new passwords differ; type the new one twice."))
+            return self._back("/password", BadInput(_("The two new passwords differ; type the new one twice.")))
         try:
             await run.io_bound(
                 self._doorkeeper.change_password, request.session.get(SESSION_KEY), str(form.get("old", "")),
                 str(form.get("new", "")), address=_address(request),
             )  # fmt: skip
-        except (ApplianceError, StorageError) as exc:
-            return _back("/password", str(exc))
+        except Exception as exc:  # noqa: BLE001  (as above)
+            return self._back("/password", exc)
         return RedirectResponse("/", status_code=303)
+
+    def _back(self, path: str, error: Exception, target: str = "/") -> Response:
+        """To the form, with what was refused under a number: a text in the address could come from anybody."""
+        code = secrets.token_hex(8)
+        self._refused[code] = log_error(error, path)
+        if len(self._refused) > _KEPT:
+            self._refused.popitem(last=False)
+        return RedirectResponse(f"{path}?wrong={code}&next={quote(target)}", status_code=303)
+
+    def _said(self, request: Request) -> None:
+        if code := request.query_params.get("wrong"):
+            notice(self._refused.get(code, _("That was refused; try again.")), tone="alarm")
+        elif (said := request.query_params.get("said")) in _MESSAGES:
+            notice(_MESSAGES[str(said)])
 
     def _login_page(self) -> Callable[[Request], Awaitable[None]]:
         where = self._appliance.settings.layout.admin_password
@@ -94,7 +112,7 @@ class Gate:
             self._shell.dress(_("Log in"))
             first = await run.io_bound(where.exists)
             with _gate(_("Log in")):
-                _said(request)
+                self._said(request)
                 if first:
                     notice(
                         _(
@@ -123,7 +141,7 @@ class Gate:
                 return RedirectResponse("/login?next=/password", status_code=303)
             self._shell.dress(_("Password"))
             with _gate(_("Set your own password")):
-                _said(request)
+                self._said(request)
                 if caller.must_change:
                     text(
                         _("The password you logged in with was for one use. Choose your own; then everything opens."),
@@ -156,11 +174,8 @@ def _gate(title: str) -> ng.element:
     return surface
 
 
-def _said(request: Request) -> None:
-    if wrong := request.query_params.get("wrong"):
-        notice(wrong[:500], tone="alarm")
-    elif (said := request.query_params.get("said")) in _MESSAGES:
-        notice(_MESSAGES[str(said)])
+def _another_site() -> NotAllowed:
+    return NotAllowed(_("A page of another site sent this form; nothing was done."))
 
 
 def _form(action: str, fields: tuple[tuple[str, str, str, str], ...], submit: str, *, hidden: str = "") -> None:
@@ -175,10 +190,6 @@ def _form(action: str, fields: tuple[tuple[str, str, str, str], ...], submit: st
         f'<button class="submit" type="submit">{escape(submit)}</button></form>',
         sanitize=False,
     ).style("width: 100%")
-
-
-def _back(path: str, wrong: str, target: str = "/") -> Response:
-    return RedirectResponse(f"{path}?wrong={quote(wrong)}&next={quote(target)}", status_code=303)
 
 
 def local(target: str) -> str:

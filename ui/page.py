@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 
 from nicegui import app, run
@@ -20,7 +21,9 @@ from appliance.permissions import Action, Caller, is_allowed, require
 from storage.errors import StorageError
 from ui.components.markup import box
 from ui.components.status import notice, waiting_line
+from ui.redraw import redraw
 from ui.texts import _
+from ui.words import when
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class View:
         self.query: dict[str, str] = dict(request.query_params)
         self.same: tuple[str, str] | None = None
         """Command and REST call of the part that is shown, where a page has several."""
+        self.kept: dict[str, int] = {}
+        """What somebody set on this page, such as a slider's place, for parts that are drawn anew."""
 
     def may(self, action: Action) -> bool:
         """Whether to offer something; whether it is done is decided again by ``act``."""
@@ -88,24 +93,25 @@ class View:
     def live_part(
         self, interval_s: float, fetch: Callable[[], T], render: Callable[[T], None]
     ) -> Coroutine[None, None, None]:
-        """The same for a part that stands here and is filled by who awaits the answer, together with others."""
-        place = box("stack")
+        """The same for a part that stands here and is filled by who awaits the answer, together with others.
+
+        What somebody does in the part meanwhile stays, see ``ui.redraw``; so does what is shown when ``fetch`` fails.
+        """
+        with box("stack"):
+            trouble, place = Trouble(), box("stack")
         shown: list[Any] = []
 
         async def refresh() -> None:
             try:
                 value: Any = await run.io_bound(fetch)
-            except (ApplianceError, StorageError) as exc:
-                value = str(exc)
-                if shown != [value]:
+                if app.is_stopping or place.is_deleted:
+                    return  # run.io_bound answers None while the process shuts down
+                if not shown or shown[0] != value:
+                    redraw(place, lambda: render(value))
                     shown[:] = [value]
-                    message = log_refused(exc)
-                    _replace(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
-                return
-            if app.is_stopping or (shown and shown[0] == value):
-                return  # run.io_bound answers None while the process shuts down
-            shown[:] = [value]
-            _replace(place, lambda: render(value))
+                trouble.end()
+            except Exception as exc:  # noqa: BLE001  (the border of a part: the others stay, the log has the stack)
+                trouble.say(exc)
 
         self.every(interval_s, refresh)
         return refresh()
@@ -119,11 +125,10 @@ class View:
         async def fill() -> None:
             try:
                 value = await run.io_bound(fetch)
-            except (ApplianceError, StorageError) as exc:
-                message = log_refused(exc)
-                _replace(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
-                return
-            _replace(place, lambda: render(cast("T", value)))
+                redraw(place, lambda: render(cast("T", value)))
+            except Exception as exc:  # noqa: BLE001  (as above)
+                message = log_error(exc, waiting)
+                redraw(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
 
         ng.timer(0.05, fill, once=True)
 
@@ -133,10 +138,51 @@ class View:
         self._timers.append(timer)
         return timer
 
+    def end(self, timer: ng.timer) -> None:
+        """Call back no more, not even when a hidden tab is seen again."""
+        self._timers.remove(timer)
+        timer.deactivate()
+        timer.cancel()
+
     def pause(self, *, hidden: bool) -> None:
         """Stop the timers of a hidden tab, and start them again."""
         for timer in self._timers:
             timer.active = not hidden
+
+
+class Trouble:
+    """Stands above a part and says what keeps it from being shown, or from being brought up to date; else nothing.
+
+    Each trouble is logged once, however often it is met in a row.
+    """
+
+    def __init__(self) -> None:
+        self._place = box("stack")
+        self._place.set_visibility(False)
+        self._met = ""
+        self._last: datetime | None = None
+
+    def end(self) -> None:
+        """The part is up to date."""
+        self._last = datetime.now(UTC)
+        if self._met:
+            self._met = ""
+            self._place.set_visibility(False)
+
+    def say(self, error: Exception) -> None:
+        """Say what happened, with the id under which the log has it."""
+        met = f"{type(error).__name__}: {error}"
+        if self._place.is_deleted or met == self._met:
+            return
+        self._met = met
+        message = log_error(error, "live_part")
+        title = (
+            _("What stands below is of {when} and is not brought up to date").format(when=when(self._last))
+            if self._last
+            else _("This cannot be shown")
+        )
+        redraw(self._place, lambda: notice(message, tone="alarm", title=title))
+        self._place.set_visibility(True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +222,11 @@ def tell(message: str, *, wrong: bool = False) -> None:
     )
 
 
+def log_error(error: Exception, what: str) -> str:
+    """Log the error being handled, refused or unexpected, and return what to tell, with its id."""
+    return log_refused(error) if isinstance(error, ApplianceError | StorageError) else log_unexpected(what)
+
+
 def log_refused(error: Exception) -> str:
     """Log what the appliance would not do, and return what to tell: its sentence, and the id the log has it under."""
     error_id = uuid.uuid4().hex[:8]
@@ -191,10 +242,3 @@ def log_unexpected(what: str) -> str:
         "Something went wrong that the dashboard did not expect (error {error_id}). "
         "`appliance logs ui` has the details under this number."
     ).format(error_id=error_id)
-
-
-def _replace(place: Element, render: Callable[[], object]) -> None:
-    if not place.is_deleted:
-        place.clear()
-        with place:
-            render()

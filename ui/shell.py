@@ -40,6 +40,7 @@ NAVIGATION = (
     ("alerts", _("Alerts"), "/alerts", "notifications"),
     ("settings", _("Settings"), "/settings", "settings"),
 )
+_COUNTED_S = 5.0
 _THEMES: dict[str, bool | None] = {"system": None, "light": False, "dark": True}
 _APPEARANCES = (
     ("system", "brightness_auto", _("System"), _("System appearance")),
@@ -91,7 +92,8 @@ class Shell:
         with box("frame"):
             with box("topbar"):
                 menu = ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button")
-                with_attributes(menu.props("type=button data-menu"), aria_label=_("Menu"))
+                menu.props("type=button data-menu aria-expanded=false aria-controls=side")
+                with_attributes(menu, aria_label=_("Menu"))
                 _brand()
             await self._side(page.section, view)
             box("backdrop")
@@ -108,7 +110,7 @@ class Shell:
                 _same(page, view)
 
     async def _side(self, section: str, view: View) -> None:
-        with box("side", "aside"):
+        with box("side", "aside").props("id=side"):
             _brand()
             with with_attributes(box("nav", "nav"), aria_label=_("Pages")):
                 for key, label, address, icon_name in NAVIGATION:
@@ -146,14 +148,22 @@ async def _fill(page: Page, view: View) -> None:
 
 
 async def _open_alerts(view: View, entry: ng.element) -> None:
-    try:
-        alerts = await view.ask(view.appliance.monitoring.alerts, open_only=True)
-    except (ApplianceError, StorageError):
-        return  # the page itself says what is wrong; the number in the margin is a convenience
-    waiting = [alert for alert in alerts if alert.acknowledged_by is None]
-    if waiting:
-        with entry:
-            with_attributes(text(len(waiting), "count", "span"), title=_("open alerts"))
+    """How many alerts wait for somebody, beside the entry of the navigation, kept up to date."""
+    with entry:
+        count = ng.html("", sanitize=False, tag="span").classes("count")
+    with_attributes(count, title=_("open alerts"))
+
+    async def refresh() -> None:
+        try:
+            alerts = await view.ask(view.appliance.monitoring.alerts, open_only=True)
+        except (ApplianceError, StorageError):
+            return  # the page itself says what is wrong; the number in the margin is a convenience
+        waiting = sum(alert.acknowledged_by is None for alert in alerts)
+        count.set_content(str(waiting))
+        count.set_visibility(waiting > 0)
+
+    await refresh()
+    view.every(_COUNTED_S, refresh)
 
 
 def _as_json(messages: Mapping[str, str]) -> str:

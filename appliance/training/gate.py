@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.model_card import Gate
+from appliance.model_card import Gate, GateCheck
 from appliance.training.evaluate import is_better
 
 
@@ -26,23 +26,33 @@ def judge(
         obstacle: Why the champion could not be scored.
     """
     value = metrics[metric]
-    reasons = []
     if champion_version is None:
         passed = True
-        reasons.append(f"first version of the model: {metric} {value:.4g} on the holdout")
+        reason = f"first version of the model: {metric} {value:.4g} on the holdout"
     elif champion is None or metric not in champion:
         passed = True
-        reasons.append(f"champion version {champion_version} cannot be compared: {obstacle or f'it has no {metric}'}")
+        reason = f"champion version {champion_version} cannot be compared: {obstacle or f'it has no {metric}'}"
     else:
         passed = is_better(metric, value, champion[metric])
         verdict = "better than" if passed else "not better than"
-        reasons.append(
+        reason = (
             f"{metric} {value:.4g} is {verdict} {champion[metric]:.4g} of champion version {champion_version} "
             "on the same holdout"
         )
-    if metric in baseline and not is_better(metric, value, baseline[metric]):
-        reasons.append(
-            f"beware: {metric} {value:.4g} does not beat {baseline[metric]:.4g} of the dummy that knows no column; "
-            "the columns may say nothing about the target"
-        )
-    return Gate(passed=passed, reasons=tuple(reasons))
+    checks = [GateCheck(passed=passed, reason=reason), *_beside_the_dummy(metric, value, baseline)]
+    # What is as it should be beside the dummy goes without saying where there is one sentence a reason.
+    said = tuple(check.reason for check in checks if check.binding or not check.passed)
+    return Gate(passed=passed, reasons=said, checks=tuple(checks))
+
+
+def _beside_the_dummy(metric: str, value: float, baseline: dict[str, float]) -> list[GateCheck]:
+    if metric not in baseline:
+        return []
+    beats = is_better(metric, value, baseline[metric])
+    dummy = f"{baseline[metric]:.4g} of the dummy that knows no column"
+    reason = (
+        f"{metric} {value:.4g} beats {dummy}"
+        if beats
+        else f"beware: {metric} {value:.4g} does not beat {dummy}; the columns may say nothing about the target"
+    )
+    return [GateCheck(passed=beats, reason=reason, binding=False)]

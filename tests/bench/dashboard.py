@@ -19,7 +19,7 @@ from playwright.sync_api import BrowserContext, Page, sync_playwright
 from tests.bench.large_state import enlarge
 from tests.bench.serving.machine import describe_machine
 from tests.browser.test_pages import PAGES, settle
-from tests.browser.world import ARGUMENTS, World, first_login, open_world
+from tests.browser.world import ARGUMENTS, World, first_login, ids_of, open_world
 
 ROUNDS = 3
 TABS = 5
@@ -65,12 +65,12 @@ def main() -> None:
 
 def print_times(world: World, context: BrowserContext) -> None:
     """Open each page some times and print the medians."""
-    page, job = context.new_page(), world.appliance.jobs.list(1)[0].id
+    page, ids = context.new_page(), ids_of(world)
     cold = open_page(page, world.url)
     print(f"\n{'page':24} answered   painted   heading   (ms)")
     print(f"{'first, nothing cached':24} {cold[0]:8.0f}  {cold[1]:8.0f}  {cold[2]:8.0f}")
     for name, address in PAGES.items():
-        each = [open_page(page, world.url + address.replace("{job}", job)) for _ in range(ROUNDS)]
+        each = [open_page(page, world.url + address.format(**ids)) for _ in range(ROUNDS)]
         answered, painted, heading = (statistics.median(column) for column in zip(*each, strict=True))
         print(f"{re.sub('-', ' ', name):24} {answered:8.0f}  {painted:8.0f}  {heading:8.0f}", flush=True)
     page.close()

@@ -25,7 +25,7 @@ from playwright.sync_api import Error, Page, sync_playwright
 from appliance.processes.procfs import list_tree
 from tests.bench.serving.machine import describe_machine
 from tests.browser.test_pages import PAGES, settle
-from tests.browser.world import ARGUMENTS, MODEL, World, first_login, open_world
+from tests.browser.world import ARGUMENTS, MODEL, World, first_login, ids_of, open_world
 
 BROWSERS = 5
 WARM_S = 300.0
@@ -93,11 +93,11 @@ def _click(world: World, tabs: list[Page], folder: Path, lasts_s: float) -> tupl
 
 def _steps(world: World, tab: Page, folder: Path, number: int) -> Iterator[tuple[str, Callable[[], None]]]:
     """What one browser does, without end; each begins at another page."""
-    job = world.appliance.jobs.list(1)[0].id
-    addresses = [address for address in PAGES.values() if "{" not in address.replace("{job}", "")]
+    ids = ids_of(world)
+    addresses = [address.format(**ids) for address in PAGES.values()]
     turned = addresses[number * 5 :] + addresses[: number * 5]
     for count, address in enumerate(itertools.cycle(turned)):
-        yield "pages", partial(_open, tab, world.url + address.replace("{job}", job))
+        yield "pages", partial(_open, tab, world.url + address)
         match count % 10:
             case 3:
                 yield "uploads", partial(_upload, world, tab, folder, f"soak-{number}", count)

@@ -9,20 +9,20 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.axe import axe_source, grave_violations
 from tests.browser.test_pages import PAGES, settle
-from tests.browser.world import MODEL, World
+from tests.browser.world import MODEL, World, ids_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_grave(world: World, chromium: Browser, state_of_login: Path, scheme: str) -> None:
-    job = world.appliance.jobs.list(1)[0].id
+    ids = ids_of(world)
     context = chromium.new_context(
         storage_state=state_of_login, viewport={"width": 1280, "height": 860}, color_scheme=scheme,  # type: ignore[arg-type]
     )  # fmt: skip
     page, source, problems = context.new_page(), axe_source(), []
     for name, address in PAGES.items():
-        page.goto(world.url + address.replace("{job}", job))
+        page.goto(world.url + address.format(**ids))
         settle(page)
         problems += [f"{name}: {one}" for one in grave_violations(page, source)]
     page.goto(f"{world.url}/models/{MODEL}/try")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from appliance.jobs import JobState
-from appliance.model_spec import ModelSpec, Threshold
+from appliance.model_spec import Threshold
 from appliance.schema import Kind
 from tests.browser.axe import axe_source, grave_violations
 from tests.browser.test_pages import settle
-from tests.browser.world import World
+from tests.browser.world import SECOND, World
 from ui.words import number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PENGUINS = Path(__file__).parents[1] / "data" / "penguins.csv"
 PATIENCE_MS = 180_000
 
 
@@ -43,19 +40,15 @@ def test_what_is_said_on_the_page_is_what_is_declared(tab: Page, world: World) -
 
 def test_the_matrix_follows_the_threshold_and_the_threshold_is_declared(tab: Page, world: World) -> None:
     appliance = world.appliance
-    appliance.datasets.add("penguins-sexed", str(PENGUINS), who="test")
-    spec = ModelSpec(name="sexes", dataset="penguins-sexed", target="sex", rounds=40, protected=("island",))
-    appliance.models.create(spec, who="test")
-    job = appliance.jobs.wait(appliance.jobs.start_training("sexes", who="test"), timeout_s=240)
-    assert job.state is JobState.COMPLETED, job.message
-    evaluation = appliance.models.card("sexes").evaluation
+    spec = appliance.models.get(SECOND).spec
+    evaluation = appliance.models.card(SECOND).evaluation
     assert evaluation is not None
-    tab.goto(f"{world.url}/models/sexes")
+    tab.goto(f"{world.url}/models/{SECOND}")
     settle(tab)
     for title in ("ROC", "Precision and recall", "Calibration", "Fairness by island"):
         expect(tab.get_by_role("heading", name=title, exact=True)).to_be_visible()
     tab.get_by_role("slider", name="Threshold").focus()
-    served = [one.threshold for one in evaluation.cuts].index(appliance.models.card("sexes").threshold)
+    served = [one.threshold for one in evaluation.cuts].index(appliance.models.card(SECOND).threshold)
     here = tab.locator("section", has=tab.get_by_role("heading", name="Threshold", exact=True))
     for presses, place in ((1, served - 1), (11, served - 12)):  # the page is drawn anew between them
         for _ in range(presses):
@@ -69,5 +62,6 @@ def test_the_matrix_follows_the_threshold_and_the_threshold_is_declared(tab: Pag
     assert grave_violations(tab, axe_source()) == []
     tab.get_by_role("button", name="Use it from the next training on").click()
     expect(tab.locator(".q-notification").first).to_contain_text("is declared", timeout=PATIENCE_MS)
-    declared = appliance.models.get("sexes").spec.threshold
+    declared = appliance.models.get(SECOND).spec.threshold
     assert declared == Threshold(goal="fixed", at=round(cut.threshold, 4))
+    appliance.models.apply(spec, who="test")

@@ -45,6 +45,11 @@ def test_a_gate_that_is_red_says_why_and_nothing_changes(tab: Page, world: World
     expect(gate.locator(".icon")).to_have_count(1)
     reason = tab.locator(".page li", has_text="is not better than")
     expect(reason).to_contain_text("of champion version 1 on the same holdout")
+    red, green = tab.locator(".gates li").all()
+    for line, tone, said in ((red, "alarm", "Not passed"), (green, "ok", "Passed")):
+        expect(line.locator(f".status.{tone} .icon")).to_have_count(1)
+        expect(line.locator(".status")).to_contain_text(said)
+    expect(green).to_contain_text("of the dummy that knows no column")
     assert world.appliance.models.get(MODEL).deployed == 1
     expect(tab.get_by_role("link", name="Try it")).to_have_count(0)
     tab.goto(f"{world.url}/models/{MODEL}?version=2")

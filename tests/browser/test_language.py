@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import watched_tab
 from tests.browser.test_pages import PAGES
-from tests.browser.world import MODEL, World
+from tests.browser.world import MODEL, World, ids_of
 from tests.ui import pseudo
 from tests.ui.dashboard import PASSWORD, Dashboard, serve_dashboard
 from tests.ui.unmarked import literals, modules
@@ -86,13 +86,6 @@ def log_in(page: Page) -> None:
     page.wait_for_url(lambda address: not address.endswith("/login"))
 
 
-def ids_of(world: World) -> dict[str, str]:
-    """What the addresses of ``PAGES`` are filled with."""
-    return {"job": world.appliance.jobs.list(1)[0].id} | {
-        alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts()
-    }
-
-
 def test_every_text_of_every_page_is_translated(world: World, foreign: Dashboard, foreigner: Page) -> None:
     ids = ids_of(world)
     left: dict[str, list[str]] = {}
@@ -100,6 +93,7 @@ def test_every_text_of_every_page_is_translated(world: World, foreign: Dashboard
         foreigner.goto(foreign.url + address.format(**ids))
         settle(foreigner)
         left[name] = untranslated(foreigner)
+        assert foreigner.get_by_text(pseudo.pseudo("This cannot be shown")).count() == 0, name
         assert foreigner.locator("html").get_attribute("lang") == pseudo.LANGUAGE
     assert {name: texts for name, texts in left.items() if texts} == {}
 
@@ -134,7 +128,7 @@ def test_what_is_refused_before_a_page_is_drawn_is_translated(foreign: Dashboard
         answer = client.post("/login", data={"name": "admin"}, headers={"sec-fetch-site": "cross-site"})
     foreigner.context.clear_cookies()
     foreigner.goto(foreign.url + answer.headers["location"])
-    assert foreigner.locator(".notice").inner_text().count(pseudo.OPEN) == 1
+    assert foreigner.locator(".notice").inner_text().count(pseudo.OPEN) == 2  # the sentence, in the one with its id
     assert untranslated(foreigner) == []
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import watched_tab
 from tests.browser.looks import LOOKS, in_look
-from tests.browser.world import ARTIFACTS, MODEL, World
+from tests.browser.world import ARTIFACTS, MODEL, SECOND, World, ids_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -29,14 +29,18 @@ PAGES = {
     "new-model-target": "/models/new?dataset=bikes",
     "new-model-train": "/models/new?dataset=bikes&target=cnt",
     "model": f"/models/{MODEL}",
+    "model-threshold-fairness-canary": f"/models/{SECOND}",
     "try": f"/models/{MODEL}/try",
     "monitoring": "/monitoring",
     "monitoring-service": f"/monitoring/{MODEL}?tab=service",
     "monitoring-drift": f"/monitoring/{MODEL}?tab=drift",
     "monitoring-data-quality": f"/monitoring/{MODEL}?tab=rows",
     "monitoring-quality": f"/monitoring/{MODEL}?tab=quality",
+    "monitoring-fairness": f"/monitoring/{SECOND}?tab=quality",
+    "monitoring-canary": f"/monitoring/{SECOND}?tab=service",
     "jobs": "/jobs",
     "job": "/jobs/{job}",
+    "job-gate": "/jobs/{red_job}",
     "alerts": "/alerts",
     "alert-drift": "/alerts/{drift}",
     "alert-prediction": "/alerts/{prediction}",
@@ -49,7 +53,10 @@ PAGES = {
     "settings-audit": "/settings?tab=audit",
     "settings-about": "/settings?tab=about",
     "password": "/password",
+    "login": "/login",
 }
+GATE = {"password", "login"}
+"""Stand outside the dashboard's frame."""
 
 
 @pytest.mark.parametrize("look", LOOKS)
@@ -63,21 +70,19 @@ def photograph(
     """Visit pages in a look and keep a picture of each below ``out``; what is wrong with them, one sentence each."""
     folder = out / look
     folder.mkdir(parents=True, exist_ok=True)
-    ids = {"job": world.appliance.jobs.list(1)[0].id}
-    ids |= {alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts()}
+    ids = ids_of(world)
     width, problems = LOOKS[look][0], []
     with in_look(browser, look, cookies) as context:
         for name in pages:
             with watched_tab(context) as watched:
                 watched.page.goto(world.url + PAGES[name].format(**ids))
-                settle(watched.page)
+                wait_for_parts(watched.page)
                 watched.page.screenshot(path=folder / f"{name}.png", full_page=True)
                 problems += [f"{name}: asked {url}" for url in watched.requests if not is_ours(url)]
                 problems += [f"{name}: {complaint}" for complaint in watched.complaints]
                 if watched.page.evaluate("document.documentElement.scrollWidth > innerWidth + 1"):
                     problems.append(f"{name}: scrolls sideways at {width} px")
-                if watched.page.get_by_text("This cannot be shown").count():
-                    problems.append(f"{name}: {watched.page.locator('.notice').first.inner_text()}")
+                problems += [f"{name}: {told}" for told in refusals(watched.page)]
     return problems
 
 
@@ -87,6 +92,17 @@ def is_ours(url: str) -> bool:
 
 
 def settle(page: Page) -> None:
+    """Wait for a page that is there, with all its parts; one that cannot be shown is none."""
+    wait_for_parts(page)
+    assert refusals(page) == [], page.url
+
+
+def refusals(page: Page) -> list[str]:
+    """What the page says that it, or a part of it, cannot show."""
+    return page.locator(".notice", has_text="This cannot be shown").all_inner_texts()
+
+
+def wait_for_parts(page: Page) -> None:
     """Wait for the heading, for the parts that come later, and for the charts."""
     page.wait_for_selector("h1")
     page.wait_for_function("!document.body.innerText.includes('takes a few seconds')")
@@ -97,10 +113,12 @@ def settle(page: Page) -> None:
 
 
 def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
+    ids = ids_of(world)
     for name, address in PAGES.items():
-        if name in {"job", "password"}:
+        if name in GATE:
             continue
-        tab.goto(world.url + address)
+        tab.goto(world.url + address.format(**ids))
+        settle(tab)
         assert tab.locator(".same code").count() >= 1, name
 
 

@@ -97,6 +97,7 @@ def test_a_key_is_shown_once_and_revoked(tab: Page, world: World) -> None:
     settle(tab)
     assert key not in tab.content()
     tab.get_by_role("row", name="mobile-app").get_by_role("button", name="Revoke").click()
+    tab.get_by_role("button", name="Revoke the key").click()
     expect(tab.get_by_role("row", name="mobile-app")).to_contain_text("Revoked", timeout=PATIENCE_MS)
     assert world.appliance.access.check_key(key) is None
 
@@ -177,13 +178,13 @@ def test_deploying_and_rolling_back(tab: Page, world: World) -> None:
     dialog.get_by_label("Share of the requests, %").fill("25")
     dialog.get_by_role("button", name="Deploy").click()
     expect(tab.locator(".q-notification").first).to_contain_text("Answers 25 %", timeout=PATIENCE_MS)
-    (canary,) = [one for one in world.appliance.deployments.current() if one.role == "canary"]
+    (canary,) = [one for one in world.appliance.deployments.current() if (one.role, one.model) == ("canary", MODEL)]
     assert (canary.model, canary.version, canary.percent) == (MODEL, other, 25)
     tab.reload()
     settle(tab)
     expect(tab.get_by_text(f"Version {other} is on trial")).to_be_visible()
     tab.get_by_role("button", name="Promote").click()
-    expect(tab.locator(".q-notification").first).to_contain_text("answers every request", timeout=PATIENCE_MS)
+    expect(tab.locator(".undo-bar")).to_contain_text("answers every request", timeout=PATIENCE_MS)
     assert world.appliance.models.get(MODEL).deployed == other
     world.appliance.deployments.rollback(MODEL, who="test")
     assert world.appliance.models.get(MODEL).deployed == serving

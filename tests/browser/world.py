@@ -29,8 +29,13 @@ ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PENGUINS = Path(__file__).parents[1] / "data" / "penguins.csv"
 ARTIFACTS = Path(__file__).parents[1] / ".artifacts" / "screenshots"
 MODEL = "rentals"
+SECOND = "sexes"
+"""Has two classes, hence a threshold; groups that are compared; and a version on trial beside the one that serves."""
+CHANNEL = "on-call"
+"""What it is told of arrives nowhere."""
 REQUESTS = 240
 
 
@@ -107,7 +112,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(10)
 
 
+def ids_of(world: World) -> dict[str, str]:
+    """What the addresses of pages are filled with: a job, a job whose gate is red, and an alert of each subject."""
+    jobs = world.appliance.jobs.list(100)
+    red = next(one.id for one in jobs if one.model == SECOND and one.state is JobState.COMPLETED)
+    return {"job": world.appliance.jobs.list(1)[0].id, "red_job": red} | {
+        alert.subject: str(alert.id) for alert in world.appliance.monitoring.alerts() if alert.model == MODEL
+    }
+
+
 def _fill(appliance: Appliance) -> None:
+    appliance.channels.add(CHANNEL, "json://127.0.0.1:9/", who="test")
+    _fill_second(appliance)
     source = str(files("appliance.demo") / "data" / "bike_sharing_hourly.parquet")
     early = "SELECT * EXCLUDE (casual, registered, dteday) FROM source WHERE ts < TIMESTAMP '2011-07-01'"
     appliance.datasets.add("bikes", source, query=early, target="cnt", who="test")
@@ -126,6 +142,34 @@ def _fill(appliance: Appliance) -> None:
     appliance.models.create(spec, who="test")
     train(appliance, MODEL)
     _send(appliance)
+    wait_until(lambda: {"drift", "quality"} <= _told(appliance), "the messages about the alerts")
+
+
+def _told(appliance: Appliance) -> set[str]:
+    """Of what in the model the channel was told, or was to be."""
+    alerts = {one.id: one.subject for one in appliance.monitoring.alerts() if one.model == MODEL}
+    return {alerts[one.alert] for one in appliance.channels.deliveries() if one.alert in alerts}
+
+
+def _fill_second(appliance: Appliance) -> None:
+    appliance.datasets.add("penguins-sexed", str(PENGUINS), who="test")
+    spec = ModelSpec(
+        name=SECOND, dataset="penguins-sexed", target="sex", rounds=40, protected=("island",), deploy="auto"
+    )
+    appliance.models.create(spec, who="test")
+    for _ in range(2):  # the second is the same, so its gate is red
+        train(appliance, SECOND)
+    rows = pl.read_csv(PENGUINS, null_values=["NA", ""]).drop_nulls("sex")
+    key = appliance.access.create_key("test-second", "admin", who="test").key
+    columns = list(appliance.models.card(SECOND).columns)
+    with httpx.Client(base_url=appliance.settings.api_url, headers={"x-api-key": key}, timeout=30) as client:
+        wait_until(lambda: client.get(f"/models/{SECOND}").is_success, "the API to serve")
+        appliance.deployments.start_canary(SECOND, 20, 2, who="test")
+        body = {"rows": rows.select(columns).to_dicts()}
+        answers = client.post(f"/models/{SECOND}/predict", json=body).raise_for_status().json()["predictions"]
+        labels = [{"id": one["id"], "label": sex} for one, sex in zip(answers, rows["sex"], strict=True)]
+        client.post(f"/models/{SECOND}/labels", json={"labels": labels}).raise_for_status()
+    wait_until(lambda: appliance.monitoring.quality(SECOND, 90 * 86_400).labelled > 0, "labels of the second model")
 
 
 def train(appliance: Appliance, model: str) -> None:

@@ -154,6 +154,17 @@ def test_a_model_that_learns_nothing_says_so() -> None:
     gate = judge("rmse", {"rmse": 2.0}, {"rmse": 1.5}, champion=None, champion_version=None)
     assert gate.passed
     assert "does not beat 1.5 of the dummy" in gate.reasons[1]
+    assert [(one.passed, one.binding) for one in gate.checks] == [(True, True), (False, False)]
+    assert gate.reasons == tuple(one.reason for one in gate.checks)
+
+
+def test_each_gate_has_what_came_of_it() -> None:
+    gate = judge("rmse", {"rmse": 2.0}, {"rmse": 3.5}, champion={"rmse": 1.5}, champion_version=4)
+    assert [(one.passed, one.binding) for one in gate.checks] == [(False, True), (True, False)]
+    assert "not better than 1.5 of champion version 4" in gate.checks[0].reason
+    assert "beats 3.5 of the dummy" in gate.checks[1].reason
+    assert not gate.passed
+    assert gate.reasons == (gate.checks[0].reason,)
 
 
 def refuse(target: str, frame: pl.DataFrame, **changes: object) -> str:

@@ -8,10 +8,23 @@
   const dates = language.startsWith("en") ? "en-GB" : language;
   const full = { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short" };
   const clock = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" };
+  const since = (at) => {
+    const seconds = (Date.now() - at) / 1000;
+    if (seconds < 45) return _("just now");
+    if (seconds < 5400) return _("{count} min ago", { count: Math.round(seconds / 60) });
+    if (seconds < 129600) return _("{count} h ago", { count: Math.round(seconds / 3600) });
+    return _("{count} d ago", { count: Math.round(seconds / 86400) });
+  };
   const localise = (time) => {
     const at = new Date(time.dateTime);
-    if (time.title || Number.isNaN(at.getTime())) return;
+    if (Number.isNaN(at.getTime())) return;
+    if ("ago" in time.dataset) {
+      const said = since(at);
+      if (time.textContent !== said) time.textContent = said;
+    }
+    if (time.title) return;
     time.title = at.toISOString().replace("T", " ").replace(".000Z", " UTC");
+    if ("ago" in time.dataset) return;
     time.textContent = new Intl.DateTimeFormat(dates, "clock" in time.dataset ? clock : full).format(at);
   };
   // Quasar's tables take no keys: a heading that sorts and a table that scrolls are made reachable.
@@ -37,18 +50,38 @@
       node.querySelectorAll(selector).forEach(act);
     }
   };
+  // A table builds its cells again when anything on the page changes: what had the focus in one gets it back.
+  let held = null;
+  document.addEventListener("focusin", ({ target }) => {
+    const cell = target.closest?.("[data-cell]");
+    held = cell && { table: cell.closest(".table"), name: cell.dataset.cell };
+  });
+  document.addEventListener("focusout", ({ target }) => setTimeout(() => {
+    if (target.isConnected && document.activeElement === document.body) held = null;
+  }));
+  const hold = () => {
+    if (!held || document.activeElement !== document.body) return;
+    const cells = [...held.table.querySelectorAll("[data-cell]")];
+    cells.find((cell) => cell.dataset.cell === held.name)?.querySelector("a, button")?.focus({ preventScroll: true });
+  };
   new MutationObserver((changes) => {
     for (const { addedNodes } of changes) {
       for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) dress(node);
     }
+    hold();
   }).observe(document.documentElement, { childList: true, subtree: true });
   dress(document);
+  setInterval(() => document.querySelectorAll("time[data-ago]").forEach(localise), 10_000);
 
+  const showMenu = (open) => {
+    document.body.classList.toggle("nav-open", open);
+    document.querySelector("[data-menu]")?.setAttribute("aria-expanded", String(open));
+  };
   document.addEventListener("click", async (event) => {
     const target = event.target.closest("[data-menu], .backdrop, [data-copy]");
     if (!target) return;
-    if (target.matches("[data-menu]")) document.body.classList.toggle("nav-open");
-    if (target.matches(".backdrop")) document.body.classList.remove("nav-open");
+    if (target.matches("[data-menu]")) showMenu(!document.body.classList.contains("nav-open"));
+    if (target.matches(".backdrop")) showMenu(false);
     if (target.matches("[data-copy]")) {
       const text = target.parentElement.querySelector("pre").innerText;
       try {
@@ -66,7 +99,10 @@
     }
   });
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") document.body.classList.remove("nav-open");
+    if (event.key === "Escape" && document.body.classList.contains("nav-open")) {
+      showMenu(false);
+      document.querySelector("[data-menu]")?.focus();
+    }
     if ((event.key === "Enter" || event.key === " ") && event.target.matches?.("th.sortable")) {
       event.preventDefault();
       event.target.click();
@@ -144,6 +180,13 @@
     event.target.value = "";
   });
 })();
-document.addEventListener("visibilitychange", () => {
-  if (typeof emitEvent === "function") emitEvent("tab-hidden", document.hidden);
-});
+// A tab that nobody sees asks for nothing, from the start: the page may not have been built yet when it loads hidden.
+const tellHidden = () => {
+  try {
+    emitEvent("tab-hidden", document.hidden);
+  } catch {
+    setTimeout(tellHidden, 100);
+  }
+};
+document.addEventListener("visibilitychange", tellHidden);
+if (document.hidden) tellHidden();

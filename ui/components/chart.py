@@ -19,6 +19,8 @@ from ui.texts import _, pgettext
 FONT = "Roboto, system-ui, sans-serif"
 _SERIES = ("var(--series-1)", "var(--series-3)", "var(--series-4)", "var(--series-5)", "var(--series-2)")
 
+_SLANTED_LETTERS = 22
+"""Of a bin's label, at most."""
 
 Span = tuple[datetime, datetime]
 """From when to when a chart reaches."""
@@ -112,16 +114,15 @@ def _time_axis(span: Span) -> dict[str, Any]:
 
 
 def _mark(options: dict[str, Any], markers: Sequence[Marker], span: Span) -> None:
-    """Draw the markers of the span as upright lines with their label."""
+    """Draw the markers of the span as upright lines with their label; none also takes those of before away."""
     shown = [one for one in markers if span[0] <= one.at <= span[1]]
-    if shown:
-        options["series"][0]["markLine"] = {
-            "symbol": "none", "silent": True, "animation": False,
-            "lineStyle": {"color": "var(--text-3)", "type": "dotted", "width": 1.5},
-            "label": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 11.5, "position": "insideEndTop",
-                      "rotate": 0, "formatter": "{b}"},
-            "data": [{"xAxis": _x(one.at), "name": one.label} for one in shown],
-        }  # fmt: skip
+    options["series"][0]["markLine"] = {
+        "symbol": "none", "silent": True, "animation": False,
+        "lineStyle": {"color": "var(--text-3)", "type": "dotted", "width": 1.5},
+        "label": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 11.5, "position": "insideEndTop",
+                  "rotate": 0, "formatter": "{b}"},
+        "data": [{"xAxis": _x(one.at), "name": one.label} for one in shown],
+    }  # fmt: skip
 
 
 def _value_with(unit: str) -> str:
@@ -139,7 +140,11 @@ def compared_histogram(
     options = _frame(legend=True)
     options["xAxis"] = _axis(type="category", name=x_name, split=False)
     options["xAxis"]["data"] = list(bins)
-    options["xAxis"]["axisLabel"] |= {"interval": "auto", "hideOverlap": True, "rotate": 30 if len(bins) > 6 else 0}
+    options["xAxis"]["axisLabel"] |= {"interval": "auto", "hideOverlap": True, "rotate": 0}
+    options["grid"]["bottom"] = 28
+    if len(bins) > 6:  # slanted by 30 degrees, a letter of some 6 px goes 3 px down; the name stands below the longest
+        options["xAxis"] |= {"nameGap": 20 + 3 * min(max(map(len, bins)), _SLANTED_LETTERS)}
+        options["xAxis"]["axisLabel"] |= {"rotate": 30, "width": 6 * _SLANTED_LETTERS, "overflow": "truncate"}
     options["yAxis"] = _axis(type="value", name=_("% of rows"))
     options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(_("% of rows"))}
     options["tooltip"]["axisPointer"] = {"type": "shadow", "shadowStyle": {"opacity": 0.08}}

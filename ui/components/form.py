@@ -10,6 +10,7 @@ from nicegui import ui as ng
 from nicegui.element import Element
 
 from ui.components.markup import box, link, text, with_attributes
+from ui.redraw import current
 from ui.texts import _
 
 Handler = Callable[[], Awaitable[None]]
@@ -23,8 +24,9 @@ def button(label: str, on_click: Handler, *, kind: str = "plain", icon_name: str
         try:
             await on_click()
         finally:
-            if not made.is_deleted:
-                made.props(remove="loading")
+            shown = current(made)  # it may have been drawn anew meanwhile
+            if not shown.is_deleted:
+                shown.props(remove="loading")
 
     made = ng.button(label, on_click=work, color=None, icon=icon_name)
     made.props("unelevated no-caps").classes(f"btn-{kind}")
@@ -76,8 +78,12 @@ def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
 
 @contextmanager
 def dialog(title: str) -> Iterator[ng.dialog]:
-    """A dialog; what is built inside goes into it."""
-    with with_attributes(ng.dialog(), aria_label=title) as window, ng.card().classes("dialog"):
+    """A dialog; what is built inside goes into it. It is the page's: no part that is drawn anew takes it away."""
+    with (
+        ng.context.client.content,
+        with_attributes(ng.dialog(), aria_label=title) as window,
+        ng.card().classes("dialog"),
+    ):
         text(title, tag="h2")
         yield window
 

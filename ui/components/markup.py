@@ -10,6 +10,8 @@ from typing import TypeVar
 from nicegui import ui as ng
 from nicegui.element import Element
 
+from ui.words import ago
+
 
 def box(classes: str = "", tag: str = "div") -> Element:
     """An empty element to put others into."""
@@ -34,6 +36,17 @@ def clock_html(moment: datetime) -> str:
     """A moment of a log line, to the second."""
     iso = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return f'<time datetime="{iso}" data-clock>{moment.astimezone(UTC):%H:%M:%S}</time>'
+
+
+def ago_html(moment: datetime | None) -> str:
+    """How long ago, on which the browser counts; UTC on hover."""
+    said = escape(ago(moment, now=datetime.now(UTC)))
+    return f'<time datetime="{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" data-ago>{said}</time>' if moment else said
+
+
+def filled_html(sentence: str, **parts: str) -> str:
+    """A sentence whose places are filled with markup."""
+    return text_html(sentence).format(**parts)
 
 
 def _moment(found: re.Match[str]) -> str:
@@ -79,7 +92,7 @@ def panel(title: str = "", note: str = "", *, tight: bool = False) -> Element:
     """A surface with a heading; what is built inside ``with`` goes below the heading."""
     surface = box("panel tight" if tight else "panel", "section")
     if title:
-        with surface, box("panel-head"):
+        with surface.mark(title), box("panel-head"):
             text(title, tag="h2")
             if note:
                 text(note, "note")

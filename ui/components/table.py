@@ -63,7 +63,7 @@ class Row:
 
 
 _BODY = """
-<q-td :props="props" :class="props.col.kind">
+<q-td :props="props" :class="props.col.kind" :data-cell="props.row.id + ' ' + props.col.name">
   <a v-if="props.row[props.col.name + '__'].href" :href="props.row[props.col.name + '__'].href" v-html="props.row[props.col.name + '__'].html"></a>
   <button v-else-if="props.row[props.col.name + '__'].action" type="button" class="act" :class="props.row[props.col.name + '__'].danger ? 'danger' : ''"
     @click.stop="() => $parent.$emit('act', [props.row.id, props.row[props.col.name + '__'].action])" v-html="props.row[props.col.name + '__'].html"></button>
@@ -77,7 +77,7 @@ _SEARCHED_FROM = 9
 
 
 class Table:
-    """A table on the page; ``show`` replaces its rows and keeps the order and the search.
+    """A table on the page; drawn again under the same name it takes the new rows and keeps order, page and search.
 
     Args:
         columns: From left to right.
@@ -102,15 +102,11 @@ class Table:
         ]  # fmt: skip
         field_input = None
         if rows:
-            with box("table-tools"):
-                if len(rows) >= _SEARCHED_FROM:
-                    field_input = ng.input(placeholder=search).props(
-                        "outlined dense clearable debounce=200 type=search"
-                    )
-                    with_attributes(field_input, aria_label=search).classes("table-search")
+            with box("table-tools").mark(name):
+                field_input = _search_field(search, long=len(rows) >= _SEARCHED_FROM)
                 _csv_button(name, lambda: as_csv(self._columns, self._rows))
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
-        self._table.classes("table").props("flat dense binary-state-sort")
+        self._table.mark(name).classes("table").props("flat dense binary-state-sort")
         self._table.add_slot("body-cell", _BODY)
         if field_input:
             field_input.bind_value_to(self._table, "filter")
@@ -121,11 +117,6 @@ class Table:
                 await on_action(str(row_id), str(action))
 
             self._table.on("act", act)
-
-    def show(self, rows: Sequence[Row]) -> None:
-        """Other rows in the same table."""
-        self._rows = tuple(rows)
-        self._table.rows = self._plain(rows)
 
     def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [{"id": row.id} | self._cells(row) for row in rows]
@@ -142,6 +133,19 @@ class Table:
                 "danger": cell.danger,
             }  # fmt: skip
         return plain
+
+
+def _search_field(label: str, *, long: bool) -> ng.input:
+    """Narrows a long table; a short one has it once there is something in it, since a long one may become short."""
+
+    def appear(typed: object) -> None:
+        if typed:
+            field_input.set_visibility(True)
+
+    field_input = ng.input(placeholder=label).props("outlined dense clearable debounce=200 type=search")
+    field_input.set_visibility(long)
+    field_input.on_value_change(lambda event: appear(event.value))
+    return with_attributes(field_input, aria_label=label).classes("table-search")
 
 
 def _csv_button(name: str, content: Callable[[], str]) -> None:

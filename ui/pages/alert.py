@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from nicegui import ui as ng
 
 from appliance.errors import BadInput
+from appliance.house import Appliance
 from appliance.monitoring.alert_story import TREND_DAYS, AlertFacts, AlertStory, TrendPoint, tell_alert
 from appliance.monitoring.alerts import Alert
 from appliance.monitoring.drift_report import DriftDetail
@@ -13,7 +16,7 @@ from appliance.monitoring.quality_report import QualitySeries
 from appliance.monitoring.spans import parse_span
 from appliance.permissions import Action
 from storage.delivery_rows import DeliveryRow
-from ui.components.chart import Chart, Line, compared_histogram, lines
+from ui.components.chart import Chart, Line, Marker, compared_histogram, lines
 from ui.components.facts import facts
 from ui.components.form import button, choice, dialog
 from ui.components.markup import box, button_link, panel, text
@@ -21,6 +24,7 @@ from ui.components.status import badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_quality_tab import show_columns
+from ui.pages.deploy_markers import markers_of
 from ui.pages.rollout import ask_rollback
 from ui.texts import _
 from ui.words import NONE, metric, number, plain, when
@@ -49,8 +53,21 @@ async def build(view: View) -> None:
             button_link(_("Dataset"), f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
     await view.live(4.0, lambda: monitoring.alert(alert_id), lambda found: _show(view, found))
     # A window that is over hardly changes, and its pictures ask for weeks of counts.
-    await view.live(60.0, lambda: tell_alert(monitoring, alert_id), _pictures)
+    await view.live(60.0, lambda: _tell(view.appliance, alert), _pictures)
     await view.live(4.0, lambda: monitoring.alert(alert_id).deliveries, _deliveries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Story:
+    """What an alert is about in pictures, and what was deployed meanwhile."""
+
+    told: AlertStory
+    marks: tuple[Marker, ...]
+
+
+def _tell(appliance: Appliance, alert: Alert) -> _Story:
+    history = appliance.deployments.history(alert.model) if alert.model else ()
+    return _Story(told=tell_alert(appliance.monitoring, alert.id), marks=markers_of(history))
 
 
 def _address(alert: Alert) -> str:
@@ -93,15 +110,16 @@ def _show(view: View, found: AlertFacts) -> None:
         _what_to_do(view, found)
 
 
-def _pictures(story: AlertStory) -> None:
+def _pictures(found: _Story) -> None:
+    story = found.told
     for picture in story.pictures:
         _histograms(picture)
     if story.trend:
-        _trend(story.pictures[0].drift.name, story.trend)
+        _trend(story.pictures[0].drift.name, story.trend, found.marks)
     if story.rows is not None:
         show_columns(story.rows, "")
     if story.series is not None:
-        _quality(story.series)
+        _quality(story.series, found.marks)
 
 
 def _what_to_do(view: View, found: AlertFacts) -> None:
@@ -170,7 +188,7 @@ def _histograms(picture: DriftDetail) -> None:
                 [part.label for part in picture.bins],
                 [round(part.reference * 100, 3) for part in picture.bins],
                 [round(part.current * 100, 3) for part in picture.bins],
-                x_name="",
+                x_name=name,
             ),
             label=_("Shares of {name} by bin, at training and in the window, in per cent of the rows").format(
                 name=name
@@ -178,7 +196,7 @@ def _histograms(picture: DriftDetail) -> None:
         )
 
 
-def _trend(name: str, trend: tuple[TrendPoint, ...]) -> None:
+def _trend(name: str, trend: tuple[TrendPoint, ...], marks: tuple[Marker, ...]) -> None:
     with panel(
         _("{name}: how it came").format(name=name),
         _("PSI of the window that ends at each of the {days} days before").format(days=TREND_DAYS),
@@ -188,11 +206,11 @@ def _trend(name: str, trend: tuple[TrendPoint, ...]) -> None:
         for label, level, colour in ((_("warning"), 0.1, "var(--series-2)"), (_("alarm"), 0.2, "var(--series-4)")):
             ends = [(points[0][0], level), (points[-1][0], level)]
             curves.append(Line(name=label, points=ends, dashed=True, colour=colour))
-        chart = lines(curves, y_unit=_("PSI"), span=(points[0][0], points[-1][0]))
+        chart = lines(curves, y_unit=_("PSI"), span=(points[0][0], points[-1][0]), markers=marks)
         Chart(chart, label=_("PSI of {name} day by day, beside the levels of warning and alarm").format(name=name))
 
 
-def _quality(series: QualitySeries) -> None:
+def _quality(series: QualitySeries, marks: tuple[Marker, ...]) -> None:
     names = list(series.reference) or [name for point in series.points[:1] for name in point.metrics]
     if not names or not series.points:
         return
@@ -206,7 +224,7 @@ def _quality(series: QualitySeries) -> None:
         _("{metric} over time").format(metric=metric(shown)),
         _("the training's holdout had {reference}").format(reference=number(series.reference.get(shown))),
     ):
-        chart = lines(curves, y_unit=metric(shown), span=(points[0].at, points[-1].at))
+        chart = lines(curves, y_unit=metric(shown), span=(points[0].at, points[-1].at), markers=marks)
         Chart(
             chart,
             label=_("{metric} of the labelled predictions over time, beside the training's holdout").format(
@@ -219,7 +237,7 @@ _DELIVERIES = (
     Column(name="channel", label=_("Channel")), Column(name="event", label=_("Told that it")),
     Column(name="state", label=_("Delivery")), Column(name="at", label=_("When")),
 )  # fmt: skip
-_EVENTS = {_("opened"): _("opened"), "closed": _("is over"), "still_open": _("still holds")}
+_EVENTS = {"opened": _("opened"), "closed": _("is over"), "still_open": _("still holds")}
 
 
 def _deliveries(deliveries: tuple[DeliveryRow, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from nicegui import ui as ng
 
 from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
+from appliance.errors import BadInput
 from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
 from storage.columns import Dtype
@@ -16,7 +17,7 @@ from ui.components.empty import empty
 from ui.components.form import button, choice, dialog, text_field
 from ui.components.markup import box, icon_html, panel, text
 from ui.components.table import Cell, Column, Row, Table
-from ui.page import Page, View, tell
+from ui.page import Page, View, log_refused, tell
 from ui.pages.data_preview import show_preview
 from ui.texts import _, ngettext, pgettext
 from ui.words import number, plain_name, when
@@ -106,7 +107,8 @@ def _drop_zone(view: View) -> None:
     async def uploaded(event: Any) -> None:
         answer = event.args.get("detail") or {}
         if not answer.get("ok"):
-            tell(str(answer.get("detail", _("the upload failed"))), wrong=True)
+            said = str(answer.get("detail", _("the upload failed")))
+            tell(said if answer.get("id") else log_refused(BadInput(said)), wrong=True)  # the unexpected has an id
             return
         await _ask_name(view, str(answer["upload"]), str(answer["name"]))
 

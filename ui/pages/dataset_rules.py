@@ -14,8 +14,10 @@ from ui.components.empty import empty
 from ui.components.form import button, dialog
 from ui.components.markup import box, panel, text
 from ui.components.table import Cell, Column, Row, Table, raw_table
+from ui.components.undo import offer_undo
 from ui.page import View, tell
 from ui.pages.dataset_rows import cells_of
+from ui.redraw import redraw
 from ui.texts import _
 from ui.words import DTYPES, number, share
 
@@ -24,7 +26,77 @@ _SHOWN = 100
 
 async def show_rules(view: View, shown: Snapshot) -> None:
     """Fill the tab."""
-    rules = await view.ask(view.appliance.datasets.rules, shown.dataset)
+    await _RulesPart(view, shown).draw()
+    await _rejected(view, shown)
+
+
+class _RulesPart:
+    """The rules that are declared, and what changes them; drawn again after each change."""
+
+    def __init__(self, view: View, shown: Snapshot) -> None:
+        self._view, self._shown = view, shown
+        self._place = box("stack")
+
+    async def draw(self) -> None:
+        """Show the rules as they are now."""
+        rules = await self._view.ask(self._view.appliance.datasets.rules, self._shown.dataset)
+        redraw(self._place, lambda: self._show(rules))
+
+    def _show(self, rules: Rules | None) -> None:
+        _rules(rules)
+        if not self._view.may(Action.WORK):
+            return
+        with box("line"):
+            label = _("Change the rules") if rules else _("Declare rules")
+            button(label, lambda: self._ask(rules), icon_name="edit")
+            if rules:
+                button(_("Take the rules away"), lambda: self._clear(rules), kind="quiet", icon_name="delete_outline")
+
+    async def _clear(self, rules: Rules) -> None:
+        if await self._declare(None) is None:
+            return
+
+        async def undo() -> None:
+            if said := await self._declare(as_toml(rules)):
+                tell(said)
+
+        offer_undo(_("The rules of {name} were taken away").format(name=self._shown.dataset), undo)
+
+    async def _declare(self, toml: str | None) -> str | None:
+        """Declare it, or with None that there are no rules; the sentence to tell, None when it was refused."""
+        name = self._shown.dataset
+
+        def declare() -> str:
+            found = self._view.appliance.datasets.declare_rules(name, toml, who=self._view.caller.name)
+            return _("of {columns}").format(columns=", ".join(found.columns)) if found else _("none")
+
+        said = await self._view.act(Action.WORK, declare)
+        if said is None:
+            return None
+        await self.draw()
+        return _("Rules of {name}: {said}").format(name=name, said=said)
+
+    async def _ask(self, rules: Rules | None) -> None:
+        with dialog(_("Rules of {dataset}").format(dataset=self._shown.dataset)) as window:
+            text(
+                _("As TOML: a table a column. They replace the present rules and hold from the next ingest on."),
+                "muted",
+            )
+            field = ng.textarea(_("Rules"), value=as_toml(rules) if rules else _sample(self._shown.columns[0].name))
+            field.props("outlined autogrow").classes("mono-field").style("width: 100%")
+
+            async def go() -> None:
+                if said := await self._declare(field.value or ""):
+                    window.close()
+                    tell(said)
+
+            with box("line"):
+                button(_("Declare"), go, kind="primary", icon_name="rule")
+                ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+        window.open()
+
+
+def _rules(rules: Rules | None) -> None:
     if rules is None:
         empty(
             _("No rules"),
@@ -36,17 +108,6 @@ async def show_rules(view: View, shown: Snapshot) -> None:
         )
     else:
         _declared(rules)
-
-    async def clear() -> None:
-        await _declare(view, shown.dataset, None)
-
-    if view.may(Action.WORK):
-        with box("line"):
-            button(_("Change the rules") if rules else _("Declare rules"), lambda: _ask(view, shown, rules),
-                   icon_name="edit")  # fmt: skip
-            if rules:
-                button(_("Take the rules away"), clear, kind="quiet", icon_name="delete_outline")
-    await _rejected(view, shown)
 
 
 def _declared(rules: Rules) -> None:
@@ -104,35 +165,6 @@ required = true
 # unique = true
 # max_null_share = 0.1
 """
-
-
-async def _ask(view: View, shown: Snapshot, rules: Rules | None) -> None:
-    with dialog(_("Rules of {dataset}").format(dataset=shown.dataset)) as window:
-        text(_("As TOML: a table a column. They replace the present rules and hold from the next ingest on."), "muted")
-        field = ng.textarea(_("Rules"), value=as_toml(rules) if rules else _sample(shown.columns[0].name))
-        field.props("outlined autogrow").classes("mono-field").style("width: 100%")
-
-        async def go() -> None:
-            if await _declare(view, shown.dataset, field.value or ""):
-                window.close()
-
-        with box("line"):
-            button(_("Declare"), go, kind="primary", icon_name="rule")
-            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
-    window.open()
-
-
-async def _declare(view: View, name: str, toml: str | None) -> bool:
-    def declare() -> str:
-        found = view.appliance.datasets.declare_rules(name, toml, who=view.caller.name)
-        return _("of {columns}").format(columns=", ".join(found.columns)) if found else _("none")
-
-    said = await view.act(Action.WORK, declare)
-    if said is None:
-        return False
-    tell(_("Rules of {name}: {said}").format(name=name, said=said))
-    ng.navigate.to(f"/data/{name}?tab=rules")
-    return True
 
 
 async def _rejected(view: View, shown: Snapshot) -> None:

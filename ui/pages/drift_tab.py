@@ -154,7 +154,7 @@ def _histograms(detail: DriftDetail) -> None:
                 [part.label for part in detail.bins],
                 [round(part.reference * 100, 3) for part in detail.bins],
                 [round(part.current * 100, 3) for part in detail.bins],
-                x_name="",
+                x_name=one.name,
             ),
             size="l",
             label=_("Shares of {name} by bin, at training and in the window, in per cent of the rows").format(

@@ -18,6 +18,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
+from ui.redraw import redraw
 from ui.texts import _
 from ui.words import NONE, metric, number, share
 
@@ -50,7 +51,9 @@ class _ThresholdPanel:
 
     def __init__(self, view: View, model: ModelInfo, card: ModelCard, cuts: Sequence[Cut]) -> None:
         self._view, self._model, self._card, self._cuts = view, model, card, cuts
-        self._place = min(range(len(cuts)), key=lambda i: abs(cuts[i].threshold - card.threshold))
+        served = min(range(len(cuts)), key=lambda i: abs(cuts[i].threshold - card.threshold))
+        self._slider = f"threshold-{card.version}"
+        self._place = view.kept.get(self._slider, served)
 
     def draw(self) -> None:
         """Put it on the page."""
@@ -63,10 +66,8 @@ class _ThresholdPanel:
                 self._show()
 
     def _move(self, place: int) -> None:
-        self._place = place
-        self._result.clear()
-        with self._result:
-            self._show()
+        self._place = self._view.kept[self._slider] = place
+        redraw(self._result, self._show)
 
     def _show(self) -> None:
         cut = self._cuts[self._place]

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from nicegui import ui as ng
-from nicegui.element import Element
 
 from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
 from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
-from ui.components.facts import sentences
 from ui.components.form import button, figure
 from ui.components.guest_link import guest_link
 from ui.components.markup import box, button_link, clock_html, panel, text, with_attributes
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
-from ui.page import Page, View, tell
+from ui.page import Page, Trouble, View, tell
+from ui.pages.gate_lines import show_gates
 from ui.pages.jobs import KINDS, address_of, duration_s
+from ui.redraw import redraw
 from ui.texts import _, ngettext
 from ui.words import metric, number, seconds, share, when
 
@@ -64,14 +64,22 @@ class _JobPage:
 
     async def refresh(self) -> None:
         """Look again; the last look is the one after the end."""
-        state = await self._view.ask(self.fetch)
-        self.show(state)
+        try:
+            state = await self._view.ask(self.fetch)
+            self.show(state)
+        except Exception as exc:  # noqa: BLE001  (the border of the page's timer)
+            self._trouble.say(exc)
+            return
+        self._trouble.end()
         if state.job.state.final and self.timer:
-            self.timer.deactivate()
+            self._view.end(self.timer)
+            self.timer = None
 
     def draw(self, state: _State) -> None:
         """Put the parts on the page that ``show`` fills."""
         job = state.job
+        self._trouble = Trouble()
+        self._trouble.end()
         if self._view.actions is not None:
             with self._view.actions:
                 button_link(job.model, address_of(job), icon_name="database" if state.task is None else "hub")
@@ -98,13 +106,15 @@ class _JobPage:
         with self._curve_place:
             self._curve = Chart({}, label=_("Metric by boosting round"))
         with panel(_("Log")):
-            self._log = with_attributes(ng.element("pre").classes("log").props("tabindex=0"), aria_label=_("Log"))
-        self._lines = 0
+            self._log = with_attributes(
+                ng.element("pre").classes("log").props("tabindex=0 role=region"), aria_label=_("Log")
+            )
+        self._lines: tuple[LogLine, ...] = ()
 
     def show(self, state: _State) -> None:
         """Bring the parts up to date."""
         job, progress = state.job, state.progress
-        self._replace(self._badge, lambda: badge(job.state.value))
+        redraw(self._badge, lambda: badge(job.state.value))
         took = duration_s(job, now=datetime.now(UTC))
         self._took.set_content(seconds(took) if took is not None else _("not started yet"))
         fraction = 1.0 if job.state is JobState.COMPLETED else progress.fraction if progress else 0.0
@@ -112,13 +122,19 @@ class _JobPage:
         step = f"{progress.step}: {progress.message}" if progress else _("waiting for the runner")
         self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
         self._show_curve(progress, _("RMSE") if state.task is Task.REGRESSION else _("log loss"))
-        if len(state.log) != self._lines:
-            self._lines = len(state.log)
-            self._replace(self._log, lambda: [ng.html(_line(one), sanitize=False) for one in state.log])
+        self._show_log(state.log)
         if job.state.final:
             if hasattr(self, "_cancel"):
                 self._cancel.set_visibility(False)
-            self._replace(self._result, lambda: _result(self._view, job, state.report))
+            redraw(self._result, lambda: _result(self._view, job, state.report))
+
+    def _show_log(self, log: tuple[LogLine, ...]) -> None:
+        known, self._lines = self._lines, log
+        if log[: len(known)] == known:
+            with self._log:
+                _write(log[len(known) :])
+        else:  # a line came late
+            redraw(self._log, lambda: _write(log))
 
     def _show_curve(self, progress: JobProgress | None, unit: str) -> None:
         points = progress.curve if progress else ()
@@ -144,12 +160,6 @@ class _JobPage:
         if stopped:
             tell(_("The job is told to stop"))
             await self.refresh()
-
-    @staticmethod
-    def _replace(place: Element, render: object) -> None:
-        place.clear()
-        with place:
-            render()  # type: ignore[operator]
 
 
 def _result(view: View, job: Job, report: TrainingReport | PredictionReport | None) -> None:
@@ -200,7 +210,7 @@ def _training(view: View, report: TrainingReport) -> None:
                 if report.champion and name in report.champion:
                     notes.append(_("champion {figure}").format(figure=number(report.champion[name])))
                 figure(metric(name), number(value), note=", ".join(notes))
-        sentences(report.gate.reasons)
+        show_gates(report.gate)
         with box("line"):
             if report.deployed:
                 button_link(_("Try it"), f"/models/{report.model}/try", primary=True, icon_name="science")
@@ -215,6 +225,11 @@ def _training(view: View, report: TrainingReport) -> None:
             button_link(_("Look at the version"), f"/models/{report.model}?version={report.version}", icon_name="hub")
         if not report.deployed:
             text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
+
+
+def _write(lines: tuple[LogLine, ...]) -> None:
+    for one in lines:
+        ng.html(_line(one), sanitize=False)
 
 
 def _line(one: LogLine) -> str:

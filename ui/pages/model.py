@@ -25,6 +25,7 @@ from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.pages.evaluation import show_evaluation
+from ui.pages.gate_lines import show_gates
 from ui.pages.models import TASKS
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
@@ -148,7 +149,7 @@ class _ModelPage:
                 ).format(rows=number(card.rows_holdout), split=card.split),
                 "muted small",
             )
-            sentences(card.gate.reasons)
+            show_gates(card.gate)
 
     def _versions(self, found: _Facts) -> None:
         names = list(found.versions[0].metrics)[:4]

@@ -20,13 +20,13 @@ from appliance.processes.report import ProcessReport, StatusReport
 from ui.components.empty import empty
 from ui.components.form import figure
 from ui.components.histogram import sparkline_html
-from ui.components.markup import box, link, panel, text
+from ui.components.markup import ago_html, box, filled_html, link, panel, text, text_html
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
 from ui.shared import shared_glances
 from ui.texts import _, pgettext
-from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
+from ui.words import NONE, metric, micros, number, plain, share, size, when
 
 _SERVICES = {
     "api": _("Inference API"), "ui": _("Dashboard and control API"), "orchestrator": _("Orchestrator (Prefect)"),
@@ -95,7 +95,7 @@ def _model(seen: _Seen) -> None:
     one = seen.glance
     name = one.model.name
     with panel() as card:
-        card.classes("glance")
+        card.classes("glance").mark(name)
         with box("panel-head"):
             link(name, f"/models/{name}", "strong grow wrap-any")
             if one.model.deployed:
@@ -124,16 +124,12 @@ def _model(seen: _Seen) -> None:
                 badge_link(
                     state, _("Quality: {state}").format(state=status_of(state).label), f"/monitoring/{name}?tab=quality"
                 )
-            text(
-                _("newest version {version}, {trained}; {retrains}").format(
-                    version=one.newest.version, trained=_trained(one), retrains=_retrains(seen)
-                ),
-                "muted small",
-            )
-
-
-def _trained(one: ModelGlance) -> str:
-    return _("trained {when}").format(when=ago(one.newest.created_at, now=datetime.now(UTC))) if one.newest else ""
+            trained = filled_html(_("trained {when}"), when=ago_html(one.newest.created_at))
+            said = filled_html(
+                _("newest version {version}, {trained}; {retrains}"), version=str(one.newest.version), trained=trained,
+                retrains=text_html(_retrains(seen)),
+            )  # fmt: skip
+            ng.html(said, sanitize=False).classes("muted small")
 
 
 def _retrains(seen: _Seen) -> str:
@@ -146,12 +142,13 @@ def _traffic(one: ModelGlance) -> None:
     if not one.activity:
         text(_("No request in its last day. The page Try it sends the first one."), "muted small")
         return
-    newest = ago(one.last_request_at, now=datetime.now(UTC))
     ng.html(
         sparkline_html(one.activity, label=_("requests in the last day of {name}").format(name=one.model.name)),
         sanitize=False,
     ).style("width: 100%")
-    text(_("requests over the last day of traffic, the newest {newest}").format(newest=newest), "muted small")
+    newest = ago_html(one.last_request_at)
+    said = filled_html(_("requests over the last day of traffic, the newest {newest}"), newest=newest)
+    ng.html(said, sanitize=False).classes("muted small")
 
 
 def _service(one: ModelGlance) -> None:
@@ -257,7 +254,7 @@ def _services(report: StatusReport | None) -> None:
                             text=_("{size} MB").format(size=number(one.pss_mb, digits=3)) if one.pss_mb else NONE,
                             sort=one.pss_mb or 0.0,
                         ),
-                        "since": Cell(text=_since(one.since)),
+                        "since": _since(one.since),
                     },
                 )
                 for one in report.services
@@ -270,8 +267,11 @@ def _part(one: ProcessReport) -> Status:
     return status_of("ok", _("Running")) if one.state == "running" else status_of(one.state)
 
 
-def _since(moment: str | None) -> str:
-    return ago(datetime.fromisoformat(moment), now=datetime.now(UTC)) if moment else NONE
+def _since(moment: str | None) -> Cell:
+    if not moment:
+        return Cell(text=NONE, sort=0.0)
+    at = datetime.fromisoformat(moment)
+    return Cell(text=when(at), markup=ago_html(at), sort=at.timestamp())
 
 
 PAGE = Page(

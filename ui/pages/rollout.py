@@ -13,10 +13,12 @@ from appliance.models import ModelInfo
 from appliance.monitoring.quality_report import QualityReport
 from appliance.monitoring.service_report import LatencyReport
 from appliance.permissions import Action
+from appliance.undo import undo_promotion
 from ui.components.form import button, choice, dialog, text_field
 from ui.components.markup import box, panel, text
 from ui.components.status import Status, badge, status_of
 from ui.components.table import Cell, Column, Row, Table
+from ui.components.undo import offer_undo
 from ui.page import View, tell
 from ui.pages.version_figures import show_versions_beside
 from ui.texts import _, pgettext
@@ -187,9 +189,20 @@ def show_history(history: Sequence[Deployment]) -> None:
 
 
 async def _promote(view: View, one: Deployment) -> None:
-    done = await view.act(Action.WORK, view.appliance.deployments.promote, one.model, who=view.caller.name)
-    if done:
-        tell(_("{name} version {version} answers every request").format(name=one.model, version=done.version))
+    deployments, who = view.appliance.deployments, view.caller.name
+    done = await view.act(Action.WORK, deployments.promote, one.model, who=who)
+    if done is None:
+        return
+
+    async def undo() -> None:
+        def take_back() -> bool:
+            undo_promotion(deployments, done, one, who=who)
+            return True
+
+        if await view.act(Action.WORK, take_back):
+            tell(_("Taken back: version {version} is on trial again").format(version=one.version))
+
+    offer_undo(_("{name} version {version} answers every request").format(name=one.model, version=done.version), undo)
 
 
 async def _end(view: View, one: Deployment) -> None:

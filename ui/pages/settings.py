@@ -104,17 +104,28 @@ class _Keys:
             Column(name="act", label="", sortable=False),
         )
 
-        async def revoke(name: str, _action: str) -> None:
-            access = self._view.appliance.access
-            await self._view.act(Action.ADMINISTER, access.revoke_key, name, who=self._view.caller.name)
-            tell(_("The key {name} opens nothing any more").format(name=name))
-
         with panel(_("Keys"), tight=True):
             if keys:
                 Table(columns, [_key(one) for one in keys], per_page=20 if len(keys) > 20 else 0,
-                      search=_("Search keys"), name="keys", on_action=revoke)  # fmt: skip
+                      search=_("Search keys"), name="keys", on_action=self._ask_revoke)  # fmt: skip
             else:
                 text(_("No key yet. Programs that ask a model need one."), "muted").style("padding: 16px 20px")
+
+    async def _ask_revoke(self, name: str, _action: str) -> None:
+        with dialog(_("Revoke the key {name}").format(name=name)) as window:
+            text(_("Programs that use it are refused from then on. A revoked key cannot be had back."), "muted")
+
+            async def go() -> None:
+                def revoke() -> bool:
+                    self._view.appliance.access.revoke_key(name, who=self._view.caller.name)
+                    return True
+
+                if await self._view.act(Action.ADMINISTER, revoke):
+                    window.close()
+                    tell(_("The key {name} opens nothing any more").format(name=name))
+
+            button(_("Revoke the key"), go, kind="danger", icon_name="block")
+        window.open()
 
 
 def _key(one: KeyRow) -> Row:
