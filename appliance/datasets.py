@@ -14,12 +14,14 @@ from appliance.orders import (
     Compare,
     Describe,
     Findings,
+    FirstLook,
     Glance,
     Head,
     Here,
     Ingest,
     Inspect,
     LookAt,
+    LookThrough,
     Refresh,
     Refreshed,
     Rejects,
@@ -35,6 +37,9 @@ from appliance.snapshot_diff import SnapshotDiff
 from storage.datasets import ArrowStream, IngestInfo, Mode, Snapshot, get_snapshot, list_datasets, list_snapshots
 from storage.profile import ColumnProfile, TableProfile
 from storage.rules import Rules, find_rules, parse_rules, put_rules
+
+LOOKED_AT = 50_000
+"""Rows of a file that was not saved yet, for the figures of its columns."""
 
 
 class Datasets:
@@ -101,6 +106,20 @@ class Datasets:
             BadInput: It cannot be read so far.
         """
         return self._worker.do(LookAt(intake=intake, rows=rows), Glance)
+
+    def look_through(self, intake: Intake, rows: int = 100, *, most_rows: int = LOOKED_AT) -> FirstLook:
+        """The first rows of a source and the figures of its columns, as an ingest would read them; nothing is added.
+
+        Args:
+            intake: What to read, and how.
+            rows: So many are returned.
+            most_rows: At most so many are looked at for the figures; fewer where there are many columns.
+
+        Raises:
+            BadInput: It cannot be read so far.
+            StateUnwritable: The disk is full or read-only.
+        """
+        return self._worker.do(LookThrough(intake=intake, rows=rows, most_rows=most_rows), FirstLook)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.

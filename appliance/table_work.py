@@ -13,6 +13,7 @@ import pyarrow as pa
 from appliance.access import Access
 from appliance.checks import Code, Finding, check_table, leak_findings
 from appliance.column_types import declared_types, glance_at_source, read_as_text
+from appliance.first_look import look_through
 from appliance.intake import Intake
 from appliance.leak_suspects import find_suspects
 from appliance.learnable import require_target
@@ -23,6 +24,7 @@ from appliance.orders import (
     Describe,
     Findings,
     FindTask,
+    FirstLook,
     FoundTask,
     Glance,
     Head,
@@ -30,6 +32,7 @@ from appliance.orders import (
     Inspect,
     JudgeDrift,
     LookAt,
+    LookThrough,
     Order,
     Propose,
     Refresh,
@@ -63,7 +66,7 @@ from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
     Ingest | Refreshed | Glance | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
-    | DriftReport
+    | DriftReport | FirstLook
 )  # fmt: skip
 
 
@@ -75,6 +78,7 @@ class TableWork:
         self._layout = settings.layout
         self._ways: dict[type, Callable[[Any], Answer]] = {
             TakeIn: self._take_in, Refresh: self._refresh, LookAt: self._look_at,
+            LookThrough: self._look_through,
             Describe: lambda order: self._profile(order.name, order.version),
             Inspect: lambda order: Findings(found=self._inspect(order.name, order.version)),
             Compare: lambda order: self._compare(order.name, order.old, order.new),
@@ -119,6 +123,15 @@ class TableWork:
             return read_source(
                 order.intake.source, self._options(order.intake, ()),
                 lambda opened: glance_at_source(opened, order.rows),
+            )  # fmt: skip
+
+    def _look_through(self, order: LookThrough) -> FirstLook:
+        with as_bad_input():
+            return read_source(
+                order.intake.source, self._options(order.intake, ()),
+                lambda opened: look_through(
+                    opened, order.rows, order.most_rows, self._layout.tmp, self._settings.duckdb_memory
+                ),
             )  # fmt: skip
 
     def _refresh(self, order: Refresh) -> Refreshed:

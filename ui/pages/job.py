@@ -10,6 +10,7 @@ from nicegui.element import Element
 
 from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
+from appliance.models import ModelInfo
 from appliance.permissions import Action
 from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
@@ -20,6 +21,7 @@ from ui.components.markup import box, button_link, clock_html, panel, text, with
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
+from ui.pages.declaration import show_declaration
 from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.texts import _, ngettext
 from ui.words import metric, number, seconds, share, when
@@ -31,7 +33,12 @@ class _State:
     progress: JobProgress | None
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
-    task: Task | None
+    model: ModelInfo | None
+
+    @property
+    def task(self) -> Task | None:
+        """What the model's target is, where the job works for one."""
+        return self.model.task if self.model else None
 
 
 async def build(view: View) -> None:
@@ -55,7 +62,7 @@ class _JobPage:
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
         return _State(
-            task=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model).task,
+            model=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model),
             job=job,
             progress=jobs.progress(self._job_id),
             log=jobs.logs(self._job_id),
@@ -97,6 +104,8 @@ class _JobPage:
         )
         with self._curve_place:
             self._curve = Chart({}, label=_("Metric by boosting round"))
+        if state.model is not None and job.kind in {JobKind.TRAIN, JobKind.RETRAIN}:
+            show_declaration(self._view, state.model)
         with panel(_("Log")):
             self._log = with_attributes(ng.element("pre").classes("log").props("tabindex=0"), aria_label=_("Log"))
         self._lines = 0
