@@ -111,6 +111,14 @@ def test_a_file_on_its_way_says_how_far_it_is_and_is_stopped(tab: Page, fresh: W
     assert "long" not in {one.dataset for one in fresh.appliance.datasets.list()}
 
 
+def test_a_click_where_files_are_dropped_opens_the_choice_of_files(tab: Page, fresh: World) -> None:
+    tab.goto(f"{fresh.url}/data")
+    settle(tab)
+    with tab.expect_file_chooser() as chooser:
+        tab.locator(".drop .drop-text").click()
+    assert chooser.value.element.get_attribute("aria-label") == "File to add"
+
+
 def test_another_version_needs_no_name(tab: Page, fresh: World, tmp_path: Path) -> None:
     tab.goto(f"{fresh.url}/data/still")
     settle(tab)

@@ -1,4 +1,4 @@
-"""The short way, walked as a person walks it: a file dropped on the first page, and clicks to an answered prediction."""
+"""The short way as a person walks it: a file dropped on the first page, and clicks to an answered prediction."""
 
 from __future__ import annotations
 

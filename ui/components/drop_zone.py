@@ -41,12 +41,13 @@ def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitat
     )
     with zone:
         ng.html(
+            # A label is for the first field in it, and a button is one: the file's comes first.
+            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">'
             f'{icon_html("upload_file", "big")}<div class="grow">'
             f'<div class="strong drop-text">{drop}</div>'
             f'<div class="muted small">{escape(taken)}</div></div>'
             f'<button type="button" class="a-btn btn-plain stop">{stop}</button>'
-            '<div class="progress"><i></i></div>'
-            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">',
+            '<div class="progress"><i></i></div>',
             sanitize=False,
         ).style("display: contents")
 

@@ -7,6 +7,7 @@ from ui.pages import (
     change_model,
     data,
     dataset,
+    doctor,
     job,
     jobs,
     model,
@@ -24,6 +25,6 @@ PAGES: tuple[Page, ...] = tuple(
     module.PAGE
     for module in (
         overview, data, dataset, models, new_model, change_model, model, try_model, monitoring, model_monitoring,
-        jobs, job, alerts, alert, settings,
+        jobs, job, alerts, alert, settings, doctor,
     )
 )  # fmt: skip

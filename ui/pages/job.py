@@ -62,7 +62,7 @@ class _JobPage:
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
         return _State(
-            model=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model),
+            model=None if job.kind in {JobKind.FEED, JobKind.DEMO} else self._view.appliance.models.get(job.model),
             job=job,
             progress=jobs.progress(self._job_id),
             log=jobs.logs(self._job_id),
@@ -182,6 +182,10 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
         )
     elif job.message:
         notice(job.message, tone="ok", title=_("Done"))
+    if job.kind is JobKind.DEMO:
+        with box("line"):
+            button_link(_("See how it does"), f"/monitoring/{job.model}", primary=True, icon_name="monitor_heart")
+            button_link(_("Try it"), f"/models/{job.model}/try", icon_name="science")
 
 
 def _training(view: View, report: TrainingReport) -> None:

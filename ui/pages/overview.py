@@ -42,7 +42,7 @@ async def build(view: View) -> None:
     welcome = box("stack")
     if not await view.ask(appliance.models.list):
         with welcome:
-            show_welcome(view)
+            await show_welcome(view)
         await view.ask(appliance.expect_rows)
 
     def models(seen: tuple[_Seen, ...]) -> None:
@@ -81,6 +81,8 @@ def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
 
 
 def _models(models: tuple[_Seen, ...]) -> None:
+    if not models:
+        return
     with box("cols models"):
         for one in models:
             _model(one)
@@ -259,6 +261,8 @@ def _services(report: StatusReport | None) -> None:
             ],
             name="parts",
         )
+        with box("foot-line"):
+            link(_("Check of the host"), "/doctor", "small")
 
 
 def _part(one: ProcessReport) -> Status:
