@@ -8,6 +8,8 @@ from ui.pages import (
     data,
     dataset,
     doctor,
+    help_index,
+    help_topic,
     job,
     jobs,
     model,
@@ -25,6 +27,6 @@ PAGES: tuple[Page, ...] = tuple(
     module.PAGE
     for module in (
         overview, data, dataset, models, new_model, change_model, model, try_model, monitoring, model_monitoring,
-        jobs, job, alerts, alert, settings, doctor,
+        jobs, job, alerts, alert, settings, doctor, help_index, help_topic,
     )
 )  # fmt: skip
