@@ -183,7 +183,8 @@ def _help(page: Page) -> None:
         return
     topic = read_topic(topic_of(page.path, page.section))
     label = _("Help: {topic}").format(topic=topic.title)
-    entry = ng.html(f"{icon_html('help_outline')}<span>{escape(_('Help'))}</span>", sanitize=False, tag="a")
+    word = escape(_("Help"))
+    entry = ng.html(f"{icon_html('help_outline')}<span>{word}</span>", sanitize=False, tag="a")
     with_attributes(entry.classes("help-link"), href=f"/help/{topic.slug}", title=label, aria_label=label)
 
 

@@ -92,8 +92,9 @@ def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
 @contextmanager
 def dialog(title: str, *, wide: bool = False) -> Iterator[ng.dialog]:
     """A dialog; what is built inside goes into it."""
-    classes = "dialog wide" if wide else "dialog"
-    with with_attributes(ng.dialog(), aria_label=title) as window, ng.card().classes(classes):
+    with with_attributes(ng.dialog(), aria_label=title) as window, ng.card().classes("dialog") as card:
+        if wide:
+            card.classes("wide")
         text(title, tag="h2")
         yield window
 
