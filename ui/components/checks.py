@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appliance.processes.check import Check
-from ui.components.markup import box, icon, panel, text
+from ui.components.markup import box, icon, panel, text, with_attributes
 from ui.components.status import badge
-from ui.texts import _, ngettext
+from ui.texts import ENGLISH, _, ngettext
 
 _STATES = {"ok": "ok", "warn": "warn", "fail": "alarm"}
 
@@ -39,7 +39,7 @@ def show_checks(checks: Sequence[Check], *, open_all: bool = False) -> None:
 def _check(one: Check) -> None:
     with box("check"):
         badge(_STATES[one.state])
-        with box("grow"):
+        with with_attributes(box("grow"), lang=ENGLISH):  # the appliance's own words
             text(one.name, "strong")
             text(one.message, "small wrap-any")
             if one.fix:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.reference import Reference
 from ui.help.topics import Topic
+from ui.texts import ENGLISH
 
 MOST_FOUND = 30
 AROUND = 90
@@ -15,8 +16,9 @@ AROUND = 90
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """A place of the help; ``excerpt`` is what stands there."""
+    """A place of the help; ``excerpt`` is what stands there, in its ``language``."""
 
+    language: str
     title: str
     where: str
     address: str
@@ -44,18 +46,16 @@ def find(wanted: str, topics: Iterable[Topic], reference: Reference | None, labe
     places = [*_of_topics(topics), *_of_reference(reference, labels)]
     found = [place for place in places if all(word in f"{place.hit.title} {place.text}".casefold() for word in words)]
     found.sort(key=lambda place: not all(word in place.hit.title.casefold() for word in words))
-    return [
-        Hit(title=one.hit.title, where=one.hit.where, address=one.hit.address, excerpt=_excerpt(one.text, words))
-        for one in found[:MOST_FOUND]
-    ]
+    return [replace(one.hit, excerpt=_excerpt(one.text, words)) for one in found[:MOST_FOUND]]
 
 
 def _of_topics(topics: Iterable[Topic]) -> Iterable[_Place]:
     for topic in topics:
         for section in topic.sections:
             hit = Hit(
-                title=section.title, where=topic.title, address=f"/help/{topic.slug}#{section.anchor}", excerpt=""
-            )
+                title=section.title, where=topic.title, address=f"/help/{topic.slug}#{section.anchor}", excerpt="",
+                language=topic.language,
+            )  # fmt: skip
             yield _Place(hit=hit, text=section.text)
 
 
@@ -64,7 +64,8 @@ def _of_reference(reference: Reference | None, labels: tuple[str, str]) -> Itera
         return
     for slug, label, entries in zip(("cli", "rest"), labels, (reference.commands, reference.calls), strict=True):
         for entry in entries:
-            hit = Hit(title=entry.name, where=label, address=f"/help/{slug}#{anchor_of(entry.name)}", excerpt="")
+            address = f"/help/{slug}#{anchor_of(entry.name)}"
+            hit = Hit(title=entry.name, where=label, address=address, excerpt="", language=ENGLISH)
             yield _Place(hit=hit, text=" ".join(entry.text.split()))
 
 

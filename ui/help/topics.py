@@ -49,9 +49,11 @@ class Topic:
         slug: Its address below ``/help/``.
         lead: What it is about, in a sentence.
         html: All below the lead, as markup.
+        language: Of its texts, as HTML writes it; a page in another language says so where it shows them.
     """
 
     slug: str
+    language: str
     title: str
     lead: str
     html: str
@@ -70,12 +72,12 @@ def list_topics() -> tuple[Topic, ...]:
 
 def read_topic(slug: str) -> Topic:
     """One of ``TOPICS``, likewise."""
-    spoken = FOLDER / language() / f"{slug}.md"
-    return _read(slug, spoken if spoken.is_file() else FOLDER / ENGLISH / f"{slug}.md")
+    spoken = language() if (FOLDER / language() / f"{slug}.md").is_file() else ENGLISH
+    return _read(slug, spoken, FOLDER / spoken / f"{slug}.md")
 
 
 @cache
-def _read(slug: str, file: Path) -> Topic:
+def _read(slug: str, spoken: str, file: Path) -> Topic:
     heading, lead, body = file.read_text(encoding="utf-8").split("\n\n", 2)
     parts = [part.split("\n", 1) for part in re.split(r"^## ", body, flags=re.MULTILINE)[1:]]
     html = str(markdown2.markdown(body, safe_mode="escape", extras=_EXTRAS))
@@ -85,7 +87,7 @@ def _read(slug: str, file: Path) -> Topic:
         for anchor, (title, text) in zip(anchors, parts, strict=True)
     )
     return Topic(
-        slug=slug, title=heading.removeprefix("# "), lead=lead.strip(), sections=sections,
+        slug=slug, language=spoken, title=heading.removeprefix("# "), lead=lead.strip(), sections=sections,
         html=_LINK.sub(r'href="/help/\1\2"', html),
     )  # fmt: skip
 

@@ -61,7 +61,7 @@ def _hits(found: list[Hit]) -> None:
     count = ngettext("{count} place", "{count} places", len(found)).format(count=number(len(found)))
     with panel(_("Found"), count):
         for hit in found:
-            with box("help-hit"):
+            with with_attributes(box("help-hit"), lang=hit.language):
                 link(hit.title, hit.address, "strong wrap-any")
                 text(hit.where, "muted small")
                 text(hit.excerpt, "small wrap-any")
@@ -70,7 +70,7 @@ def _hits(found: list[Hit]) -> None:
 def _all() -> None:
     with box("cols narrow"):
         for topic in list_topics():
-            with with_attributes(box("pick", "a"), href=f"/help/{topic.slug}"):
+            with with_attributes(box("pick", "a"), href=f"/help/{topic.slug}", lang=topic.language):
                 text(topic.title, "strong")
                 text(topic.lead, "small muted")
         for slug, label, lead in zip(SLUGS, LABELS, LEADS, strict=True):

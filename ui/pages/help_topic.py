@@ -9,7 +9,7 @@ from ui.help.finding import anchor_of
 from ui.help.reference import LABELS, SLUGS, known_reference, learn_reference
 from ui.help.topics import TOPICS, list_topics, read_topic
 from ui.page import Page, View
-from ui.texts import _
+from ui.texts import ENGLISH, _
 
 
 async def build(view: View) -> None:
@@ -19,7 +19,7 @@ async def build(view: View) -> None:
         _reference(view, slug)
     elif slug in TOPICS:
         topic = read_topic(slug)
-        with panel(topic.title):
+        with with_attributes(panel(topic.title), lang=topic.language):
             text(topic.lead, "muted", "p")
             markup(topic.html).classes("help-text")
     else:
@@ -39,7 +39,7 @@ def _reference(view: View, slug: str) -> None:
 
 
 def _entries(entries: tuple[Entry, ...]) -> None:
-    with panel(tight=True), box("help-entries"):
+    with panel(tight=True), with_attributes(box("help-entries"), lang=ENGLISH):
         for entry in entries:
             with with_attributes(box("", "details"), id=anchor_of(entry.name)):
                 with box("", "summary"):
@@ -49,12 +49,13 @@ def _entries(entries: tuple[Entry, ...]) -> None:
 
 
 def _others(slug: str) -> None:
-    others = [(topic.slug, topic.title) for topic in list_topics()]
-    others += zip(SLUGS, LABELS, strict=True)
     with panel(_("Other topics")), with_attributes(box("line", "nav"), aria_label=_("Other topics")):
-        for other, title in others:
+        for topic in list_topics():
+            if topic.slug != slug:
+                with_attributes(link(topic.title, f"/help/{topic.slug}", "small"), lang=topic.language)
+        for other, label in zip(SLUGS, LABELS, strict=True):
             if other != slug:
-                link(title, f"/help/{other}", "small")
+                link(label, f"/help/{other}", "small")
 
 
 PAGE = Page(
