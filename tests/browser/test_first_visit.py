@@ -52,7 +52,7 @@ def test_the_first_visit_checks_the_host_and_loads_the_demo(fresh: World, chromi
         page.goto(job)
         expect(page.locator(".log")).to_contain_text("Replaying 2012", timeout=DEMO_MS)
         expect(page.locator(".page .status", has_text="Completed")).to_be_visible(timeout=DEMO_MS)
-        expect(page.get_by_text("the demo is loaded, in")).to_be_visible()
+        expect(page.locator(".notice")).to_contain_text("the demo is loaded, in", timeout=PATIENCE_MS)
         page.get_by_role("link", name="See how it does").click()
         page.wait_for_url(f"**/monitoring/{DEMO_MODEL}")
         page.goto(fresh.url)
