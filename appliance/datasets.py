@@ -15,12 +15,10 @@ from appliance.orders import (
     Describe,
     Findings,
     FirstLook,
-    Glance,
     Head,
     Here,
     Ingest,
     Inspect,
-    LookAt,
     LookThrough,
     Refresh,
     Refreshed,
@@ -98,14 +96,6 @@ class Datasets:
 
     def _newest(self, name: str) -> int:
         return get_snapshot(self._layout, name).version if name in list_datasets(self._layout) else 0
-
-    def glance(self, intake: Intake, rows: int = 100) -> Glance:
-        """The first rows of a source as an ingest would read them; nothing is added.
-
-        Raises:
-            BadInput: It cannot be read so far.
-        """
-        return self._worker.do(LookAt(intake=intake, rows=rows), Glance)
 
     def look_through(self, intake: Intake, rows: int = 100, *, most_rows: int = LOOKED_AT) -> FirstLook:
         """The first rows of a source and the figures of its columns, as an ingest would read them; nothing is added.

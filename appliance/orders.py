@@ -53,13 +53,6 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     evolve: bool
 
 
-class LookAt(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Read the first rows of a source; answered by a ``Glance``."""
-
-    intake: Intake
-    rows: int
-
-
 class LookThrough(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Read the first rows of a source and work out their figures; answered by a ``FirstLook``."""
 
@@ -131,7 +124,7 @@ class JudgeDrift(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 Order = (
-    TakeIn | Refresh | LookAt | LookThrough | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose
+    TakeIn | Refresh | LookThrough | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose
     | JudgeDrift
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from appliance.access import Access
 from appliance.checks import Code, Finding, check_table, leak_findings
-from appliance.column_types import declared_types, glance_at_source, read_as_text
+from appliance.column_types import declared_types, read_as_text
 from appliance.first_look import look_through
 from appliance.intake import Intake
 from appliance.leak_suspects import find_suspects
@@ -26,12 +26,10 @@ from appliance.orders import (
     FindTask,
     FirstLook,
     FoundTask,
-    Glance,
     Head,
     Ingest,
     Inspect,
     JudgeDrift,
-    LookAt,
     LookThrough,
     Order,
     Propose,
@@ -65,7 +63,7 @@ from storage.rules import find_rules
 from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
-    Ingest | Refreshed | Glance | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
+    Ingest | Refreshed | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
     | DriftReport | FirstLook
 )  # fmt: skip
 
@@ -77,8 +75,7 @@ class TableWork:
         self._settings = settings
         self._layout = settings.layout
         self._ways: dict[type, Callable[[Any], Answer]] = {
-            TakeIn: self._take_in, Refresh: self._refresh, LookAt: self._look_at,
-            LookThrough: self._look_through,
+            TakeIn: self._take_in, Refresh: self._refresh, LookThrough: self._look_through,
             Describe: lambda order: self._profile(order.name, order.version),
             Inspect: lambda order: Findings(found=self._inspect(order.name, order.version)),
             Compare: lambda order: self._compare(order.name, order.old, order.new),
@@ -117,13 +114,6 @@ class TableWork:
             told = ", ".join(f"{column} as {dtype}" for column, dtype in intake.types.items())
             Access(self._settings).record(who, "dataset.rules", name, told)
         return self._added(snapshot, look=order.look)
-
-    def _look_at(self, order: LookAt) -> Glance:
-        with as_bad_input():
-            return read_source(
-                order.intake.source, self._options(order.intake, ()),
-                lambda opened: glance_at_source(opened, order.rows),
-            )  # fmt: skip
 
     def _look_through(self, order: LookThrough) -> FirstLook:
         with as_bad_input():
