@@ -12,7 +12,7 @@ from appliance.cli.main import VERBS
 from appliance.reference import Reference, read_reference
 from ui import texts
 from ui.help import topics
-from ui.help.finding import find
+from ui.help.finding import anchor_of, find
 from ui.help.topics import FOLDER, TOPIC_OF, TOPICS, list_topics, read_topic, topic_of
 from ui.pages import PAGES
 
@@ -93,6 +93,8 @@ def test_the_reference_has_every_verb_and_every_call(reference: Reference) -> No
     assert {"POST /api/datasets", "GET /api/doctor", "POST /api/demo", "POST /invocations", "GET /health"} <= calls
     assert all(entry.summary and entry.text for entry in (*reference.commands, *reference.calls))
     assert not [entry.name for entry in reference.calls if "callable" in entry.summary]
+    for entries in (reference.commands, reference.calls):
+        assert len({anchor_of(entry.name) for entry in entries}) == len(entries)
 
 
 def test_every_word_has_to_be_there(reference: Reference) -> None:

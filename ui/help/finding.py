@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -71,7 +72,7 @@ def _of_reference(reference: Reference | None, labels: tuple[str, str]) -> Itera
 
 def anchor_of(name: str) -> str:
     """Where a command or a call stands on its page."""
-    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-")
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def _excerpt(text: str, words: list[str]) -> str:
