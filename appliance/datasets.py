@@ -14,12 +14,12 @@ from appliance.orders import (
     Compare,
     Describe,
     Findings,
-    Glance,
+    FirstLook,
     Head,
     Here,
     Ingest,
     Inspect,
-    LookAt,
+    LookThrough,
     Refresh,
     Refreshed,
     Rejects,
@@ -35,6 +35,9 @@ from appliance.snapshot_diff import SnapshotDiff
 from storage.datasets import ArrowStream, IngestInfo, Mode, Snapshot, get_snapshot, list_datasets, list_snapshots
 from storage.profile import ColumnProfile, TableProfile
 from storage.rules import Rules, find_rules, parse_rules, put_rules
+
+LOOKED_AT = 50_000
+"""Rows of a file that was not saved yet, for the figures of its columns."""
 
 
 class Datasets:
@@ -94,13 +97,19 @@ class Datasets:
     def _newest(self, name: str) -> int:
         return get_snapshot(self._layout, name).version if name in list_datasets(self._layout) else 0
 
-    def glance(self, intake: Intake, rows: int = 100) -> Glance:
-        """The first rows of a source as an ingest would read them; nothing is added.
+    def look_through(self, intake: Intake, rows: int = 100, *, most_rows: int = LOOKED_AT) -> FirstLook:
+        """The first rows of a source and the figures of its columns, as an ingest would read them; nothing is added.
+
+        Args:
+            intake: What to read, and how.
+            rows: So many are returned.
+            most_rows: At most so many are looked at for the figures; fewer where there are many columns.
 
         Raises:
             BadInput: It cannot be read so far.
+            StateUnwritable: The disk is full or read-only.
         """
-        return self._worker.do(LookAt(intake=intake, rows=rows), Glance)
+        return self._worker.do(LookThrough(intake=intake, rows=rows, most_rows=most_rows), FirstLook)
 
     def refresh(self, name: str, *, who: str, evolve: bool = False) -> Ingest | Unchanged:
         """Read the source of the newest snapshot again, with its SQL, into a new snapshot that replaces it.

@@ -32,6 +32,9 @@ from storage.statedb import connect
 OUT_SUFFIXES = (".parquet", ".csv", ".ndjson")
 """What a batch prediction can write."""
 
+DEMO_MODEL = "bike-demand"
+"""The model that the demo makes."""
+
 POLL_S = 0.25
 """How often ``wait`` looks."""
 
@@ -46,6 +49,7 @@ class JobKind(StrEnum):
     RETRAIN = "retrain"
     PREDICT = "predict"
     FEED = "feed"
+    DEMO = "demo"
 
 
 class JobState(StrEnum):
@@ -172,6 +176,17 @@ class Jobs:
         parameters = {"file": str(file), "out": str(out), "version": version}
         return self._start(JobKind.PREDICT, model, who, parameters)
 
+    def start_demo(self, *, who: str) -> str:
+        """Load the demo, or what is left of it; returns the job's id.
+
+        Raises:
+            Conflict: It is being loaded.
+        """
+        for job in self.list():
+            if job.kind is JobKind.DEMO and not job.state.final:
+                raise Conflict(f"the demo is being loaded already, by job {job.id}")
+        return self._ask(JobKind.DEMO, DEMO_MODEL, who, {})
+
     def list(self, limit: int = 50) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
         return tuple(_job(run) for run in self._orchestrator.list_runs(limit=limit))
@@ -265,10 +280,13 @@ class Jobs:
             time.sleep(POLL_S)
 
     def _start(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
-        now = datetime.now(UTC)
-        require_room_for_jobs(self._settings)
         with self._database() as connection:
             require_model(connection, model)
+        return self._ask(kind, model, who, parameters)
+
+    def _ask(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
+        now = datetime.now(UTC)
+        require_room_for_jobs(self._settings)
         given = {"model": model, "who": who, **{name: value for name, value in parameters.items() if value is not None}}
         run = self._orchestrator.create_run(
             kind.value, name=f"{kind.value} {model}", parameters=given, tags=[DEPLOYMENT, f"model:{model}"]

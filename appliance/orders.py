@@ -31,6 +31,7 @@ from storage.errors import (
     SnapshotNotFound,
     SourceUnreadable,
 )
+from storage.profile import ColumnProfile
 
 T = TypeVar("T")
 
@@ -52,11 +53,12 @@ class Refresh(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     evolve: bool
 
 
-class LookAt(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Read the first rows of a source; answered by a ``Glance``."""
+class LookThrough(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Read the first rows of a source and work out their figures; answered by a ``FirstLook``."""
 
     intake: Intake
     rows: int
+    most_rows: int
 
 
 class Describe(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -121,7 +123,10 @@ class JudgeDrift(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     against: str
 
 
-Order = TakeIn | Refresh | LookAt | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose | JudgeDrift
+Order = (
+    TakeIn | Refresh | LookThrough | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose
+    | JudgeDrift
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +187,25 @@ class Glance:
     columns: tuple[ColumnInfo, ...]
     rows: pl.DataFrame
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstLook:
+    """A source that was not added yet: its first rows, and what its columns look like so far.
+
+    Attributes:
+        glance: The first rows.
+        profile: Each column in figures, of the first ``looked_at`` rows.
+        findings: What is suspicious about those, as for a snapshot.
+        looked_at: So many rows were looked at.
+        is_whole: These are all there are.
+    """
+
+    glance: Glance
+    profile: tuple[ColumnProfile, ...]
+    findings: tuple[Finding, ...]
+    looked_at: int
+    is_whole: bool
 
 
 class StopButton:

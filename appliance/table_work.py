@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from appliance.access import Access
 from appliance.checks import Code, Finding, check_table, leak_findings
-from appliance.column_types import declared_types, glance_at_source, read_as_text
+from appliance.column_types import declared_types, read_as_text
+from appliance.first_look import look_through
 from appliance.intake import Intake
 from appliance.leak_suspects import find_suspects
 from appliance.learnable import require_target
@@ -23,13 +24,13 @@ from appliance.orders import (
     Describe,
     Findings,
     FindTask,
+    FirstLook,
     FoundTask,
-    Glance,
     Head,
     Ingest,
     Inspect,
     JudgeDrift,
-    LookAt,
+    LookThrough,
     Order,
     Propose,
     Refresh,
@@ -63,8 +64,8 @@ from storage.rules import find_rules
 from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
-    Ingest | Refreshed | Glance | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
-    | DriftReport
+    Ingest | Refreshed | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
+    | DriftReport | FirstLook
 )  # fmt: skip
 
 
@@ -75,7 +76,7 @@ class TableWork:
         self._settings = settings
         self._layout = settings.layout
         self._ways: dict[type, Callable[[Any], Answer]] = {
-            TakeIn: self._take_in, Refresh: self._refresh, LookAt: self._look_at,
+            TakeIn: self._take_in, Refresh: self._refresh, LookThrough: self._look_through,
             Describe: lambda order: self._profile(order.name, order.version),
             Inspect: lambda order: Findings(found=self._inspect(order.name, order.version)),
             Compare: lambda order: self._compare(order.name, order.old, order.new),
@@ -115,11 +116,13 @@ class TableWork:
             Access(self._settings).record(who, "dataset.rules", name, told)
         return self._added(snapshot, look=order.look)
 
-    def _look_at(self, order: LookAt) -> Glance:
+    def _look_through(self, order: LookThrough) -> FirstLook:
         with as_bad_input():
             return read_source(
                 order.intake.source, self._options(order.intake, ()),
-                lambda opened: glance_at_source(opened, order.rows),
+                lambda opened: look_through(
+                    opened, order.rows, order.most_rows, self._layout.tmp, self._settings.duckdb_memory
+                ),
             )  # fmt: skip
 
     def _refresh(self, order: Refresh) -> Refreshed:

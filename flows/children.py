@@ -16,7 +16,7 @@ from appliance.processes.openmp import OPENMP
 STOP_GRACE_S = 5.0
 """How long a job's process may take to end after SIGTERM."""
 
-_LANE = {"train": "training", "retrain": "training", "predict": "prediction"}
+_LANE = {"train": "training", "retrain": "training", "predict": "prediction", "demo": "demo"}
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Ended:
 
 
 class Children:
-    """At most one training and one batch prediction at a time: two trainings would only slow each other down."""
+    """At most one training, one batch prediction and one demo at a time: two of a kind slow each other down."""
 
     def __init__(self) -> None:
         self._children: dict[str, _Child] = {}

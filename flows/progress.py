@@ -49,6 +49,11 @@ class DatabaseProgress:
         with self._lock:
             self._step, self._fraction, self._message, self._changed = name, fraction, message, True
 
+    def move(self, fraction: float, message: str) -> None:
+        """The step goes on; the log does not say so."""
+        with self._lock:
+            self._fraction, self._message, self._changed = fraction, message, True
+
     def round(self, iteration: int, train: float, valid: float) -> None:
         """A boosting round ended."""
         share = min(iteration / self._rounds, 1.0)

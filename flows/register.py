@@ -11,6 +11,7 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "train": {"model": _TEXT, "who": _TEXT, "dataset_version": _NUMBER},
     "retrain": {"model": _TEXT, "who": _TEXT},
     "predict": {"model": _TEXT, "who": _TEXT, "file": _TEXT, "out": _TEXT, "version": _NUMBER},
+    "demo": {"model": _TEXT, "who": _TEXT},
     "feed": {"dataset": _TEXT, "who": _TEXT},
 }
 """Parameter schemas by flow; what a flow's function takes. A feed's runs are told by ``appliance.feeding``."""
@@ -19,6 +20,7 @@ REQUIRED = {
     "train": ["model", "who"],
     "retrain": ["model", "who"],
     "predict": ["model", "who", "file", "out"],
+    "demo": ["model", "who"],
     "feed": ["dataset", "who"],
 }
 

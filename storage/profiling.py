@@ -6,7 +6,8 @@ Two passes over the rows, whatever the number of columns; ``storage.profile_quer
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,11 +15,36 @@ import polars as pl
 
 from storage import profile_queries as queries
 from storage.columns import ColumnInfo, Dtype
-from storage.datasets import Snapshot, scan_snapshot, snapshot_files
+from storage.datasets import Snapshot, snapshot_files
 from storage.duck import open_duckdb
 from storage.errors import StateUnwritable
 from storage.layout import Layout
 from storage.profile import ColumnProfile, Histogram, TableProfile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows in Parquet files, and what they are called.
+
+    Attributes:
+        told: For messages.
+        files: Their absolute paths, in the order of the rows.
+        columns: All that they have.
+        count: The rows in all of them.
+    """
+
+    told: str
+    files: Sequence[str]
+    columns: Sequence[ColumnInfo]
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What ``profile_rows`` finds; ``TableProfile`` and ``ColumnProfile`` say what each is."""
+
+    columns: tuple[ColumnProfile, ...]
+    duplicate_rows: int
 
 
 def compute_profile(layout: Layout, snapshot: Snapshot, memory: str, threads: int) -> TableProfile:
@@ -27,46 +53,58 @@ def compute_profile(layout: Layout, snapshot: Snapshot, memory: str, threads: in
     Raises:
         StateUnwritable: It cannot spill: the disk is full or read-only.
     """
-    connection = open_duckdb(layout.tmp, memory=memory, threads=threads)
+    rows = Rows(
+        told=f"the dataset {snapshot.dataset!r}", columns=snapshot.columns, count=snapshot.rows,
+        files=snapshot_files(layout, snapshot.dataset, snapshot.version),
+    )  # fmt: skip
+    found = profile_rows(rows, layout.tmp, memory, threads)
+    return TableProfile(
+        dataset=snapshot.dataset, version=snapshot.version, rows=snapshot.rows, duplicate_rows=found.duplicate_rows,
+        columns=found.columns,
+    )  # fmt: skip
+
+
+def profile_rows(rows: Rows, tmp: Path, memory: str, threads: int) -> Figures:
+    """The figures of rows, by DuckDB in bounded memory, which spills below ``tmp``.
+
+    Raises:
+        StateUnwritable: It cannot spill: the disk is full or read-only.
+    """
+    connection = open_duckdb(tmp, memory=memory, threads=threads)
     try:
-        files = snapshot_files(layout, snapshot.dataset, snapshot.version)
-        table = queries.open_table(connection, files, snapshot.columns, snapshot.rows)
+        table = queries.open_table(connection, rows.files, rows.columns, rows.count)
         first = queries.first_pass(table)
         sampled = queries.sampled(table)
         counts = queries.value_counts(table, first)
         candidates = {name: found["candidates"] for name, found in counts.items() if found.get("candidates")}
         second = queries.second_pass(table, first, candidates)
-        descents = _descents(layout, snapshot)
+        descents = _descents(rows)
         columns = tuple(
-            _column(column, snapshot.rows, first[column.name] | counts[column.name], sampled.get(column.name, {}),
+            _column(column, rows.count, first[column.name] | counts[column.name], sampled.get(column.name, {}),
                     second.get(column.name, {}))
-            for column in snapshot.columns
+            for column in rows.columns
         )  # fmt: skip
         # Where one column has a value of its own in every row, no row equals another.
-        is_keyed = any(column.distinct_exact and column.distinct == snapshot.rows for column in columns)
-        distinct_rows = snapshot.rows if is_keyed else queries.count_distinct_rows(table)
+        is_keyed = any(column.distinct_exact and column.distinct == rows.count for column in columns)
+        distinct_rows = rows.count if is_keyed else queries.count_distinct_rows(table)
     except duckdb.Error as exc:
         raise StateUnwritable(
-            f"cannot profile the dataset {snapshot.dataset!r}: {exc}; free space below {layout.tmp}, or raise the "
-            "setting duckdb_memory"
+            f"cannot profile {rows.told}: {exc}; free space below {tmp}, or raise the setting duckdb_memory"
         ) from exc
     finally:
         connection.close()
-    return TableProfile(
-        dataset=snapshot.dataset,
-        version=snapshot.version,
-        rows=snapshot.rows,
-        duplicate_rows=snapshot.rows - distinct_rows,
+    return Figures(
+        duplicate_rows=rows.count - distinct_rows,
         columns=tuple(replace(column, descents=descents.get(column.name)) for column in columns),
     )
 
 
-def _descents(layout: Layout, snapshot: Snapshot) -> dict[str, int]:
-    times = [column.name for column in snapshot.columns if column.dtype in {Dtype.DATE, Dtype.DATETIME}]
+def _descents(rows: Rows) -> dict[str, int]:
+    times = [column.name for column in rows.columns if column.dtype in {Dtype.DATE, Dtype.DATETIME}]
     if not times:
         return {}
-    rows = scan_snapshot(layout, snapshot.dataset, snapshot.version)
-    steps = rows.select((pl.col(name) < pl.col(name).shift()).sum() for name in times).collect()
+    scan = pl.scan_parquet(list(rows.files), glob=False, hive_partitioning=False)
+    steps = scan.select((pl.col(name) < pl.col(name).shift()).sum() for name in times).collect()
     return {name: int(steps[name].item()) for name in times}
 
 

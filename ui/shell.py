@@ -21,6 +21,7 @@ from storage.errors import StorageError
 from ui.components.guest_link import guest_links
 from ui.components.markup import box, icon, icon_html, link, text, with_attributes
 from ui.components.status import notice
+from ui.help.topics import read_topic, topic_of
 from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
 from ui.texts import _, script_messages
 
@@ -39,6 +40,7 @@ NAVIGATION = (
     ("jobs", _("Jobs"), "/jobs", "schedule"),
     ("alerts", _("Alerts"), "/alerts", "notifications"),
     ("settings", _("Settings"), "/settings", "settings"),
+    ("help", _("Help"), "/help", "help_outline"),
 )
 _COUNTED_S = 5.0
 _THEMES: dict[str, bool | None] = {"system": None, "light": False, "dark": True}
@@ -104,6 +106,7 @@ class Shell:
                         text(title, "wrap-any", "h1")
                         if page.lead:
                             text(page.lead, "muted", "p")
+                    _help(page)
                     view.actions = box("actions")
                 with box("stack l"):
                     await _fill(page, view)
@@ -182,6 +185,17 @@ def _crumbs(page: Page, parts: Mapping[str, str]) -> None:
         for label, address in page.parents:
             link(_filled(label, parts), _filled(address, {key: quote(value) for key, value in parts.items()}))
             text("/", tag="span").props("aria-hidden=true")
+
+
+def _help(page: Page) -> None:
+    """The way to the topic that fits the page."""
+    if page.section == "help":
+        return
+    topic = read_topic(topic_of(page.path, page.section))
+    label = _("Help: {topic}").format(topic=topic.title)
+    word = escape(_("Help"))
+    entry = ng.html(f"{icon_html('help_outline')}<span>{word}</span>", sanitize=False, tag="a")
+    with_attributes(entry.classes("help-link"), href=f"/help/{topic.slug}", title=label, aria_label=label)
 
 
 def _same(page: Page, view: View) -> None:

@@ -24,12 +24,12 @@ from appliance.demo.replay import Observation, Replayed, Target, replay
 from appliance.demo.report import DemoReport
 from appliance.errors import NotReady
 from appliance.house import Appliance
-from appliance.jobs import Job, JobProgress, JobState
+from appliance.jobs import DEMO_MODEL, Job, JobProgress, JobState
 from appliance.model_spec import load_spec
 from storage.bundles import replace_durably
 from storage.layout import Layout
 
-MODEL = "bike-demand"
+MODEL = DEMO_MODEL
 DATASET = "bike-sharing"
 WHO = "demo"
 TRAINED_UNTIL = datetime(2012, 1, 1)  # noqa: DTZ001  (the data has local wall-clock times)

@@ -61,8 +61,8 @@ def until(done: Callable[[], bool]) -> None:
 
 def test_every_order_is_answered_as_it_is_here(settings: Settings, datasets: Datasets, apart: Apart) -> None:
     there = Datasets(settings, apart)
-    seen = there.glance(Intake(source=PENGUINS), rows=7)
-    assert seen.rows.equals(datasets.glance(Intake(source=PENGUINS), rows=7).rows)
+    seen = there.look_through(Intake(source=PENGUINS), rows=7).glance
+    assert seen.rows.equals(datasets.look_through(Intake(source=PENGUINS), rows=7).glance.rows)
     there.declare_rules("p", "[columns.body_mass_g]\nmin = 3000\n", who="ada")
     added = there.take_in("p", Intake(source=PENGUINS, target="species", types=TYPES), who="ada")
     assert (added.version, added.rows) == (1, 335)
@@ -116,10 +116,10 @@ def test_a_process_takes_one_order_after_the_other_and_ends_when_nobody_needs_it
     first = children()
     assert len(first) == 1
     with pytest.raises(BadInput):
-        Datasets(settings, apart).glance(Intake(source="/nowhere.csv"))
-    Datasets(settings, apart).glance(Intake(source=PENGUINS))
+        Datasets(settings, apart).look_through(Intake(source="/nowhere.csv"))
+    Datasets(settings, apart).look_through(Intake(source=PENGUINS))
     until(lambda: not children())
-    assert Datasets(settings, apart).glance(Intake(source=PENGUINS)).rows.height == 100
+    assert Datasets(settings, apart).look_through(Intake(source=PENGUINS)).glance.rows.height == 100
     apart.close()
     until(lambda: not children())
 
@@ -208,7 +208,7 @@ def test_more_orders_than_processes_wait_for_each_other(settings: Settings, apar
 
     def look() -> int:
         gate.wait()
-        return datasets.glance(Intake(source=PENGUINS)).rows.height
+        return datasets.look_through(Intake(source=PENGUINS)).glance.rows.height
 
     with ThreadPoolExecutor(7) as pool:
         assert [each.result(120) for each in [pool.submit(look) for _ in range(7)]] == [100] * 7

@@ -26,14 +26,14 @@ def orders(tmp_path: Path) -> Path:
 
 
 def test_a_glance_shows_what_an_ingest_would_make_and_adds_nothing(datasets: Datasets, orders: Path) -> None:
-    found = datasets.glance(Intake(source=str(orders)), rows=2)
+    found = datasets.look_through(Intake(source=str(orders)), rows=2).glance
     assert [(one.name, one.dtype) for one in found.columns] == [
         ("release", Dtype.FLOAT), ("paid", Dtype.INT), ("amount", Dtype.FLOAT)
     ]  # fmt: skip
     assert found.rows.rows() == [(1.1, 1, 10.0), (1.2, 0, 20.5)]
     assert datasets.list() == ()
     with pytest.raises(BadInput, match=r"nowhere\.csv"):
-        datasets.glance(Intake(source=str(orders.with_name("nowhere.csv"))))
+        datasets.look_through(Intake(source=str(orders.with_name("nowhere.csv"))))
 
 
 def test_a_column_is_read_as_it_was_asked_for_and_an_append_too(
@@ -88,6 +88,6 @@ def test_types_are_told_as_column_and_type() -> None:
 
 
 def test_the_rows_of_a_glance_have_the_types_it_tells(datasets: Datasets, orders: Path) -> None:
-    assert datasets.glance(Intake(source=str(orders))).rows.schema == {
+    assert datasets.look_through(Intake(source=str(orders))).glance.rows.schema == {
         "release": pl.Float64(), "paid": pl.Int64(), "amount": pl.Float64()
     }  # fmt: skip

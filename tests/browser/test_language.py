@@ -26,7 +26,8 @@ VISIBLE = """
 () => {
   document.querySelectorAll("time").forEach((time) => time.replaceWith(time.textContent));
   document.body.normalize();
-  const code = "script, style, title, pre, code, .icon, .material-icons, .q-icon, .nicegui-error-popup, #popup";
+  const code = "script, style, title, pre, code, .icon, .material-icons, .q-icon, .nicegui-error-popup, #popup, " +
+    "body [lang]";
   const found = [];
   const seen = (node) => node.checkVisibility({ visibilityProperty: true });
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -42,7 +43,10 @@ VISIBLE = """
   return [...new Set(found)].filter((text) => /[A-Za-z]{2}/.test(text));
 }
 """
-"""Every text that is seen or read out: of elements, of charts, and of the attributes that hold one."""
+"""Every text that is seen or read out: of elements, of charts, and of the attributes that hold one.
+
+What says that it is in a language of its own (the help's files, the checks of the host) is no text of the code.
+"""
 SAID = re.compile(f"{pseudo.OPEN}[^{pseudo.OPEN}{pseudo.CLOSE}]*{pseudo.CLOSE}")
 
 

@@ -52,6 +52,11 @@ PAGES = {
     "settings-users": "/settings?tab=users",
     "settings-audit": "/settings?tab=audit",
     "settings-about": "/settings?tab=about",
+    "doctor": "/doctor",
+    "help": "/help",
+    "help-topic": "/help/monitoring",
+    "help-commands": "/help/cli",
+    "model-declaration": f"/models/{MODEL}/declaration",
     "password": "/password",
     "login": "/login",
 }

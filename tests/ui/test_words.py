@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ui.pages.data import suggest_name
+from ui.pages.add_data import suggest_name
 from ui.pages.quality_tab import bucket_for
 from ui.words import NONE, ago, metric, micros, number, plain, seconds, share, when
 

@@ -64,7 +64,21 @@
     const cells = [...held.table.querySelectorAll("[data-cell]")];
     cells.find((cell) => cell.dataset.cell === held.name)?.querySelector("a, button")?.focus({ preventScroll: true });
   };
+  // What an address names after its # comes later than the page: it is gone to once it is there, and opened.
+  let wanted = location.hash;
+  const goTo = () => {
+    const target = wanted && document.getElementById(decodeURIComponent(wanted.slice(1)));
+    if (!target) return;
+    wanted = "";
+    if (target.matches("details")) target.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", () => {
+    wanted = location.hash;
+    goTo();
+  });
   new MutationObserver((changes) => {
+    goTo();
     for (const { addedNodes } of changes) {
       for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) dress(node);
     }

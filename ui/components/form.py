@@ -48,12 +48,27 @@ def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
     )
 
 
-def native_choice(label: str, options: dict[str, str], on_choice: Callable[[str], None]) -> Element:
-    """One of several as the browser's own field: light enough for one a column of a wide table."""
+def native_choice(
+    label: str, options: dict[str, str], on_choice: Callable[[str], None], *, chosen: str = ""
+) -> Element:
+    """One of several as the browser's own field: light enough for one a column of a wide table.
+
+    The first option is chosen where ``chosen`` names none.
+    """
     with with_attributes(ng.element("select").classes("native-choice"), aria_label=label) as field:
         for value, name in options.items():
-            with_attributes(text(name, tag="option"), value=value)
+            option = with_attributes(text(name, tag="option"), value=value)
+            if value == chosen:
+                option.props("selected")
     field.on("change", lambda event: on_choice(str(event.args)), js_handler="event => emit(event.target.value)")
+    return field
+
+
+def native_radio(label: str, group: str, on_choice: Callable[[], None]) -> Element:
+    """One of a group of which one may be chosen, as the browser's own field; a group stands in one dialog or page."""
+    field = ng.element("input").classes("native-radio")
+    with_attributes(field, type="radio", name=group, aria_label=label)
+    field.on("change", on_choice)
     return field
 
 
@@ -77,12 +92,12 @@ def toggle(label: str, options: dict[str, str], value: str) -> ng.toggle:
 
 
 @contextmanager
-def dialog(title: str) -> Iterator[ng.dialog]:
+def dialog(title: str, *, wide: bool = False) -> Iterator[ng.dialog]:
     """A dialog; what is built inside goes into it. It is the page's: no part that is drawn anew takes it away."""
     with (
         ng.context.client.content,
         with_attributes(ng.dialog(), aria_label=title) as window,
-        ng.card().classes("dialog"),
+        ng.card().classes("dialog wide" if wide else "dialog"),
     ):
         text(title, tag="h2")
         yield window

@@ -27,6 +27,11 @@ def text(content: object, classes: str = "", tag: str = "div") -> Element:
     return ng.html(text_html(str(content)), sanitize=False, tag=tag).classes(classes)
 
 
+def markup(content: str) -> Element:
+    """Markup that a component made, with everything in it escaped."""
+    return ng.html(content, sanitize=False)
+
+
 def text_html(content: str) -> str:
     """A text as markup, its moments as ``<time>``: the browser shows them in its zone, and UTC on hover."""
     return _MOMENT.sub(_moment, escape(content))

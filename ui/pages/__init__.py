@@ -4,8 +4,12 @@ from ui.page import Page
 from ui.pages import (
     alert,
     alerts,
+    change_model,
     data,
     dataset,
+    doctor,
+    help_index,
+    help_topic,
     job,
     jobs,
     model,
@@ -22,7 +26,7 @@ PAGES: tuple[Page, ...] = tuple(
     # A fixed address comes before one with a placeholder that would swallow it.
     module.PAGE
     for module in (
-        overview, data, dataset, models, new_model, model, try_model, monitoring, model_monitoring, jobs, job, alerts,
-        alert, settings,
+        overview, data, dataset, models, new_model, change_model, model, try_model, monitoring, model_monitoring,
+        jobs, job, alerts, alert, settings, doctor, help_index, help_topic,
     )
 )  # fmt: skip

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import Any
-
-from nicegui import ui as ng
-
-from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
-from appliance.errors import BadInput
-from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
-from storage.columns import Dtype
 from storage.datasets import Snapshot
 from ui.components.empty import empty
-from ui.components.form import button, choice, dialog, text_field
-from ui.components.markup import box, icon_html, panel, text
+from ui.components.markup import panel
 from ui.components.table import Cell, Column, Row, Table
-from ui.page import Page, View, log_refused, tell
-from ui.pages.data_preview import show_preview
-from ui.texts import _, ngettext, pgettext
-from ui.words import number, plain_name, when
+from ui.page import Page, View
+from ui.pages.add_data import show_drop_zone
+from ui.texts import _, pgettext
+from ui.words import number, when
 
 _COLUMNS = (
     Column(name="name", label=_("Dataset")),
@@ -33,16 +23,11 @@ _COLUMNS = (
     Column(name="model", label="", sortable=False),
 )
 
-_MODES = {
-    "replace": _("New version with these rows alone"),
-    "append": _("New version with these rows after the present ones"),
-}
-
 
 async def build(view: View) -> None:
     """Fill the page."""
     if view.may(Action.WORK):
-        _drop_zone(view)
+        show_drop_zone(view, dataset=view.query.get("dataset", ""))
         await view.ask(view.appliance.expect_rows)
     await view.live(5.0, view.appliance.datasets.list, _show)
 
@@ -79,101 +64,6 @@ def _row(one: Snapshot) -> Row:
         "model": Cell(text=_("Create a model"), href=f"/models/new?dataset={one.dataset}"),
     }
     return Row(id=one.dataset, cells=cells)
-
-
-def _drop_zone(view: View) -> None:
-    zone = (
-        ng.element("label")
-        .classes("drop")
-        .props(f'data-url="/api/uploads" data-limit="{view.appliance.settings.max_upload_bytes}"')
-    )
-    taken = _("{endings}, also .gz and .zst; up to {size} GB").format(
-        endings=", ".join(ENDINGS[:5]), size=f"{view.appliance.settings.max_upload_bytes / 1e9:.1f}"
-    )
-    drop, stop, file = (
-        escape(said) for said in (_("Drop a file here, or click to choose one"), _("Stop"), _("File to add"))
-    )
-    with zone:
-        ng.html(
-            f'{icon_html("upload_file", "big")}<div class="grow">'
-            f'<div class="strong drop-text">{drop}</div>'
-            f'<div class="muted small">{escape(taken)}</div></div>'
-            f'<button type="button" class="a-btn btn-plain stop">{stop}</button>'
-            '<div class="progress"><i></i></div>'
-            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">',
-            sanitize=False,
-        ).style("display: contents")
-
-    async def uploaded(event: Any) -> None:
-        answer = event.args.get("detail") or {}
-        if not answer.get("ok"):
-            said = str(answer.get("detail", _("the upload failed")))
-            tell(said if answer.get("id") else log_refused(BadInput(said)), wrong=True)  # the unexpected has an id
-            return
-        await _ask_name(view, str(answer["upload"]), str(answer["name"]))
-
-    zone.on("uploaded", uploaded, args=["detail"])
-
-
-async def _ask_name(view: View, upload: str, file_name: str) -> None:
-    known = {one.dataset for one in await view.ask(view.appliance.datasets.list)}
-    with dialog(_("Add {file_name}").format(file_name=file_name)) as window:
-        name = text_field(
-            _("Dataset name"), suggest_name(file_name), hint=_("a-z, 0-9, - and _; an existing name adds a version")
-        )
-        mode = choice(_("If the dataset exists"), _MODES, "replace")
-        mode.bind_visibility_from(name, "value", lambda value: value in known)
-
-        chosen: dict[str, Dtype] = {}
-        stop = StopButton()
-
-        async def save() -> None:
-            wanted = NewSnapshot(
-                name=name.value or "", upload=upload, append=name.value in known and mode.value == "append",
-                types=chosen,
-            )  # fmt: skip
-            ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted, stop)
-            if ingest is None:
-                # The file is used up whatever came of it; a second try begins with a second drop.
-                window.close()
-                return
-            _say(ingest)
-            ng.navigate.to(f"/data/{ingest.dataset}")
-
-        with box("line"):
-            button(_("Save"), save, kind="primary", icon_name="save")
-            button(_("Cancel"), _closing(window, stop), kind="quiet")
-        text(
-            _("The file is read to its end before anything is saved: all of it, or nothing. Cancel ends that, too."),
-            "muted small",
-        )
-        view.later(
-            _("Looking at the first rows"), lambda: glance_at_upload(view.appliance, upload),
-            lambda found: show_preview(found, chosen),
-        )  # fmt: skip
-    window.open()
-
-
-def suggest_name(file_name: str) -> str:
-    """A dataset name from a file's: the part before the first dot, in the letters that names may have."""
-    return plain_name(file_name.split(".", 1)[0])[:63].strip("-_") or "dataset"
-
-
-def _say(ingest: Ingest) -> None:
-    said = ngettext(
-        "{dataset} version {version}: {rows} row", "{dataset} version {version}: {rows} rows", ingest.rows
-    ).format(dataset=ingest.dataset, version=ingest.version, rows=number(ingest.rows))
-    count = len(ingest.warnings)
-    warned = ngettext("{count} warning", "{count} warnings", count).format(count=count)
-    tell(f"{said}; {warned}" if count else said)
-
-
-def _closing(window: ng.dialog, stop: StopButton) -> Any:
-    async def close() -> None:
-        stop.press()  # also while the file is being saved: nothing of it stays
-        window.close()
-
-    return close
 
 
 PAGE = Page(

@@ -1,62 +1,136 @@
-"""A dropped file before it is saved: a row a column, what it would be read as, and a choice to read it otherwise."""
+"""A dropped file before it is saved: its columns in figures, what each is read as, which one to predict; its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from appliance.orders import Glance
+from appliance.checks import Finding
+from appliance.orders import FirstLook
 from storage.columns import ColumnInfo, Dtype
-from ui.components.form import native_choice
-from ui.components.markup import box, text, with_attributes
+from storage.profile import ColumnProfile
+from ui.components.form import native_choice, native_radio
+from ui.components.histogram import histogram_html
+from ui.components.markup import box, markup, panel, text, with_attributes
+from ui.components.status import notice
+from ui.components.table import raw_table
+from ui.pages.dataset_columns import sentence, shape_of, spread_of
 from ui.pages.dataset_rows import cells_of
 from ui.texts import _
-from ui.words import DTYPES, NONE, number
+from ui.words import DTYPES, NONE, number, share
 
 _EXAMPLES = 4
 _MOST_COLUMNS = 200
 """A choice for each of ten thousand columns would keep the browser busy for minutes."""
 _KEPT = "found"
+_NUMERIC = {Dtype.INT, Dtype.FLOAT}
 
 
-def show_preview(found: Glance, chosen: dict[str, Dtype]) -> None:
-    """Draw it; what is chosen goes into ``chosen``, by column."""
-    for note in found.notes:
+@dataclass(slots=True)
+class Choices:
+    """What was chosen: the types of columns that are to be read otherwise than found, and the column to predict."""
+
+    types: dict[str, Dtype] = field(default_factory=dict)
+    target: str = ""
+
+
+def show_preview(found: FirstLook, choices: Choices) -> None:
+    """Draw it; what is chosen goes into ``choices``."""
+    for note in found.glance.notes:
         text(note, "muted small")
-    text(
-        _(
-            "{columns} columns; the values are of the first {rows} rows. A type "
-            "that you choose is kept for later files too; a row whose value is none of it is set aside, with the "
-            "reason."
-        ).format(columns=number(len(found.columns)), rows=number(found.rows.height)),
-        "muted small",
-    )
-    columns, rows = found.columns[:_MOST_COLUMNS], found.rows[:, :_MOST_COLUMNS]
-    if len(columns) < len(found.columns):
+    text(_scope(found), "muted small")
+    shown = found.glance.columns[:_MOST_COLUMNS]
+    if len(shown) < len(found.glance.columns):
         text(
             _("The first {count} stand here; 'appliance data add --type COLUMN=TYPE' says how the others "
-            "are read.").format(count=number(len(columns))), "muted small",
+            "are read.").format(count=number(len(shown))), "muted small",
         )  # fmt: skip
-    examples = list(zip(*cells_of(rows), strict=True)) or [()] * len(columns)
+    for one in found.findings:
+        if one.column is None:
+            notice(one.message, tone="warn")
+    _columns(found, shown, choices)
+    _rows(found, shown)
+
+
+def _scope(found: FirstLook) -> str:
+    count, rows = number(len(found.glance.columns)), number(found.looked_at)
+    said = (
+        _("{columns} columns, {rows} rows.").format(columns=count, rows=rows)
+        if found.is_whole
+        else _("{columns} columns; the figures are of the first {rows} rows, the file has more.").format(
+            columns=count, rows=rows
+        )
+    )
+    kept = _(
+        "A type that you choose is kept for later files too; a row whose value is none of it is set aside, with the "
+        "reason."
+    )
+    return f"{said} {kept}"
+
+
+def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) -> None:
+    figures = {one.name: one for one in found.profile}
+    warnings: dict[str, list[Finding]] = {}
+    for one in found.findings:
+        warnings.setdefault(one.column or "", []).append(one)
+    examples = list(zip(*cells_of(found.glance.rows.head(100)[:, : len(shown)]), strict=True)) or [()] * len(shown)
     area = box("preview").props("tabindex=0 role=region")
+    headings = (
+        _("Predict"), _("Column and some of its values"), _("Read as"), _("Missing"), _("Distinct"), _("Distribution"),
+        _("Worth a look"),
+    )  # fmt: skip
     with with_attributes(area, aria_label=_("Columns of the file")), box("", "table"):
         with box("", "thead"), box("", "tr"):
-            for heading in (_("Column and some of its values"), _("Read as")):
+            for heading in headings if warnings else headings[:-1]:
                 text(heading, tag="th").props("scope=col")
         with box("", "tbody"):
-            for column, values in zip(columns, examples, strict=True):
-                _row(column, values, chosen)
+            for column, values in zip(shown, examples, strict=True):
+                with box("", "tr"):
+                    _choice(column, values, choices)
+                    _figures(figures[column.name])
+                    if warnings:
+                        said = " ".join(sentence(one.message) for one in warnings.get(column.name, ()))
+                        text(said, "small prose", tag="td")
 
 
-def _row(column: ColumnInfo, values: tuple[str | None, ...], chosen: dict[str, Dtype]) -> None:
-    with box("", "tr"):
-        some = list(dict.fromkeys(value for value in values if value is not None))[:_EXAMPLES]
-        with box("", "th").props("scope=row"):
-            text(column.name, "wrap-any")
-            text(", ".join(one[:40] for one in some) or NONE, "muted small wrap-any")
-        with box("", "td"):
-            options = {_KEPT: _("{type} (found)").format(type=DTYPES[column.dtype])}
-            options |= {dtype.value: DTYPES[dtype] for dtype in Dtype if dtype is not column.dtype}
-            native_choice(_("Read {name} as").format(name=column.name), options, _chooser(column.name, chosen))
+def _choice(column: ColumnInfo, values: tuple[str | None, ...], choices: Choices) -> None:
+    some = list(dict.fromkeys(value for value in values if value is not None))[:_EXAMPLES]
+
+    def predict() -> None:
+        choices.target = column.name
+
+    with box("", "td"):
+        native_radio(_("Predict {name}").format(name=column.name), "target", predict)
+    with box("", "th").props("scope=row"):
+        text(column.name, "wrap-any")
+        text(", ".join(one[:40] for one in some) or NONE, "muted small wrap-any")
+    with box("", "td"):
+        options = {_KEPT: _("{type} (found)").format(type=DTYPES[column.dtype])}
+        options |= {dtype.value: DTYPES[dtype] for dtype in Dtype if dtype is not column.dtype}
+        native_choice(_("Read {name} as").format(name=column.name), options, _chooser(column.name, choices.types))
+
+
+def _figures(one: ColumnProfile) -> None:
+    missing = one.missing / one.rows if one.rows else 0.0
+    text(share(missing) if one.missing else _("none"), "num", tag="td")
+    text(number(one.distinct), "num", tag="td")
+    counts, spread = shape_of(one), spread_of(one)
+    with box("", "td"):
+        if counts:
+            markup(histogram_html(counts, label=f"{one.name}: {spread}"))
+
+
+def _rows(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> None:
+    rows = found.glance.rows[:, : len(shown)]
+    if not rows.height:
+        return
+    with panel(_("First rows"), _("{count} of them, as they would be read").format(count=number(rows.height)),
+               tight=True) as place:  # fmt: skip
+        place.classes("first-rows")
+        raw_table(
+            [(column.name, DTYPES[column.dtype]) for column in shown], cells_of(rows),
+            numeric=[column.dtype in _NUMERIC for column in shown], name="first-rows",
+        )  # fmt: skip
 
 
 def _chooser(name: str, chosen: dict[str, Dtype]) -> Callable[[str], None]:

@@ -46,7 +46,7 @@ async def build(view: View) -> None:
     view.same = _SAME.get(tab)
     if view.actions and view.may(Action.WORK):
         with view.actions:
-            button_link(_("Add a version"), "/data", icon_name="upload_file")
+            button_link(_("Add a version"), f"/data?dataset={name}", icon_name="upload_file")
             button_link(_("Create a model"), f"/models/new?dataset={name}", icon_name="add", primary=True)
     _head(shown)
     findings = await view.ask(datasets.findings, name, shown.version)

@@ -30,7 +30,7 @@ def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) 
     """Fill the tab."""
     by_name = sorted((one for one in findings if one.column), key=lambda one: one.column or "")
     warnings = {
-        name: " ".join(_sentence(one.message) for one in group)
+        name: " ".join(sentence(one.message) for one in group)
         for name, group in groupby(by_name, key=lambda one: one.column)
     }
     columns = _COLUMNS if warnings else _COLUMNS[:-1]
@@ -41,24 +41,34 @@ def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) 
 
 def _row(one: ColumnProfile, warning: str) -> Row:
     missing = one.missing / one.rows if one.rows else 0.0
-    counts: Sequence[float] = one.histogram.counts if one.histogram else [count for _, count in one.top]
-    spread = _("{low} to {high}").format(low=_end(one.minimum), high=_end(one.maximum))
-    if one.dtype in {Dtype.STRING, Dtype.BOOL}:
-        spread = ", ".join(value for value, _ in one.top[:3])
+    counts, spread = shape_of(one), spread_of(one)
     cells = {
         "name": Cell(text=one.name),
         "type": Cell(text=DTYPES[one.dtype]),
         "missing": Cell(text=share(missing) if one.missing else _("none"), sort=missing),
         "distinct": Cell(text=number(one.distinct), sort=one.distinct),
-        "range": Cell(text=spread[:80] if one.distinct else NONE),
+        "range": Cell(text=spread if one.distinct else NONE),
         "mean": Cell(text=number(one.mean), sort=one.mean if one.mean is not None else float("-inf")),
-        "shape": Cell(markup=histogram_html(counts, label=f"{one.name}: {spread[:80]}") if counts else ""),
+        "shape": Cell(markup=histogram_html(counts, label=f"{one.name}: {spread}") if counts else ""),
         "warning": Cell(text=warning),
     }
     return Row(id=one.name, cells=cells)
 
 
-def _sentence(message: str) -> str:
+def shape_of(one: ColumnProfile) -> Sequence[float]:
+    """Counts to draw: of the histogram's bins, or of the most frequent values where it has none."""
+    return one.histogram.counts if one.histogram else [count for _, count in one.top]
+
+
+def spread_of(one: ColumnProfile) -> str:
+    """From where to where the values go, or the most frequent of them; at most 80 letters."""
+    if one.dtype in {Dtype.STRING, Dtype.BOOL}:
+        return ", ".join(value for value, _ in one.top[:3])[:80]
+    return _("{low} to {high}").format(low=_end(one.minimum), high=_end(one.maximum))[:80]
+
+
+def sentence(message: str) -> str:
+    """A finding's message as a sentence of its own."""
     return f"{message[:1].upper()}{message[1:].rstrip('.')}."
 
 

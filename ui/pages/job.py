@@ -9,6 +9,7 @@ from nicegui import ui as ng
 
 from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
+from appliance.models import ModelInfo
 from appliance.permissions import Action
 from appliance.schema import Task
 from ui.components.chart import Chart, Line, lines
@@ -18,6 +19,7 @@ from ui.components.markup import box, button_link, clock_html, panel, text, with
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, Trouble, View, tell
+from ui.pages.declaration import show_declaration
 from ui.pages.gate_lines import show_gates
 from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.redraw import redraw
@@ -31,7 +33,12 @@ class _State:
     progress: JobProgress | None
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
-    task: Task | None
+    model: ModelInfo | None
+
+    @property
+    def task(self) -> Task | None:
+        """What the model's target is, where the job works for one."""
+        return self.model.task if self.model else None
 
 
 async def build(view: View) -> None:
@@ -55,7 +62,7 @@ class _JobPage:
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
         return _State(
-            task=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model).task,
+            model=None if job.kind in {JobKind.FEED, JobKind.DEMO} else self._view.appliance.models.get(job.model),
             job=job,
             progress=jobs.progress(self._job_id),
             log=jobs.logs(self._job_id),
@@ -105,6 +112,8 @@ class _JobPage:
         )
         with self._curve_place:
             self._curve = Chart({}, label=_("Metric by boosting round"))
+        if state.model is not None and job.kind in {JobKind.TRAIN, JobKind.RETRAIN}:
+            show_declaration(self._view, state.model)
         with panel(_("Log")):
             self._log = with_attributes(
                 ng.element("pre").classes("log").props("tabindex=0 role=region"), aria_label=_("Log")
@@ -183,6 +192,10 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
         )
     elif job.message:
         notice(job.message, tone="ok", title=_("Done"))
+    if job.kind is JobKind.DEMO:
+        with box("line"):
+            button_link(_("See how it does"), f"/monitoring/{job.model}", primary=True, icon_name="monitor_heart")
+            button_link(_("Try it"), f"/models/{job.model}/try", icon_name="science")
 
 
 def _training(view: View, report: TrainingReport) -> None:

@@ -19,6 +19,7 @@ KINDS = {
     JobKind.RETRAIN: _("Retraining"),
     JobKind.PREDICT: _("Batch prediction"),
     JobKind.FEED: _("Feed"),
+    JobKind.DEMO: _("Demo"),
 }
 _COLUMNS = (
     Column(name="what", label=_("Job")), Column(name="model", label=_("Model")), Column(name="state", label=_("State")),
@@ -77,6 +78,8 @@ def _row(line: _Line) -> Row:
 
 def address_of(job: Job) -> str:
     """The page of what a job works for."""
+    if job.kind is JobKind.DEMO:
+        return "/"  # its model is made on the way
     return f"/data/{job.model}?tab=feed" if job.kind is JobKind.FEED else f"/models/{job.model}"
 
 

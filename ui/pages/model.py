@@ -20,13 +20,13 @@ from ui.components.empty import empty
 from ui.components.facts import facts, sentences
 from ui.components.form import button, figure
 from ui.components.guest_link import guest_link
-from ui.components.markup import box, button_link, link, panel, text, with_attributes
+from ui.components.markup import box, button_link, panel, text, with_attributes
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.pages.declaration import show_declaration
 from ui.pages.evaluation import show_evaluation
 from ui.pages.gate_lines import show_gates
-from ui.pages.models import TASKS
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
 from ui.texts import _, ngettext
@@ -105,7 +105,7 @@ class _ModelPage:
                 icon_name="hub",
                 steps=(_("Press Train."), _("Look at its metrics beside the baseline."), _("Deploy it.")),
             )
-            _declaration(found.model)
+            show_declaration(self._view, found.model)
             return
         show_trials(self._view, found.history, found.trial)
         self._headline(found, found.card)
@@ -115,7 +115,7 @@ class _ModelPage:
             _importance(found.card)
             with box("stack"):
                 _how(found.card, self._view.appliance.settings)
-                _declaration(found.model)
+                show_declaration(self._view, found.model)
         show_history(found.history)
         show_skew(found.proofs)
 
@@ -273,21 +273,6 @@ def _how(card: ModelCard, settings: Settings) -> None:
         guest_link(settings, "mlflow", f"/#/runs/{card.run_id}", _("This run in MLflow"))
         for one in card.warnings:
             notice(one.message, tone="warn", title=one.column or _("The whole table"))
-
-
-def _declaration(model: ModelInfo) -> None:
-    spec = model.spec
-    with panel(_("Declaration")):
-        facts((
-            (_("Predicts"), f"{spec.target}: {TASKS[model.task]}"),
-            (_("Dataset"), spec.dataset),
-            (_("Ordered by"), spec.time or _("found out from the data")),
-            (_("Left out"), ", ".join(spec.exclude) or _("nothing")),
-            (_("Held out"), share(spec.holdout)),
-            (_("Deployed"), _("by itself when the gate is passed") if spec.deploy == "auto" else _("by a person")),
-            (_("Retrains"), spec.schedule or _("when somebody asks")),
-        ))  # fmt: skip
-        link(_("Dataset"), f"/data/{spec.dataset}", "small")
 
 
 PAGE = Page(

@@ -11,7 +11,7 @@ from nicegui import ui as ng
 from nicegui.events import ValueChangeEventArguments
 
 from appliance.model_spec import TIME_LIMIT, TRIALS, ModelSpec, seconds_of
-from appliance.models import Proposal
+from appliance.models import ModelInfo, Proposal
 from appliance.permissions import Action
 from appliance.schema import Kind, Task
 from storage.datasets import Snapshot
@@ -22,7 +22,7 @@ from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
 from ui.texts import _, ngettext
-from ui.words import DTYPES, number, plain_name, seconds
+from ui.words import DTYPES, number, plain_name, seconds, share
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
 _BUDGETS = {"quick": _("Quick"), "better": _("Better"), "best": _("Best")}
@@ -50,11 +50,11 @@ async def build(view: View) -> None:
         _choose_target(shown)
         return
     taken = {one.name for one in await view.ask(view.appliance.models.list)}
-    name = _free_name(dataset, target, taken)
+    name = free_name(dataset, target, taken)
     view.later(
         _("Looking at {target} and at what predicts it; this takes a few seconds.").format(target=target),
         lambda: view.appliance.models.propose(dataset, target, name=name),
-        lambda proposal: _Draft(view, shown, proposal).draw(),
+        lambda proposal: Draft(view, shown, proposal).draw(),
     )
 
 
@@ -93,11 +93,13 @@ def _choose_target(shown: Snapshot) -> None:
         link(_("Another dataset"), "/models/new", "small")
 
 
-class _Draft:
+class Draft:
     """The declaration as proposed, which may be changed before the training."""
 
-    def __init__(self, view: View, shown: Snapshot, proposal: Proposal) -> None:
+    def __init__(self, view: View, shown: Snapshot, proposal: Proposal, *, known: bool = False) -> None:
+        """``known``: the model is declared already, by ``proposal.spec``."""
         self._view = view
+        self._known = known
         self._shown = shown
         self._proposal = proposal
         self._left_out = set(proposal.spec.exclude)
@@ -109,8 +111,9 @@ class _Draft:
         spec = self._proposal.spec
         with box("split"):
             with box("stack"):
-                with panel(_("3. Train")):
+                with panel(_("Train again") if self._known else _("3. Train")):
                     self._name = text_field(_("Name of the model"), spec.name, hint=_("a-z, 0-9, - and _"))
+                    self._name.set_visibility(not self._known)
                     with box("line"):
                         button(_("Train"), self._train, kind="primary", icon_name="play_arrow")
                         button(_("Save without training"), self._save, kind="plain")
@@ -134,6 +137,7 @@ class _Draft:
                     times = {"": _RANDOM} | {
                         one.name: one.name for one in self._shown.columns if one.name != spec.target
                     }
+                    times |= {spec.time: spec.time} if spec.time else {}  # the dataset may have lost it
                     self._time = choice(_("Column that orders the rows"), times, spec.time or "")
                     text(
                         _("With such a column the newest rows are held out for the metrics: that is how the model will "
@@ -141,10 +145,11 @@ class _Draft:
                     )  # fmt: skip
                     self._holdout = choice(
                         _("Rows held out for the metrics"),
-                        {"0.1": "10 %", "0.2": "20 %", "0.3": "30 %"},
+                        {"0.1": "10 %", "0.2": "20 %", "0.3": "30 %"} | {f"{spec.holdout:g}": share(spec.holdout)},
                         f"{spec.holdout:g}",
                     )
-                    link(_("Another target"), f"/models/new?dataset={spec.dataset}", "small")
+                    if not self._known:
+                        link(_("Another target"), f"/models/new?dataset={spec.dataset}", "small")
 
     def _ask(self) -> None:
         """About each column that nearly gives the answer away; the answer ticks or unticks it below."""
@@ -155,7 +160,7 @@ class _Draft:
                 answer = toggle(
                     _("Is {name} known when you predict?").format(name=name),
                     {"yes": _("Yes"), "no": _("No, leave it out")},
-                    "yes",
+                    "no" if name in self._left_out else "yes",
                 )
                 answer.on_value_change(partial(self._answer, name))
 
@@ -176,6 +181,7 @@ class _Draft:
                         _("How {name} is read").format(name=column.name),
                         {"": _("{type}, as found").format(type=DTYPES[column.dtype])} | _KINDS,
                         partial(self._read_as, column.name),
+                        chosen=self._kinds[column.name].value if column.name in self._kinds else "",
                     )
 
     def _use(self, name: str, *, used: bool) -> None:
@@ -197,16 +203,19 @@ class _Draft:
             columns={name: kind for name, kind in self._kinds.items() if name not in self._left_out},
         )  # fmt: skip
 
+    async def _declare(self) -> ModelInfo | None:
+        models = self._view.appliance.models
+        declare = models.apply if self._known else models.create
+        return await self._view.act(Action.WORK, declare, self._spec(), who=self._view.caller.name)
+
     async def _save(self) -> None:
-        made = await self._view.act(
-            Action.WORK, self._view.appliance.models.create, self._spec(), who=self._view.caller.name
-        )
+        made = await self._declare()
         if made:
             ng.navigate.to(f"/models/{made.name}")
 
     async def _train(self) -> None:
         view = self._view
-        made = await view.act(Action.WORK, view.appliance.models.create, self._spec(), who=view.caller.name)
+        made = await self._declare()
         if made is None:
             return
         job_id = await view.act(Action.WORK, view.appliance.jobs.start_training, made.name, who=view.caller.name)
@@ -220,7 +229,8 @@ class _Draft:
         ng.navigate.to(f"/jobs/{job_id}" if job_id else f"/models/{made.name}")
 
 
-def _free_name(dataset: str, target: str, taken: set[str]) -> str:
+def free_name(dataset: str, target: str, taken: set[str]) -> str:
+    """A name for a model of a dataset's column that none has yet."""
     plain = plain_name(target).replace("_", "-")
     stem = f"{dataset}-{plain}"[:58].strip("-") if plain else dataset
     names = [stem, *(f"{stem}-{i}" for i in range(2, 1000))]

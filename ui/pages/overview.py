@@ -17,13 +17,13 @@ from appliance.house import Appliance
 from appliance.monitoring.alerts import Alert
 from appliance.processes.control import status
 from appliance.processes.report import ProcessReport, StatusReport
-from ui.components.empty import empty
 from ui.components.form import figure
 from ui.components.histogram import sparkline_html
 from ui.components.markup import ago_html, box, filled_html, link, panel, text, text_html
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.pages.welcome import show_welcome
 from ui.shared import shared_glances
 from ui.texts import _, pgettext
 from ui.words import NONE, metric, micros, number, plain, share, size, when
@@ -39,7 +39,18 @@ _TRIALS = {"canary": _("Version {version} canary, {percent} %"), "shadow": _("Ve
 async def build(view: View) -> None:
     """Fill the page."""
     appliance = view.appliance
-    parts = [view.live_part(5.0, lambda: _seen(appliance), _models)]
+    welcome = box("stack")
+    if not await view.ask(appliance.models.list):
+        with welcome:
+            await show_welcome(view)
+        await view.ask(appliance.expect_rows)
+
+    def models(seen: tuple[_Seen, ...]) -> None:
+        # It stands outside of what is drawn anew, so that a file that is being sent goes on.
+        welcome.set_visibility(not seen)
+        _models(seen)
+
+    parts = [view.live_part(5.0, lambda: _seen(appliance), models)]
     with box("cols wide"):
         with box():
             parts += [view.live_part(5.0, lambda: tuple(appliance.monitoring.alerts(open_only=True)), _alerts)]
@@ -71,20 +82,6 @@ def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
 
 def _models(models: tuple[_Seen, ...]) -> None:
     if not models:
-        empty(
-            _("Nothing is served here yet"),
-            _(
-                "Every model will stand here with its traffic, latency, errors, drift and quality. Three steps lead "
-                "there; `appliance demo` walks them with real data in a few minutes."
-            ),
-            icon_name="space_dashboard",
-            steps=(
-                _("Add data: drop a CSV or Parquet file."),
-                _("Create a model: click the column to predict, then Train."),
-                _("Deploy the version, and send it rows."),
-            ),
-            action=(_("Add data"), "/data"),
-        )
         return
     with box("cols models"):
         for one in models:
@@ -261,6 +258,8 @@ def _services(report: StatusReport | None) -> None:
             ],
             name="parts",
         )
+        with box("foot-line"):
+            link(_("Check of the host"), "/doctor", "small")
 
 
 def _part(one: ProcessReport) -> Status:

@@ -13,7 +13,7 @@ from storage.audit_rows import AuditRow
 from storage.key_rows import KeyRow
 from ui.components.facts import facts
 from ui.components.form import button, choice, dialog, tabs, text_field
-from ui.components.markup import box, button_link, panel, text
+from ui.components.markup import box, button_link, link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
@@ -269,6 +269,7 @@ def _entries(rows: tuple[AuditRow, ...]) -> None:
 def _about(view: View) -> None:
     settings = view.appliance.settings
     with panel(_("This appliance")):
+        link(_("Check of the host"), "/doctor")
         facts(
             (
                 (

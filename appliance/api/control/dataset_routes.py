@@ -21,7 +21,7 @@ from appliance.checks import Finding
 from appliance.errors import BadInput, NotAllowed, NotFound
 from appliance.house import Appliance
 from appliance.intake import Intake
-from appliance.orders import Glance, Ingest, StopButton, Unchanged
+from appliance.orders import FirstLook, Ingest, StopButton, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
 from storage.columns import Dtype
@@ -212,14 +212,14 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopBut
         drop_upload(path)
 
 
-def glance_at_upload(appliance: Appliance, upload: str) -> Glance:
-    """The first rows of an upload, which stays.
+def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
+    """The first rows of an upload, which stays, and what its columns look like so far.
 
     Raises:
         NotFound: No such upload.
         BadInput: It cannot be read so far.
     """
-    return appliance.datasets.glance(Intake(source=str(find_upload(appliance.settings.layout, upload))))
+    return appliance.datasets.look_through(Intake(source=str(find_upload(appliance.settings.layout, upload))))
 
 
 def open_upload(layout: Layout, name: str) -> Path:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 
 from appliance.errors import NotReady
 from appliance.house import Appliance
+from appliance.processes.check import Check
+from appliance.processes.examine import examine
 
 SAMPLE_S = 0.25
 _IDLE = (3, 4)
@@ -45,6 +48,13 @@ class HostReport:
     def disk_share(self) -> float:
         """Share of the disk that is taken, 0 to 1."""
         return 1 - self.disk_free / self.disk_total
+
+
+class Examination(msgspec.Struct, frozen=True, kw_only=True):
+    """What a check of the host found; ``ok`` where nothing has to be mended."""
+
+    ok: bool
+    checks: tuple[Check, ...]
 
 
 @get("/host", sync_to_thread=True)
@@ -91,4 +101,11 @@ def _kilobytes(field: str) -> int:
     return int(field.split(maxsplit=1)[0]) * 1024
 
 
-HOST_ROUTES = (host,)
+@get("/doctor", sync_to_thread=True)
+def doctor() -> Examination:
+    """What ``appliance doctor`` finds, in the order in which one would mend it; takes seconds."""
+    checks = examine()
+    return Examination(ok=all(check.state != "fail" for check in checks), checks=checks)
+
+
+HOST_ROUTES = (host, doctor)

@@ -7,9 +7,11 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
+from appliance.api.control.model_routes import Started
 from appliance.house import Appliance
 from appliance.jobs import Job, JobProgress, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
+from appliance.permissions import Caller
 
 
 class JobDetail(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,4 +53,10 @@ def cancel(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> Job:
     return appliance.jobs.cancel(job_id)
 
 
-JOB_ROUTES = (list_jobs, show, logs, cancel)
+@post("/demo", sync_to_thread=True, status_code=202)
+def load_demo(appliance: NamedDependency[Appliance], caller: NamedDependency[Caller]) -> Started:
+    """Load the demo, as a job; what is there of it already is not done again."""
+    return Started(job_id=appliance.jobs.start_demo(who=caller.name))
+
+
+JOB_ROUTES = (list_jobs, show, logs, cancel, load_demo)

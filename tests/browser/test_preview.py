@@ -1,0 +1,49 @@
+"""A dropped file before it is saved: its columns in figures, with what is suspicious, and its first rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.test_pages import settle
+from tests.browser.way import drop
+from tests.browser.world import World
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+PATIENCE_MS = 180_000
+
+
+def test_each_column_stands_in_figures_beside_its_first_rows(tab: Page, world: World, tmp_path: Path) -> None:
+    file = tmp_path / "parcels.csv"
+    rows = [f"P{i},{'' if i % 4 == 0 else i % 7},same" for i in range(400)]
+    file.write_text("\n".join(["number,weight,kind", *rows]) + "\n")
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    drop(tab, file)
+    preview = tab.locator(".preview")
+    expect(preview).to_be_visible(timeout=PATIENCE_MS)
+    expect(tab.get_by_text("3 columns, 400 rows.")).to_be_visible()
+    weight = preview.get_by_role("row", name="Predict weight")
+    assert [cell.strip() for cell in weight.locator("td.num").all_inner_texts()] == ["25.0 %", "7"]
+    assert weight.locator(".hist i").count() > 1
+    expect(preview.get_by_role("row", name="Predict kind")).to_contain_text("it tells a model next to nothing")
+    expect(preview.get_by_role("row", name="Predict number")).to_contain_text("like an id; exclude it")
+    shown = tab.locator(".first-rows tbody tr")
+    expect(shown).to_have_count(100)
+    expect(shown.first).to_contain_text("P0")
+    tab.get_by_role("button", name="Cancel").click()
+    expect(preview).not_to_be_visible()
+
+
+def test_of_a_long_file_it_is_said_how_much_was_looked_at(tab: Page, world: World, tmp_path: Path) -> None:
+    file = tmp_path / "long.csv"
+    file.write_text("a,b\n" + "".join(f"{i},{i % 3}\n" for i in range(50_001)))
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    drop(tab, file)
+    expect(tab.get_by_text("the figures are of the first 50,000 rows, the file has more")).to_be_visible(
+        timeout=PATIENCE_MS
+    )
