@@ -198,7 +198,7 @@ def _no_labels(view: View, report: QualityReport) -> None:
         icon_name="fact_check",
     )
     snippet(
-        f"curl -s {view.appliance.settings.api_url}/models/{report.model}/labels \\\n"
+        f"curl -s {view.addresses.api}/models/{report.model}/labels \\\n"
         '  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
         '  -d \'{"labels": [{"id": "ID OF A PREDICTION", "label": 12.5}]}\''
     )

@@ -262,11 +262,11 @@ def _about(view: View) -> None:
             (
                 (
                     _("Inference API"),
-                    _("{address}, its documentation at {address}/docs").format(address=settings.api_url),
+                    _("{address}, its documentation at {address}/docs").format(address=view.addresses.api),
                 ),
                 (
                     _("Control API"),
-                    _("{address}/api, its description at {address}/api/schema").format(address=settings.ui_url),
+                    _("{address}/api, its description at {address}/api/schema").format(address=view.addresses.control),
                 ),
                 ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
                 ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),

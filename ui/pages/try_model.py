@@ -141,7 +141,7 @@ class _Form:
 
     def _show_program(self) -> None:
         question = Question(
-            api_url=self._view.appliance.settings.api_url, model=self._model, schema=self._schema, row=self._row,
+            api_url=self._view.addresses.api, model=self._model, schema=self._schema, row=self._row,
             key=self._key,
         )  # fmt: skip
         self._program.clear()
