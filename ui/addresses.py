@@ -26,8 +26,8 @@ class Addresses:
 def addresses_for(came: HTTPConnection, settings: Settings) -> Addresses:
     """By the host name and the scheme that the browser used, which is what works from where it runs.
 
-    Where TLS is ours and the browser came over it, the inference API is had at ``tls_api_port``; where a proxy before us
-    speaks it, the port of that proxy is not known, and the plain one is named.
+    Where TLS is ours and the browser came over it, the inference API is had at ``tls_api_port``; where a proxy before
+    us speaks it, the port of that proxy is not known, and the plain one is named.
     """
     scheme, host, secure = reached(came, settings)
     ours = secure and settings.tls_cert is not None and settings.tls_api_port

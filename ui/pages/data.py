@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import ENDINGS, NewSnapshot, add, glance_at_upload
+from appliance.api.control.dataset_routes import NewSnapshot, add, glance_at_upload
 from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
 from storage.columns import Dtype
 from storage.datasets import Snapshot
 from ui.components.empty import empty
 from ui.components.form import button, choice, dialog, text_field
-from ui.components.markup import box, icon_html, panel, text
+from ui.components.markup import box, panel, text
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
 from ui.pages.data_preview import show_preview
+from ui.pages.drop_zone import drop_zone
 from ui.texts import _, ngettext, pgettext
 from ui.words import number, plain_name, when
 
@@ -81,36 +81,10 @@ def _row(one: Snapshot) -> Row:
 
 
 def _drop_zone(view: View) -> None:
-    zone = (
-        ng.element("label")
-        .classes("drop")
-        .props(f'data-url="/api/uploads" data-limit="{view.appliance.settings.max_upload_bytes}"')
-    )
-    taken = _("{endings}, also .gz and .zst; up to {size} GB").format(
-        endings=", ".join(ENDINGS[:5]), size=f"{view.appliance.settings.max_upload_bytes / 1e9:.1f}"
-    )
-    drop, stop, file = (
-        escape(said) for said in (_("Drop a file here, or click to choose one"), _("Stop"), _("File to add"))
-    )
-    with zone:
-        ng.html(
-            f'{icon_html("upload_file", "big")}<div class="grow">'
-            f'<div class="strong drop-text">{drop}</div>'
-            f'<div class="muted small">{escape(taken)}</div></div>'
-            f'<button type="button" class="a-btn btn-plain stop">{stop}</button>'
-            '<div class="progress"><i></i></div>'
-            f'<input type="file" accept="{",".join(ENDINGS)}" aria-label="{file}">',
-            sanitize=False,
-        ).style("display: contents")
+    async def uploaded(upload: str, file_name: str) -> None:
+        await _ask_name(view, upload, file_name)
 
-    async def uploaded(event: Any) -> None:
-        answer = event.args.get("detail") or {}
-        if not answer.get("ok"):
-            tell(str(answer.get("detail", _("the upload failed"))), wrong=True)
-            return
-        await _ask_name(view, str(answer["upload"]), str(answer["name"]))
-
-    zone.on("uploaded", uploaded, args=["detail"])
+    drop_zone(view, _("Drop a file here, or click to choose one"), label=_("File to add"), on_upload=uploaded)
 
 
 async def _ask_name(view: View, upload: str, file_name: str) -> None:

@@ -20,8 +20,9 @@ from ui.components.markup import box, button_link, clock_html, panel, text, with
 from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
+from ui.pages.file_panel import show_scored
 from ui.pages.jobs import KINDS, address_of, duration_s
-from ui.texts import _, ngettext
+from ui.texts import _
 from ui.words import metric, number, seconds, share, when
 
 
@@ -162,15 +163,7 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
     if isinstance(report, TrainingReport):
         _training(view, report)
     elif isinstance(report, PredictionReport):
-        notice(
-            ngettext(
-                "{rows} row scored by version {version} in {seconds}, written to {out}.",
-                "{rows} rows scored by version {version} in {seconds}, written to {out}.",
-                report.rows,
-            ).format(rows=number(report.rows), version=report.version, seconds=seconds(report.seconds), out=report.out),
-            tone="ok",
-            title=_("Done"),
-        )
+        show_scored(view, job.id, report)
     elif job.message:
         notice(job.message, tone="ok", title=_("Done"))
 
