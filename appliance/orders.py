@@ -121,7 +121,22 @@ class JudgeDrift(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     against: str
 
 
-Order = TakeIn | Refresh | LookAt | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose | JudgeDrift
+class LookAtUpkeep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """List the backups and, where ``plan`` says so, what would go now; answered by an ``UpkeepReport``."""
+
+    plan: bool
+
+
+class BackUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Make a backup and prove it; answered by a ``BackedUp``."""
+
+    who: str
+
+
+Order = (
+    TakeIn | Refresh | LookAt | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose | JudgeDrift
+    | LookAtUpkeep | BackUp
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,10 @@ from ui.page import Page
 from ui.pages import (
     alert,
     alerts,
+    audit,
     data,
     dataset,
+    deployments,
     job,
     jobs,
     model,
@@ -22,7 +24,7 @@ PAGES: tuple[Page, ...] = tuple(
     # A fixed address comes before one with a placeholder that would swallow it.
     module.PAGE
     for module in (
-        overview, data, dataset, models, new_model, model, try_model, monitoring, model_monitoring, jobs, job, alerts,
-        alert, settings,
+        overview, data, dataset, models, new_model, model, try_model, deployments, monitoring, model_monitoring,
+        jobs, job, alerts, alert, audit, settings,
     )
 )  # fmt: skip
