@@ -12,6 +12,7 @@ from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
 from appliance.schema import Task
+from ui.components.card_link import card_link
 from ui.components.chart import Chart, Line, lines
 from ui.components.facts import sentences
 from ui.components.form import button, figure
@@ -206,6 +207,7 @@ def _training(view: View, report: TrainingReport) -> None:
                     icon_name="rocket_launch",
                 )
             button_link(_("Look at the version"), f"/models/{report.model}?version={report.version}", icon_name="hub")
+            card_link(report.model, report.version)
         if not report.deployed:
             text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
 
