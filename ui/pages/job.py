@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from nicegui import ui as ng
 from nicegui.element import Element
 
+from appliance.durations import Between, time_left
 from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.permissions import Action
@@ -24,7 +25,7 @@ from ui.page import Page, View, tell
 from ui.pages.file_panel import show_scored
 from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.texts import _
-from ui.words import metric, number, seconds, share, when
+from ui.words import about, metric, number, seconds, share, when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class _State:
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
     task: Task | None
+    left: Between | None
 
 
 async def build(view: View) -> None:
@@ -56,11 +58,17 @@ class _JobPage:
         """All that the page shows."""
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
+        model = None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model)
+        progress, log = jobs.progress(self._job_id), jobs.logs(self._job_id)
+        left = None
+        if model and progress and not job.state.final and job.kind in {JobKind.TRAIN, JobKind.RETRAIN}:
+            left = time_left(progress, log, model.spec, now=datetime.now(UTC))
         return _State(
-            task=None if job.kind is JobKind.FEED else self._view.appliance.models.get(job.model).task,
+            task=model.task if model else None,
             job=job,
-            progress=jobs.progress(self._job_id),
-            log=jobs.logs(self._job_id),
+            progress=progress,
+            left=left,
+            log=log,
             report=jobs.report(self._job_id),
         )
 
@@ -112,7 +120,8 @@ class _JobPage:
         fraction = 1.0 if job.state is JobState.COMPLETED else progress.fraction if progress else 0.0
         self._bar.show(fraction)
         step = f"{progress.step}: {progress.message}" if progress else _("waiting for the runner")
-        self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
+        said = f" · {_left(state.left)}" if state.left else ""
+        self._step.set_content(_escaped(f"{share(fraction)} · {step}{said}"))
         self._show_curve(progress, _("RMSE") if state.task is Task.REGRESSION else _("log loss"))
         if len(state.log) != self._lines:
             self._lines = len(state.log)
@@ -210,6 +219,10 @@ def _training(view: View, report: TrainingReport) -> None:
             card_link(report.model, report.version)
         if not report.deployed:
             text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
+
+
+def _left(left: Between) -> str:
+    return _("{span} left for the fits").format(span=about(left.low_s, left.high_s))
 
 
 def _line(one: LogLine) -> str:
