@@ -118,6 +118,8 @@ START_S = 5.0
 CELL_S = 5e-6
 """What a cell of the table, a row's value, adds, for each tree of a round. Measured as seconds of one thread, beyond
 those of a small table: 3.0 for 60,000 x 10 cells, 5.1 for 20,000 x 40, 2.1 for 10,000 x 10 of five classes."""
+TRIAL_S = 0.9
+"""What a trial of a search takes whatever its size: 25 on the folds of 3,000 x 10 cells took 26."""
 TRIAL_SHARE = 0.7
 """A trial's fit against the fit and refit of the whole."""
 _UNKNOWN = (0.4, 3.0)
@@ -129,7 +131,7 @@ _KNOWN = (0.6, 1.7)
 def formula_s(rows: int, columns: int, outputs: int, trials: int) -> float:
     """Seconds that a training takes by one thread that has a core of the measured host for itself."""
     fits = CELL_S * rows * max(columns, 1) * max(outputs, 1)
-    return START_S + fits * (1 + TRIAL_SHARE * trials)
+    return START_S + fits + trials * (TRIAL_S + TRIAL_SHARE * fits)
 
 
 def estimate(
