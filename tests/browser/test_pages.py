@@ -30,11 +30,13 @@ PAGES = {
     "new-model-train": "/models/new?dataset=bikes&target=cnt",
     "model": f"/models/{MODEL}",
     "try": f"/models/{MODEL}/try",
+    "deployments": "/deployments",
     "monitoring": "/monitoring",
     "monitoring-service": f"/monitoring/{MODEL}?tab=service",
     "monitoring-drift": f"/monitoring/{MODEL}?tab=drift",
     "monitoring-data-quality": f"/monitoring/{MODEL}?tab=rows",
     "monitoring-quality": f"/monitoring/{MODEL}?tab=quality",
+    "monitoring-fairness": f"/monitoring/{MODEL}?tab=fairness",
     "jobs": "/jobs",
     "job": "/jobs/{job}",
     "alerts": "/alerts",
@@ -46,7 +48,10 @@ PAGES = {
     "alert-messages": "/alerts?tab=messages",
     "settings-keys": "/settings",
     "settings-users": "/settings?tab=users",
-    "settings-audit": "/settings?tab=audit",
+    "settings-retention": "/settings?tab=retention",
+    "settings-limits": "/settings?tab=limits",
+    "settings-backup": "/settings?tab=backup",
+    "audit": "/audit",
     "settings-about": "/settings?tab=about",
     "password": "/password",
 }
@@ -106,7 +111,7 @@ def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
 
 def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
     for name in ("overview", "data", "dataset-columns", "dataset-versions", "model", "monitoring", "monitoring-drift",
-                 "jobs", "alerts", "settings-keys", "settings-users", "settings-audit"):  # fmt: skip
+                 "jobs", "alerts", "settings-keys", "settings-users", "audit", "deployments"):  # fmt: skip
         tab.goto(world.url + PAGES[name])
         settle(tab)
         for table in tab.locator(".table").all():

@@ -20,13 +20,14 @@ from appliance.processes.report import ProcessReport, StatusReport
 from ui.components.empty import empty
 from ui.components.form import figure
 from ui.components.histogram import sparkline_html
-from ui.components.markup import box, link, panel, text
+from ui.components.markup import box, link, panel, text, with_attributes
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.shared import shared_glances
+from ui.pages.time_range import choose_range
+from ui.shared import glances_over
 from ui.texts import _, pgettext
-from ui.words import NONE, ago, metric, micros, number, plain, share, size, when
+from ui.words import NONE, ago, metric, micros, number, plain, seconds, share, size, when
 
 _SERVICES = {
     "api": _("Inference API"), "ui": _("Dashboard and control API"), "orchestrator": _("Orchestrator (Prefect)"),
@@ -39,7 +40,8 @@ _TRIALS = {"canary": _("Version {version} canary, {percent} %"), "shadow": _("Ve
 async def build(view: View) -> None:
     """Fill the page."""
     appliance = view.appliance
-    parts = [view.live_part(5.0, lambda: _seen(appliance), _models)]
+    window_s = choose_range(view, lambda key: f"/?window={key}", usual=_("Each its own"))
+    parts = [view.live_part(5.0, lambda: _seen(appliance, window_s), lambda models: _models(models, window_s))]
     with box("cols wide"):
         with box():
             parts += [view.live_part(5.0, lambda: tuple(appliance.monitoring.alerts(open_only=True)), _alerts)]
@@ -58,18 +60,18 @@ class _Seen:
     next_at: datetime | None
 
 
-def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
+def _seen(appliance: Appliance, window_s: int | None) -> tuple[_Seen, ...]:
     now, current = datetime.now(UTC), appliance.deployments.current()
     return tuple(
         _Seen(
             glance=one, next_at=next_after(one.model.spec.schedule, now) if one.model.spec.schedule else None,
             trials=tuple(each for each in current if each.model == one.model.name and each.role != "champion"),
         )
-        for one in shared_glances(appliance)
+        for one in glances_over(appliance, window_s)
     )  # fmt: skip
 
 
-def _models(models: tuple[_Seen, ...]) -> None:
+def _models(models: tuple[_Seen, ...], window_s: int | None) -> None:
     if not models:
         empty(
             _("Nothing is served here yet"),
@@ -88,10 +90,10 @@ def _models(models: tuple[_Seen, ...]) -> None:
         return
     with box("cols models"):
         for one in models:
-            _model(one)
+            _model(one, window_s)
 
 
-def _model(seen: _Seen) -> None:
+def _model(seen: _Seen, window_s: int | None) -> None:
     one = seen.glance
     name = one.model.name
     with panel() as card:
@@ -109,9 +111,9 @@ def _model(seen: _Seen) -> None:
             text(_("Declared, not trained yet."), "muted")
             link(_("Train it"), f"/models/{name}", "small")
             return
-        _traffic(one)
+        _traffic(one, window_s)
         with box("figures"):
-            _service(one)
+            _service(one, window_s)
             _quality(one)
         with box("line"):
             if one.drift:
@@ -142,25 +144,34 @@ def _retrains(seen: _Seen) -> str:
     )
 
 
-def _traffic(one: ModelGlance) -> None:
+def _traffic(one: ModelGlance, window_s: int | None) -> None:
     if not one.activity:
         text(_("No request in its last day. The page Try it sends the first one."), "muted small")
         return
     newest = ago(one.last_request_at, now=datetime.now(UTC))
-    ng.html(
-        sparkline_html(one.activity, label=_("requests in the last day of {name}").format(name=one.model.name)),
-        sanitize=False,
-    ).style("width: 100%")
-    text(_("requests over the last day of traffic, the newest {newest}").format(newest=newest), "muted small")
+    if window_s is None:
+        said = _("requests in the last day of {name}").format(name=one.model.name)
+        told = _("requests over the last day of traffic, the newest {newest}").format(newest=newest)
+    else:
+        span = seconds(window_s)
+        said = _("requests in the last {span} of {name}").format(span=span, name=one.model.name)
+        told = _("requests over the last {span} of traffic, the newest {newest}").format(span=span, newest=newest)
+    opened = ng.html(sparkline_html(one.activity, label=said), sanitize=False, tag="a").classes("spark-link")
+    with_attributes(opened, href=f"/monitoring/{one.model.name}?tab=service")
+    text(told, "muted small")
 
 
-def _service(one: ModelGlance) -> None:
+def _service(one: ModelGlance, window_s: int | None) -> None:
     service = one.service
     if service is None:
         return
-    figure(_("Requests"), number(service.count), note=pgettext("rate", "a day"))
+    figure(_("Requests"), number(service.count), note=_in_span(window_s))
     figure("p95", micros(service.p95_us), note=f"p50 {micros(service.p50_us)}")
     figure(_("Errors"), number(service.errors), note=_("refused or failed"))
+
+
+def _in_span(window_s: int | None) -> str:
+    return pgettext("rate", "a day") if window_s is None else _("in {span}").format(span=seconds(window_s))
 
 
 def _quality(one: ModelGlance) -> None:
