@@ -73,10 +73,8 @@ def test_a_click_on_the_quality_opens_that_day_and_a_legend_does_not(tab: Page, 
 def test_a_click_on_a_columns_bar_shows_its_histograms(tab: Page, world: World) -> None:
     open_page(tab, world, f"/monitoring/{MODEL}?tab=drift&window=30d&until=2011-12-12T00:00:00Z")
     chart = tab.get_by_role("img", name=re.compile("^PSI of the columns that moved most"))
-    names = chart.locator("svg text").all_inner_texts()
     report = world.appliance.monitoring.drift(MODEL, 30 * 86_400, until=datetime(2011, 12, 12, tzinfo=UTC))
     most = sorted(report.columns, key=lambda one: -(one.psi or 0.0))
-    assert most[1].name in names
     bar = chart.locator("svg text", has_text=re.compile(f"^{most[1].name}$")).bounding_box()
     box = chart.bounding_box()
     assert bar is not None
