@@ -40,6 +40,7 @@ def by_keys(tab: Page) -> str:
 def test_a_click_on_the_traffic_opens_that_moment(tab: Page, world: World) -> None:
     open_page(tab, world, f"/monitoring/{MODEL}?tab=service&window=24h")
     behind = by_keys(tab)
+    assert not tab.evaluate("document.documentElement.scrollWidth > innerWidth + 1")
     assert re.fullmatch(rf"/monitoring/{MODEL}\?tab=service&window=\w+&until=[\w%-]+", behind)
     chart = tab.get_by_role("img", name=f"Requests to {MODEL} over time")
     click_middle(chart)
