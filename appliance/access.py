@@ -238,10 +238,10 @@ class Access:
         with self._database() as db:
             _append(db, who, action, subject, detail)
 
-    def audit(self, limit: int = 100) -> tuple[AuditRow, ...]:
-        """The newest entries, newest first."""
+    def audit(self, limit: int = 100, *, text: str = "", until: int | None = None) -> tuple[AuditRow, ...]:
+        """The newest entries, newest first; only those that have ``text`` in them, and up to the id ``until``."""
         with self._database(read_only=True) as db:
-            return tuple(audit_rows.list_audit(db, limit=limit))
+            return tuple(audit_rows.list_audit(db, limit=limit, text=text, until=until))
 
     def verify(self) -> AuditProof:
         """Check the audit's whole chain."""

@@ -195,6 +195,16 @@ class Deployments:
             require_model(connection, name)
             return tuple(_deployment(row) for row in deployment_history(connection, name))
 
+    def before(self, name: str) -> int | None:
+        """The version that would serve again after a rollback of the champion; None where there is none.
+
+        Raises:
+            NotFound: No such model.
+        """
+        with self._database() as connection:
+            require_model(connection, name)
+            return version_before(deployment_history(connection, name), find_deployment(connection, name, CHAMPION))
+
     def publish(self) -> None:
         """Write ``deployments.json`` from the table, if it says something else; after a crash or a restore."""
         with self._publishing(), self._database() as connection:

@@ -11,7 +11,7 @@ from appliance.errors import NotFound, NotReady
 from appliance.models import ModelInfo, VersionInfo
 from appliance.monitoring.drift_report import DatasetDrift
 from appliance.monitoring.quality_report import QualityReport
-from appliance.monitoring.service_report import Latency
+from appliance.monitoring.service_report import Latency, TrafficSeries
 from appliance.monitoring.spans import GLANCE_S
 from storage.errors import BundleNotFound
 
@@ -26,10 +26,10 @@ class ModelGlance:
     """One model; None stands where there is nothing to tell yet.
 
     Attributes:
-        service: The last day of its traffic, up to its newest request.
-        activity: Requests in each half hour that this day touches, oldest first.
+        service: The last day of its traffic, or the window that was asked for, up to its newest request.
+        activity: Requests in each half hour that this day touches, or in each bucket of that window; oldest first.
         last_request_at: Begin of the newest minute with traffic.
-        drift: Over the model's own window, up to its newest event.
+        drift: Over the model's own window or that one, up to its newest event.
         quality: Over 30 days of event time, or the model's own window when that is longer.
         newest: Its newest version.
     """
@@ -43,25 +43,36 @@ class ModelGlance:
     newest: VersionInfo | None
 
 
-def glance_at(appliance: Appliance) -> tuple[ModelGlance, ...]:
-    """Every model, by name."""
-    return tuple(_one(appliance, model) for model in appliance.models.list())
+def glance_at(appliance: Appliance, window_s: int | None = None) -> tuple[ModelGlance, ...]:
+    """Every model, by name; all figures over the last ``window_s`` seconds where that is given."""
+    return tuple(_one(appliance, model, window_s) for model in appliance.models.list())
 
 
-def _one(appliance: Appliance, model: ModelInfo) -> ModelGlance:
+def _one(appliance: Appliance, model: ModelInfo, window_s: int | None) -> ModelGlance:
     monitoring, name = appliance.monitoring, model.name
     activity = _known(lambda: monitoring.activity(name)) if model.latest else None
-    drift = _known(lambda: monitoring.drift(name, model.spec.window_s)) if model.latest else None
-    quality_s = max(GLANCE_S, model.spec.window_s)
+    total, slots = (activity.total, activity.slots) if activity else (None, ())
+    if activity and window_s is not None:
+        total = monitoring.latency(name, window_s).total
+        slots = list_slots(monitoring.traffic(name, window_s))
+    drift = _known(lambda: monitoring.drift(name, window_s or model.spec.window_s)) if model.latest else None
+    quality_s = window_s or max(GLANCE_S, model.spec.window_s)
     return ModelGlance(
         model=model,
-        service=activity.total if activity else None,
-        activity=activity.slots if activity else (),
+        service=total,
+        activity=slots,
         last_request_at=activity.newest_at if activity else None,
         drift=drift.dataset if drift else None,
         quality=_known(lambda: monitoring.quality(name, quality_s)) if model.latest else None,
         newest=appliance.models.newest(name),
     )
+
+
+def list_slots(series: TrafficSeries) -> tuple[int, ...]:
+    """Requests in each bucket that the window touches, also in those without any; oldest first."""
+    counts = {int(point.at.timestamp()): point.latency.count for point in series.points}
+    first = int(series.window.start.timestamp()) // series.bucket_s * series.bucket_s
+    return tuple(counts.get(at, 0) for at in range(first, int(series.window.end.timestamp()), series.bucket_s))
 
 
 def _known(ask: Callable[[], T]) -> T | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from appliance.monitoring.monitoring import Monitoring
     from appliance.transfer import Transfer
     from appliance.trial import Trial
+    from appliance.upkeep import Upkeep
 
 SECRET_BYTES = 32
 
@@ -143,6 +144,14 @@ class Appliance:
         from appliance.trial import Trial  # noqa: PLC0415  (loads httpx)
 
         return Trial(self.settings, access=self.access, datasets=self.datasets)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Backups, and what goes when."""
+        from appliance.orders import Here  # noqa: PLC0415
+        from appliance.upkeep import Upkeep  # noqa: PLC0415
+
+        return Upkeep(self.apart or Here(self.settings))
 
 
 def open_appliance(settings: Settings, *, apart: bool = False) -> Appliance:

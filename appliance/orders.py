@@ -123,9 +123,21 @@ class JudgeDrift(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     against: str
 
 
+class LookAtUpkeep(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """List the backups and, where ``plan`` says so, what would go now; answered by an ``UpkeepReport``."""
+
+    plan: bool
+
+
+class BackUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Make a backup and prove it; answered by a ``BackedUp``."""
+
+    who: str
+
+
 Order = (
     TakeIn | Refresh | LookThrough | Describe | Inspect | Compare | Head | Rejects | FindTask | Propose
-    | JudgeDrift
+    | JudgeDrift | LookAtUpkeep | BackUp
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from appliance.learnable import require_target
 from appliance.models import Proposal
 from appliance.monitoring.drift_report import DriftReport
 from appliance.orders import (
+    BackUp,
     Compare,
     Describe,
     Findings,
@@ -30,6 +31,7 @@ from appliance.orders import (
     Ingest,
     Inspect,
     JudgeDrift,
+    LookAtUpkeep,
     LookThrough,
     Order,
     Propose,
@@ -43,6 +45,7 @@ from appliance.orders import (
 from appliance.rewordings import find_rewordings
 from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
+from appliance.upkeep import BackedUp, UpkeepReport
 from storage.columns import ColumnInfo
 from storage.conform import arrow_schema, columns_of, conform, require_same_columns
 from storage.datasets import (
@@ -65,7 +68,7 @@ from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
     Ingest | Refreshed | TableProfile | Findings | SnapshotDiff | pl.DataFrame | FoundTask | Proposal
-    | DriftReport | FirstLook
+    | DriftReport | FirstLook | UpkeepReport | BackedUp
 )  # fmt: skip
 
 
@@ -81,7 +84,7 @@ class TableWork:
             Inspect: lambda order: Findings(found=self._inspect(order.name, order.version)),
             Compare: lambda order: self._compare(order.name, order.old, order.new),
             Head: self._head, Rejects: self._rejects, FindTask: self._find_task, Propose: self._propose,
-            JudgeDrift: self._judge_drift,
+            JudgeDrift: self._judge_drift, LookAtUpkeep: self._look_at_upkeep, BackUp: self._back_up,
         }  # fmt: skip
 
     def do(self, order: Order) -> Answer:
@@ -189,6 +192,16 @@ class TableWork:
         return Monitoring(self._settings).drift(
             order.model, order.window_s, version=order.version, until=order.until, against=order.against
         )
+
+    def _look_at_upkeep(self, order: LookAtUpkeep) -> UpkeepReport:
+        from appliance.upkeep_work import look_at_upkeep  # noqa: PLC0415  (loads what retention knows of)
+
+        return look_at_upkeep(self._settings, plan=order.plan)
+
+    def _back_up(self, order: BackUp) -> BackedUp:
+        from appliance.upkeep_work import back_up  # noqa: PLC0415
+
+        return back_up(self._settings, order.who)
 
     def _find_task(self, order: FindTask) -> FoundTask:
         from appliance.training.target import read_target  # noqa: PLC0415

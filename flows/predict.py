@@ -9,6 +9,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from appliance.model_card import PredictionReport
+from appliance.scored_files import drop_scored
 from appliance.settings import Settings
 from appliance.training.batch import BatchOrder, predict_file
 from appliance.training.train import Progress
@@ -21,6 +22,8 @@ def predict(model: str, who: str, file: str, out: str, version: int | None = Non
 
     def work(settings: Settings, job_id: str, progress: Progress) -> PredictionReport:  # noqa: ARG001
         order = BatchOrder(model=model, version=version, file=Path(file), out=Path(out))
-        return predict_file(settings, order, progress)
+        report = predict_file(settings, order, progress)
+        drop_scored(settings.layout, order.file)
+        return report
 
     return run_job(model, work)

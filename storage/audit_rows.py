@@ -71,9 +71,22 @@ def append_audit(connection: sqlite3.Connection, entry: AuditEntry) -> AuditRow:
     return AuditRow(id=row_id, entry=entry, chain=chain)
 
 
-def list_audit(connection: sqlite3.Connection, *, limit: int = 100) -> list[AuditRow]:
-    """The newest entries, newest first."""
-    rows = connection.execute("SELECT * FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+def list_audit(
+    connection: sqlite3.Connection, *, limit: int = 100, text: str = "", until: int | None = None
+) -> list[AuditRow]:
+    """The newest entries, newest first.
+
+    Args:
+        connection: To the state database.
+        limit: At most so many.
+        text: Only entries that have it in who, action, subject or detail, whatever its letters' case in ASCII.
+        until: Only entries up to this id.
+    """
+    rows = connection.execute(
+        "SELECT * FROM audit WHERE (:text = '' OR instr(lower(who || char(10) || action || char(10) || subject || "
+        "char(10) || detail), lower(:text)) > 0) AND (:until IS NULL OR id <= :until) ORDER BY id DESC LIMIT :limit",
+        {"text": text, "until": until, "limit": limit},
+    )
     return [_audit(row) for row in rows]
 
 

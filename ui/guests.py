@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 
 from appliance.permissions import Action
 from appliance.settings import Settings
+from ui.addresses import reached
 
 _LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -60,12 +61,12 @@ class Guest:
 
     def address(self, came: HTTPConnection, settings: Settings, to: str = "/") -> str:
         """Where the browser that sent this finds the program; ``to`` begins with a slash."""
-        scheme, host, secure = _reached(came, settings)
+        scheme, host, secure = reached(came, settings)
         return f"{scheme}://{host}:{self.tls_port if secure else self.port}{to}"
 
     def home(self, came: HTTPConnection, settings: Settings, to: str = "/") -> str:
         """Where the browser that came to the program's own port finds the dashboard."""
-        scheme, host, secure = _reached(came, settings)
+        scheme, host, secure = reached(came, settings)
         return f"{scheme}://{host}:{settings.tls_ui_port if secure else settings.ui_port}{to}"
 
 
@@ -90,19 +91,3 @@ def list_guests(settings: Settings) -> tuple[Guest, ...]:
 def open_at(name: str, to: str = "/") -> str:
     """The dashboard's address that leads to a page of a program; ``to`` begins with a slash."""
     return f"/open/{name}" + (f"?to={quote(to, safe='/')}" if to != "/" else "")
-
-
-def _reached(came: HTTPConnection, settings: Settings) -> tuple[str, str, bool]:
-    """Scheme, host as in an address, and whether the browser speaks TLS with us or with a proxy before us."""
-    parts = urlsplit(f"//{came.headers.get('host', '')}")
-    host = parts.hostname or "127.0.0.1"
-    tls = {outer for outer, _ in settings.tls_ports.values()} if settings.tls_cert else set()
-    secure = came.url.scheme in {"https", "wss"} or _port(parts.netloc) in tls
-    return ("https" if secure else "http"), (f"[{host}]" if ":" in host else host), secure
-
-
-def _port(netloc: str) -> int:
-    try:
-        return urlsplit(f"//{netloc}").port or 0
-    except ValueError:
-        return 0

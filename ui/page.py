@@ -19,6 +19,7 @@ from appliance.errors import ApplianceError, NotAllowed
 from appliance.house import Appliance
 from appliance.permissions import Action, Caller, is_allowed, require
 from storage.errors import StorageError
+from ui.addresses import addresses_for
 from ui.components.markup import box
 from ui.components.status import notice, waiting_line
 from ui.redraw import redraw
@@ -46,6 +47,8 @@ class View:
         self.parts: dict[str, str] = {key: str(value) for key, value in request.path_params.items()}
         self.actions: Element | None = None
         self.query: dict[str, str] = dict(request.query_params)
+        self.addresses = addresses_for(request, appliance.settings)
+        """Where the browser of this tab finds the APIs."""
         self.same: tuple[str, str] | None = None
         """Command and REST call of the part that is shown, where a page has several."""
         self.kept: dict[str, int] = {}

@@ -16,7 +16,10 @@ from ui.texts import _
 DIALECTS = {
     "native": _("Native"), "v2": "Open Inference V2", "v1": "TensorFlow Serving V1", "invocations": "MLflow, SageMaker",
 }  # fmt: skip
-LANGUAGES = {"curl": "curl", "python": "Python", "javascript": "JavaScript"}
+BATCH = "batch"
+LANGUAGES = {"curl": "curl", "python": "Python", "javascript": "JavaScript", BATCH: _("Batch")}
+ROWS_A_REQUEST = 500
+"""Of the program that asks for a whole file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Question:
 
 def program(question: Question, dialect: str, language: str) -> str:
     """The program; unknown names fall back to the native dialect and to curl."""
+    if language == BATCH:
+        return _batch(question)
     path, body = _BODIES.get(dialect, _native)(question)
     headers = {"Content-Type": "application/json"}
     if dialect == "invocations":
@@ -102,6 +107,50 @@ def _javascript(url: str, headers: Mapping[str, str], body: object, key: str | N
         f"    Authorization: {bearer},",
         *(f"    {json.dumps(name)}: {json.dumps(value)}," for name, value in headers.items()), "  },",
         "  body: JSON.stringify(body),", "});", "console.log(JSON.stringify(await response.json()));",
+    ])  # fmt: skip
+
+
+def _batch(question: Question) -> str:
+    """Python that asks the native dialect for the rows of a CSV file, so many at a time; each counts as traffic."""
+    bearer = repr(f"Bearer {question.key}") if question.key else '"Bearer " + os.environ["KEY"]'
+    url = f"{question.api_url}/models/{question.model}/predict"
+    columns = question.schema.columns
+    texts = [one.name for one in columns if one.kind in {Kind.CATEGORY, Kind.DATETIME}]
+    return "\n".join([
+        "import csv", "import itertools", "import json", *(() if question.key else ("import os",)),
+        "import urllib.request", "",
+        f"columns = {[one.name for one in columns]!r}", f"texts = {texts!r}", "", "",
+        "def value_of(name, text):",
+        '    if text == "":', "        return None",
+        '    return text if name in texts else json.loads(text.lower())', "", "",
+        "def ask(rows):",
+        '    body = {"rows": [{name: value_of(name, row[name]) for name in columns} for row in rows]}',
+        "    request = urllib.request.Request(", f"        {url!r},", "        data=json.dumps(body).encode(),",
+        f'        headers={{"Authorization": {bearer}, "Content-Type": "application/json"}},', "    )",
+        "    with urllib.request.urlopen(request) as response:", '        return json.load(response)["predictions"]',
+        "", "",
+        'with open("rows.csv", newline="") as source, open("predictions.csv", "w", newline="") as target:',
+        "    reader, writer, done = csv.DictReader(source), None, 0",
+        f"    while rows := list(itertools.islice(reader, {ROWS_A_REQUEST})):",
+        "        if writer is None:",
+        '            writer = csv.DictWriter(target, [*reader.fieldnames, "prediction"])',
+        "            writer.writeheader()",
+        "        for row, found in zip(rows, ask(rows)):",
+        '            writer.writerow(row | {"prediction": found.get("label", found.get("value"))})',
+        "        done += len(rows)", '    print(json.dumps({"predictions": done}))',
+    ])  # fmt: skip
+
+
+def score_by_job(control_url: str, model: str) -> str:
+    """Curl that has a file scored by a job of the appliance and fetches the result; ``KEY`` has the scope admin."""
+    key = '-H "Authorization: Bearer $KEY"'
+    api = f"{control_url}/api"
+    return "\n".join([
+        f"UPLOAD=$(curl -sf '{api}/uploads?name=rows.csv' {key} \\",
+        "  --data-binary @rows.csv | grep -o 'upload-[0-9a-f]*' | head -1)",
+        f"JOB=$(curl -sf '{api}/models/{model}/predictions' {key} \\",
+        "  -H 'Content-Type: application/json' -d '{\"upload\": \"'$UPLOAD'\"}' | grep -oE '[0-9a-f-]{36}')",
+        f'curl -sf --retry 1000 --retry-delay 2 -o predictions.csv "{api}/jobs/$JOB/result" \\', f"  {key}",
     ])  # fmt: skip
 
 

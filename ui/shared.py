@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from appliance.glance import glance_at
+from appliance.glance import ModelGlance, glance_at
+from appliance.house import Appliance
 
 Asked = TypeVar("Asked")
 Seen = TypeVar("Seen")
@@ -41,3 +42,16 @@ class Shared(Generic[Asked, Seen]):
 
 shared_glances = Shared(glance_at)
 """Every model at a glance, for the pages that show it all the time."""
+
+_MOST_WINDOWS = 8
+_by_window: dict[int, Shared[Appliance, tuple[ModelGlance, ...]]] = {}
+
+
+def glances_over(appliance: Appliance, window_s: int | None) -> tuple[ModelGlance, ...]:
+    """The same over a window that somebody chose; None: each model over its own."""
+    if window_s is None:
+        return shared_glances(appliance)
+    if window_s not in _by_window and len(_by_window) >= _MOST_WINDOWS:
+        return glance_at(appliance, window_s)  # an address may name any window; a few are shared
+    look = _by_window.setdefault(window_s, Shared(lambda house: glance_at(house, window_s)))
+    return look(appliance)

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.errors import ApplianceError
 from appliance.house import Appliance
-from appliance.permissions import require
+from appliance.permissions import Action, require
 from storage.errors import StorageError
 from ui.components.guest_link import guest_links
 from ui.components.markup import box, icon, icon_html, link, text, with_attributes
@@ -36,13 +36,17 @@ NAVIGATION = (
     ("overview", _("Overview"), "/", "space_dashboard"),
     ("data", _("Data"), "/data", "table_chart"),
     ("models", _("Models"), "/models", "hub"),
+    ("deployments", _("Deployments"), "/deployments", "rocket_launch"),
     ("monitoring", _("Monitoring"), "/monitoring", "monitor_heart"),
     ("jobs", _("Jobs"), "/jobs", "schedule"),
     ("alerts", _("Alerts"), "/alerts", "notifications"),
+    ("audit", _("Audit"), "/audit", "receipt_long"),
     ("settings", _("Settings"), "/settings", "settings"),
     ("help", _("Help"), "/help", "help_outline"),
 )
 _COUNTED_S = 5.0
+_NEEDS = {"audit": Action.ADMINISTER}
+"""Entries that are not everybody's."""
 _THEMES: dict[str, bool | None] = {"system": None, "light": False, "dark": True}
 _APPEARANCES = (
     ("system", "brightness_auto", _("System"), _("System appearance")),
@@ -117,6 +121,8 @@ class Shell:
             _brand()
             with with_attributes(box("nav", "nav"), aria_label=_("Pages")):
                 for key, label, address, icon_name in NAVIGATION:
+                    if not view.may(_NEEDS.get(key, Action.LOOK)):
+                        continue
                     with ng.element("a").props(f'href="{address}"') as entry:
                         icon(icon_name)
                         text(label, tag="span")

@@ -63,6 +63,24 @@ def seconds(value: float | None) -> str:
     return (_("{hours} h {minutes} min") if minutes else _("{hours} h")).format(hours=hours, minutes=minutes)
 
 
+def about(low_s: float, high_s: float) -> str:
+    """A range of seconds, roughly: a few seconds, about 40 s, about 2 min to 5 min."""
+    if high_s < 10:
+        return _("a few seconds")
+    low, high = _rough(low_s), _rough(high_s)
+    if low == high:
+        return _("about {span}").format(span=seconds(high))
+    return _("about {low} to {high}").format(low=seconds(low), high=seconds(high))
+
+
+def _rough(value: float) -> float:
+    """To steps that grow with it, since nobody knows it better."""
+    for limit, step in ((60, 10), (600, 60), (3_600, 300)):
+        if value < limit:
+            return max(round(value / step), 1) * step
+    return round(value / 1_800) * 1_800
+
+
 def size(value: float) -> str:
     """Bytes, in the unit that reads best: 512 MB, 23.5 GB."""
     for limit, unit, name in ((1e9, 1e6, "MB"), (1e12, 1e9, "GB")):

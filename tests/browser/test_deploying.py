@@ -75,6 +75,25 @@ def test_a_person_deploys_it_all_the_same_and_takes_it_back(tab: Page, world: Wo
 
 
 @pytest.mark.usefixtures("second_job")
+def test_the_page_of_all_deployments_says_what_serves_and_takes_it_back(tab: Page, world: World) -> None:
+    world.appliance.deployments.deploy(MODEL, 2, who="test", reason="to be taken back")
+    tab.goto(f"{world.url}/deployments")
+    settle(tab)
+    serving = tab.locator("section", has_text="What serves now").get_by_role("row").filter(has_text=MODEL)
+    expect(serving).to_contain_text("Version 2", timeout=PATIENCE_MS)
+    expect(serving).to_contain_text("version 1")
+    expect(serving).to_contain_text("to be taken back")
+    serving.get_by_role("button", name="Undo").click()
+    tab.locator(".q-dialog").get_by_role("button", name="Roll back").click()
+    expect(tab.locator(".q-notification").first).to_contain_text("version 1 answers every request", timeout=PATIENCE_MS)
+    assert world.appliance.models.get(MODEL).deployed == 1
+    expect(serving).to_contain_text("Version 1", timeout=PATIENCE_MS)
+    expect(serving.get_by_role("button", name="Undo")).to_have_count(0)
+    past = tab.locator("section", has_text="What served when").get_by_role("row").filter(has_text="to be taken back")
+    expect(past.get_by_role("link", name="2", exact=True)).to_have_attribute("href", f"/models/{MODEL}?version=2")
+
+
+@pytest.mark.usefixtures("second_job")
 def test_a_damaged_version_is_refused_with_the_reason(tab: Page, world: World, tmp_path: Path) -> None:
     folder = bundle_path(world.settings.layout, MODEL, 2)
     shutil.copy(folder / "model.txt", tmp_path)

@@ -121,7 +121,7 @@ def test_the_script_and_a_message_that_floats_in_are_translated(foreign: Dashboa
     assert copy.inner_text() == pseudo.pseudo("Copy")
     copy.click()
     expect(copy).to_have_text(pseudo.pseudo("Copied"))
-    foreigner.goto(f"{foreign.url}/settings?tab=audit")
+    foreigner.goto(f"{foreign.url}/audit")
     foreigner.get_by_role("button", name=pseudo.pseudo("Verify the chain")).click()
     expect(foreigner.locator(".q-notification")).to_contain_text(pseudo.OPEN)
     assert untranslated(foreigner) == []

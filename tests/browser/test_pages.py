@@ -31,12 +31,13 @@ PAGES = {
     "model": f"/models/{MODEL}",
     "model-threshold-fairness-canary": f"/models/{SECOND}",
     "try": f"/models/{MODEL}/try",
+    "deployments": "/deployments",
     "monitoring": "/monitoring",
     "monitoring-service": f"/monitoring/{MODEL}?tab=service",
     "monitoring-drift": f"/monitoring/{MODEL}?tab=drift",
     "monitoring-data-quality": f"/monitoring/{MODEL}?tab=rows",
     "monitoring-quality": f"/monitoring/{MODEL}?tab=quality",
-    "monitoring-fairness": f"/monitoring/{SECOND}?tab=quality",
+    "monitoring-fairness": f"/monitoring/{SECOND}?tab=fairness",
     "monitoring-canary": f"/monitoring/{SECOND}?tab=service",
     "jobs": "/jobs",
     "job": "/jobs/{job}",
@@ -50,7 +51,10 @@ PAGES = {
     "alert-messages": "/alerts?tab=messages",
     "settings-keys": "/settings",
     "settings-users": "/settings?tab=users",
-    "settings-audit": "/settings?tab=audit",
+    "settings-retention": "/settings?tab=retention",
+    "settings-limits": "/settings?tab=limits",
+    "settings-backup": "/settings?tab=backup",
+    "audit": "/audit",
     "settings-about": "/settings?tab=about",
     "doctor": "/doctor",
     "help": "/help",
@@ -129,7 +133,7 @@ def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
 
 def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
     for name in ("overview", "data", "dataset-columns", "dataset-versions", "model", "monitoring", "monitoring-drift",
-                 "jobs", "alerts", "settings-keys", "settings-users", "settings-audit"):  # fmt: skip
+                 "jobs", "alerts", "settings-keys", "settings-users", "audit", "deployments"):  # fmt: skip
         tab.goto(world.url + PAGES[name])
         settle(tab)
         for table in tab.locator(".table").all():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from tests.browser.test_pages import settle
 from tests.browser.world import World
@@ -18,7 +18,8 @@ PATIENCE_MS = 60_000
 def test_a_file_of_another_kind_is_refused_under_an_id(tab: Page, world: World) -> None:
     tab.goto(f"{world.url}/data")
     settle(tab)
-    tab.set_input_files(".drop input", files=[{"name": "notes.doc", "mimeType": "text/plain", "buffer": b"dear diary"}])
+    file = FilePayload(name="notes.doc", mimeType="text/plain", buffer=b"dear diary")
+    tab.set_input_files(".drop input", files=[file])
     told = tab.locator(".q-notification").first
     expect(told).to_contain_text("notes.doc", timeout=PATIENCE_MS)
     expect(told).to_contain_text(re.compile(r"\(error [0-9a-f]{8}\)"))

@@ -84,7 +84,7 @@ def test_the_drift_panel_shows_the_others_and_says_what_is_wrong(
             expect(tab.page.get_by_role("heading", name=f"{column}: the training against this window")).to_be_visible()
 
 
-def test_the_quality_tab_shows_the_groups_of_a_protected_column(
+def test_the_fairness_tab_shows_the_groups_of_a_protected_column(
     settings: Settings, chromium: Browser, tmp_path: Path
 ) -> None:
     schema = FeatureSchema(
@@ -124,7 +124,7 @@ def test_the_quality_tab_shows_the_groups_of_a_protected_column(
         traffic.label(f"{event.id}.{row}", "yes" if row % 2 else "no", label_us=START_US, at_us=START_US)
     traffic.close()
     with opened(settings, chromium, tmp_path) as (url, tab):
-        tab.page.goto(f"{url}?tab=quality&window=30d")
+        tab.page.goto(f"{url}?tab=fairness&window=30d")
         expect(tab.page.get_by_role("heading", name="Fairness by origin")).to_be_visible()
         expect(tab.page.get_by_text("north gets the positive answer in 100.0%, south in 33.5%")).to_be_visible()
         expect(tab.page.get_by_text("Of 20 labelled predictions the group is not known.")).to_be_visible()

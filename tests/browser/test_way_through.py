@@ -39,7 +39,9 @@ def test_from_a_file_to_a_prediction(tab: Page, world: World) -> None:
     assert tab.locator(".chart svg path").count() > 0
     tab.get_by_role("button", name="Deploy version 1").click()  # 6
     tab.wait_for_url("**/models/penguins-species/try", timeout=PATIENCE_MS)
-    expect(tab.locator(".snippet pre")).to_contain_text(f"{world.settings.api_url}/models/penguins-species/predict")
+    expect(tab.locator(".snippet pre").first).to_contain_text(
+        f"{world.settings.api_url}/models/penguins-species/predict"
+    )
     tab.get_by_role("button", name="Predict").click()  # 7
     answer = tab.locator(".answer .value")
     expect(answer).to_be_visible(timeout=PATIENCE_MS)
@@ -55,7 +57,7 @@ def test_an_answer_follows_the_row(tab: Page, world: World) -> None:
     answers = []
     for hour in ("3", "17"):
         tab.get_by_label("hour").fill(hour)
-        expect(tab.locator(".snippet pre")).to_contain_text(f'"hour": {hour}')
+        expect(tab.locator(".snippet pre").first).to_contain_text(f'"hour": {hour}')
         tab.get_by_role("button", name="Predict").click()
         expect(tab.locator(".chart svg text", has_text=f"hour = {hour}")).to_be_visible(timeout=PATIENCE_MS)
         answers.append(float(tab.locator(".answer .value").inner_text().replace(",", "")))
@@ -88,7 +90,7 @@ def test_a_key_is_shown_once_and_revoked(tab: Page, world: World) -> None:
     settle(tab)
     tab.get_by_label("What it is for").fill("mobile-app")
     tab.get_by_role("button", name="Create the key").click()
-    shown = tab.locator(".snippet pre")
+    shown = tab.locator(".snippet pre").first
     expect(shown).to_be_visible(timeout=PATIENCE_MS)
     key = shown.inner_text().strip()
     assert key.startswith("apk_")

@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from appliance.schema import Column, FeatureSchema, Kind, Task
-from ui.programs import DIALECTS, LANGUAGES, Question, program
+from ui.programs import DIALECTS, LANGUAGES, Question, program, score_by_job
 
 SCHEMA = FeatureSchema(
     model="m", version=1, task=Task.REGRESSION, target="y",
@@ -69,3 +69,17 @@ def test_the_key_comes_from_the_environment_until_one_is_filled_in(language: str
 def test_only_invocations_name_the_model_in_a_header() -> None:
     named = {dialect for dialect in DIALECTS if "Target-Model: m" in program(QUESTION, dialect, "curl")}
     assert named == {"invocations"}
+
+
+def test_the_batch_program_is_python_that_knows_which_columns_are_text() -> None:
+    tree = ast.parse(program(QUESTION, "v2", "batch"))
+    assigned = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }  # fmt: skip
+    assert assigned == {"columns": ["it's", "n", "ok", "gone"], "texts": ["it's"]}
+    assert QUESTION.api_url + PATHS["native"] in program(QUESTION, "v2", "batch")
+
+
+def test_the_job_is_asked_for_where_the_browser_found_the_dashboard() -> None:
+    assert score_by_job("https://box.example:8444", "m").count("https://box.example:8444/api/") == 3

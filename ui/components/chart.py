@@ -6,7 +6,7 @@ Colours are CSS variables: the charts are drawn as SVG, so the browser resolves 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -50,12 +50,35 @@ class Marker:
     label: str
 
 
-class Chart:
-    """A chart on the page; ``show`` draws it again in place."""
+_PLACE = """event => {
+  const { chart, $el } = getElement(ID);
+  const corner = $el.getBoundingClientRect();
+  const at = [event.clientX - corner.left, event.clientY - corner.top];
+  if (chart.containPixel("grid", at)) emit(chart.convertFromPixel("grid", at)[AXIS]);
+}"""
 
-    def __init__(self, options: dict[str, Any], *, size: str = "", label: str) -> None:
+
+class Chart:
+    """A chart on the page; ``show`` draws it again in place.
+
+    With ``on_place``, a click anywhere between the axes calls it with the place on the x axis: milliseconds since 1970
+    on an axis of time. Curves have no points that a mouse could hit, so any height counts. With ``on_row``, it is the
+    place on the y axis: the number of the bar, from 0, of bars that lie.
+    """
+
+    def __init__(
+        self, options: dict[str, Any], *, size: str = "", label: str, on_place: Callable[[float], None] | None = None,
+        on_row: Callable[[float], None] | None = None,
+    ) -> None:  # fmt: skip
         self._chart = ng.echart(options, renderer="svg").classes(f"chart {size}")
         with_attributes(self._chart, role="img", aria_label=label)
+        for axis, act in enumerate((on_place, on_row)):
+            if act is not None:
+                self._open(act, axis)
+
+    def _open(self, act: Callable[[float], None], axis: int) -> None:
+        handler = _PLACE.replace("ID", str(self._chart.id)).replace("AXIS", str(axis))
+        self._chart.classes("opens").on("click", lambda event: act(float(event.args)), js_handler=handler)
 
     def show(self, options: dict[str, Any]) -> None:
         """Draw other options."""

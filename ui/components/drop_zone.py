@@ -24,12 +24,13 @@ class Sent:
     name: str
 
 
-def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitation: str = "") -> None:
+def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitation: str = "", label: str = "") -> None:
     """Draw it.
 
     Args:
         limit: The most bytes that are taken.
         invitation: What it says; by default, to drop a file.
+        label: What the field is called for a screen reader; by default, a file to add.
         on_sent: Called with each file that arrived; one that was refused is told as a message.
     """
     zone = ng.element("label").classes("drop").props(f'data-url="/api/uploads" data-limit="{limit}"')
@@ -38,7 +39,7 @@ def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitat
     )
     drop, stop, file = (
         escape(said)
-        for said in (invitation or _("Drop a file here, or click to choose one"), _("Stop"), _("File to add"))
+        for said in (invitation or _("Drop a file here, or click to choose one"), _("Stop"), label or _("File to add"))
     )
     with zone:
         ng.html(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote
 
 from nicegui import ui as ng
 
@@ -10,19 +12,20 @@ from appliance.errors import BadInput
 from appliance.house import Appliance
 from appliance.monitoring.alert_story import TREND_DAYS, AlertFacts, AlertStory, TrendPoint, tell_alert
 from appliance.monitoring.alerts import Alert
-from appliance.monitoring.drift_report import DriftDetail
 from appliance.monitoring.message import NAMES
 from appliance.monitoring.quality_report import QualitySeries
-from appliance.monitoring.spans import parse_span
+from appliance.monitoring.spans import parse_span, utc_text
 from appliance.permissions import Action
 from storage.delivery_rows import DeliveryRow
-from ui.components.chart import Chart, Line, Marker, compared_histogram, lines
+from ui.components.chart import Chart, Line, Marker, lines
 from ui.components.facts import facts
 from ui.components.form import button, choice, dialog
 from ui.components.markup import box, button_link, panel, text
 from ui.components.status import badge, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View, tell
+from ui.pages.alert_windows import show_moving, trend_points
+from ui.pages.closer import Point, opener, show_points, span_text
 from ui.pages.data_quality_tab import show_columns
 from ui.pages.deploy_markers import markers_of
 from ui.pages.rollout import ask_rollback
@@ -53,7 +56,7 @@ async def build(view: View) -> None:
             button_link(_("Dataset"), f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
     await view.live(4.0, lambda: monitoring.alert(alert_id), lambda found: _show(view, found))
     # A window that is over hardly changes, and its pictures ask for weeks of counts.
-    await view.live(60.0, lambda: _tell(view.appliance, alert), _pictures)
+    await view.live(60.0, lambda: _tell(view.appliance, alert), lambda found: _pictures(view, found))
     await view.live(4.0, lambda: monitoring.alert(alert_id).deliveries, _deliveries)
 
 
@@ -110,12 +113,11 @@ def _show(view: View, found: AlertFacts) -> None:
         _what_to_do(view, found)
 
 
-def _pictures(found: _Story) -> None:
+def _pictures(view: View, found: _Story) -> None:
     story = found.told
-    for picture in story.pictures:
-        _histograms(picture)
+    show_moving(view, story)
     if story.trend:
-        _trend(story.pictures[0].drift.name, story.trend, found.marks)
+        _trend(story.pictures[0].drift.name, story.trend, trend_points(story), found.marks)
     if story.rows is not None:
         show_columns(story.rows, "")
     if story.series is not None:
@@ -177,26 +179,7 @@ async def _roll_back(view: View, model: str) -> None:
     await ask_rollback(view, await view.ask(view.appliance.models.get, model))
 
 
-def _histograms(picture: DriftDetail) -> None:
-    name = picture.drift.name
-    with panel(_("{name}: the training against the judged window").format(name=name)):
-        with box("line"):
-            badge(picture.drift.state.value)
-            text(plain(picture.drift.sentence), "grow")
-        Chart(
-            compared_histogram(
-                [part.label for part in picture.bins],
-                [round(part.reference * 100, 3) for part in picture.bins],
-                [round(part.current * 100, 3) for part in picture.bins],
-                x_name=name,
-            ),
-            label=_("Shares of {name} by bin, at training and in the window, in per cent of the rows").format(
-                name=name
-            ),
-        )
-
-
-def _trend(name: str, trend: tuple[TrendPoint, ...], marks: tuple[Marker, ...]) -> None:
+def _trend(name: str, trend: tuple[TrendPoint, ...], behind: list[Point], marks: tuple[Marker, ...]) -> None:
     with panel(
         _("{name}: how it came").format(name=name),
         _("PSI of the window that ends at each of the {days} days before").format(days=TREND_DAYS),
@@ -207,7 +190,11 @@ def _trend(name: str, trend: tuple[TrendPoint, ...], marks: tuple[Marker, ...]) 
             ends = [(points[0][0], level), (points[-1][0], level)]
             curves.append(Line(name=label, points=ends, dashed=True, colour=colour))
         chart = lines(curves, y_unit=_("PSI"), span=(points[0][0], points[-1][0]), markers=marks)
-        Chart(chart, label=_("PSI of {name} day by day, beside the levels of warning and alarm").format(name=name))
+        Chart(
+            chart, label=_("PSI of {name} day by day, beside the levels of warning and alarm").format(name=name),
+            on_place=opener(behind),
+        )  # fmt: skip
+        show_points(behind, (_("PSI"), _("State")), name="alert-trend")
 
 
 def _quality(series: QualitySeries, marks: tuple[Marker, ...]) -> None:
@@ -215,6 +202,14 @@ def _quality(series: QualitySeries, marks: tuple[Marker, ...]) -> None:
     if not names or not series.points:
         return
     shown, points = names[0], series.points
+    page = f"/monitoring/{series.model}?tab=quality&metric={shown}&window={span_text(series.bucket_s)}"
+    behind = [
+        Point(
+            at=p.at, figures=(number(p.metrics.get(shown)),),
+            address=f"{page}&until={quote(utc_text(p.at + timedelta(seconds=series.bucket_s)))}",
+        )
+        for p in points
+    ]  # fmt: skip
     curves = [Line(name=_("labelled predictions"), points=[(p.at, p.metrics.get(shown)) for p in points])]
     if shown in series.reference:
         level = series.reference[shown]
@@ -230,7 +225,9 @@ def _quality(series: QualitySeries, marks: tuple[Marker, ...]) -> None:
             label=_("{metric} of the labelled predictions over time, beside the training's holdout").format(
                 metric=metric(shown)
             ),
+            on_place=opener(behind),
         )
+        show_points(behind, (metric(shown),), name="alert-quality")
 
 
 _DELIVERIES = (

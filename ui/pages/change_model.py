@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from appliance.models import Proposal
 from appliance.permissions import Action
 from ui.page import Page, View
-from ui.pages.new_model import Draft
+from ui.pages.new_model import Draft, Found, look_at
 from ui.texts import _
 
 
@@ -17,9 +16,10 @@ async def build(view: View) -> None:
     known = await view.ask(models.get, view.parts["name"])
     shown = await view.ask(view.appliance.datasets.show, known.dataset)
 
-    def look() -> Proposal:
-        found = models.propose(known.dataset, known.target, name=known.name)
-        return replace(found, spec=known.spec)  # the reasons of today, beside what is declared
+    def look() -> Found:
+        found = look_at(view, shown, known.target, known.name)
+        # The reasons of today, beside what is declared.
+        return replace(found, proposal=replace(found.proposal, spec=known.spec))
 
     view.later(
         _("Looking at {target} and at what predicts it; this takes a few seconds.").format(target=known.target), look,

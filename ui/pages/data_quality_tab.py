@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import quote
 
 from appliance.monitoring.data_quality_report import ColumnQuality, DataQualityReport, Oddity, Share, UnknownColumn
@@ -11,6 +12,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
+from ui.pages.closer import until_part
 from ui.pages.window_line import window_line
 from ui.texts import _
 from ui.words import NONE, SEVERITY, number, plain, share
@@ -30,14 +32,18 @@ _UNKNOWN = (
 )  # fmt: skip
 
 
-async def show_data_quality(view: View, name: str, window_s: int) -> None:
+async def show_data_quality(view: View, name: str, window_s: int, until: datetime | None = None) -> None:
     """Fill the tab."""
     monitoring = view.appliance.monitoring
-    span = f"&window={quote(view.query['window'])}" if view.query.get("window") else ""
-    await view.live(10.0, lambda: monitoring.data_quality(name, window_s), lambda found: _show(found, span))
+    span = (f"&window={quote(view.query['window'])}" if view.query.get("window") else "") + until_part(view)
+    await view.live(
+        10.0,
+        lambda: monitoring.data_quality(name, window_s, until=until),
+        lambda found: _show(found, span, newest=until is None),
+    )
 
 
-def _show(found: DataQualityReport, span: str) -> None:
+def _show(found: DataQualityReport, span: str, *, newest: bool) -> None:
     if not found.rows and not found.refused:
         empty(
             _("No row in this window"),
@@ -68,7 +74,7 @@ def _show(found: DataQualityReport, span: str) -> None:
                     "Version {version}, which answered too or stands beside, takes other columns (schema {schema})."
                 ).format(version=version, schema=schema)
             )
-    window_line(found.window, what=_("Events"))
+    window_line(found.window, what=_("Events"), newest=newest)
     if found.unknown:
         with panel(_("Unknown columns"), _("sent by callers, not taken by this version, ignored"), tight=True):
             Table(_UNKNOWN, [_unknown(one) for one in found.unknown], per_page=20 if len(found.unknown) > 20 else 0,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import quote
 
+from nicegui import ui as ng
+
 from appliance.monitoring.drift_report import ColumnDrift, DriftDetail, DriftReport
-from ui.components.chart import Chart, compared_histogram
+from ui.components.chart import Chart, compared_histogram, signed_bars
 from ui.components.empty import empty
 from ui.components.facts import facts
 from ui.components.form import figure
@@ -15,6 +18,7 @@ from ui.components.markup import box, panel, text
 from ui.components.status import badge, notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View
+from ui.pages.closer import until_part
 from ui.pages.window_line import window_line
 from ui.texts import _, ngettext
 from ui.words import NONE, SEVERITY, number, plain, share
@@ -29,6 +33,8 @@ _COLUMNS = (
     Column(name="unseen", label=_("Unseen categories"), numeric=True),
 )
 
+_MOST_BARS = 12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
@@ -36,27 +42,27 @@ class _Found:
     detail: DriftDetail
 
 
-async def show_drift(view: View, name: str, window_s: int, column: str) -> None:
+async def show_drift(view: View, name: str, window_s: int, column: str, until: datetime | None = None) -> None:
     """Fill the tab; ``column`` is the one whose histograms are shown, by default the one that moved most."""
     monitoring = view.appliance.monitoring
-    span = f"&window={quote(view.query['window'])}" if view.query.get("window") else ""
+    span = (f"&window={quote(view.query['window'])}" if view.query.get("window") else "") + until_part(view)
 
     def fetch() -> _Found:
-        report = monitoring.drift(name, window_s)
+        report = monitoring.drift(name, window_s, until=until)
         shown = column or next(iter(report.dataset.drifted), "") or _strongest(report)
-        return _Found(report=report, detail=monitoring.drift_detail(name, shown, window_s))
+        return _Found(report=report, detail=monitoring.drift_detail(name, shown, window_s, until=until))
 
     def address(key: str) -> str:
         return f"/monitoring/{name}?tab=drift{span}&column={quote(key)}"
 
-    await view.live(10.0, fetch, lambda found: _show(found, address))
+    await view.live(10.0, fetch, lambda found: _show(found, address, newest=until is None))
 
 
 def _strongest(report: DriftReport) -> str:
     return max(report.columns, key=lambda one: one.psi or 0.0).name if report.columns else "prediction"
 
 
-def _show(found: _Found, address: Callable[[str], str]) -> None:
+def _show(found: _Found, address: Callable[[str], str], *, newest: bool) -> None:
     report = found.report
     if not report.rows.current:
         empty(
@@ -90,8 +96,9 @@ def _show(found: _Found, address: Callable[[str], str]) -> None:
                 report.rows.current,
             ).format(count=number(int(report.rows.current))),
         )
-    window_line(report.window, what=_("Events"))
+    window_line(report.window, what=_("Events"), newest=newest)
     _histograms(found.detail)
+    _moved(report, address)
     ordered = sorted(report.everything, key=lambda one: (-SEVERITY.get(one.state.value, 0.0), -(one.psi or 0.0)))
     with panel(_("Columns"), _("click one to see its histograms"), tight=True):
         rows = [_row(one, address(one.name), _kind(one, report)) for one in ordered]
@@ -141,6 +148,22 @@ def _row(one: ColumnDrift, address: str, kind: str) -> Row:
         "unseen": Cell(text=share(one.unseen_share), sort=one.unseen_share),
     }
     return Row(id=one.name, cells=cells)
+
+
+def _moved(report: DriftReport, address: Callable[[str], str]) -> None:
+    """How far the columns moved that moved most; a click on one shows its histograms, as its link in the table does."""
+    known = [one for one in report.columns if one.psi is not None]
+    most = sorted(known, key=lambda one: -(one.psi or 0.0))[:_MOST_BARS]
+    if len(most) < 2:
+        return
+
+    def show(row: float) -> None:
+        ng.navigate.to(address(most[min(max(round(row), 0), len(most) - 1)].name))
+
+    with panel(_("How far each column moved"), _("those that moved most; click one to see its histograms")):
+        bars = signed_bars([one.name for one in most], [round(one.psi or 0.0, 4) for one in most], x_unit=_("PSI"))
+        said = _("PSI of the columns that moved most; the table below has them as links")
+        Chart(bars, label=said, on_row=show).tall(80 + 26 * len(most))
 
 
 def _histograms(detail: DriftDetail) -> None:

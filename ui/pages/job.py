@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 
 from nicegui import ui as ng
 
+from appliance.durations import Between, time_left
 from appliance.jobs import Job, JobKind, JobProgress, JobState, LogLine
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import ModelInfo
 from appliance.permissions import Action
 from appliance.schema import Task
+from ui.components.card_link import card_link
 from ui.components.chart import Chart, Line, lines
 from ui.components.form import button, figure
 from ui.components.guest_link import guest_link
@@ -20,11 +22,12 @@ from ui.components.snippet import ProgressBar
 from ui.components.status import badge, notice
 from ui.page import Page, Trouble, View, tell
 from ui.pages.declaration import show_declaration
+from ui.pages.file_panel import show_scored
 from ui.pages.gate_lines import show_gates
 from ui.pages.jobs import KINDS, address_of, duration_s
 from ui.redraw import redraw
-from ui.texts import _, ngettext
-from ui.words import metric, number, seconds, share, when
+from ui.texts import _
+from ui.words import about, metric, number, seconds, share, when
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class _State:
     log: tuple[LogLine, ...]
     report: TrainingReport | PredictionReport | None
     model: ModelInfo | None
+    left: Between | None
 
     @property
     def task(self) -> Task | None:
@@ -61,11 +65,17 @@ class _JobPage:
         """All that the page shows."""
         jobs = self._view.appliance.jobs
         job = jobs.get(self._job_id)
+        model = None if job.kind in {JobKind.FEED, JobKind.DEMO} else self._view.appliance.models.get(job.model)
+        progress, log = jobs.progress(self._job_id), jobs.logs(self._job_id)
+        left = None
+        if model and progress and not job.state.final and job.kind in {JobKind.TRAIN, JobKind.RETRAIN}:
+            left = time_left(progress, log, model.spec, now=datetime.now(UTC))
         return _State(
-            model=None if job.kind in {JobKind.FEED, JobKind.DEMO} else self._view.appliance.models.get(job.model),
+            model=model,
             job=job,
-            progress=jobs.progress(self._job_id),
-            log=jobs.logs(self._job_id),
+            progress=progress,
+            left=left,
+            log=log,
             report=jobs.report(self._job_id),
         )
 
@@ -129,7 +139,8 @@ class _JobPage:
         fraction = 1.0 if job.state is JobState.COMPLETED else progress.fraction if progress else 0.0
         self._bar.show(fraction)
         step = f"{progress.step}: {progress.message}" if progress else _("waiting for the runner")
-        self._step.set_content(_escaped(f"{share(fraction)} · {step}"))
+        said = f" · {_left(state.left)}" if state.left else ""
+        self._step.set_content(_escaped(f"{share(fraction)} · {step}{said}"))
         self._show_curve(progress, _("RMSE") if state.task is Task.REGRESSION else _("log loss"))
         self._show_log(state.log)
         if job.state.final:
@@ -181,15 +192,7 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
     if isinstance(report, TrainingReport):
         _training(view, report)
     elif isinstance(report, PredictionReport):
-        notice(
-            ngettext(
-                "{rows} row scored by version {version} in {seconds}, written to {out}.",
-                "{rows} rows scored by version {version} in {seconds}, written to {out}.",
-                report.rows,
-            ).format(rows=number(report.rows), version=report.version, seconds=seconds(report.seconds), out=report.out),
-            tone="ok",
-            title=_("Done"),
-        )
+        show_scored(view, job.id, report)
     elif job.message:
         notice(job.message, tone="ok", title=_("Done"))
     if job.kind is JobKind.DEMO:
@@ -236,6 +239,7 @@ def _training(view: View, report: TrainingReport) -> None:
                     icon_name="rocket_launch",
                 )
             button_link(_("Look at the version"), f"/models/{report.model}?version={report.version}", icon_name="hub")
+            card_link(report.model, report.version)
         if not report.deployed:
             text(_("Once it serves, Roll back on the model's page puts back what served before."), "muted small")
 
@@ -243,6 +247,10 @@ def _training(view: View, report: TrainingReport) -> None:
 def _write(lines: tuple[LogLine, ...]) -> None:
     for one in lines:
         ng.html(_line(one), sanitize=False)
+
+
+def _left(left: Between) -> str:
+    return _("{span} left for the fits").format(span=about(left.low_s, left.high_s))
 
 
 def _line(one: LogLine) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from appliance.jobs import Job, JobKind, JobProgress
 from ui.components.empty import empty
@@ -11,8 +11,9 @@ from ui.components.markup import panel
 from ui.components.status import status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.texts import _
-from ui.words import NONE, seconds, share, when
+from ui.pages.time_range import USUAL, choose_range
+from ui.texts import _, ngettext
+from ui.words import NONE, number, seconds, share, when
 
 KINDS = {
     JobKind.TRAIN: _("Training"),
@@ -35,19 +36,41 @@ class _Line:
     progress: JobProgress | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What is in the time range, and how many are not."""
+
+    lines: tuple[_Line, ...]
+    earlier: int
+
+
 async def build(view: View) -> None:
     """Fill the page."""
+    window_s = choose_range(view, lambda key: f"/jobs?window={key}", usual=_("The newest"))
 
-    def fetch() -> tuple[_Line, ...]:
+    def fetch() -> _Found:
         jobs = view.appliance.jobs
-        return tuple(
-            _Line(job=job, progress=None if job.state.final else jobs.progress(job.id)) for job in jobs.list(100)
-        )
+        newest, oldest = jobs.list(100), None if window_s is None else datetime.now(UTC) - timedelta(seconds=window_s)
+        shown = [job for job in newest if oldest is None or not job.state.final or job.created_at >= oldest]
+        lines = tuple(_Line(job=job, progress=None if job.state.final else jobs.progress(job.id)) for job in shown)
+        return _Found(lines=lines, earlier=len(newest) - len(shown))
 
-    await view.live(3.0, fetch, _show)
+    await view.live(3.0, fetch, lambda found: _show(found, window_s))
 
 
-def _show(lines: tuple[_Line, ...]) -> None:
+def _show(found: _Found, window_s: int | None) -> None:
+    lines = found.lines
+    if not lines and found.earlier:
+        empty(
+            _("No job in this time range"),
+            ngettext(
+                "Nothing was asked for in the last {span}; {count} earlier job is kept.",
+                "Nothing was asked for in the last {span}; {count} earlier jobs are kept.",
+                found.earlier,
+            ).format(span=seconds(window_s), count=number(found.earlier)),
+            icon_name="schedule", action=(_("Show the newest"), f"/jobs?window={USUAL}"),
+        )  # fmt: skip
+        return
     if not lines:
         empty(
             _("No job yet"),

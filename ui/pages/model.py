@@ -16,6 +16,7 @@ from appliance.monitoring.alerts import Alert
 from appliance.permissions import Action
 from appliance.settings import Settings
 from storage.skew_rows import SkewRow
+from ui.components.card_link import card_link
 from ui.components.empty import empty
 from ui.components.facts import facts, sentences
 from ui.components.form import button, figure
@@ -149,6 +150,7 @@ class _ModelPage:
                 ).format(rows=number(card.rows_holdout), split=card.split),
                 "muted small",
             )
+            card_link(card.model, card.version)
             show_gates(card.gate)
 
     def _versions(self, found: _Facts) -> None:

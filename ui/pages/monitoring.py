@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from appliance.glance import ModelGlance
 from ui.components.empty import empty
 from ui.components.markup import panel
 from ui.components.status import Status, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
-from ui.shared import shared_glances
+from ui.pages.time_range import choose_range
+from ui.shared import glances_over
 from ui.texts import _
-from ui.words import NONE, metric, micros, number, share, when
+from ui.words import NONE, metric, micros, number, seconds, share, when
 
 _COLUMNS = (
     Column(name="name", label=_("Model")),
@@ -28,10 +31,11 @@ _COLUMNS = (
 
 async def build(view: View) -> None:
     """Fill the page."""
-    await view.live(5.0, lambda: shared_glances(view.appliance), _show)
+    window_s = choose_range(view, lambda key: f"/monitoring?window={key}", usual=_("Each its own"))
+    await view.live(5.0, lambda: glances_over(view.appliance, window_s), lambda found: _show(found, window_s))
 
 
-def _show(glances: tuple[ModelGlance, ...]) -> None:
+def _show(glances: tuple[ModelGlance, ...], window_s: int | None) -> None:
     if not glances:
         empty(
             _("No model to watch yet"),
@@ -44,7 +48,15 @@ def _show(glances: tuple[ModelGlance, ...]) -> None:
         )
         return
     with panel(tight=True):
-        Table(_COLUMNS, [_row(one) for one in glances], search=_("Search models"), name="monitoring")
+        Table(_columns(window_s), [_row(one) for one in glances], search=_("Search models"), name="monitoring")
+
+
+def _columns(window_s: int | None) -> tuple[Column, ...]:
+    """Requests are of a day, unless somebody chose another span."""
+    if window_s is None:
+        return _COLUMNS
+    said = _("Requests in {span}").format(span=seconds(window_s))
+    return tuple(replace(one, label=said) if one.name == "requests" else one for one in _COLUMNS)
 
 
 def _row(one: ModelGlance) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -10,8 +11,10 @@ import msgspec
 from nicegui import ui as ng
 from nicegui.events import ValueChangeEventArguments
 
+from appliance.durations import Past, estimate
 from appliance.model_spec import TIME_LIMIT, TRIALS, ModelSpec, seconds_of
 from appliance.models import ModelInfo, Proposal
+from appliance.past_trainings import list_past
 from appliance.permissions import Action
 from appliance.schema import Kind, Task
 from storage.datasets import Snapshot
@@ -22,7 +25,7 @@ from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
 from ui.texts import _, ngettext
-from ui.words import DTYPES, number, plain_name, seconds, share
+from ui.words import DTYPES, about, number, plain_name, seconds, share
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
 _BUDGETS = {"quick": _("Quick"), "better": _("Better"), "best": _("Best")}
@@ -53,9 +56,29 @@ async def build(view: View) -> None:
     name = free_name(dataset, target, taken)
     view.later(
         _("Looking at {target} and at what predicts it; this takes a few seconds.").format(target=target),
-        lambda: view.appliance.models.propose(dataset, target, name=name),
-        lambda proposal: Draft(view, shown, proposal).draw(),
+        lambda: look_at(view, shown, target, name),
+        lambda found: Draft(view, shown, found).draw(),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A proposal, and what says how long its training takes: the target's distinct values, the host's trainings."""
+
+    proposal: Proposal
+    distinct: int
+    past: tuple[Past, ...]
+
+
+def look_at(view: View, shown: Snapshot, target: str, name: str) -> Found:
+    """What a new model would be declared as, and why."""
+    appliance = view.appliance
+    proposal = appliance.models.propose(shown.dataset, target, name=name)
+    profile = appliance.datasets.profile(shown.dataset, shown.version)
+    return Found(
+        proposal=proposal, distinct=next((one.distinct for one in profile if one.name == target), 1),
+        past=list_past(appliance.models),
+    )  # fmt: skip
 
 
 def _choose_dataset(snapshots: tuple[Snapshot, ...]) -> None:
@@ -96,12 +119,13 @@ def _choose_target(shown: Snapshot) -> None:
 class Draft:
     """The declaration as proposed, which may be changed before the training."""
 
-    def __init__(self, view: View, shown: Snapshot, proposal: Proposal, *, known: bool = False) -> None:
-        """``known``: the model is declared already, by ``proposal.spec``."""
+    def __init__(self, view: View, shown: Snapshot, found: Found, *, known: bool = False) -> None:
+        """``known``: the model is declared already, by the proposal's declaration."""
         self._view = view
         self._known = known
         self._shown = shown
-        self._proposal = proposal
+        self._found = found
+        self._proposal = proposal = found.proposal
         self._left_out = set(proposal.spec.exclude)
         self._kinds = dict(proposal.spec.columns)
         self._boxes: dict[str, ng.checkbox] = {}
@@ -119,7 +143,9 @@ class Draft:
                         button(_("Save without training"), self._save, kind="plain")
                     text(_("Nothing serves before you deploy a version, unless you tick the box below."), "muted small")
                     self._budget = toggle(_("How long to search"), _BUDGETS, spec.budget)
+                    self._takes = with_attributes(ng.label().classes("small strong"), aria_live="polite")
                     text(_EFFORT, "muted small")
+                    self._budget.on_value_change(lambda _event: self._estimate())
                     self._auto = ng.checkbox(
                         _("Deploy a version by itself when it passes the gate"), value=spec.deploy == "auto"
                     )
@@ -150,6 +176,23 @@ class Draft:
                     )
                     if not self._known:
                         link(_("Another target"), f"/models/new?dataset={spec.dataset}", "small")
+        self._estimate()
+
+    def _estimate(self) -> None:
+        """Say how long the training takes, as it is declared now."""
+        spec = self._spec()
+        several = (spec.task or self._proposal.spec.task) is Task.MULTICLASS
+        columns = sum(one.value for one in self._boxes.values())
+        found = estimate(
+            rows=self._shown.rows, columns=columns, outputs=self._found.distinct if several else 1, spec=spec,
+            past=self._found.past,
+        )  # fmt: skip
+        span = about(found.low_s, found.high_s)
+        if self._found.past:
+            said = _("This training takes {span}, by what trainings took on this host.")
+        else:
+            said = _("This training takes {span}; nothing was trained on this host yet that would say it better.")
+        self._takes.set_text(said.format(span=span))
 
     def _ask(self) -> None:
         """About each column that nearly gives the answer away; the answer ticks or unticks it below."""
@@ -186,6 +229,7 @@ class Draft:
 
     def _use(self, name: str, *, used: bool) -> None:
         (self._left_out.discard if used else self._left_out.add)(name)
+        self._estimate()
 
     def _read_as(self, name: str, kind: str) -> None:
         self._kinds.pop(name, None)

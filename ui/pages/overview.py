@@ -19,14 +19,15 @@ from appliance.processes.control import status
 from appliance.processes.report import ProcessReport, StatusReport
 from ui.components.form import figure
 from ui.components.histogram import sparkline_html
-from ui.components.markup import ago_html, box, filled_html, link, panel, text, text_html
+from ui.components.markup import ago_html, box, filled_html, link, panel, text, text_html, with_attributes
 from ui.components.status import Status, badge, badge_link, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import Page, View
+from ui.pages.time_range import choose_range
 from ui.pages.welcome import show_welcome
-from ui.shared import shared_glances
+from ui.shared import glances_over
 from ui.texts import _, pgettext
-from ui.words import NONE, metric, micros, number, plain, share, size, when
+from ui.words import NONE, metric, micros, number, plain, seconds, share, size, when
 
 _SERVICES = {
     "api": _("Inference API"), "ui": _("Dashboard and control API"), "orchestrator": _("Orchestrator (Prefect)"),
@@ -45,12 +46,14 @@ async def build(view: View) -> None:
             await show_welcome(view)
         await view.ask(appliance.expect_rows)
 
+    window_s = choose_range(view, lambda key: f"/?window={key}", usual=_("Each its own"))
+
     def models(seen: tuple[_Seen, ...]) -> None:
         # It stands outside of what is drawn anew, so that a file that is being sent goes on.
         welcome.set_visibility(not seen)
-        _models(seen)
+        _models(seen, window_s)
 
-    parts = [view.live_part(5.0, lambda: _seen(appliance), models)]
+    parts = [view.live_part(5.0, lambda: _seen(appliance, window_s), models)]
     with box("cols wide"):
         with box():
             parts += [view.live_part(5.0, lambda: tuple(appliance.monitoring.alerts(open_only=True)), _alerts)]
@@ -69,26 +72,26 @@ class _Seen:
     next_at: datetime | None
 
 
-def _seen(appliance: Appliance) -> tuple[_Seen, ...]:
+def _seen(appliance: Appliance, window_s: int | None) -> tuple[_Seen, ...]:
     now, current = datetime.now(UTC), appliance.deployments.current()
     return tuple(
         _Seen(
             glance=one, next_at=next_after(one.model.spec.schedule, now) if one.model.spec.schedule else None,
             trials=tuple(each for each in current if each.model == one.model.name and each.role != "champion"),
         )
-        for one in shared_glances(appliance)
+        for one in glances_over(appliance, window_s)
     )  # fmt: skip
 
 
-def _models(models: tuple[_Seen, ...]) -> None:
+def _models(models: tuple[_Seen, ...], window_s: int | None) -> None:
     if not models:
         return
     with box("cols models"):
         for one in models:
-            _model(one)
+            _model(one, window_s)
 
 
-def _model(seen: _Seen) -> None:
+def _model(seen: _Seen, window_s: int | None) -> None:
     one = seen.glance
     name = one.model.name
     with panel() as card:
@@ -106,9 +109,9 @@ def _model(seen: _Seen) -> None:
             text(_("Declared, not trained yet."), "muted")
             link(_("Train it"), f"/models/{name}", "small")
             return
-        _traffic(one)
+        _traffic(one, window_s)
         with box("figures"):
-            _service(one)
+            _service(one, window_s)
             _quality(one)
         with box("line"):
             if one.drift:
@@ -135,26 +138,35 @@ def _retrains(seen: _Seen) -> str:
     )
 
 
-def _traffic(one: ModelGlance) -> None:
+def _traffic(one: ModelGlance, window_s: int | None) -> None:
     if not one.activity:
         text(_("No request in its last day. The page Try it sends the first one."), "muted small")
         return
-    ng.html(
-        sparkline_html(one.activity, label=_("requests in the last day of {name}").format(name=one.model.name)),
-        sanitize=False,
-    ).style("width: 100%")
     newest = ago_html(one.last_request_at)
-    said = filled_html(_("requests over the last day of traffic, the newest {newest}"), newest=newest)
-    ng.html(said, sanitize=False).classes("muted small")
+    if window_s is None:
+        said = _("requests in the last day of {name}").format(name=one.model.name)
+        told = filled_html(_("requests over the last day of traffic, the newest {newest}"), newest=newest)
+    else:
+        span = seconds(window_s)
+        said = _("requests in the last {span} of {name}").format(span=span, name=one.model.name)
+        asked = _("requests over the last {span} of traffic, the newest {newest}")
+        told = filled_html(asked, span=span, newest=newest)
+    opened = ng.html(sparkline_html(one.activity, label=said), sanitize=False, tag="a").classes("spark-link")
+    with_attributes(opened, href=f"/monitoring/{one.model.name}?tab=service")
+    ng.html(told, sanitize=False).classes("muted small")
 
 
-def _service(one: ModelGlance) -> None:
+def _service(one: ModelGlance, window_s: int | None) -> None:
     service = one.service
     if service is None:
         return
-    figure(_("Requests"), number(service.count), note=pgettext("rate", "a day"))
+    figure(_("Requests"), number(service.count), note=_in_span(window_s))
     figure("p95", micros(service.p95_us), note=f"p50 {micros(service.p50_us)}")
     figure(_("Errors"), number(service.errors), note=_("refused or failed"))
+
+
+def _in_span(window_s: int | None) -> str:
+    return pgettext("rate", "a day") if window_s is None else _("in {span}").format(span=seconds(window_s))
 
 
 def _quality(one: ModelGlance) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.deployments import Deployment
-from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries, SegmentReport
+from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
 from ui.components.form import figure, segmented
@@ -14,8 +15,8 @@ from ui.components.markup import box, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import View
+from ui.pages.closer import LEAST_EVENTS_S, Point, closer, opener, show_points, until_part
 from ui.pages.deploy_markers import markers_of
-from ui.pages.fairness_panel import show_fairness
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.texts import _, ngettext
@@ -31,31 +32,29 @@ class _Found:
     report: QualityReport
     series: QualitySeries
     history: tuple[Deployment, ...]
-    fairness: tuple[SegmentReport, ...]
 
     @property
     def current(self) -> tuple[Deployment, ...]:
         return tuple(one for one in self.history if one.ended_at is None)
 
 
-async def show_quality(view: View, name: str, window_s: int) -> None:
+async def show_quality(view: View, name: str, window_s: int, until: datetime | None = None) -> None:
     """Fill the tab."""
     monitoring = view.appliance.monitoring
     bucket_s = bucket_for(window_s)
 
     def fetch() -> _Found:
         return _Found(
-            report=monitoring.quality(name, window_s),
-            series=monitoring.quality_series(name, window_s, bucket_s=bucket_s),
+            report=monitoring.quality(name, window_s, until=until),
+            series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, until=until),
             history=view.appliance.deployments.history(name),
-            fairness=monitoring.fairness(name, window_s),
         )
 
     span = view.query.get("window", "")
     chosen = view.query.get("metric", "")
 
     def address(key: str) -> str:
-        return f"/monitoring/{name}?tab=quality&metric={key}" + (f"&window={span}" if span else "")
+        return f"/monitoring/{name}?tab=quality&metric={key}" + (f"&window={span}" if span else "") + until_part(view)
 
     await view.live(10.0, fetch, lambda found: _show(view, found, chosen, address))
 
@@ -91,7 +90,7 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
                 seconds(report.delay_p50_s),
                 note=_("19 of 20 within {span}").format(span=seconds(report.delay_p95_s)),
             )
-    window_line(report.window, what=_("Predictions"))
+    window_line(report.window, what=_("Predictions"), newest="until" not in view.query)
     if not report.mature:
         notice(
             _("{coverage} of these predictions have a label; from 90 % on the figures count as settled.").format(
@@ -104,7 +103,6 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
         notice(plain(report.selection), tone="warn", title=_("The labelled predictions are not like the others"))
     _estimate_panel(report)
     _series(found, chosen, address)
-    show_fairness(found.fairness)
     show_versions_beside(current=found.current, quality=report)
 
 
@@ -123,6 +121,17 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     series, names = found.series, list(found.report.metrics)
     shown = chosen if chosen in names else names[0]
     points = series.points
+    window_s = int(found.report.window.seconds)
+    behind = [
+        Point(
+            at=p.at, figures=(number(p.metrics.get(shown)), share(p.coverage)),
+            address=closer(
+                f"/monitoring/{found.report.model}?tab=quality&metric={shown}", p.at, series.bucket_s,
+                window_s=window_s, least_s=LEAST_EVENTS_S,
+            ),
+        )
+        for p in points
+    ]  # fmt: skip
     marks, span = markers_of(found.history), (found.report.window.start, found.report.window.end)
     with panel(
         _("{metric} over time").format(metric=metric(shown)),
@@ -142,6 +151,7 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
             lines(curves, y_unit=metric(shown), span=span, markers=marks),
             size="l",
             label=_("{metric} over time beside training and baseline").format(metric=metric(shown)),
+            on_place=opener(behind),
         )
     with panel(
         _("Share of predictions with a label"),
@@ -150,7 +160,8 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
         coverage = [Line(name=_("labelled"), points=[(p.at, round(p.coverage * 100, 1)) for p in points], area=True)]
         options = lines(coverage, y_unit=_("% of predictions"), span=span, markers=marks)
         options["yAxis"] |= {"min": 0, "max": 100, "scale": False}
-        Chart(options, size="s", label=_("Share of predictions with a label over time"))
+        Chart(options, size="s", label=_("Share of predictions with a label over time"), on_place=opener(behind))
+    show_points(behind, (metric(shown), _("Labelled")), name=f"{found.report.model}-quality")
 
 
 def _estimated(points: Sequence[QualityPoint], shown: str) -> list[Line]:
@@ -198,7 +209,7 @@ def _no_labels(view: View, report: QualityReport) -> None:
         icon_name="fact_check",
     )
     snippet(
-        f"curl -s {view.appliance.settings.api_url}/models/{report.model}/labels \\\n"
+        f"curl -s {view.addresses.api}/models/{report.model}/labels \\\n"
         '  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
         '  -d \'{"labels": [{"id": "ID OF A PREDICTION", "label": 12.5}]}\''
     )

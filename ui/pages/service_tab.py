@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.deployments import Deployment
 from appliance.monitoring.service_report import LatencyReport, TrafficSeries
@@ -11,6 +12,7 @@ from ui.components.empty import empty
 from ui.components.form import figure
 from ui.components.markup import box, panel
 from ui.page import View
+from ui.pages.closer import LEAST_SERVICE_S, Point, closer, opener, show_points
 from ui.pages.deploy_markers import markers_of
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
@@ -32,20 +34,21 @@ class _Found:
         return tuple(one for one in self.history if one.ended_at is None)
 
 
-async def show_service(view: View, name: str, window_s: int) -> None:
+async def show_service(view: View, name: str, window_s: int, until: datetime | None = None) -> None:
     """Fill the tab."""
     monitoring = view.appliance.monitoring
 
     def fetch() -> _Found:
         return _Found(
-            latency=monitoring.latency(name, window_s), traffic=monitoring.traffic(name, window_s),
+            latency=monitoring.latency(name, window_s, until=until),
+            traffic=monitoring.traffic(name, window_s, until=until),
             history=view.appliance.deployments.history(name),
         )  # fmt: skip
 
-    await view.live(10.0, fetch, lambda found: _show(name, found))
+    await view.live(10.0, fetch, lambda found: _show(name, found, newest=until is None))
 
 
-def _show(name: str, found: _Found) -> None:
+def _show(name: str, found: _Found, *, newest: bool) -> None:
     total, traffic = found.latency.total, found.traffic
     if not total.count and not total.errors:
         empty(
@@ -66,7 +69,20 @@ def _show(name: str, found: _Found) -> None:
         figure("p95", micros(total.p95_us), note=_("19 of 20 are faster"))
         figure("p99", micros(total.p99_us), note=_("99 of 100 are faster"))
         figure(_("Slowest"), micros(total.max_us))
-    window_line(found.latency.window, what=_("Arrivals"))
+    window_line(found.latency.window, what=_("Arrivals"), newest=newest)
+    behind = [
+        Point(
+            at=p.at, figures=(
+                number(p.latency.count), number(p.latency.errors), micros(p.latency.p50_us), micros(p.latency.p95_us),
+                micros(p.latency.p99_us),
+            ),
+            address=closer(
+                f"/monitoring/{name}?tab=service", p.at, traffic.bucket_s, window_s=int(traffic.window.seconds),
+                least_s=LEAST_SERVICE_S,
+            ),
+        )
+        for p in traffic.points
+    ]  # fmt: skip
     marks, span = markers_of(found.history), (traffic.window.start, traffic.window.end)
     with panel(
         _("Latency"),
@@ -81,17 +97,23 @@ def _show(name: str, found: _Found) -> None:
             y_unit=_("ms"), span=span, markers=marks,
         )  # fmt: skip
         options["yAxis"]["type"] = "log"
-        Chart(options, label=_("Latency of {name}: p50, p95 and p99 in milliseconds over time").format(name=name))
+        Chart(
+            options,
+            label=_("Latency of {name}: p50, p95 and p99 in milliseconds over time").format(name=name),
+            on_place=opener(behind),
+        )
     with box("cols wide"):
         with panel(_("Traffic"), _("requests in each {span}").format(span=seconds(traffic.bucket_s))):
             points = [(p.at, float(p.latency.count)) for p in traffic.points]
             chart = bars_over_time(points, name=_("requests"), y_unit=_("requests"), span=span, markers=marks)
-            Chart(chart, label=_("Requests to {name} over time").format(name=name))
+            Chart(chart, label=_("Requests to {name} over time").format(name=name), on_place=opener(behind))
         with panel(_("Errors"), _("refused or failed in each {span}").format(span=seconds(traffic.bucket_s))):
             points = [(p.at, float(p.latency.errors)) for p in traffic.points]
             chart = bars_over_time(points, name=_("errors"), y_unit=_("requests"), span=span, markers=marks)
             chart["series"][0]["itemStyle"]["color"] = "var(--series-4)"
-            Chart(chart, label=_("Errors of {name} over time").format(name=name))
+            Chart(chart, label=_("Errors of {name} over time").format(name=name), on_place=opener(behind))
+    headings = (_("Requests"), _("Errors"), "p50", "p95", "p99")
+    show_points(behind, headings, name=f"{name}-service")
     show_versions_beside(current=found.current, latency=found.latency)
 
 

@@ -1,4 +1,4 @@
-"""Settings: one's password; and for admins keys, users and the audit."""
+"""Settings: one's password; and for admins keys, users, what is kept and limited, and the backups."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from nicegui import ui as ng
 from appliance.access import Role, User
 from appliance.keys import Scope
 from appliance.permissions import Action
-from storage.audit_rows import AuditRow
 from storage.key_rows import KeyRow
 from ui.components.facts import facts
 from ui.components.form import button, choice, dialog, tabs, text_field
@@ -19,10 +18,16 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.guests import open_at
 from ui.page import Page, View, tell
-from ui.texts import _, ngettext, pgettext
-from ui.words import NONE, when
+from ui.pages.settings_upkeep import show_backups, show_limits, show_retention
+from ui.texts import _, pgettext
+from ui.words import when
 
-_TABS = (("keys", _("Keys")), ("users", _("Users")), ("audit", _("Audit")), ("about", _("This appliance")))
+_TABS = (
+    ("keys", _("Keys")), ("users", _("Users")), ("notifications", _("Notifications")), ("retention", _("Retention")),
+    ("limits", _("Limits")), ("backup", _("Backup")), ("audit", _("Audit")), ("about", _("This appliance")),
+)  # fmt: skip
+_ELSEWHERE = {"notifications": "/alerts?tab=channels", "audit": "/audit"}
+"""What has a page of its own, which the tab leads to."""
 _SCOPES = {
     Scope.PREDICT: _("predict: ask models"), Scope.LABEL: _("label: send labels"),
     Scope.READ: _("read: metrics, and reading the control API"), Scope.ADMIN: _("admin: everything"),
@@ -34,7 +39,9 @@ _ROLES = {
 
 _SAME = {
     "users": ("appliance user add NAME --role operator", "GET /api/users"),
-    "audit": ("appliance audit; appliance audit verify", "GET /api/audit"),
+    "retention": ("appliance retention --dry-run", "GET /api/upkeep"),
+    "limits": ("appliance doctor", "GET /api/health"),
+    "backup": ("appliance backup list; appliance backup create", "GET /api/upkeep; POST /api/backups"),
     "about": ("appliance status; appliance doctor", "GET /api/health"),
 }
 
@@ -50,11 +57,17 @@ async def build(view: View) -> None:
         return
     tab = view.query.get("tab", "keys")
     view.same = _SAME.get(tab)
-    tabs(_TABS, tab, lambda key: f"/settings?tab={key}")
+    tabs(_TABS, tab, lambda key: _ELSEWHERE.get(key, f"/settings?tab={key}"))
     if tab == "users":
         await _Users(view).build()
-    elif tab == "audit":
-        await _audit(view)
+    elif tab in _ELSEWHERE:
+        ng.navigate.to(_ELSEWHERE[tab])  # an address that was kept from before it had a page
+    elif tab == "retention":
+        await show_retention(view)
+    elif tab == "limits":
+        show_limits(view)
+    elif tab == "backup":
+        await show_backups(view)
     elif tab == "about":
         _about(view)
     else:
@@ -232,40 +245,6 @@ def _user(one: User, *, own: bool) -> Row:
     return Row(id=one.name, cells=cells)
 
 
-async def _audit(view: View) -> None:
-    async def verify() -> None:
-        proof = await view.act(Action.ADMINISTER, view.appliance.access.verify)
-        if proof and proof.intact:
-            said = ngettext(
-                "The only entry is as it was written", "All {count} entries are as they were written", proof.rows
-            )
-            tell(said.format(count=proof.rows))
-        elif proof:
-            tell(
-                _("Entry {number} is not as it was written, or is missing").format(number=proof.broken_at),
-                wrong=True,
-            )
-
-    button(_("Verify the chain"), verify, icon_name="verified")
-    await view.live(5.0, lambda: view.appliance.access.audit(200), _entries)
-
-
-def _entries(rows: tuple[AuditRow, ...]) -> None:
-    columns = (
-        Column(name="at", label=_("When")), Column(name="who", label=_("Who")), Column(name="action", label=_("Did")),
-        Column(name="subject", label=pgettext("audit", "To")), Column(name="detail", label=_("Detail"), prose=True),
-    )  # fmt: skip
-    with panel(_("The newest entries"), _("each is chained to the one before by its hash"), tight=True):
-        Table(columns, [
-            Row(id=str(row.id), cells={
-                "at": Cell(text=when(row.entry.at), sort=row.entry.at.timestamp()), "who": Cell(text=row.entry.who),
-                "action": Cell(text=row.entry.action), "subject": Cell(text=row.entry.subject),
-                "detail": Cell(text=row.entry.detail or NONE),
-            })
-            for row in rows
-        ], search=_("Search the audit"), per_page=25, name="audit")  # fmt: skip
-
-
 def _about(view: View) -> None:
     settings = view.appliance.settings
     with panel(_("This appliance")):
@@ -274,11 +253,11 @@ def _about(view: View) -> None:
             (
                 (
                     _("Inference API"),
-                    _("{address}, its documentation at {address}/docs").format(address=settings.api_url),
+                    _("{address}, its documentation at {address}/docs").format(address=view.addresses.api),
                 ),
                 (
                     _("Control API"),
-                    _("{address}/api, its description at {address}/api/schema").format(address=settings.ui_url),
+                    _("{address}/api, its description at {address}/api/schema").format(address=view.addresses.control),
                 ),
                 ("MLflow", _guest("mlflow", settings.mlflow_port, settings.ui_mlflow_port)),
                 ("Prefect", _guest("prefect", settings.orchestrator_port, settings.ui_prefect_port)),

@@ -18,8 +18,9 @@ from ui.components.markup import box, button_link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import Page, View, tell
+from ui.pages.file_panel import show_file_panel
 from ui.pages.rollout import ask_rollback
-from ui.programs import DIALECTS, LANGUAGES, Question, program
+from ui.programs import BATCH, DIALECTS, LANGUAGES, Question, program
 from ui.texts import _
 from ui.words import number, share
 
@@ -48,6 +49,9 @@ async def build(view: View) -> None:
         return
     example = await view.ask(view.appliance.trial.example, name, model.deployed)
     _Form(view, name, example).draw()
+    show_file_panel(view, name)
+    if view.may(Action.WORK):
+        await view.ask(view.appliance.expect_rows)
 
 
 class _Form:
@@ -88,6 +92,7 @@ class _Form:
                 text(
                     _("A key with the scope predict opens it; appliance key create makes one too."), "muted small grow"
                 )
+        dialect.bind_visibility_from(language, "value", lambda value: value != BATCH)
         dialect.on_value_change(lambda event: self._choose(dialect=str(event.value)))
         language.on_value_change(lambda event: self._choose(language=str(event.value)))
 
@@ -141,7 +146,7 @@ class _Form:
 
     def _show_program(self) -> None:
         question = Question(
-            api_url=self._view.appliance.settings.api_url, model=self._model, schema=self._schema, row=self._row,
+            api_url=self._view.addresses.api, model=self._model, schema=self._schema, row=self._row,
             key=self._key,
         )  # fmt: skip
         self._program.clear()
@@ -205,5 +210,5 @@ def _short(value: Value) -> str:
 PAGE = Page(
     path="/models/{name}/try", section="models", title=_("Try {name}"), build=build,
     parents=((_("Models"), "/models"), ("{name}", "/models/{name}")), cli="appliance predict {name} FILE",
-    rest="POST /models/{name}/predict (inference API)",
+    rest="POST /models/{name}/predict (inference API); POST /api/models/{name}/predictions",
 )  # fmt: skip

@@ -8,11 +8,9 @@ from ui.texts import _
 from ui.words import when
 
 
-def window_line(window: Window, *, what: str) -> None:
-    """Say it; the window ends at the newest event, so that replays and quiet models are judged too."""
-    text(
-        _("{what} from {start} to {end}; the window ends at the newest there is.").format(
-            what=what, start=when(window.start), end=when(window.end)
-        ),
-        "muted small",
-    )
+def window_line(window: Window, *, what: str, newest: bool = True) -> None:
+    """Say it; the window ends at the newest event, so that replays and quiet models are judged too, or where chosen."""
+    said = _("{what} from {start} to {end}; the window ends at the newest there is.")
+    if not newest:
+        said = _("{what} from {start} to {end}.")
+    text(said.format(what=what, start=when(window.start), end=when(window.end)), "muted small")

@@ -75,14 +75,16 @@ def list_users(appliance: NamedDependency[Appliance]) -> list[User]:
 
 
 @get("/audit", sync_to_thread=True, opt=ADMIN)
-def audit(appliance: NamedDependency[Appliance], limit: FromQuery[int] = 100) -> list[AuditLine]:
-    """The newest entries, newest first."""
+def audit(
+    appliance: NamedDependency[Appliance], limit: FromQuery[int] = 100, q: FromQuery[str] = ""
+) -> list[AuditLine]:
+    """The newest entries, newest first; with ``q`` those that have it in who, action, subject or detail."""
     return [
         AuditLine(
             id=row.id, at=row.entry.at, who=row.entry.who, action=row.entry.action, subject=row.entry.subject,
             detail=row.entry.detail,
         )
-        for row in appliance.access.audit(min(max(limit, 1), 1000))
+        for row in appliance.access.audit(min(max(limit, 1), 1000), text=q)
     ]  # fmt: skip
 
 

@@ -18,8 +18,10 @@ from appliance.api.control.identity import Guard, provide_caller
 from appliance.api.control.job_routes import JOB_ROUTES
 from appliance.api.control.model_routes import MODEL_ROUTES
 from appliance.api.control.monitoring_routes import MONITORING_ROUTES
+from appliance.api.control.prediction_routes import PREDICTION_ROUTES
 from appliance.api.control.problems import STATUS, answer_http, answer_known, answer_unexpected
 from appliance.api.control.query_routes import QUERY_ROUTES
+from appliance.api.control.upkeep_routes import UPKEEP_ROUTES
 from appliance.house import Appliance
 
 VERSION = "0.1.0"
@@ -40,7 +42,8 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
     return Litestar(
         route_handlers=[
             health, *DATASET_ROUTES, *QUERY_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES,
-            *JOB_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
+            *JOB_ROUTES, *PREDICTION_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
+            *UPKEEP_ROUTES,
         ],
         guards=[Guard(doorkeeper, session_key=session_key)],
         dependencies={

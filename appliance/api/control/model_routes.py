@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from litestar import get, post, put
+from litestar import MediaType, Response, get, post, put
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
@@ -16,6 +16,12 @@ from appliance.model_card import ModelCard
 from appliance.model_spec import ModelSpec
 from appliance.models import ModelInfo, Proposal, VersionInfo
 from appliance.permissions import Caller
+
+CARD_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""A bundle may come from another box, so its page is not trusted: no script, no form, no origin of ours."""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +106,17 @@ def card(
 ) -> ModelCard:
     """A version's card."""
     return appliance.models.card(name, version)
+
+
+@get("/models/{name:str}/card.html", sync_to_thread=True, media_type=MediaType.HTML)
+def card_page(
+    appliance: NamedDependency[Appliance], name: FromPath[str], version: FromQuery[int | None] = None
+) -> Response[str]:
+    """The same as one HTML page, as it lies in the bundle; the browser lets it run and load nothing."""
+    return Response(
+        appliance.models.card_page(name, version), media_type=MediaType.HTML,
+        headers={"Content-Security-Policy": CARD_POLICY, "X-Content-Type-Options": "nosniff"},
+    )  # fmt: skip
 
 
 @post("/models/{name:str}/train", sync_to_thread=True, status_code=202)
@@ -188,6 +205,6 @@ def history(appliance: NamedDependency[Appliance], name: FromPath[str]) -> list[
 
 
 MODEL_ROUTES = (
-    list_models, propose, create, apply, show, versions, card, train, retrain, deploy, promote, end, rollback,
-    current, history,
+    list_models, propose, create, apply, show, versions, card, card_page, train, retrain, deploy, promote, end,
+    rollback, current, history,
 )  # fmt: skip
