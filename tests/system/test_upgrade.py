@@ -168,7 +168,7 @@ def require_tls(machine: Machine, name: str) -> None:
     """The door is of that release, and answers; it is started again without anybody waiting for it."""
     machine.ok(
         f"for i in $(seq 300); do pid=$(systemctl show --value -p MainPID appliance-tls.service);"
-        f" tr '\\0' ' ' </proc/$pid/cmdline | grep -q /releases/{name}/"
+        f" tr '\\0' ' ' </proc/$pid/cmdline | grep -q /{name}/"
         " && curl -s --cacert /etc/appliance/tls/cert.pem https://localhost:8443/health/live >/dev/null && exit 0;"
         " sleep 0.1; done; exit 1"
     )
