@@ -123,7 +123,8 @@ class View:
                 message = log_refused(exc)
                 _replace(place, lambda: notice(message, tone="alarm", title=_("This cannot be shown")))
                 return
-            _replace(place, lambda: render(cast("T", value)))
+            if not app.is_stopping:  # run.io_bound answers None while the process shuts down
+                _replace(place, lambda: render(cast("T", value)))
 
         ng.timer(0.05, fill, once=True)
 
