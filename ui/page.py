@@ -128,6 +128,8 @@ class View:
         async def fill() -> None:
             try:
                 value = await run.io_bound(fetch)
+                if app.is_stopping or place.is_deleted:
+                    return  # as above
                 redraw(place, lambda: render(cast("T", value)))
             except Exception as exc:  # noqa: BLE001  (as above)
                 message = log_error(exc, waiting)

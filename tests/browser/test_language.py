@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import watched_tab
-from tests.browser.test_pages import PAGES
+from tests.browser.test_pages import PAGES, PATIENCE_MS
 from tests.browser.world import MODEL, World, ids_of
 from tests.ui import pseudo
 from tests.ui.dashboard import PASSWORD, Dashboard, serve_dashboard
@@ -197,7 +197,8 @@ OURS = _ours()
 def settle(page: Page) -> None:
     """Wait for the heading, for the parts that come later, and for the charts."""
     page.wait_for_selector("h1")
-    page.wait_for_function("!document.querySelector('[role=status] .icon')?.innerText.includes('hourglass_top')")
+    waits = "document.querySelector('[role=status] .icon')?.innerText.includes('hourglass_top')"
+    page.wait_for_function(f"!{waits}", timeout=PATIENCE_MS)
     page.wait_for_function(
         "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg') || !c.offsetParent)"
     )

@@ -41,3 +41,14 @@ def test_a_kernel_that_does_not_tell_is_an_error_in_words(control: Control, tmp_
     (tmp_path / "meminfo").write_text("MemFree: 1 kB\n")
     with pytest.raises(NotReady, match="does not tell"):
         look_at_host(control.appliance, proc=tmp_path)
+
+
+def test_the_check_of_the_host_says_what_to_do(control: Control) -> None:
+    answer = control.client.get("/doctor", headers=control.read)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    by_name = {check["name"]: check for check in found["checks"]}
+    assert by_name["libgomp"]["state"] == "ok"
+    assert found["ok"] == all(check["state"] != "fail" for check in found["checks"])
+    assert all(check["fix"] for check in found["checks"] if check["state"] == "fail")
+    assert control.client.get("/doctor").status_code == 401
