@@ -13,7 +13,7 @@ import tempfile
 
 from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
-from appliance.processes.loglines import start_log, tell
+from appliance.processes.loglines import report, start_log
 from appliance.processes.ports import is_free
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
@@ -96,7 +96,7 @@ def main() -> None:
     try:
         run(load_settings())
     except (ApplianceError, StorageError) as exc:
-        tell(f"dashboard: {exc}")
+        report(f"dashboard: {exc}")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0)

@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError
 from appliance import __version__
 from appliance.cli.root import act_as_owner, find_state
 from appliance.errors import ApplianceError, NotReady
-from appliance.processes.loglines import is_journal, start_log, tell
+from appliance.processes.loglines import is_journal, report, start_log
 from appliance.processes.serve import serve
 from storage.errors import StorageError
 
@@ -165,7 +165,7 @@ def _say_database(error: sqlite3.Error) -> Exception:
 
 def _complain(error: Exception, code: int) -> int:
     sys.stdout.flush()
-    tell(f"appliance: {error}")
+    report(f"appliance: {error}")
     return code
 
 

@@ -68,7 +68,7 @@ def adopt_loggers() -> None:
                 logger.propagate = True
 
 
-def tell(sentence: str, *, level: int = logging.ERROR) -> None:
+def report(sentence: str, *, level: int = logging.ERROR) -> None:
     """Write a sentence to standard error, as it is for a terminal or a file, with its level for the journal."""
     text = _with_priority(sentence, level) if is_journal() else sentence
     sys.stderr.write(f"{text}\n")
@@ -89,7 +89,7 @@ def _with_priority(text: str, level: int) -> str:
 
 def _tell_uncaught(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:
     level = logging.INFO if issubclass(kind, KeyboardInterrupt) else logging.ERROR
-    tell("".join(traceback.format_exception(kind, exc, trace)).rstrip(), level=level)
+    report("".join(traceback.format_exception(kind, exc, trace)).rstrip(), level=level)
 
 
 def _tell_uncaught_in_thread(args: threading.ExceptHookArgs) -> None:

@@ -18,7 +18,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from appliance.processes.loglines import start_log, tell
+from appliance.processes.loglines import report, start_log
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_turning
 from storage.layout import Layout
@@ -73,7 +73,7 @@ class Door:
             await self._open_mlflow()
             await self._pass_through(reader, writer)
         except (OSError, TimeoutError) as exc:
-            tell(f"mlflow: a connection ended: {exc}", level=logging.WARNING)
+            report(f"mlflow: a connection ended: {exc}", level=logging.WARNING)
         finally:
             self._connections.discard(task)
             self._left_at = time.monotonic()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadSetting
-from appliance.processes.loglines import start_log, tell
+from appliance.processes.loglines import report, start_log
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_turning
 from appliance.settings import Settings, load_settings
@@ -106,7 +106,7 @@ class TlsDoor:
             self._pair.load(self._context)
             self._loaded = found
         except BadSetting as exc:
-            tell(f"tls: {exc}; the one before goes on")
+            report(f"tls: {exc}; the one before goes on")
 
     async def _open(self, outer: int, inner: int) -> asyncio.Server:
         async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,7 +165,7 @@ def main() -> int:
     try:
         asyncio.run(make_door(load_settings()).serve())
     except BadSetting as exc:
-        tell(f"tls: {exc}")
+        report(f"tls: {exc}")
         return os.EX_CONFIG
     return 0
 

@@ -16,7 +16,7 @@ OURS = ("appliance", "flows", "storage", "ui")
 
 SAYS = """
 import logging, threading
-from appliance.processes.loglines import adopt_loggers, start_log, tell
+from appliance.processes.loglines import adopt_loggers, start_log, report
 start_log()
 log = logging.getLogger("appliance.test")
 log.debug("not told")
@@ -26,7 +26,7 @@ try:
     1 / 0
 except ZeroDivisionError:
     log.exception("it failed")
-tell("test: cannot start")
+report("test: cannot start")
 thread = threading.Thread(target=lambda: {}["missing"])
 thread.start()
 thread.join()

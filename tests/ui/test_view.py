@@ -31,7 +31,10 @@ async def open_view(folder: Path) -> AsyncIterator[View]:
     prepare_state(settings)
     appliance = open_appliance(settings)
     doorkeeper = Doorkeeper(appliance.access, Sessions(folder / "sessions.json"))
-    scope = {"type": "http", "path_params": {}, "query_string": b"", "session": {}, "headers": []}
+    scope = {
+        "type": "http", "path_params": {}, "query_string": b"", "session": {}, "headers": [], "path": "/test",
+        "scheme": "http", "server": ("127.0.0.1", 8080),
+    }  # fmt: skip
     client = Client(ng.page("/test"))
     with client:
         yield View(

@@ -17,7 +17,7 @@ from types import FrameType
 from appliance.api.inference.config import ApiConfig, read_config
 from appliance.api.inference.workers import LISTENER_FD, SLOT, Workers
 from appliance.errors import ApplianceError, BadSetting
-from appliance.processes.loglines import start_log, tell
+from appliance.processes.loglines import report, start_log
 from appliance.processes.openmp import OPENMP
 from storage.errors import StorageError
 
@@ -35,7 +35,7 @@ def main() -> None:
     try:
         run(read_config(os.environ))
     except (ApplianceError, StorageError) as exc:
-        tell(f"appliance api: {exc}")
+        report(f"appliance api: {exc}")
         sys.exit(1)
 
 
