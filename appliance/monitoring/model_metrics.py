@@ -65,12 +65,12 @@ class ModelFigures:
         )  # fmt: skip
 
     def _add_drift(self, key: list[str], drift: DriftReport) -> None:
-        for column in (*drift.columns, drift.prediction):
+        for column in (*drift.columns, *drift.outputs):
             if column.psi is not None:
                 self._psi.add_metric([*key, column.name], column.psi)
         self._share.add_metric(key, drift.dataset.drifted_share)
         self._states.add_metric([*key, "drift"], _STATES[drift.dataset.state])
-        self._states.add_metric([*key, "prediction"], _STATES[drift.prediction.state])
+        self._states.add_metric([*key, "prediction"], max(_STATES[output.state] for output in drift.outputs))
 
     def _add_quality(self, key: list[str], found: QualityReport) -> None:
         self._states.add_metric([*key, "quality"], _STATES[found.state])

@@ -108,7 +108,8 @@ def make_report(
     asked_end = until
     drift = monitoring.drift(name, window_s, version=version, until=until)
     by_psi = sorted(drift.columns, key=lambda column: -(column.psi or 0.0))
-    wanted = [drift.prediction.name, *(column.name for column in by_psi[: MOST_PICTURES - 1])]
+    outputs = [output.name for output in drift.outputs if output.psi is not None]
+    wanted = [*outputs, *(column.name for column in by_psi[: MOST_PICTURES - len(outputs)])]
     bucket_s = HOUR_S if window_s <= 3 * DAY_S else DAY_S * -(-window_s // (MOST_POINTS * DAY_S))
     until = drift.window.end
     return ModelReport(

@@ -67,7 +67,7 @@ def _drift_html(drift: DriftReport, pictures: Sequence[DriftDetail], studies: Se
     dataset = drift.dataset
     weighted = "" if dataset.weighted_share is None else f", {dataset.weighted_share:.0%} by importance"
     shown = first_drifted(drift.columns)
-    columns = [*shown, drift.prediction, *([drift.label] if drift.label else [])]
+    columns = [*shown, *drift.outputs, *([drift.label] if drift.label else [])]
     rows = [
         (
             _badge(column.state.value), escape(column.name), _number(column.psi), _number(column.noise_floor),

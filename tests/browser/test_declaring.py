@@ -29,13 +29,15 @@ def test_what_is_said_on_the_page_is_what_is_declared(tab: Page, world: World) -
     expect(tab.get_by_role("checkbox", name="registered")).not_to_be_checked()
     tab.get_by_label("How hour is read").select_option(label="category")
     tab.get_by_role("group", name="How long to search").get_by_role("button", name="Better").click()
+    tab.get_by_label("What versions are compared by").click()
+    tab.get_by_role("option", name="MAE").click()
     assert grave_violations(tab, axe_source()) == []
     tab.get_by_role("button", name="Save without training").click()
     tab.wait_for_url("**/models/rides-cnt", timeout=PATIENCE_MS)
     spec = world.appliance.models.get("rides-cnt").spec
     assert "registered" in spec.exclude
     assert spec.columns == {"hour": Kind.CATEGORY}
-    assert spec.budget == "better"
+    assert (spec.budget, spec.metric) == ("better", "mae")
 
 
 def test_the_matrix_follows_the_threshold_and_the_threshold_is_declared(tab: Page, world: World) -> None:

@@ -216,7 +216,11 @@ def _fairness(one: Fairness) -> None:
     )  # fmt: skip
     with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
         with box("line").style("padding: 12px 20px"):
-            badge("warn" if one.flagged else "ok", _("Below four fifths") if one.flagged else _("Within four fifths"))
+            if one.ratio is None:
+                badge("idle", _("Not compared"))
+            else:
+                flagged = one.flagged
+                badge("warn" if flagged else "ok", _("Below four fifths") if flagged else _("Within four fifths"))
             sentences((one.sentence,))
         Table(
             columns,
@@ -256,10 +260,14 @@ def _group_errors(one: GroupErrors) -> None:
     )  # fmt: skip
     with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
         with box("line").style("padding: 12px 20px"):
-            badge(
-                "warn" if one.flagged else "ok",
-                _("One group's errors are larger") if one.flagged else _("Errors are alike"),
-            )
+            if one.ratio is None:
+                badge("idle", _("Not compared"))
+            else:
+                flagged = one.flagged
+                badge(
+                    "warn" if flagged else "ok",
+                    _("One group's errors are larger") if flagged else _("Errors are alike"),
+                )
             sentences((one.sentence,))
         Table(
             columns,

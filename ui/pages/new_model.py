@@ -12,7 +12,7 @@ from nicegui import ui as ng
 from nicegui.events import ValueChangeEventArguments
 
 from appliance.durations import Past, estimate
-from appliance.model_spec import TIME_LIMIT, TRIALS, ModelSpec, seconds_of
+from appliance.model_spec import MEASURES, TIME_LIMIT, TRIALS, ModelSpec, seconds_of
 from appliance.models import ModelInfo, Proposal
 from appliance.past_trainings import list_past
 from appliance.permissions import Action
@@ -25,7 +25,7 @@ from ui.components.markup import box, link, panel, text, with_attributes
 from ui.page import Page, View, tell
 from ui.pages.models import TASKS
 from ui.texts import _, ngettext
-from ui.words import DTYPES, about, number, plain_name, seconds, share
+from ui.words import DTYPES, about, metric, number, plain_name, seconds, share
 
 _LIMITS = {budget: seconds(seconds_of(limit)) for budget, limit in TIME_LIMIT.items()}
 _BUDGETS = {"quick": _("Quick"), "better": _("Better"), "best": _("Best")}
@@ -160,6 +160,11 @@ class Draft:
                 with panel(_("Change it")):
                     tasks = {"": _FIND_OUT} | {task.value: label for task, label in TASKS.items()}
                     self._task = choice(_("What the target is"), tasks, spec.task.value if spec.task else "")
+                    measures = _measures(self._task.value)
+                    self._metric = choice(
+                        _("What versions are compared by"), measures, spec.metric if spec.metric in measures else ""
+                    )
+                    self._task.on_value_change(lambda event: self._metric.set_options(_measures(event.value), value=""))
                     times = {"": _RANDOM} | {
                         one.name: one.name for one in self._shown.columns if one.name != spec.target
                     }
@@ -240,7 +245,8 @@ class Draft:
         spec = self._proposal.spec
         return msgspec.structs.replace(
             spec, name=(self._name.value or "").strip(), task=Task(self._task.value) if self._task.value else None,
-            time=self._time.value or None, holdout=float(self._holdout.value or spec.holdout),
+            metric=self._metric.value or None, time=self._time.value or None,
+            holdout=float(self._holdout.value or spec.holdout),
             exclude=tuple(one.name for one in self._shown.columns if one.name in self._left_out),
             deploy="auto" if self._auto.value else "manual",
             budget=self._budget.value,
@@ -283,6 +289,14 @@ def free_name(dataset: str, target: str, taken: set[str]) -> str:
 
 def _pick(address: str) -> ng.element:
     return with_attributes(box("pick", "a"), href=address)
+
+
+def _measures(task: str | None) -> dict[str, str]:
+    """What may be chosen for a task; the first is what is taken where nothing is."""
+    if not task:
+        return {"": _("as is usual for what the target is")}
+    usual, *others = MEASURES[Task(task)]
+    return {"": _("{metric}, as usual").format(metric=metric(usual))} | {name: metric(name) for name in others}
 
 
 PAGE = Page(
