@@ -280,6 +280,7 @@ class Jobs:
             time.sleep(POLL_S)
 
     def _start(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
+        require_room_for_jobs(self._settings)
         with self._database() as connection:
             require_model(connection, model)
         return self._ask(kind, model, who, parameters)

@@ -130,7 +130,7 @@ class Counter:
 
     def fits(self, counts: WindowCounts) -> bool:
         """Whether the counts were made over these bins."""
-        return counts.cells.size == int(self._starts[-1])
+        return counts.cells.size == int(self._starts[-1]) and counts.sums.size == len(self._columns)
 
     def _split(self, counts: WindowCounts) -> list[tuple[ColumnReference, Ints, float]]:
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.test_pages import PAGES, is_ours, settle
+from tests.browser.test_pages import GATE, PAGES, is_ours, settle
 from tests.browser.world import MODEL, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -65,7 +65,7 @@ def test_a_page_leads_to_the_topic_that_fits(tab: Page, world: World, address: s
 
 def test_every_page_has_a_way_to_the_help(tab: Page, world: World) -> None:
     for name, address in PAGES.items():
-        if "{" in address or name in {"password"} or address.startswith("/help"):
+        if "{" in address or name in GATE or address.startswith("/help"):
             continue
         tab.goto(world.url + address)
         expect(tab.locator(".page-head .help-link")).to_have_count(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ PATIENCE_MS = 180_000
 
 
 def test_each_column_stands_in_figures_beside_its_first_rows(tab: Page, world: World, tmp_path: Path) -> None:
+    waiting = set(world.settings.layout.tmp.glob("upload-*"))
     file = tmp_path / "parcels.csv"
     rows = [f"P{i},{'' if i % 4 == 0 else i % 7},same" for i in range(400)]
     file.write_text("\n".join(["number,weight,kind", *rows]) + "\n")
@@ -35,6 +37,11 @@ def test_each_column_stands_in_figures_beside_its_first_rows(tab: Page, world: W
     expect(shown).to_have_count(100)
     expect(shown.first).to_contain_text("P0")
     tab.get_by_role("button", name="Cancel").click()
+    for _ in range(100):
+        if set(world.settings.layout.tmp.glob("upload-*")) == waiting:
+            break
+        time.sleep(0.1)
+    assert set(world.settings.layout.tmp.glob("upload-*")) == waiting, "a file that nobody wants goes"
     expect(preview).not_to_be_visible()
 
 

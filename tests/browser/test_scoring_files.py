@@ -58,6 +58,7 @@ def test_a_dropped_file_is_scored_and_downloaded(tab: Page, world: World, rows: 
 
 def test_a_missing_column_is_said_without_a_job(tab: Page, world: World, rows: Path, tmp_path: Path) -> None:
     before = world.appliance.jobs.list(1)[0].id
+    waiting = set(world.settings.layout.tmp.glob("upload-*"))
     pl.read_csv(rows).drop("temp").write_csv(tmp_path / "short.csv")
     open_page(tab, world)
     tab.locator(".drop input[type=file]").set_input_files(tmp_path / "short.csv")
@@ -65,7 +66,7 @@ def test_a_missing_column_is_said_without_a_job(tab: Page, world: World, rows: P
     expect(refused).to_contain_text("short.csv cannot be scored", timeout=PATIENCE_MS)
     expect(refused).to_contain_text("lacks the column(s) temp")
     assert world.appliance.jobs.list(1)[0].id == before
-    assert not list(world.settings.layout.tmp.glob("upload-*"))
+    assert set(world.settings.layout.tmp.glob("upload-*")) == waiting
 
 
 def test_the_batch_programs_run_when_pasted(tab: Page, world: World, rows: Path) -> None:

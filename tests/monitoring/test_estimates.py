@@ -330,7 +330,8 @@ def test_hours_from_before_there_were_estimates_are_left_out(tmp_path: Path) -> 
     known = KnownVersions(settings.layout).find("m", 1)
     assert known is not None
     hour = START_US // HOUR_US + 1
-    old = b'{"rows":7,"cells":' + msgspec.json.encode([0] * known.counter.empty().cells.size) + b',"sums":[0.0,0.0]}'
+    none = known.counter.empty()
+    old = msgspec.json.encode({"rows": 7, "cells": [0] * none.cells.size, "sums": [0.0] * none.sums.size})
     watch.connection.execute("UPDATE feature_windows SET counts = ? WHERE hour = ?", (old, hour))
     watch.close()
     estimate = Monitoring(settings).quality("m").estimate

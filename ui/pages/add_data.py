@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import NewSnapshot, add, look_at_upload
+from appliance.api.control.dataset_routes import NewSnapshot, add, forget_upload, look_at_upload
 from appliance.models import Proposal
 from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action
@@ -81,6 +81,7 @@ class _Adding:
     async def _cancel(self) -> None:
         self._stop.press()  # also while the file is being saved: nothing of it stays
         self._window.close()
+        await self._view.ask(forget_upload, self._view.appliance.settings.layout, self._file.upload)
 
     async def _save(self) -> None:
         ingest = await self._take_in()

@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,12 @@ def open_upload(layout: Layout, name: str) -> Path:
 def drop_upload(path: Path) -> None:
     """Forget a file that was sent."""
     shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def forget_upload(layout: Layout, upload: str) -> None:
+    """Forget a file by the upload's name; one that was used up, or never was, is forgotten already."""
+    with suppress(NotFound):
+        drop_upload(find_upload(layout, upload))
 
 
 def find_upload(layout: Layout, upload: str) -> Path:
