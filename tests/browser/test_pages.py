@@ -117,7 +117,7 @@ def refusals(page: Page) -> list[str]:
 def wait_for_parts(page: Page) -> None:
     """Wait for the heading, for the parts that come later, and for the charts."""
     page.wait_for_selector("h1")
-    page.wait_for_function("!document.body.innerText.includes('takes a few seconds')", timeout=PATIENCE_MS)
+    page.wait_for_function("!document.body.innerText.includes('this takes a few seconds')", timeout=PATIENCE_MS)
     page.wait_for_function(
         "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg') || !c.offsetParent)"
     )
