@@ -278,8 +278,8 @@ def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | Non
         return None
     rows = f"SELECT {name}, row_number() OVER () AS row FROM t"
     asked = f"SELECT {name}, row FROM ({rows}) WHERE {name} IS NOT NULL AND NOT ({is_it}) LIMIT 1"
-    first = table.connection.execute(asked).fetchone()
-    return None if first is None else (str(first[0]), int(first[1]))
+    found_rows = table.connection.execute(asked).fetchall()  # all: as in ``Table.one``
+    return (str(found_rows[0][0]), int(found_rows[0][1])) if found_rows else None
 
 
 def _numeric(value: str) -> str:

@@ -65,3 +65,15 @@ def test_what_is_no_table_is_refused_and_leaves_nothing(datasets: Datasets, tmp_
     with pytest.raises(BadInput, match=r"broken\.parquet"):
         datasets.look_through(Intake(source=str(file)))
     assert not list((tmp_path / "state" / "tmp").iterdir())
+
+
+def test_a_text_among_numbers_is_named_beside_columns_that_have_figures(datasets: Datasets, tmp_path: Path) -> None:
+    file = tmp_path / "parcels.csv"
+    rows = [f"1.{i % 10}0,{i % 2},{i}.5" for i in range(99)]
+    file.write_text("\n".join(["release,paid,weight", *rows, "2.0,0,much"]) + "\n")
+    look = datasets.look_through(Intake(source=str(file)))
+    by_name = {column.name: column for column in look.profile}
+    assert by_name["weight"].odd_text == ("much", 100)
+    assert by_name["release"].histogram is not None
+    assert datasets.add("parcels", str(file), who="test").rows == 100
+    assert datasets.profile("parcels") == look.profile
