@@ -188,7 +188,7 @@ NOT_TRANSLATED = frozenset({
     # Words of the appliance and of the data that the code has, too: as keys, as names of styles, in addresses.
     "test", "hour", "category", "number", "datetime", "label", "prediction", "missing", "unseen", "inputs", "quality",
     "done", "predict", "admin",
-    # What stands in the state, where everybody reads it: who it was, a key's name, reasons in the audit, a kind of alert.
+    # What stands in the state, where everybody reads it: who did it, keys' names, the audit's reasons, kinds of alerts.
     "dashboard", "deployed from its training", "stopped", "feed", "cli",
 })  # fmt: skip
 OURS = _ours()
