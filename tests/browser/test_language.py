@@ -189,7 +189,7 @@ NOT_TRANSLATED = frozenset({
     "test", "hour", "category", "number", "datetime", "label", "prediction", "missing", "unseen", "inputs", "quality",
     "done", "predict", "admin",
     # What stands in the state, where everybody reads it: who did it, keys' names, the audit's reasons, kinds of alerts.
-    "dashboard", "deployed from its training", "stopped", "feed", "cli",
+    "dashboard", "deployed from its training", "stopped", "feed", "cli", "watch",
 })  # fmt: skip
 OURS = _ours()
 

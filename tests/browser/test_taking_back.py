@@ -45,6 +45,7 @@ def test_a_key_is_revoked_after_a_question(tab: Page, world: World) -> None:
     row = tab.get_by_role("row", name="doomed")
     row.get_by_role("button", name="Revoke").click()
     asked = tab.get_by_role("dialog", name="Revoke the key doomed")
+    expect(asked).to_be_visible()
     tab.keyboard.press("Escape")
     expect(asked).to_be_hidden()
     assert next(one for one in access.list_keys() if one.name == "doomed").revoked_at is None

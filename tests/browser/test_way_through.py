@@ -133,17 +133,17 @@ def test_an_open_page_does_nothing_after_the_session_ended(
     world: World, chromium: Browser, state_of_login: Path
 ) -> None:
     access = world.appliance.access
-    access.create_user("otto", "admin", "given out once", who="test")
-    access.set_password("otto", PASSWORD, who="otto")
+    access.create_user("olga", "admin", "given out once", who="test")
+    access.set_password("olga", PASSWORD, who="olga")
     context = chromium.new_context()
     page = context.new_page()
     page.goto(f"{world.url}/settings")
-    page.get_by_label("User name").fill("otto")
+    page.get_by_label("User name").fill("olga")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url("**/settings")
     settle(page)
-    access.delete_user("otto", who="test")
+    access.delete_user("olga", who="test")
     page.get_by_label("What it is for").fill("too-late")
     page.get_by_role("button", name="Create the key").click()
     expect(page.locator(".q-notification").first).to_contain_text("session has ended", timeout=PATIENCE_MS)

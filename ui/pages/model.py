@@ -150,7 +150,8 @@ class _ModelPage:
                 ).format(rows=number(card.rows_holdout), split=card.split),
                 "muted small",
             )
-            card_link(card.model, card.version)
+            with box("line"):
+                card_link(card.model, card.version)
             show_gates(card.gate)
 
     def _versions(self, found: _Facts) -> None:
