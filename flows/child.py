@@ -14,7 +14,7 @@ from importlib import import_module
 from uuid import UUID
 
 from appliance.processes.loglines import adopt_loggers, is_journal, start_log
-from appliance.processes.priority import step_back
+from appliance.processes.priority import go_first, step_back
 from appliance.settings import Settings, load_settings
 from appliance.training.cores import Cores
 from flows.environment import enter_environment
@@ -41,6 +41,7 @@ def main() -> int:
     kind, run_id, model = sys.argv[1:]
     _end_with_parent(int(os.environ["APPLIANCE_RUNNER_PID"]))
     step_back()
+    go_first()
     if is_journal():  # in a file Prefect's own form, with the time, is the better one
         start_log(level=logging.WARNING)
     settings = load_settings()

@@ -110,12 +110,14 @@ def test_a_training_that_eats_all_memory_dies_alone_and_its_job_says_why(large: 
             job_id = start(large)
             ended = f"appliance jobs list --json | grep -A12 {job_id} | grep -Eq 'crashed|failed|completed'"
             begun = "pgrep -f [f]lows.child | sed 's,.*,/proc/&/oom_score_adj,' | xargs cat"
-            large.ok(f'for i in $(seq 100); do [ "$({begun})" = {FIRST_TO_GO} ] && exit 0; sleep 0.1; done; exit 1')
+            seen = f'for i in $(seq 600); do [ "$({begun})" = {FIRST_TO_GO} ] && exit 0; sleep 0.1; done'
+            large.ok(f"{seen}; pgrep -af [f]lows.child; {begun}; exit 1")
             large.ok(f"for i in $(seq 600); do {ended} && exit 0; sleep 0.5; done; exit 1", timeout_s=400)
     finally:
         large.ok(f"{limits} MemoryMax=55%")
     state, message = job(large, job_id)
-    assert state == "crashed"
-    assert message.startswith("the kernel ended the job for want of memory; train on fewer rows")
+    journal = large.ok("journalctl -u appliance-runner --no-pager -n 60")
+    assert state == "crashed", journal
+    assert message.startswith("the kernel ended the job for want of memory; train on fewer rows"), journal
     assert large.main_pids() == before
     assert met["failures"] == []
