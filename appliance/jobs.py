@@ -280,14 +280,16 @@ class Jobs:
             time.sleep(POLL_S)
 
     def _start(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
-        require_room_for_jobs(self._settings)
-        with self._database() as connection:
-            require_model(connection, model)
-        return self._ask(kind, model, who, parameters)
+        return self._ask(kind, model, who, parameters, declared=True)
 
-    def _ask(self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object]) -> str:
+    def _ask(
+        self, kind: JobKind, model: str, who: str, parameters: Mapping[str, object], *, declared: bool = False
+    ) -> str:  # fmt: skip
         now = datetime.now(UTC)
         require_room_for_jobs(self._settings)
+        if declared:
+            with self._database() as connection:
+                require_model(connection, model)
         given = {"model": model, "who": who, **{name: value for name, value in parameters.items() if value is not None}}
         run = self._orchestrator.create_run(
             kind.value, name=f"{kind.value} {model}", parameters=given, tags=[DEPLOYMENT, f"model:{model}"]

@@ -7,7 +7,19 @@ from collections.abc import Sequence
 import msgspec
 
 from appliance.model_card import ModelCard
-from appliance.model_evaluation import ClassResult, Curve, Cut, Evaluation, Fairness, GroupErrors, Mean, Segment
+from appliance.model_evaluation import (
+    ClassResult,
+    Curve,
+    Cut,
+    ErrorGroup,
+    Evaluation,
+    Fairness,
+    Group,
+    GroupErrors,
+    Mean,
+    Segment,
+    Share,
+)
 from appliance.model_spec import Threshold
 from appliance.models import ModelInfo
 from appliance.permissions import Action
@@ -209,82 +221,52 @@ def _worst(segments: Sequence[Segment], loss: str) -> None:
 
 def _fairness(one: Fairness) -> None:
     columns = (
-        Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True),
         Column(name="selected", label=_("Given the positive class"), numeric=True),
         Column(name="hits", label=_("True positive rate"), numeric=True),
         Column(name="alarms", label=_("False positive rate"), numeric=True),
-    )  # fmt: skip
-    with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
-        with box("line").style("padding: 12px 20px"):
-            if one.ratio is None:
-                badge("idle", _("Not compared"))
-            else:
-                flagged = one.flagged
-                badge("warn" if flagged else "ok", _("Below four fifths") if flagged else _("Within four fifths"))
-            sentences((one.sentence,))
-        Table(
-            columns,
-            [
-                Row(
-                    id=group.name,
-                    cells={
-                        "group": Cell(text=group.name, note="" if group.judged else _("too few rows to compare")),
-                        "rows": Cell(text=number(group.rows), sort=group.rows),
-                    }
-                    | {
-                        name: Cell(
-                            text=share(rate.value),
-                            sort=rate.value if rate.value is not None else -1.0,
-                            note=_("{low} to {high}").format(low=share(rate.low), high=share(rate.high))
-                            if rate.value is not None
-                            else NONE,
-                        )
-                        for name, rate in (
-                            ("selected", group.selected),
-                            ("hits", group.true_positive),
-                            ("alarms", group.false_positive),
-                        )
-                    },
-                )
-                for group in one.groups
-            ],
-            name=f"fairness-{one.column}",
+    )
+    rows = [
+        _group_row(
+            group, selected=_share(group.selected), hits=_share(group.true_positive),
+            alarms=_share(group.false_positive),
         )
+        for group in one.groups
+    ]  # fmt: skip
+    _compared(one, _("Below four fifths") if one.flagged else _("Within four fifths"), columns, rows)
 
 
 def _group_errors(one: GroupErrors) -> None:
     columns = (
-        Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True),
         Column(name="mae", label=_("Mean absolute error"), numeric=True),
         Column(name="bias", label=_("Prediction minus truth"), numeric=True),
-    )  # fmt: skip
+    )
+    rows = [_group_row(group, mae=_mean(group.mae), bias=_mean(group.bias)) for group in one.groups]
+    _compared(one, _("One group's errors are larger") if one.flagged else _("Errors are alike"), columns, rows)
+
+
+def _compared(one: Fairness | GroupErrors, verdict: str, columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    """The groups of one protected column, and what their comparison says."""
+    first = (Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True))
     with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
         with box("line").style("padding: 12px 20px"):
             if one.ratio is None:
                 badge("idle", _("Not compared"))
             else:
-                flagged = one.flagged
-                badge(
-                    "warn" if flagged else "ok",
-                    _("One group's errors are larger") if flagged else _("Errors are alike"),
-                )
+                badge("warn" if one.flagged else "ok", verdict)
             sentences((one.sentence,))
-        Table(
-            columns,
-            [
-                Row(
-                    id=group.name,
-                    cells={
-                        "group": Cell(text=group.name, note="" if group.judged else _("too few rows to compare")),
-                        "rows": Cell(text=number(group.rows), sort=group.rows),
-                        "mae": _mean(group.mae),
-                        "bias": _mean(group.bias),
-                    },
-                )
-                for group in one.groups
-            ],
-            name=f"fairness-{one.column}",
-        )
+        Table((*first, *columns), rows, name=f"fairness-{one.column}")
+
+
+def _group_row(group: Group | ErrorGroup, **cells: Cell) -> Row:
+    name = Cell(text=group.name, note="" if group.judged else _("too few rows to compare"))
+    return Row(id=group.name, cells={"group": name, "rows": Cell(text=number(group.rows), sort=group.rows)} | cells)
+
+
+def _share(rate: Share) -> Cell:
+    if rate.value is None:
+        return Cell(text=share(rate.value), sort=-1.0, note=NONE)
+    note = _("{low} to {high}").format(low=share(rate.low), high=share(rate.high))
+    return Cell(text=share(rate.value), sort=rate.value, note=note)
 
 
 def _mean(found: Mean) -> Cell:
