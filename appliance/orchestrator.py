@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
@@ -22,6 +24,9 @@ FINAL = frozenset({CANCELLED, CRASHED, FAILED, COMPLETED})
 
 _PAGE = 200
 _TIMEOUT_S = 20.0
+_BUSY = frozenset({httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS})
+_BUSY_WAITS_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""Prefect answers 503 when its database was written by another at that moment, and means: ask again."""
 
 T = TypeVar("T")
 
@@ -116,11 +121,10 @@ class Orchestrator:
     ) -> FlowRun:
         """Ask for a run of a flow, as soon as possible or as planned."""
         state: dict[str, object] = {"type": SCHEDULED}
-        body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": state}
         if plan is not None:
             state["state_details"] = {"scheduled_time": plan.at}
-            body["idempotency_key"] = plan.key
-        return self._create_run(flow, body)
+        body = {"name": name, "parameters": dict(parameters), "tags": list(tags), "state": state}
+        return self._create_run(flow, body, key=None if plan is None else plan.key)
 
     def begin_run(self, flow: str, *, name: str, parameters: Mapping[str, object], tags: Sequence[str]) -> FlowRun:
         """A run of a flow that runs already, in the process that asks."""
@@ -168,11 +172,13 @@ class Orchestrator:
         answer = self._post(f"/flow_runs/{run_id}/set_state", body, dict[str, Any])
         return answer.get("status") == "ACCEPT"
 
-    def _create_run(self, flow: str, body: Mapping[str, object]) -> FlowRun:
+    def _create_run(self, flow: str, body: Mapping[str, object], *, key: str | None = None) -> FlowRun:
         try:
             deployment = self._call("GET", f"/deployments/name/{flow}/{DEPLOYMENT}", None, _Identified)
         except NotFound as exc:
             raise NotReady("the runner has not started yet; wait a moment, or see 'appliance status'") from exc
+        # With a key, asking again never makes a second run.
+        body = {**body, "idempotency_key": key or uuid.uuid4().hex}
         return self._post(f"/deployments/{deployment.id}/create_flow_run", body, FlowRun)
 
     def logs(self, run_id: str, *, limit: int) -> list[LogRecord]:
@@ -199,7 +205,7 @@ class Orchestrator:
     def _call(self, method: str, path: str, body: object, answer: type[T] | None) -> T:
         content = None if body is None else msgspec.json.encode(body)
         try:
-            response = self._client.request(method, path, content=content, headers={"content-type": "application/json"})
+            response = self._ask(method, path, content)
         except httpx.HTTPError as exc:
             raise NotReady(
                 f"the orchestrator at {self._client.base_url} does not answer ({type(exc).__name__}); "
@@ -207,7 +213,7 @@ class Orchestrator:
             ) from exc
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NotFound(f"the orchestrator does not know {path.rsplit('/', 1)[-1]!r}")
-        if response.status_code in {httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS}:
+        if response.status_code in _BUSY:
             raise NotReady("the orchestrator is busy or starting; try again in a moment")
         if response.is_error:
             raise OrchestratorRefused(
@@ -217,3 +223,12 @@ class Orchestrator:
             return msgspec.json.decode(response.content or b"null", type=answer)
         except msgspec.DecodeError as exc:
             raise OrchestratorRefused(f"the orchestrator answered {method} {path} unexpectedly: {exc}") from exc
+
+    def _ask(self, method: str, path: str, content: bytes | None) -> httpx.Response:
+        """Its answer; while it is busy, asked again for three seconds."""
+        for wait_s in (*_BUSY_WAITS_S, None):
+            response = self._client.request(method, path, content=content, headers={"content-type": "application/json"})
+            if response.status_code not in _BUSY or wait_s is None:
+                break
+            time.sleep(wait_s)
+        return response
