@@ -34,6 +34,7 @@ from ui.memory import give_back, settle
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
+from ui.standstill import StandStill
 from ui.texts import language
 
 ASSETS = Path(__file__).parent / "assets"
@@ -75,12 +76,14 @@ def serve(settings: Settings) -> None:
     appliance = open_appliance(settings, apart=True)
     app.on_shutdown(appliance.close)
     doorkeeper = Doorkeeper(appliance.access, Sessions(settings.layout.root / "ui" / "sessions.json"))
-    shell = Shell(appliance=appliance, doorkeeper=doorkeeper, assets=_serve_assets())
+    assets = _serve_assets()
+    shell = Shell(appliance=appliance, doorkeeper=doorkeeper, assets=assets)
     Gate(appliance=appliance, doorkeeper=doorkeeper, shell=shell).open()
     for page in PAGES:
         shell.add(page)
     control = create_control_app(appliance, doorkeeper, session_key=SESSION_KEY)
     app.mount("/api", cast("ASGIApp", control))  # Litestar spells the same ASGI types more narrowly
+    app.add_middleware(StandStill, layout=settings.layout, assets=assets, reads="/api/")
     app.add_middleware(SafeHeaders)
     cookie = _cookie(settings)
     _welcome_guests(appliance, doorkeeper, cookie)
@@ -131,7 +134,8 @@ def _welcome_guests(appliance: Appliance, doorkeeper: Doorkeeper, cookie: Mappin
     settings = appliance.settings
     for guest in list_guests(settings):
         door = GuestDoor(guest, appliance=appliance, doorkeeper=doorkeeper)
-        beside = Beside(SessionMiddleware(door, **cookie), settings.listen, guest.port)
+        closed = StandStill(SessionMiddleware(door, **cookie), settings.layout)
+        beside = Beside(closed, settings.listen, guest.port)
         app.on_startup(beside.start)
         app.on_shutdown(beside.stop)
         app.on_shutdown(door.close)

@@ -48,6 +48,11 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
     kept: str = KEPT[0]
 
 
+def is_changing(layout: Layout) -> bool:
+    """Whether a change of the release is under way, or waits to be taken back; what is written now may be lost."""
+    return (layout.root / "upgrade" / "journal.json").exists()
+
+
 class Files:
     """The files of one appliance's upgrades; every method may be interrupted and called again."""
 

@@ -43,6 +43,7 @@ NO_LANGUAGE: frozenset[tuple[str, str]] = frozenset({
     ("pages/dataset.py", "sha256 …"), ("pages/dataset_versions.py", "sha256 …"),
     ("pages/job.py", "deployed from its training"),  # kept in the history, as everything there in English
     ("pages/try_model.py", "2026-11-21T22:53:00Z"), ("shell.py", "MLOps appliance"),
+    ("standstill.py", "<!doctype html>"),
 })  # fmt: skip
 """Names, units, code and what is stored, by file."""
 _NAMES = re.compile(r"(?:\{\w+\}|MLflow|Prefect|CSV|p\d\d|sha256|[Vv]\d*|\W|\d)+")
