@@ -94,7 +94,8 @@ def _row(line: _Line) -> Row:
         "at": Cell(text=when(job.created_at), sort=job.created_at.timestamp()),
         "took": Cell(text=seconds(duration_s(job, now=datetime.now(UTC)) if job.state.final else None)),
         "who": Cell(text=job.who),
-        "message": Cell(text=job.message or NONE),
+        # The state has a column of its own, in the language of the page.
+        "message": Cell(text=NONE if job.message in {"", job.state.value} else job.message),
     }
     return Row(id=job.id, cells=cells)
 
