@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -120,14 +121,32 @@ def fit_reference(
         BadTable: A column of the schema is missing or cannot be read as its kind.
         BadInput: The table has no rows.
     """
-    return fit_encoded_reference(
-        encode_rows(frame, schema, scratch=None), schema, outputs=outputs, labels=labels, quality=quality,
-        importance=importance,
-    )  # fmt: skip
+    inputs = fit_columns(encode_rows(frame, schema, scratch=None), schema)
+    return assemble_reference(inputs, schema, outputs=outputs, labels=labels, quality=quality, importance=importance)
 
 
-def fit_encoded_reference(
-    rows: EncodedRows,
+class TrainingColumns(NamedTuple):
+    """What ``fit_columns`` found in so many training rows."""
+
+    rows: int
+    columns: tuple[ColumnReference, ...]
+
+
+def fit_columns(rows: EncodedRows, schema: FeatureSchema) -> TrainingColumns:
+    """Each column of the schema, of encoded rows, one in memory at a time.
+
+    Raises:
+        BadInput: There are no rows.
+    """
+    if len(rows) == 0:
+        raise BadInput("a reference needs rows: the training table is empty")
+    return TrainingColumns(
+        len(rows), tuple(fit_column(column, rows.column(index)) for index, column in enumerate(schema.columns))
+    )
+
+
+def assemble_reference(
+    inputs: TrainingColumns,
     schema: FeatureSchema,
     *,
     outputs: Floats,
@@ -135,25 +154,19 @@ def fit_encoded_reference(
     quality: Mapping[str, float],
     importance: Mapping[str, float] | None = None,
 ) -> Reference:
-    """The same of rows that are encoded already, a column in memory at a time.
+    """A reference of columns that ``fit_columns`` looked at.
 
     Args:
-        rows: The training rows.
+        inputs: As it gave them.
         schema: As for ``fit_reference``, like all that follow.
-
-    Raises:
-        BadInput: There are no rows.
     """
-    if len(rows) == 0:
-        raise BadInput("a reference needs rows: the training table is empty")
-    columns = tuple(fit_column(column, rows.column(index)) for index, column in enumerate(schema.columns))
     gain = sum((importance or {}).values())
     given = np.asarray(outputs, np.float64)
     truth = _label_values(labels, schema)
     other, watched = other_column(schema), watched_outputs(given, schema)
     return Reference(
-        rows=len(rows),
-        columns=columns,
+        rows=inputs.rows,
+        columns=inputs.columns,
         prediction=fit_column(prediction_column(schema), watched[0]),
         other_output=None if other is None else fit_column(other, watched[1]),
         label=fit_column(label_column(schema), truth),

@@ -40,9 +40,9 @@ class Origin:
 
 def reference_file(trained: TrainedModel) -> bytes:
     """What monitoring compares with: the training rows' columns, the holdout's outputs, labels and metrics."""
-    from appliance.monitoring.reference import fit_encoded_reference, with_groups  # noqa: PLC0415  (loads SciPy)
+    from appliance.monitoring.reference import assemble_reference, with_groups  # noqa: PLC0415  (loads SciPy)
 
-    reference = fit_encoded_reference(
+    reference = assemble_reference(
         trained.reference, trained.schema, outputs=trained.outputs, labels=trained.labels,
         quality=trained.judgement.metrics, importance={item.column: item.share for item in trained.importance},
     )  # fmt: skip

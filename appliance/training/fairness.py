@@ -19,6 +19,7 @@ MOST_GROUPS = 20
 """Groups that are shown; a protected number is cut into quartiles."""
 
 Z = 1.96
+_MISSING = "missing"
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -114,18 +115,38 @@ def _mean(values: Floats) -> Mean:
 def group_names(column: pl.Series) -> pl.Series:
     """The group of each row in words: the value, or the quartile of a number with many values; missing is a group."""
     if column.dtype.is_numeric() and _has_many_values(column):
-        numbers = column.cast(pl.Float64).fill_nan(None)
-        ordered = numbers.drop_nulls().sort()
-        cuts = sorted({float(ordered[round(at * (len(ordered) - 1))]) for at in (0.25, 0.5, 0.75)})
-        edges = ["", *(f"{cut:g}" for cut in cuts), ""]
-        labels = [
-            f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}"
-            for low, high in pairwise(edges)
-        ]
-        places = np.searchsorted(np.array(cuts), numbers.to_numpy(), side="left")
-        places[numbers.is_null().to_numpy()] = len(labels)
-        return pl.Series(column.name, [*labels, "missing"], pl.Categorical).gather(places)
-    return column.cast(pl.String).fill_null("missing")
+        labels, places = _quartiles(column)
+        return pl.Series(column.name, labels, pl.Categorical).gather(places)
+    return column.cast(pl.String).fill_null(_MISSING)
+
+
+def group_codes(column: pl.Series) -> tuple[list[str], NDArray[np.integer]]:
+    """The groups that have rows, by name, and the place among them of each row's; without a text for each row."""
+    if column.dtype.is_numeric() and _has_many_values(column):
+        labels, places = _quartiles(column)
+        present = [label for label, rows in zip(labels, np.bincount(places), strict=False) if rows]
+        levels = sorted(set(present))
+        return levels, np.array([levels.index(label) if label in levels else -1 for label in labels])[places]
+    names = group_names(column)
+    found = names.unique().sort()
+    return found.to_list(), names.cast(pl.Enum(found)).to_physical().to_numpy()
+
+
+def _quartiles(column: pl.Series) -> tuple[list[str], NDArray[np.intp]]:
+    """The quartiles of a number in words, missing last, and which of them each row is in."""
+    numbers = column.cast(pl.Float64).to_numpy()
+    null = np.isnan(numbers)
+    present = numbers[~null]
+    at = [round(share * (len(present) - 1)) for share in (0.25, 0.5, 0.75)]
+    cuts = np.unique(np.partition(present, at)[at])
+    edges = ["", *(f"{cut:g}" for cut in cuts.tolist()), ""]
+    labels = [
+        f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}"
+        for low, high in pairwise(edges)
+    ]
+    places = np.searchsorted(cuts, numbers, side="left")
+    places[null] = len(labels)
+    return [*labels, _MISSING], places
 
 
 def _has_many_values(column: pl.Series) -> bool:

@@ -16,7 +16,7 @@ from appliance.model_evaluation import ClassResult, Contribution, Curve, Cut, Ev
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.columns import as_kind
 from appliance.training.evaluate import area_under_roc, class_results
-from appliance.training.fairness import compare_errors, compare_groups, group_names
+from appliance.training.fairness import compare_errors, compare_groups, group_codes
 from appliance.training.fit import Scorer
 from appliance.training.rows import EncodedRows
 from appliance.training.table import Table
@@ -219,10 +219,8 @@ def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
     for at, column in enumerate(schema.columns):
         if column.kind is Kind.DATETIME:
             continue
-        names = group_names(_values(held, at, column)).cast(pl.String)
-        levels = names.unique().sort()
+        levels, codes = group_codes(_values(held, at, column))
         # Added up in the rows' order, so that the same rows give the same bits.
-        codes = names.cast(pl.Enum(levels)).to_physical().to_numpy()
         rows, offset, square = (np.bincount(codes, weights=weights) for weights in (None, offsets, squares))
         for group in np.argsort(-rows, kind="stable")[:MOST_SLICES].tolist():
             here = _Sums(int(rows[group]), float(offset[group]), float(square[group]))

@@ -6,7 +6,9 @@ import os
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -23,7 +25,10 @@ BLOCK_CELLS = 2_000_000
 
 
 class ColumnStore:
-    """Columns of float64, all of one length: in memory, or in a file without a name that goes with the process."""
+    """Columns of float64, all of one length: in memory, or in a file without a name that goes with the process.
+
+    A column is written while the next one is looked at; of a full disk the next call tells, whichever it is.
+    """
 
     def __init__(self, rows: int, *, scratch: Path | None = None) -> None:
         """An empty store.
@@ -36,29 +41,31 @@ class ColumnStore:
         self.width = 0
         self._held: list[Floats] = []
         self._file = None if scratch is None else tempfile.TemporaryFile(dir=scratch, buffering=0)  # noqa: SIM115
+        self._written: Future[None] | None = None
         if self._file is not None:
+            self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="columns")
             weakref.finalize(self, self._file.close)
 
     def append(self, values: Floats) -> None:
-        """One more column, shape ``(rows,)``.
+        """One more column, shape ``(rows,)``, which is not to be changed any more.
 
         Raises:
             OSError: The disk is full.
         """
+        self._settle()
         self.width += 1
         if self._file is None:
             self._held.append(values)
-            return
-        left = np.ascontiguousarray(values, dtype=np.float64).data.cast("B")
-        while left:
-            left = left[self._file.write(left) :]
+        else:
+            self._written = self._writer.submit(_write, self._file, values)
 
     def read(self, at: int, start: int, stop: int) -> Floats:
         """Rows ``start`` to ``stop`` of a column, to be read alone.
 
         Raises:
-            OSError: The file cannot be read.
+            OSError: The file cannot be read, or the disk was full.
         """
+        self._settle()
         if self._file is None:
             return self._held[at][start:stop]
         found = np.empty(stop - start)
@@ -69,6 +76,17 @@ class ColumnStore:
                 raise OSError("the file of encoded columns ends before its rows do")
             left, offset = left[count:], offset + count
         return found
+
+    def _settle(self) -> None:
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+
+def _write(file: IO[bytes], values: Floats) -> None:
+    left = np.ascontiguousarray(values, dtype=np.float64).data.cast("B")
+    while left:
+        left = left[file.write(left) :]
 
 
 class EncodedRows:

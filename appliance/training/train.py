@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +41,7 @@ from appliance.training.table import RawRows, Table
 from appliance.training.target import class_names
 
 if TYPE_CHECKING:
+    from appliance.monitoring.reference import TrainingColumns
     from appliance.training.tune import Search
 
 Floats = NDArray[np.float64]
@@ -76,7 +78,7 @@ class TrainedModel:
 
     Attributes:
         schema: Its version is 0.
-        reference: The training rows, encoded, that monitoring compares with.
+        reference: The training rows' columns, as monitoring compares with them.
         outputs: Of the holdout rows, shape ``(holdout rows, outputs)``.
         labels: Of the holdout rows, raw.
         interval: The texts of the two quantiles' models; none when no interval is declared.
@@ -95,7 +97,7 @@ class TrainedModel:
     importance: tuple[Importance, ...]
     decisions: tuple[str, ...]
     warnings: tuple[Warn, ...]
-    reference: EncodedRows
+    reference: TrainingColumns
     outputs: Floats
     labels: pl.Series
     trials: tuple[Trial, ...] = ()
@@ -147,28 +149,37 @@ def train(
         folds = cross_validate(prepared, plan, first.rounds, schema)
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
-    scorer = Scorer(fitted.text, schema, threads=threads())
-    held_raw, truth = prepared.table.pick(split.holdout), target.values[split.holdout]
-    encoded = prepared.rows.pick(split.holdout)
-    outputs = scorer.predict(encoded)
-    ends = tuple(Scorer(text, schema, threads=threads()) for text in interval)
-    contest = hold_contest(incumbent, target, held_raw, threads=threads(), scratch=scratch)
-    held = Held(raw=held_raw, encoded=encoded, truth=truth, outputs=outputs)
-    return TrainedModel(
-        schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
-        judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
-        golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
-        decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
-        warnings=prepared.warnings, reference=prepared.rows.pick(trained_on), outputs=outputs,
-        labels=_raw_labels(held_raw[spec.target], target.task), trials=found.trials if found else (),
-        cross_validation=folds, interval=interval, watched=tuple(dict.fromkeys(spec.protected)),
-        protected=_protected(prepared, trained_on),
-        losses=fit_losses(prepared, outputs, truth) if target.task is Task.REGRESSION else None,
-        evaluation=msgspec.structs.replace(
-            evaluate_whole(held, schema, scorer, spec.protected),
-            coverage=measure_coverage(interval, schema, prepared, threads=threads()),
-        ),
-    )  # fmt: skip
+    # Its columns' quantiles of millions of rows take as long as all that follows here.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reference") as beside:
+        reference = beside.submit(_fit_reference, prepared.rows.pick(trained_on), schema)
+        scorer = Scorer(fitted.text, schema, threads=threads())
+        held_raw, truth = prepared.table.pick(split.holdout), target.values[split.holdout]
+        encoded = prepared.rows.pick(split.holdout)
+        outputs = scorer.predict(encoded)
+        ends = tuple(Scorer(text, schema, threads=threads()) for text in interval)
+        contest = hold_contest(incumbent, target, held_raw, threads=threads(), scratch=scratch)
+        held = Held(raw=held_raw, encoded=encoded, truth=truth, outputs=outputs)
+        return TrainedModel(
+            schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
+            judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
+            golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
+            decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
+            warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
+            trials=found.trials if found else (), cross_validation=folds, interval=interval,
+            watched=tuple(dict.fromkeys(spec.protected)), protected=_protected(prepared, trained_on),
+            losses=fit_losses(prepared, outputs, truth) if target.task is Task.REGRESSION else None,
+            evaluation=msgspec.structs.replace(
+                evaluate_whole(held, schema, scorer, spec.protected),
+                coverage=measure_coverage(interval, schema, prepared, threads=threads()),
+            ),
+            reference=reference.result(),
+        )  # fmt: skip
+
+
+def _fit_reference(rows: EncodedRows, schema: FeatureSchema) -> TrainingColumns:
+    from appliance.monitoring.reference import fit_columns  # noqa: PLC0415  (loads SciPy)
+
+    return fit_columns(rows, schema)
 
 
 def _real_rows(prepared: Prepared) -> Table | pl.DataFrame:

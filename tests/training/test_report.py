@@ -19,7 +19,7 @@ from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.evaluate import area_under_roc, class_results
-from appliance.training.fairness import compare_errors, compare_groups, group_names, wilson
+from appliance.training.fairness import compare_errors, compare_groups, group_codes, group_names, wilson
 from appliance.training.report import (
     Held,
     binned,
@@ -113,6 +113,22 @@ def test_small_groups_are_shown_and_not_compared() -> None:
     lonely = compare_groups(column.head(160), given[:160], given[:160])
     assert lonely.ratio is None
     assert "not compared" in lonely.sentence
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pl.Series("few", [3, 1, None, 3]), pl.Series("word", ["b", None, "a", "b"]),
+        pl.Series("many", [None, *range(1, 101)]), pl.Series("close", [1e6 + at / 1000 for at in range(100)]),
+        pl.Series("mass", [0.0] * 80 + [float(at) for at in range(1, 30)]),
+    ],
+    ids=lambda column: str(column.name),
+)  # fmt: skip
+def test_the_codes_of_groups_are_their_names(column: pl.Series) -> None:
+    levels, codes = group_codes(column)
+    names = group_names(column).cast(pl.String).to_list()
+    assert [levels[code] for code in codes] == names
+    assert levels == sorted(set(names))
 
 
 def test_a_protected_number_is_cut_into_quartiles_and_missing_is_a_group() -> None:

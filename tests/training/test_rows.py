@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import resource
 import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,27 @@ def test_a_file_gives_back_what_memory_does(tmp_path: Path) -> None:
         assert one.column(2)[999] == 2997.0
         assert one.pick(places).column(1).tolist() == [10.0, 1998.0, 0.0, 34.0]
         assert one.pick(places).pick(np.array([1, 3])).part(0, 1, 2).tolist() == [17.0]
+
+
+def test_a_disk_that_is_full_is_told_by_the_next_call(tmp_path: Path) -> None:
+    for then in ("append", "read"):
+        store = ColumnStore(1000, scratch=tmp_path)
+        with at_most(10_000):
+            store.append(np.zeros(1000))
+            store.append(np.zeros(1000))
+            with pytest.raises(OSError, match="too large"):
+                store.append(np.zeros(1000)) if then == "append" else store.read(0, 0, 1)
+
+
+@contextmanager
+def at_most(size: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_file_that_is_cut_short_is_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.training.prepare import prepare
-from appliance.training.split import Split, split_at_random, split_by_time
+from appliance.training.split import Split, _smallest, split_at_random, split_by_time
 from tests.training.rows import made_up, spec
 
 
@@ -91,3 +91,16 @@ def test_a_class_that_only_one_side_has_is_named(train: list[str], held: list[st
 
 def test_a_regression_has_no_classes_to_miss() -> None:
     assert all(one.code != "one_sided" for one in prepare(spec("y"), made_up()).warnings)
+
+
+def test_a_draw_without_sorting_takes_the_rows_that_sorting_would() -> None:
+    draws = np.random.default_rng(4).integers(0, 40, 300) / 40  # with equals, as sorting keeps the first of them
+    order = np.argsort(draws, kind="stable")
+    for count in (0, 1, 7, 150, 299, 300):
+        assert np.flatnonzero(_smallest(draws, count)).tolist() == sorted(order[:count].tolist())
+
+
+def test_what_is_trained_on_is_all_that_is_not_held_out() -> None:
+    split = split_at_random(np.arange(500, dtype=np.float64) % 3, 500, holdout=0.3, seed=2)
+    assert split.trained_on.tolist() == sorted({*range(500)} - set(split.holdout.tolist()))
+    assert split.trained_on.tolist() == sorted([*split.fit.tolist(), *split.stop.tolist()])

@@ -114,4 +114,3 @@ def test_a_declared_number_of_bins_comes_before_the_one_for_wide_tables(
     )  # fmt: skip
     found = plan.lightgbm_params()
     assert found.get("max_bin") == bins
-    assert ("force_col_wise" in found, "force_row_wise" in found) == (features > 1_000, features <= 1_000)
