@@ -1,6 +1,7 @@
 """The records of the event log, as JSON; ``id`` stays first (``storage.eventlog.ID_PREFIX``).
 
-Times are integer microseconds since 1970, UTC.
+Times are integer microseconds since 1970, UTC. Predictions and labels hold no reference that could lead back to them,
+so the garbage collector need not look at the thousands that a chunk has (``gc=False``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ SHADOW_SUFFIX = "-shadow"
 """A shadow's event has the id of the answer's event and this behind it."""
 
 
-class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One answered request of ``n`` rows.
 
     Attributes:
@@ -49,7 +50,7 @@ class PredictionEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     i: dict[str, int] = {}
 
 
-class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class LabelEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The truth about one prediction.
 
     Attributes:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import msgspec
 import polars as pl
 
 from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
-from storage.eventlog import list_segments, scan_ids, segments_at, tail
+from storage.eventlog import id_of, list_segments, scan_ids, segments_at, tail
 from storage.layout import Layout
+
+Record: TypeAlias = bytes | PredictionEvent
+"""A prediction as it was found: a record of the event log, not decoded yet, or a row of the history."""
 
 _HEX_DIGITS = 12
 """A token begins with a UUIDv7, whose first 48 bits are milliseconds since 1970."""
@@ -23,7 +27,28 @@ _PREDICTION = msgspec.json.Decoder(PredictionEvent)
 def find_predictions(
     layout: Layout, models: Collection[str], tokens: Collection[str], *, shadows: bool = False
 ) -> dict[str, PredictionEvent]:
+    """What ``find_records`` finds, decoded; what cannot be decoded is left out."""
+    records = find_records(layout, models, tokens, shadows=shadows)
+    return read_records(records, records)
+
+
+def read_records(records: Mapping[str, Record], ids: Iterable[str]) -> dict[str, PredictionEvent]:
+    """The predictions with these ids; those that are not there or cannot be decoded are left out."""
+    found = {}
+    for id_ in ids:
+        record = records.get(id_)
+        event = _decode(record) if isinstance(record, bytes) else record
+        if event is not None:
+            found[id_] = event
+    return found
+
+
+def find_records(
+    layout: Layout, models: Collection[str], tokens: Collection[str], *, shadows: bool = False
+) -> dict[str, Record]:
     """The predictions of some models with these tokens, by token; those that are nowhere are left out.
+
+    Records of the event log are not decoded: decoded, those of a chunk of labels take several times the memory.
 
     Looks first where a token's time says, then, for those not there, everywhere.
 
@@ -41,10 +66,11 @@ def find_predictions(
     directory = layout.events / "predictions"
     moments = {token: moment for token in wanted if (moment := _moment(token)) is not None}
     likely = segments_at(directory, moments.values())
-    found = _read(scan_ids(directory, with_shadows(wanted), segments=likely))
+    found = _by_id(scan_ids(directory, with_shadows(wanted), segments=likely))
     missing = {token for token in wanted if token.decode() not in found}
     if missing:
-        found |= _read(scan_ids(directory, with_shadows(missing), segments=set(list_segments(directory)) - set(likely)))
+        others = set(list_segments(directory)) - set(likely)
+        found |= _by_id(scan_ids(directory, with_shadows(missing), segments=others))
     for attempt in (True, False):
         missing = {token for token in missing if token.decode() not in found}
         timed = {token for token in missing if token in moments} if attempt else missing
@@ -64,8 +90,9 @@ def scan_predictions(
     An event that arrived more than 40 days before or after its own time may be missed where it has become history.
     """
     for chunk in tail(layout.events / "predictions", {}):
-        for event in _read(iter(chunk.lines)).values():
-            if event.m == model and first_us <= event.t < last_us:
+        for line in chunk.lines:
+            event = _decode(line)
+            if event is not None and event.m == model and first_us <= event.t < last_us:
                 yield event
     slack = timedelta(days=40).total_seconds()
     days = day_of(max(0.0, first_us / 1e6 - slack)), day_of(min(4e9, last_us / 1e6 + slack))
@@ -100,15 +127,15 @@ def scan_labels(layout: Layout, model: str) -> Iterator[LabelEvent]:
             yield LabelEvent(id=id_, m=model, l=text if number is None else number, t=known, at=arrived)
 
 
-def _read(records: Iterator[bytes]) -> dict[str, PredictionEvent]:
-    found = {}
-    for record in records:
-        try:
-            event = _PREDICTION.decode(record)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # counted when its own segment was
-        found[event.id] = event
-    return found
+def _by_id(records: Iterable[bytes]) -> dict[str, Record]:
+    return {id_of(record): record for record in records}
+
+
+def _decode(record: bytes) -> PredictionEvent | None:
+    try:
+        return _PREDICTION.decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None  # counted when its own segment was
 
 
 def _from_history(

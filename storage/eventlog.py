@@ -23,6 +23,9 @@ from storage.errors import EventLogUnwritable
 ID_PREFIX = b'{"id":"'
 """Every record of the log starts with its id, so that a scan by id needs no JSON decoding."""
 
+_BUFFER_BYTES = 256 << 10
+"""Lines of half a kilobyte are found in twice the time where a buffer holds only a dozen of them."""
+
 STAMP = "%Y%m%dT%H%M%S.%f"
 """A segment's name begins with the time it was opened, UTC."""
 
@@ -213,14 +216,20 @@ def scan_ids(directory: Path, ids: Collection[bytes], *, segments: Iterable[Path
     for path in list_segments(directory) if segments is None else segments:
         with _open(path) as file:
             for line in file:
-                if line.endswith(b"\n") and line[head : line.find(b'"', head)] in wanted:
+                if line[head : line.find(b'"', head)] in wanted and line.endswith(b"\n"):
                     yield line[:-1]
+
+
+def id_of(record: bytes) -> str:
+    """The id of a record, read without decoding the rest."""
+    head = len(ID_PREFIX)
+    return record[head : record.find(b'"', head)].decode()
 
 
 def _open(path: Path) -> BinaryIO:
     """The segment, or nothing when it has become history since it was listed."""
     try:
-        return path.open("rb")
+        return path.open("rb", buffering=_BUFFER_BYTES)
     except FileNotFoundError:
         return BytesIO()
 

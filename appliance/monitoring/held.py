@@ -22,7 +22,7 @@ from storage.eventlog import Chunk
 from storage.held_rows import Held, list_held, put_held, take_held
 from storage.layout import Layout
 from storage.model_rows import find_version
-from storage.outcome_rows import Outcome, find_outcomes, put_outcome
+from storage.outcome_rows import Outcome, find_outcomes, put_outcomes
 from storage.statedb import transaction
 from storage.window_rows import add_faults
 
@@ -144,8 +144,7 @@ def _labels(
         joined.faults.update(hold(connection, versions, "labels", part, joined.held))
         add_faults(connection, today(), joined.faults)
         fresh = [outcome for outcome in joined.outcomes if not _is_overtaken(connection, outcome)]
-        for outcome in fresh:
-            put_outcome(connection, outcome)
+        put_outcomes(connection, fresh)
     return Counter(
         labels=sum(outcome.variant != "shadow" for outcome in fresh), faults=joined.faults.total()
     )  # fmt: skip

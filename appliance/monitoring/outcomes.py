@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from appliance.events import SHADOW_SUFFIX, LabelEvent, PredictionEvent
-from appliance.history import find_predictions
-from appliance.monitoring.bins import Floats, Ints
+from appliance.history import find_records, read_records
+from appliance.monitoring.bins import Ints
 from appliance.monitoring.known import KnownVersion, KnownVersions
-from appliance.monitoring.tally import Fault, decode, event_time_us, read_inputs
+from appliance.monitoring.tally import Fault, Values, decode, event_time_us, read_values, to_matrix
 from appliance.protected import encode_group
 from appliance.schema import FeatureSchema, Task
 from storage.layout import Layout
@@ -26,11 +29,14 @@ from storage.outcome_rows import Outcome
 
 UNTOLD = 255
 """The bin of a protected column that the caller did not send; no column has so many bins."""
+TOGETHER = 1_000
+"""So many requests' labels are worked out at once: a chunk may have forty times as many, whose decoded predictions
+would fall out of the processor's cache before they are used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joined:
-    """The labels of a chunk that found their prediction, in the order they came, and the faults of the others.
+    """The labels of a chunk that found their prediction, a prediction's in the order they came, and the others' faults.
 
     Attributes:
         held: Labels by the version, of the answer or of a shadow, whose bundle cannot be read.
@@ -52,36 +58,41 @@ def join_labels(
         versions: For the classes and the number of outputs.
         only: Labels of what this version answered or scored as a shadow; the others were seen to.
     """
-    faults: Counter[str] = Counter()
-    held: Counter[tuple[str, int]] = Counter()
-    labels: dict[str, list[LabelEvent]] = defaultdict(list)
-    events = decode(lines, _LABEL, faults)
-    for event in events:
-        labels[event.id.rpartition(".")[0]].append(event)
-    models = {label.m for label in events}
-    found = find_predictions(layout, models, labels.keys(), shadows=True)
+    joined = Joined(outcomes=[], faults=Counter(), held=Counter())
+    labels: Labels = defaultdict(list)
+    for label in decode(lines, _LABEL, joined.faults):
+        labels[label.id.rpartition(".")[0]].append(label)
+    models = {label.m for some in labels.values() for label in some}
+    records = find_records(layout, models, labels.keys(), shadows=True)
     if only is not None:
-        faults.clear()
-        concerned = {id_.removesuffix(SHADOW_SUFFIX) for id_, one in found.items() if (one.m, one.v) == only}
-        events = [label for label in events if label.id.rpartition(".")[0] in concerned]
-    outcomes = []
-    cells = _cells(events, found, versions)
-    for label in events:
-        token = label.id.rpartition(".")[0]
-        answer = found.get(token)
-        if answer is not None and answer.m == label.m and versions.find(answer.m, answer.v) is None:
-            held[answer.m, answer.v] += 1
-            continue
-        outcome = _outcome(label, answer, versions, faults)
-        if outcome is None:
-            continue
-        outcome = replace(outcome, cells=cells.get(label.id, b""))
-        outcomes.append(outcome)
-        if shadow := found.get(token + SHADOW_SUFFIX):
-            if versions.find(shadow.m, shadow.v) is None:
-                held[shadow.m, shadow.v] += 1
-            outcomes += join_shadow(shadow, [outcome], versions)
-    return Joined(outcomes=outcomes, faults=faults, held=held)
+        joined.faults.clear()
+    rest = iter(labels.items())
+    while some := dict(islice(rest, TOGETHER)):
+        found = read_records(records, (id_ for token in some for id_ in (token, token + SHADOW_SUFFIX)))
+        if only is not None:
+            concerned = {id_.removesuffix(SHADOW_SUFFIX) for id_, one in found.items() if (one.m, one.v) == only}
+            some = {token: told for token, told in some.items() if token in concerned}
+        _join(joined, some, found, versions)
+    return joined
+
+
+def _join(joined: Joined, labels: Labels, found: Mapping[str, PredictionEvent], versions: KnownVersions) -> None:
+    cells = _cells(labels, found, versions)
+    for token, told in labels.items():
+        answer, shadow = found.get(token), found.get(token + SHADOW_SUFFIX)
+        known = None if answer is None else versions.find(answer.m, answer.v)
+        for label in told:
+            if answer is not None and answer.m == label.m and known is None:
+                joined.held[answer.m, answer.v] += 1
+                continue
+            outcome = _outcome(label, answer, known, cells.get(label.id, b""), joined.faults)
+            if outcome is None:
+                continue
+            joined.outcomes.append(outcome)
+            if shadow is not None:
+                if versions.find(shadow.m, shadow.v) is None:
+                    joined.held[shadow.m, shadow.v] += 1
+                joined.outcomes.extend(join_shadow(shadow, [outcome], versions))
 
 
 def join_shadow(shadow: PredictionEvent, answered: Iterable[Outcome], versions: KnownVersions) -> list[Outcome]:
@@ -118,34 +129,39 @@ def join_shadow(shadow: PredictionEvent, answered: Iterable[Outcome], versions: 
     return found
 
 
-def _cells(
-    labels: Iterable[LabelEvent], found: Mapping[str, PredictionEvent], versions: KnownVersions
-) -> dict[str, bytes]:
+def _cells(labels: Labels, found: Mapping[str, PredictionEvent], versions: KnownVersions) -> dict[str, bytes]:
     """Prediction id to the bins its inputs lie in, worked out a column at a time; what cannot be read is left out."""
     wanted: dict[tuple[str, int], dict[str, _Row]] = defaultdict(dict)
-    read: dict[str, tuple[Floats | None, dict[int, dict[int, str]]]] = {}
-    for label in labels:
-        token, _, row = label.id.rpartition(".")
-        prediction = found.get(token)
-        if prediction is None or not row.isdecimal() or int(row) >= prediction.n:
+    for token, told in labels.items():
+        event = found.get(token)
+        known = None if event is None else versions.find(event.m, event.v)
+        if event is None or known is None:
             continue
-        if token not in read:
-            read[token] = read_inputs(prediction), _texts(prediction)
-        matrix, texts = read[token]
-        if matrix is not None:
-            wanted[prediction.m, prediction.v][label.id] = matrix[int(row)], texts.get(int(row), {})
+        values, texts, inputs = read_values(event), _texts(event), known.counter.inputs
+        if len(values) != event.n * inputs:
+            continue
+        rows = wanted[event.m, event.v]
+        for label in told:
+            row = _row_of(label, event)
+            if row is not None:
+                rows[label.id] = values[row * inputs : (row + 1) * inputs], texts.get(row, {})
     cells: dict[str, bytes] = {}
     for (model, version), rows in wanted.items():
         known = versions.find(model, version)
-        alike = {id_: one for id_, one in rows.items() if known is not None and len(one[0]) == known.counter.inputs}
-        if known is None or not alike:
+        if known is None or not rows:
             continue
-        matrix = np.stack([values for values, _ in alike.values()])
+        matrix = to_matrix([values for values, _ in rows.values()], known.counter.inputs)
         columns = [one.bins.index(matrix[:, i]) for i, one in enumerate(known.reference.columns)]
-        columns += _group_cells([texts for _, texts in alike.values()], known)
-        index = np.stack(columns, axis=1).astype(np.uint8)
-        cells |= {id_: index[i].tobytes() for i, id_ in enumerate(alike)}
+        columns += _group_cells([texts for _, texts in rows.values()], known)
+        flat, width = np.stack(columns, axis=1).astype(np.uint8).tobytes(), len(columns)
+        cells |= {id_: flat[i * width : (i + 1) * width] for i, id_ in enumerate(rows)}
     return cells
+
+
+def _row_of(label: LabelEvent, event: PredictionEvent) -> int | None:
+    """Which row of a request the label is about; None when the request has no such row."""
+    row = label.id.rpartition(".")[2]
+    return int(row) if row.isdecimal() and int(row) < event.n else None
 
 
 def _texts(prediction: PredictionEvent) -> dict[int, dict[int, str]]:
@@ -178,7 +194,9 @@ def label_text(label: float | str, schema: FeatureSchema) -> str | None:
     return next((name for name in (text, *_SAME_CLASS.get(text, ())) if name in schema.classes), None)
 
 
-_Row = tuple[Floats, Mapping[int, str]]
+Labels: TypeAlias = dict[str, list[LabelEvent]]
+"""Token to the labels of its rows, in the order they came."""
+_Row: TypeAlias = tuple[Values, Mapping[int, str]]
 """An encoded row, and what it cannot hold by column index."""
 
 _YES, _NO = ("true", "True", "1"), ("false", "False", "0")
@@ -190,13 +208,13 @@ _NUMBERS = msgspec.json.Encoder()
 
 
 def _outcome(
-    label: LabelEvent, prediction: PredictionEvent | None, versions: KnownVersions, faults: Counter[str]
-) -> Outcome | None:
-    row = label.id.rpartition(".")[2]
-    if prediction is None or prediction.m != label.m or not row.isdecimal() or int(row) >= prediction.n:
+    label: LabelEvent, prediction: PredictionEvent | None, known: KnownVersion | None, cells: bytes,
+    faults: Counter[str],
+) -> Outcome | None:  # fmt: skip
+    row = None if prediction is None or prediction.m != label.m else _row_of(label, prediction)
+    if prediction is None or row is None:
         faults[Fault.LABEL_UNMATCHED] += 1
         return None
-    known = versions.find(prediction.m, prediction.v)
     if known is None:  # held by the caller
         return None
     text = label_text(label.l, known.schema)
@@ -210,10 +228,11 @@ def _outcome(
         version=prediction.v,
         variant=prediction.r,
         event_us=event_time_us(prediction),
-        output=_output(prediction, int(row), outputs),
+        output=_output(prediction, row, outputs),
         label=text,
         label_us=label.t,
         arrived_us=label.at,
+        cells=cells,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import chain
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -27,6 +27,8 @@ from storage.window_rows import FeatureKey, ServiceKey
 
 DAY_US = 24 * HOUR_US
 Event = TypeVar("Event")
+Values: TypeAlias = list[float | None] | Floats
+"""Encoded rows, one after the other; null is None or NaN."""
 
 
 class Fault(StrEnum):
@@ -121,7 +123,7 @@ def event_time_us(event: PredictionEvent) -> int:
 
 def read_inputs(event: PredictionEvent) -> Floats | None:
     """The encoded rows of an event, shape ``(n, columns)``, NaN for null; None when they cannot be read."""
-    values = np.asarray(_values(event), np.float64)
+    values = np.asarray(read_values(event), np.float64)
     if event.n == 0 or len(values) == 0 or len(values) % event.n:
         return None
     return values.reshape(event.n, -1)
@@ -192,13 +194,13 @@ class _Rows:
 
 def _read_rows(events: list[PredictionEvent], known: KnownVersion, faults: Counter[str]) -> _Rows | None:
     inputs, outputs = known.counter.inputs, known.schema.outputs
-    rows: list[list[float | None] | Floats] = []
+    rows: list[Values] = []
     answers: list[list[float]] = []
     sizes: list[int] = []
     hours: list[int] = []
     unknown: dict[int, Counter[str]] = defaultdict(Counter)
     for event in events:
-        values = _values(event)
+        values = read_values(event)
         if len(values) != event.n * inputs or len(event.y) != event.n * outputs or event.n == 0:
             faults[Fault.MALFORMED] += 1
             continue
@@ -213,7 +215,7 @@ def _read_rows(events: list[PredictionEvent], known: KnownVersion, faults: Count
     if not rows:
         return None
     return _Rows(
-        matrix=_matrix(rows, inputs), given=np.array(list(chain.from_iterable(answers)), np.float64),
+        matrix=to_matrix(rows, inputs), given=np.array(list(chain.from_iterable(answers)), np.float64),
         hours=np.repeat(np.array(hours, np.int64), sizes), unknown=unknown,
     )  # fmt: skip
 
@@ -241,7 +243,7 @@ def _with_expected(counted: dict[int, WindowCounts], rows: _Rows, known: KnownVe
     return {one: replace(counted[one], expected=sums[i]) for i, one in enumerate(distinct.tolist())}
 
 
-def _matrix(rows: list[list[float | None] | Floats], inputs: int) -> Floats:
+def to_matrix(rows: list[Values], inputs: int) -> Floats:
     """All rows as one matrix; None becomes NaN."""
     parts = [
         np.array(list(chain.from_iterable(part)), np.float64) if isinstance(part, list) else part
@@ -250,7 +252,7 @@ def _matrix(rows: list[list[float | None] | Floats], inputs: int) -> Floats:
     return np.concatenate(parts).reshape(-1, inputs)
 
 
-def _runs(rows: list[list[float | None] | Floats]) -> list[list[list[float | None]] | Floats]:
+def _runs(rows: list[Values]) -> list[list[list[float | None]] | Floats]:
     """Neighbouring lists together, so that numpy converts them at once."""
     runs: list[list[list[float | None]] | Floats] = []
     for values in rows:
@@ -263,7 +265,7 @@ def _runs(rows: list[list[float | None] | Floats]) -> list[list[list[float | Non
     return runs
 
 
-def _values(event: PredictionEvent) -> list[float | None] | Floats:
+def read_values(event: PredictionEvent) -> Values:
     """The encoded rows; empty when they cannot be read."""
     if isinstance(event.x, list):
         return event.x

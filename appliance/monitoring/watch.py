@@ -6,13 +6,15 @@ was; a kill at any moment leaves either both or neither. Memory is bounded by th
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -34,7 +36,7 @@ from storage import statedb
 from storage.errors import StateUnwritable
 from storage.eventlog import Chunk, list_segments, tail
 from storage.layout import Layout
-from storage.outcome_rows import Put, put_outcome
+from storage.outcome_rows import Put, put_outcomes
 from storage.window_rows import (
     Heartbeat,
     add_faults,
@@ -173,7 +175,8 @@ def _read_kind(
     directory = watch.layout.events / kind
     cursors = read_cursors(watch.connection, kind)
     for chunk in tail(directory, cursors, max_bytes=watch.chunk_bytes):
-        found = count(watch, chunk)
+        with _uncollected():
+            found = count(watch, chunk)
         if found is None:
             # Another loop is counting the same log; the next look starts from its cursors.
             return
@@ -182,6 +185,21 @@ def _read_kind(
         watch.alive()
         watch.beat(f"reading {kind}", every_s=BEAT_S)
     into["faults"] += _give_up_torn(watch, kind, cursors)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: all of a chunk is in use until it is written, and nothing of it refers in circles.
+
+    The collector would look through tens of thousands of lists again and again, a third of the time of a chunk.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _predictions(watch: Watch, chunk: Chunk) -> Counter[str] | None:
@@ -200,8 +218,11 @@ def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
             return None
         joined.faults.update(hold(connection, watch.versions, "labels", chunk, joined.held))
         add_faults(connection, today(), joined.faults)
-        written = [(put_outcome(connection, outcome), outcome.variant) for outcome in joined.outcomes]
-    changed = sum(put is not Put.SAME and variant != "shadow" for put, variant in written)
+        written = put_outcomes(connection, joined.outcomes)
+    changed = sum(
+        put is not Put.SAME and outcome.variant != "shadow"
+        for put, outcome in zip(written, joined.outcomes, strict=True)
+    )
     return Counter(labels=changed, faults=joined.faults.total())
 
 

@@ -54,6 +54,7 @@ def bench_watch(folder: Path) -> None:
     fresh, labelled = _look(settings, watch, 1), _label(settings, watch, 1)
     _say("requests, no history", fresh)
     _say("labels, no history", labelled)
+    _say("both", fresh + labelled)
     print(f"  {'the keeper, of ' + f'{2 * REQUESTS:,} labels':<52} {_keep(watch):6.2f} s")
     hours, minutes = _remember_a_year(watch)
     _say(f"requests, {hours:,} hourly, {minutes:,} minute windows before", _look(settings, watch, 2), fresh)

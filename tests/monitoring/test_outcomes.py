@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import random
+
 import numpy as np
 import pytest
 
 from appliance.monitoring.monitoring import Monitoring
+from appliance.monitoring.outcomes import TOGETHER
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
 from storage.eventlog import segments_at
@@ -32,6 +36,39 @@ def test_a_correction_replaces_the_label_and_keeps_the_earlier_one(watch: Watch,
     (outcome,) = scan_outcomes(watch.connection, "rent", first_us=0, last_us=2**60)
     assert outcome.label == "3.0"
     assert outcome_history(watch.connection, outcome.id) == [("1.0", 10, 10), ("2.0", 20, 20)]
+
+
+def test_labels_of_more_requests_than_are_worked_out_at_once(watch: Watch, traffic: Traffic) -> None:
+    rng, chance = np.random.default_rng(0), random.Random(0)
+    rows = {traffic.predict(encoded_rows(rng, 2), event_us=START_US + at): at for at in range(2 * TOGETHER + 7)}
+    said = [(token, row) for token in rows for row in (0, 1)]
+    for correction in (0, 0.5):
+        chance.shuffle(said)
+        for token, row in said:
+            traffic.label(f"{token}.{row}", rows[token] + row + correction, label_us=START_US, at_us=START_US)
+    assert watch_once(watch).labels == 2 * len(said)
+    outcomes = {one.id: one for one in scan_outcomes(watch.connection, "rent", first_us=0, last_us=2**60)}
+    assert {id_: one.label for id_, one in outcomes.items()} == {
+        f"{token}.{row}": repr(rows[token] + row + 0.5) for token, row in said
+    }
+    assert all(one.event_us == START_US + rows[id_.rpartition(".")[0]] for id_, one in outcomes.items())
+    assert len({one.cells for one in outcomes.values()}) > 1
+    some = f"{said[0][0]}.{said[0][1]}"
+    assert [label for label, _, _ in outcome_history(watch.connection, some)] == [
+        repr(float(rows[said[0][0]] + said[0][1]))
+    ]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(watch: Watch, traffic: Traffic, enabled: bool) -> None:
+    traffic.predict(encoded_rows(np.random.default_rng(0), 2), event_us=START_US)
+    if not enabled:
+        gc.disable()
+    try:
+        assert watch_once(watch).predictions == 2
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
 
 
 def test_labels_that_fit_no_prediction_are_counted(watch: Watch, traffic: Traffic) -> None:

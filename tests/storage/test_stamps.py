@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from storage.outcome_rows import DAY_US, Outcome, Put, put_outcome, remove_old_outcomes
 from storage.stamp_rows import Stamped, read_stamps
