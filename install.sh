@@ -993,6 +993,7 @@ appliance-api.socket.d/30-listen.conf
 appliance-backup.service.d/20-passphrase.conf
 appliance-mlflow.socket.d/20-listen.conf
 appliance-recover.service.d/40-state.conf
+appliance-ui.service.d/20-passphrase.conf
 appliance-ui.service.d/30-listen.conf
 appliance.target.d/30-tls.conf
 FILES
@@ -1032,9 +1033,15 @@ stage_system_files() {
     printf '[Unit]\nWants=appliance-tls.service\n' >"$units/appliance.target.d/30-tls.conf"
   fi
   if [ -e /etc/appliance/backup-passphrase ]; then
-    mkdir -p "$units/appliance-backup.service.d"
-    printf '[Service]\nLoadCredential=backup-passphrase:/etc/appliance/backup-passphrase\n' \
-      >"$units/appliance-backup.service.d/20-passphrase.conf"
+    # Whoever makes backups. The line for where the file is gone is empty: then a backup is refused, and both start.
+    # A unit reads it when it starts: with another passphrase the first line differs, and the dashboard is started again.
+    for unit in backup ui; do
+      mkdir -p "$units/appliance-$unit.service.d"
+      printf '# The passphrase of %s\n[Service]\nLoadCredential=%s\nSetCredential=%s\n' \
+        "$(stat -c '%y' /etc/appliance/backup-passphrase)" \
+        backup-passphrase:/etc/appliance/backup-passphrase 'backup-passphrase:\n' \
+        >"$units/appliance-$unit.service.d/20-passphrase.conf"
+    done
   fi
   if [ "$STATE" != /var/lib/appliance ]; then
     mkdir -p "$units/appliance-.service.d"
