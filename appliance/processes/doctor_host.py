@@ -27,6 +27,8 @@ OLDEST_RELEASE = {
 }  # fmt: skip
 OLDEST_SYSTEMD = 249
 MACHINES = ("x86_64", "aarch64")
+CREDENTIALS = Path("/run/credentials")
+"""Below it, a unit finds what systemd reads as root and hands to it alone."""
 _HOMES = ("/root", "/home")
 
 
@@ -139,8 +141,11 @@ def check_configuration(settings: Settings) -> list[Check]:
         return []
     file = Path(config)
     folder = file.absolute().parent
-    shared = [file, *([settings.tls_key] if settings.tls_key else [])]
-    secret = {folder / "proxy.env", folder / "backup-passphrase", settings.backup_passphrase_file}
+    shared, secret = [file], {folder / "proxy.env", folder / "backup-passphrase", settings.backup_passphrase_file}
+    if settings.tls_key is not None and settings.tls_key.is_relative_to(CREDENTIALS):
+        secret.add(folder / "tls" / "key.pem")  # what systemd hands over; the rest of its way nobody can widen
+    elif settings.tls_key is not None:
+        shared.append(settings.tls_key)
     checks = [_check_mode(path, 0o640, settings) for path in shared if path.exists()]
     checks += [_check_mode(path, 0o600, settings) for path in sorted(one for one in secret if one) if path.exists()]
     found = [check for check in checks if check is not None]

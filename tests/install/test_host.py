@@ -14,6 +14,8 @@ from tests.install.place import ROOT, Done, free_ports
 SETTINGS = "/etc/appliance/appliance.toml"
 
 TLS_WANTED = f"{UNITS}/appliance.target.d/30-tls.conf"
+KEY_HANDED_OVER = f"{UNITS}/appliance-tls.service.d/20-key.conf"
+KEY = "/etc/appliance/tls/key.pem"
 PASSPHRASE_HANDED_OVER = {f"{UNITS}/appliance-{unit}.service.d/20-passphrase.conf" for unit in ("backup", "ui")}
 """To whoever makes backups: every night, and when the dashboard is asked."""
 
@@ -43,10 +45,27 @@ def test_a_dry_run_touches_nothing(host: Host) -> None:
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     host.place_release()
     installed(host, "--tls self")
-    assert TLS_WANTED in host.listing(UNITS)
+    assert {TLS_WANTED, KEY_HANDED_OVER} <= host.listing(UNITS)
     assert "nothing was changed" in installed(host)
     assert "Installing the units" in installed(host, "--tls off")
-    assert TLS_WANTED not in host.listing(UNITS)
+    assert not {TLS_WANTED, KEY_HANDED_OVER} & host.listing(UNITS)
+    assert "nothing was changed" in installed(host)
+
+
+def test_the_key_of_an_earlier_installation_becomes_roots_alone(host: Host) -> None:
+    host.place_release()
+    installed(host, "--tls self")
+    made = host.ok(f"sha256sum {KEY}")
+    assert host.ok(f"stat -c '%U:%G %a' {KEY}") == "root:root 600\n"
+    settings = host.ok(f"cat {SETTINGS}")
+    assert tomllib.loads(settings)["tls_key"] == "/run/credentials/appliance-tls.service/tls-key"
+    write_settings(host, settings.replace("/run/credentials/appliance-tls.service/tls-key", KEY))
+    host.ok(f"rm {KEY_HANDED_OVER} && chgrp appliance {KEY} && chmod 640 {KEY}")
+    assert "Closing the certificate's key to all but root" in installed(host)
+    assert KEY_HANDED_OVER in host.listing(UNITS)
+    assert host.ok(f"cat {SETTINGS}") == settings
+    assert host.ok(f"stat -c '%U:%G %a' {KEY}") == "root:root 600\n"
+    assert host.ok(f"sha256sum {KEY}") == made
     assert "nothing was changed" in installed(host)
 
 
@@ -54,7 +73,7 @@ def test_a_passphrase_that_was_removed_is_handed_over_no_more(host: Host) -> Non
     host.place_release()
     host.ok("mkdir -p /etc/appliance && echo secret >/etc/appliance/backup-passphrase")
     installed(host)
-    assert PASSPHRASE_HANDED_OVER <= host.listing(UNITS)
+    assert host.listing(UNITS) >= PASSPHRASE_HANDED_OVER
     assert "nothing was changed" in installed(host)
     host.ok("echo another >/etc/appliance/backup-passphrase")
     assert "Installing the units" in installed(host), "the dashboard is started again and reads it"

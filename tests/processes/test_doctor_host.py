@@ -131,6 +131,17 @@ def test_what_lies_beside_the_settings_is_read_by_whom_it_is_meant_for(settings:
         (folder / name).chmod(was)
 
 
+def test_a_key_that_systemd_hands_over_is_roots_alone(settings: Settings) -> None:
+    """As an earlier release left it, it is read by the group."""
+    handed = Path("/run/credentials/appliance-tls.service/tls-key")
+    units, key = settings.model_copy(update={"tls_key": handed}), settings.state.parent / "tls" / "key.pem"
+    (one,) = doctor_host.check_configuration(units)
+    assert (one.state, one.fix) == ("fail", f"run 'chmod 600 {key}'")
+    key.chmod(0o600)
+    (one,) = doctor_host.check_configuration(units)
+    assert one.state == "ok"
+
+
 def test_with_units_the_settings_are_roots_and_the_processes_can_read_them(settings: Settings) -> None:
     if os.geteuid() != 0:
         pytest.skip("giving a file away needs root")
