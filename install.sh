@@ -1004,9 +1004,12 @@ appliance-api.service.d/30-listen.conf
 appliance-api.socket.d/20-listen.conf
 appliance-api.socket.d/30-listen.conf
 appliance-backup.service.d/20-passphrase.conf
+appliance-mlflow.service.d/20-memory.conf
 appliance-mlflow.socket.d/20-listen.conf
+appliance-orchestrator.service.d/20-memory.conf
 appliance-recover.service.d/40-state.conf
 appliance-tls.service.d/20-key.conf
+appliance-ui.service.d/20-memory.conf
 appliance-ui.service.d/20-passphrase.conf
 appliance-ui.service.d/30-listen.conf
 appliance.target.d/30-tls.conf
@@ -1042,6 +1045,11 @@ stage_system_files() {
     >"$units/appliance-mlflow.socket.d/20-listen.conf"
   printf '[Unit]\nConditionPathExists=\nConditionPathExists=%s/upgrade/journal.json\n' "$STATE" \
     >"$units/appliance-recover.service.d/40-state.conf"
+  # The dashboard's has room for a table that DuckDB reads with a quarter (defaults_text). The floors are for small hosts:
+  # two to four times what each was seen to need.
+  limit_memory ui 40 1024 8192
+  limit_memory orchestrator 15 768 2048
+  limit_memory mlflow 20 1024 4096
   if [ -n "$TLS" ]; then
     mkdir -p "$units/appliance.target.d"
     printf '[Unit]\nWants=appliance-tls.service\n' >"$units/appliance.target.d/30-tls.conf"
@@ -1074,6 +1082,17 @@ stage_system_files() {
         printf '[%s]\nIPAddressAllow=any\n' "$kind" >"$units/appliance-$unit.d/30-listen.conf"
       done ;;
   esac
+}
+
+# A share of the host's memory, in steps of 64 MB: a kernel that takes some for itself changes no unit.
+limit_memory() { # UNIT PERCENT LEAST-MB MOST-MB
+  mkdir -p "$units/appliance-$1.service.d"
+  awk -v percent="$2" -v least="$3" -v most="$4" '/^MemTotal:/ {
+    mb = int(int($2 / 1024) * percent / 6400) * 64
+    if (mb < least) mb = least
+    if (mb > most) mb = most
+    printf "# %s %% of the memory of this host, from %s to %s MB\n[Service]\nMemoryMax=%dM\n", percent, least, most, mb
+  }' /proc/meminfo >"$units/appliance-$1.service.d/20-memory.conf"
 }
 
 # 0 when a file whose name matches differs, is missing, or is asked for no more.

@@ -27,6 +27,10 @@ OLDEST_RELEASE = {
 }  # fmt: skip
 OLDEST_SYSTEMD = 249
 MACHINES = ("x86_64", "aarch64")
+LIMITED = ("ui", "orchestrator", "mlflow")
+"""Processes with a memory limit of their own; jobs have that of their slice."""
+NEAR = 0.95
+"""Of its limit; the kernel gives file cache back before that matters, so that less would be no news."""
 CREDENTIALS = Path("/run/credentials")
 """Below it, a unit finds what systemd reads as root and hands to it alone."""
 _HOMES = ("/root", "/home")
@@ -43,7 +47,7 @@ def check_host(settings: Settings) -> list[Check]:
     ]
     if settings.systemd:
         said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=False).stdout
-        checks.append(check_systemd(said))
+        checks += [check_systemd(said), *(check_limit(name, _show_memory(name)) for name in LIMITED)]
     return checks
 
 
@@ -132,6 +136,31 @@ def check_systemd(said: str) -> Check:
     version = (_numbers(said) or (0,))[0]
     fix = "upgrade the host, or install with --local DIR"
     return _check("systemd", "E011", f"systemd {version}", fix, fits=version >= OLDEST_SYSTEMD)
+
+
+def check_limit(name: str, shown: str) -> Check:
+    """A process stays away from its memory limit, which the installer sized by the host.
+
+    Args:
+        name: Of the process.
+        shown: ``NAME=VALUE`` lines with ``MemoryMax`` and ``MemoryCurrent``, bytes, as ``systemctl show`` prints them.
+    """
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    label, limit, used = f"memory of {name}", found.get("MemoryMax", ""), found.get("MemoryCurrent", "")
+    if not limit.isdigit():
+        return Check(name=label, state="ok", message="it has no limit")
+    if not used.isdigit():
+        return Check(name=label, state="ok", message=f"at most {int(limit) >> 20} MB")
+    message = f"{int(used) >> 20} MB, cache of its files included, of at most {int(limit) >> 20}"
+    if int(used) <= int(limit) * NEAR:
+        return Check(name=label, state="ok", message=message)
+    fix = f"if it was ended for memory ('appliance logs {name}'), raise MemoryMax= in a drop-in of its unit"
+    return Check(name=label, state="warn", message=message, fix=fix)
+
+
+def _show_memory(name: str) -> str:
+    command = ["systemctl", "show", "--property=MemoryMax,MemoryCurrent", f"appliance-{name}.service"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def check_configuration(settings: Settings) -> list[Check]:

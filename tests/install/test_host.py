@@ -52,6 +52,21 @@ def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     assert "nothing was changed" in installed(host)
 
 
+@pytest.mark.parametrize(
+    ("host_mb", "limits_mb"),
+    [(1500, (1024, 768, 1024)), (8000, (3200, 1152, 1600)), (64000, (8192, 2048, 4096))],
+)
+def test_memory_is_sized_by_the_host(host: Host, host_mb: int, limits_mb: tuple[int, int, int]) -> None:
+    host.place_release()
+    (host.folder / "meminfo").write_text(f"MemTotal:       {host_mb * 1024} kB\n")
+    host.ok(f"mount --bind {host.folder}/meminfo /proc/meminfo")
+    installed(host)
+    said = [
+        host.ok(f"cat {UNITS}/appliance-{unit}.service.d/20-memory.conf") for unit in ("ui", "orchestrator", "mlflow")
+    ]
+    assert [text.splitlines()[-1] for text in said] == [f"MemoryMax={mb}M" for mb in limits_mb]
+
+
 def test_the_key_of_an_earlier_installation_becomes_roots_alone(host: Host) -> None:
     host.place_release()
     installed(host, "--tls self")

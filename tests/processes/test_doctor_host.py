@@ -103,6 +103,17 @@ def test_memory_python_libgomp_and_systemd() -> None:
     assert doctor_host.check_systemd("systemd 249 (249.11)\n").state == "ok"
 
 
+def test_a_process_near_its_memory_limit_is_told() -> None:
+    def look(most: str, used: str) -> Check:
+        return doctor_host.check_limit("ui", f"MemoryMax={most}\nMemoryCurrent={used}\n")
+
+    assert (look("1073741824", "262144000").state, look("1073741824", "1073000000").state) == ("ok", "warn")
+    assert look("1073741824", "262144000").message == "250 MB, cache of its files included, of at most 1024"
+    assert "drop-in of its unit" in look("1073741824", "1073000000").fix
+    assert look("1073741824", "[not set]").message == "at most 1024 MB"
+    assert look("infinity", "262144000").message == "it has no limit"
+
+
 def test_the_limits_are_the_installers() -> None:
     script = (ROOT / "install.sh").read_text(encoding="utf-8")
     assert f'[ "$memory_mb" -ge {doctor_host.LEAST_MEMORY_MB} ]' in script
