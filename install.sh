@@ -191,6 +191,9 @@ choose_layout() {
 # With TLS the plain ports stay on loopback, and the address to listen on is that of the TLS ports.
 choose_tls() {
   TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
+  # With units root alone reads the key, and systemd hands it to the one that speaks TLS, where it is found under this name.
+  TLS_CREDENTIAL=tls-key TLS_KEY=$TLS_FOLDER/key.pem
+  [ "$MODE" = local ] || TLS_KEY=/run/credentials/appliance-tls.service/$TLS_CREDENTIAL
   TLS_API_PORT=$(setting tls_api_port "${APPLIANCE_TLS_API_PORT:-}" 8443)
   TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
   TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" '')
@@ -875,7 +878,7 @@ config_text() {
   set -- "state=$STATE" "listen=$LISTEN" "api_port=$API_PORT" "ui_port=$UI_PORT" "orchestrator_port=$ORCHESTRATOR_PORT" \
     "mlflow_port=$MLFLOW_PORT" "ui_mlflow_port=$UI_MLFLOW_PORT" "ui_prefect_port=$UI_PREFECT_PORT"
   if [ -n "$TLS" ]; then
-    set -- "$@" "tls_cert=$TLS_FOLDER/cert.pem" "tls_key=$TLS_FOLDER/key.pem" "tls_listen=$TLS_LISTEN" \
+    set -- "$@" "tls_cert=$TLS_FOLDER/cert.pem" "tls_key=$TLS_KEY" "tls_listen=$TLS_LISTEN" \
       "tls_api_port=$TLS_API_PORT" "tls_ui_port=$TLS_UI_PORT" \
       "tls_ui_mlflow_port=$TLS_UI_MLFLOW_PORT" "tls_ui_prefect_port=$TLS_UI_PREFECT_PORT"
   else
@@ -932,8 +935,18 @@ write_certificate() {
     (umask 077 && cp "$GIVEN_KEY" "$TLS_FOLDER/key.new") && mv "$TLS_FOLDER/key.new" "$TLS_FOLDER/key.pem"
   fi
   chmod 640 "$TLS_FOLDER/key.pem"
-  if [ "$MODE" = system ]; then chown -R root:appliance "$TLS_FOLDER" && chmod 750 "$TLS_FOLDER"; fi
+  [ "$MODE" = local ] || close_certificate
 }
+
+close_certificate() {
+  chown -R root:appliance "$TLS_FOLDER"
+  chmod 750 "$TLS_FOLDER"
+  chown root:root "$TLS_FOLDER/key.pem"
+  chmod 600 "$TLS_FOLDER/key.pem"
+}
+
+# As an earlier release left it: it had the key read by the group.
+key_open() { [ -n "$TLS" ] && [ "$(stat -c '%U:%G %a' "$TLS_FOLDER/key.pem" 2>/dev/null)" != 'root:root 600' ]; }
 
 config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
 
@@ -991,8 +1004,13 @@ appliance-api.service.d/30-listen.conf
 appliance-api.socket.d/20-listen.conf
 appliance-api.socket.d/30-listen.conf
 appliance-backup.service.d/20-passphrase.conf
+appliance-mlflow.service.d/20-memory.conf
 appliance-mlflow.socket.d/20-listen.conf
+appliance-orchestrator.service.d/20-memory.conf
 appliance-recover.service.d/40-state.conf
+appliance-tls.service.d/20-key.conf
+appliance-ui.service.d/20-memory.conf
+appliance-ui.service.d/20-passphrase.conf
 appliance-ui.service.d/30-listen.conf
 appliance.target.d/30-tls.conf
 FILES
@@ -1027,14 +1045,28 @@ stage_system_files() {
     >"$units/appliance-mlflow.socket.d/20-listen.conf"
   printf '[Unit]\nConditionPathExists=\nConditionPathExists=%s/upgrade/journal.json\n' "$STATE" \
     >"$units/appliance-recover.service.d/40-state.conf"
+  # The dashboard's has room for a table that DuckDB reads with a quarter (defaults_text). The floors are for small hosts:
+  # two to four times what each was seen to need.
+  limit_memory ui 40 1024 8192
+  limit_memory orchestrator 15 768 2048
+  limit_memory mlflow 20 1024 4096
   if [ -n "$TLS" ]; then
     mkdir -p "$units/appliance.target.d"
     printf '[Unit]\nWants=appliance-tls.service\n' >"$units/appliance.target.d/30-tls.conf"
+    mkdir -p "$units/appliance-tls.service.d"
+    printf '[Service]\nLoadCredential=%s:%s\n' "$TLS_CREDENTIAL" "$TLS_FOLDER/key.pem" \
+      >"$units/appliance-tls.service.d/20-key.conf"
   fi
   if [ -e /etc/appliance/backup-passphrase ]; then
-    mkdir -p "$units/appliance-backup.service.d"
-    printf '[Service]\nLoadCredential=backup-passphrase:/etc/appliance/backup-passphrase\n' \
-      >"$units/appliance-backup.service.d/20-passphrase.conf"
+    # Whoever makes backups. The line for where the file is gone is empty: then a backup is refused, and both start.
+    # A unit reads it when it starts: with another passphrase the first line differs, and the dashboard is started again.
+    for unit in backup ui; do
+      mkdir -p "$units/appliance-$unit.service.d"
+      printf '# The passphrase of %s\n[Service]\nLoadCredential=%s\nSetCredential=%s\n' \
+        "$(stat -c '%y' /etc/appliance/backup-passphrase)" \
+        backup-passphrase:/etc/appliance/backup-passphrase 'backup-passphrase:\n' \
+        >"$units/appliance-$unit.service.d/20-passphrase.conf"
+    done
   fi
   if [ "$STATE" != /var/lib/appliance ]; then
     mkdir -p "$units/appliance-.service.d"
@@ -1050,6 +1082,17 @@ stage_system_files() {
         printf '[%s]\nIPAddressAllow=any\n' "$kind" >"$units/appliance-$unit.d/30-listen.conf"
       done ;;
   esac
+}
+
+# A share of the host's memory, in steps of 64 MB: a kernel that takes some for itself changes no unit.
+limit_memory() { # UNIT PERCENT LEAST-MB MOST-MB
+  mkdir -p "$units/appliance-$1.service.d"
+  awk -v percent="$2" -v least="$3" -v most="$4" '/^MemTotal:/ {
+    mb = int(int($2 / 1024) * percent / 6400) * 64
+    if (mb < least) mb = least
+    if (mb > most) mb = most
+    printf "# %s %% of the memory of this host, from %s to %s MB\n[Service]\nMemoryMax=%dM\n", percent, least, most, mb
+  }' /proc/meminfo >"$units/appliance-$1.service.d/20-memory.conf"
 }
 
 # 0 when a file whose name matches differs, is missing, or is asked for no more.
@@ -1126,7 +1169,11 @@ start() {
   fi
   STARTING=1
   if [ "$MODE" = system ]; then
-    if [ -n "$NEW" ]; then step "Starting the units" restart_units; fi
+    if [ -n "$NEW" ]; then
+      step "Starting the units" restart_units
+    elif [ -n "$RENEWED" ]; then # a unit is handed its key when it starts
+      step "Starting TLS with the new certificate" systemctl try-restart appliance-tls.service
+    fi
     is_up || step "Waiting until everything is well" wait_until_well
   elif [ -n "$NEW" ] && [ "$BEFORE" != none ]; then
     step "Restarting the processes with the new release" restart_local
@@ -1179,7 +1226,7 @@ install_local() {
 }
 
 install_system() {
-  SOCKETS_CHANGED=
+  SOCKETS_CHANGED='' RENEWED=''
   if command_changed; then step "Writing the command appliance" write_command; fi
   change_release
   if system_files_changed '*'; then
@@ -1187,8 +1234,9 @@ install_system() {
     if system_files_changed '*socket*'; then SOCKETS_CHANGED=1; fi
     step "Installing the units and the user appliance" install_system_files
   fi
-  if tls_changed; then step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
+  if tls_changed; then RENEWED=1 && step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
+  if key_open && [ -z "$RENEWED" ]; then step "Closing the certificate's key to all but root" close_certificate; fi
   if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
   [ -z "$FRESH" ] || step "Preparing the state in $STATE" make_state
 }

@@ -18,8 +18,9 @@ import msgspec
 from appliance import __version__
 from appliance.clock import trusted_now
 from appliance.deployments import Deployments
-from appliance.errors import ApplianceError, BadInput, BundleRefused, Conflict
+from appliance.errors import ApplianceError, BundleRefused, Conflict
 from appliance.monitoring.spans import State
+from appliance.passphrase import find_seal
 from appliance.processes.migrate_copies import MIGRATIONS, migrate_store
 from appliance.processes.release_journal import DATABASES
 from appliance.settings import CONFIG_VARIABLE, Settings
@@ -38,8 +39,6 @@ from storage.statedb import SCHEMA_VERSION, connect, transaction
 
 BACKUP = "backup"
 """The subject of the alert that the nightly backup opens when it fails."""
-CREDENTIAL = "backup-passphrase"
-"""The name under which systemd hands the passphrase to the backup's unit."""
 log = logging.getLogger("appliance.backup")
 
 
@@ -181,7 +180,7 @@ class Backups:
             ApplianceError, StorageError: What went wrong.
         """
         try:
-            passphrase = find_passphrase(self._settings)
+            passphrase = find_seal(self._settings)
             made = self.create(who="schedule", passphrase=passphrase)
             proof = self.verify(made.name, passphrase=passphrase)
             if proof.problems:
@@ -216,26 +215,6 @@ class Backups:
             elif not standing:
                 new = NewAlert(model="", subject=BACKUP, state=State.ALARM, message=message, opened_at=now)
                 open_alert(connection, new)
-
-
-def find_passphrase(settings: Settings, given: Path | None = None) -> str | None:
-    """The passphrase of a file that was named, of systemd's credential, or of the settings; None where there is none.
-
-    Raises:
-        BadInput: The file cannot be read, or is empty.
-    """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    credential = Path(folder) / CREDENTIAL if folder else None
-    path = given or (credential if credential and credential.is_file() else settings.backup_passphrase_file)
-    if path is None:
-        return None
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise BadInput(f"the passphrase file {path} cannot be read: {exc}") from exc
-    if not lines or not lines[0]:
-        raise BadInput(f"the passphrase file {path} is empty; its first line is the passphrase")
-    return lines[0]
 
 
 def _require_passphrase(backup: Backup, passphrase: str | None) -> None:

@@ -71,7 +71,7 @@ class Upkeep:
         """Make a backup while everything goes on, prove it, and let go those that are not kept.
 
         Raises:
-            BadInput: The passphrase file of the settings cannot be read.
+            BadInput: The passphrase cannot be read, or there is one that was not handed to the dashboard.
             StateUnwritable: There is no room; nothing is left behind.
         """
         return self._worker.do(BackUp(who=who), BackedUp)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.backups import Backups, find_passphrase
+from appliance.backups import Backups
+from appliance.passphrase import find_seal
 from appliance.retention import Retention
 from appliance.settings import Settings
 from appliance.upkeep import BackedUp, BackupLine, SpareLine, UpkeepReport
@@ -30,7 +31,7 @@ def look_at_upkeep(settings: Settings, *, plan: bool) -> UpkeepReport:
 
 def back_up(settings: Settings, who: str) -> BackedUp:
     """Make one, prove it, and remove what is not kept where it is good."""
-    backups, passphrase = Backups(settings), find_passphrase(settings)
+    backups, passphrase = Backups(settings), find_seal(settings)
     made = backups.create(who=who, passphrase=passphrase)
     proof = backups.verify(made.name, passphrase=passphrase)
     removed = () if proof.problems else backups.prune()

@@ -21,13 +21,13 @@ def create(*, passphrase_file: PassphraseFile = None, verify: bool = True, json:
     """Write a backup while everything goes on, prove it, and remove the ones that are not kept; 1 when it is not good.
 
     Args:
-        passphrase_file: Seal it with the first line of this file; the setting backup_passphrase_file when left out.
+        passphrase_file: Seal it with the first line of this file; the passphrase of this host when left out.
         verify: Read it again, check every hash, and score each version's golden rows.
     """
-    from appliance.backups import find_passphrase
+    from appliance.passphrase import find_seal
 
     backups = open_house().backups
-    passphrase = find_passphrase(load_settings(), passphrase_file)
+    passphrase = find_seal(load_settings(), passphrase_file)
     made = backups.create(who="cli", passphrase=passphrase)
     proof = backups.verify(made.name, passphrase=passphrase) if verify else None
     good = proof is None or not proof.problems
@@ -75,9 +75,10 @@ def verify_one(name: str = "latest", *, passphrase_file: PassphraseFile = None, 
 
     Args:
         name: As 'backup list' shows it, 'latest', or a path to a file.
-        passphrase_file: Of a sealed one; the setting backup_passphrase_file when left out.
+        passphrase_file: Of a sealed one; the passphrase of this host when left out.
     """
-    from appliance.backups import Backups, find_passphrase
+    from appliance.backups import Backups
+    from appliance.passphrase import find_passphrase
 
     settings = load_settings()
     proof = Backups(settings).verify(name, passphrase=find_passphrase(settings, passphrase_file))
@@ -96,10 +97,11 @@ def restore(
 
     Args:
         name: As 'backup list' shows it, 'latest', or a path to a file (of this host or of a lost one).
-        passphrase_file: Of a sealed one; the setting backup_passphrase_file when left out.
+        passphrase_file: Of a sealed one; the passphrase of this host when left out.
         replace: Also where there is a state already.
     """
-    from appliance.backups import Backups, find_passphrase
+    from appliance.backups import Backups
+    from appliance.passphrase import find_passphrase
     from appliance.processes.control import standing_still
 
     settings = load_settings()

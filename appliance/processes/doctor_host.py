@@ -27,6 +27,12 @@ OLDEST_RELEASE = {
 }  # fmt: skip
 OLDEST_SYSTEMD = 249
 MACHINES = ("x86_64", "aarch64")
+LIMITED = ("ui", "orchestrator", "mlflow")
+"""Processes with a memory limit of their own; jobs have that of their slice."""
+NEAR = 0.95
+"""Of its limit; the kernel gives file cache back before that matters, so that less would be no news."""
+CREDENTIALS = Path("/run/credentials")
+"""Below it, a unit finds what systemd reads as root and hands to it alone."""
 _HOMES = ("/root", "/home")
 
 
@@ -41,7 +47,7 @@ def check_host(settings: Settings) -> list[Check]:
     ]
     if settings.systemd:
         said = subprocess.run(["systemctl", "--version"], capture_output=True, text=True, check=False).stdout
-        checks.append(check_systemd(said))
+        checks += [check_systemd(said), *(check_limit(name, _show_memory(name)) for name in LIMITED)]
     return checks
 
 
@@ -132,6 +138,31 @@ def check_systemd(said: str) -> Check:
     return _check("systemd", "E011", f"systemd {version}", fix, fits=version >= OLDEST_SYSTEMD)
 
 
+def check_limit(name: str, shown: str) -> Check:
+    """A process stays away from its memory limit, which the installer sized by the host.
+
+    Args:
+        name: Of the process.
+        shown: ``NAME=VALUE`` lines with ``MemoryMax`` and ``MemoryCurrent``, bytes, as ``systemctl show`` prints them.
+    """
+    found = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    label, limit, used = f"memory of {name}", found.get("MemoryMax", ""), found.get("MemoryCurrent", "")
+    if not limit.isdigit():
+        return Check(name=label, state="ok", message="it has no limit")
+    if not used.isdigit():
+        return Check(name=label, state="ok", message=f"at most {int(limit) >> 20} MB")
+    message = f"{int(used) >> 20} MB, cache of its files included, of at most {int(limit) >> 20}"
+    if int(used) <= int(limit) * NEAR:
+        return Check(name=label, state="ok", message=message)
+    fix = f"if it was ended for memory ('appliance logs {name}'), raise MemoryMax= in a drop-in of its unit"
+    return Check(name=label, state="warn", message=message, fix=fix)
+
+
+def _show_memory(name: str) -> str:
+    command = ["systemctl", "show", "--property=MemoryMax,MemoryCurrent", f"appliance-{name}.service"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def check_configuration(settings: Settings) -> list[Check]:
     """The settings, the proxies, the passphrase and the certificate's key are read by whom they are meant for alone."""
     config = os.environ.get(CONFIG_VARIABLE)
@@ -139,8 +170,11 @@ def check_configuration(settings: Settings) -> list[Check]:
         return []
     file = Path(config)
     folder = file.absolute().parent
-    shared = [file, *([settings.tls_key] if settings.tls_key else [])]
-    secret = {folder / "proxy.env", folder / "backup-passphrase", settings.backup_passphrase_file}
+    shared, secret = [file], {folder / "proxy.env", folder / "backup-passphrase", settings.backup_passphrase_file}
+    if settings.tls_key is not None and settings.tls_key.is_relative_to(CREDENTIALS):
+        secret.add(folder / "tls" / "key.pem")  # what systemd hands over; the rest of its way nobody can widen
+    elif settings.tls_key is not None:
+        shared.append(settings.tls_key)
     checks = [_check_mode(path, 0o640, settings) for path in shared if path.exists()]
     checks += [_check_mode(path, 0o600, settings) for path in sorted(one for one in secret if one) if path.exists()]
     found = [check for check in checks if check is not None]

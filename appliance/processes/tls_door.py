@@ -1,7 +1,8 @@
 """TLS before the API, the dashboard and the UIs behind it: holds their ports, passes the bytes on to loopback.
 
 Apart from them, so that neither needs to know: what they answer is the same, and their own ports stay on loopback. A
-certificate that was replaced is taken up within a minute, without a connection lost. The standard library alone.
+certificate that was replaced is taken up within a minute, without a connection lost; a key that systemd hands over
+stays as it was until the unit is started again. The standard library alone.
 """
 
 from __future__ import annotations

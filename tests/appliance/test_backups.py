@@ -17,8 +17,8 @@ import msgspec
 import polars as pl
 import pytest
 
-from appliance.backups import Backups, find_passphrase
-from appliance.errors import ApplianceError, BadInput, Conflict
+from appliance.backups import Backups
+from appliance.errors import ApplianceError, Conflict
 from appliance.registry.registry import Registry
 from appliance.schema import Task
 from appliance.serving.loaded_model import load_model
@@ -302,23 +302,6 @@ def test_a_sealed_backup_asks_for_its_passphrase(settings: Settings) -> None:
     with pytest.raises(BackupDamaged, match="the passphrase is wrong"):
         backups.restore(made.name, who="test", passphrase="wrong", replace_state=True)
     assert backups.verify(made.name, passphrase=PASSPHRASE).problems == ()
-
-
-def test_the_passphrase_comes_from_where_it_was_put(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert find_passphrase(settings) is None
-    (tmp_path / "one").write_text("first\nsecond\n")
-    (tmp_path / "backup-passphrase").write_text("of systemd\n")
-    configured = Settings(state=settings.state, backup_passphrase_file=tmp_path / "one")
-    assert find_passphrase(configured) == "first"
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert find_passphrase(configured) == "of systemd"
-    assert find_passphrase(configured, tmp_path / "one") == "first"
-    (tmp_path / "empty").touch()
-    for name, said in (("empty", "is empty"), ("nowhere", "cannot be read")):
-        with pytest.raises(BadInput, match=said):
-            find_passphrase(settings, tmp_path / name)
 
 
 def test_unknown_names_are_said(settings: Settings, made: Backup) -> None:

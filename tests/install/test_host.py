@@ -14,7 +14,10 @@ from tests.install.place import ROOT, Done, free_ports
 SETTINGS = "/etc/appliance/appliance.toml"
 
 TLS_WANTED = f"{UNITS}/appliance.target.d/30-tls.conf"
-PASSPHRASE_HANDED_OVER = f"{UNITS}/appliance-backup.service.d/20-passphrase.conf"
+KEY_HANDED_OVER = f"{UNITS}/appliance-tls.service.d/20-key.conf"
+KEY = "/etc/appliance/tls/key.pem"
+PASSPHRASE_HANDED_OVER = {f"{UNITS}/appliance-{unit}.service.d/20-passphrase.conf" for unit in ("backup", "ui")}
+"""To whoever makes backups: every night, and when the dashboard is asked."""
 
 
 @pytest.fixture
@@ -42,10 +45,42 @@ def test_a_dry_run_touches_nothing(host: Host) -> None:
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     host.place_release()
     installed(host, "--tls self")
-    assert TLS_WANTED in host.listing(UNITS)
+    assert {TLS_WANTED, KEY_HANDED_OVER} <= host.listing(UNITS)
     assert "nothing was changed" in installed(host)
     assert "Installing the units" in installed(host, "--tls off")
-    assert TLS_WANTED not in host.listing(UNITS)
+    assert not {TLS_WANTED, KEY_HANDED_OVER} & host.listing(UNITS)
+    assert "nothing was changed" in installed(host)
+
+
+@pytest.mark.parametrize(
+    ("host_mb", "limits_mb"),
+    [(1500, (1024, 768, 1024)), (8000, (3200, 1152, 1600)), (64000, (8192, 2048, 4096))],
+)
+def test_memory_is_sized_by_the_host(host: Host, host_mb: int, limits_mb: tuple[int, int, int]) -> None:
+    host.place_release()
+    (host.folder / "meminfo").write_text(f"MemTotal:       {host_mb * 1024} kB\n")
+    host.ok(f"mount --bind {host.folder}/meminfo /proc/meminfo")
+    installed(host)
+    said = [
+        host.ok(f"cat {UNITS}/appliance-{unit}.service.d/20-memory.conf") for unit in ("ui", "orchestrator", "mlflow")
+    ]
+    assert [text.splitlines()[-1] for text in said] == [f"MemoryMax={mb}M" for mb in limits_mb]
+
+
+def test_the_key_of_an_earlier_installation_becomes_roots_alone(host: Host) -> None:
+    host.place_release()
+    installed(host, "--tls self")
+    made = host.ok(f"sha256sum {KEY}")
+    assert host.ok(f"stat -c '%U:%G %a' {KEY}") == "root:root 600\n"
+    settings = host.ok(f"cat {SETTINGS}")
+    assert tomllib.loads(settings)["tls_key"] == "/run/credentials/appliance-tls.service/tls-key"
+    write_settings(host, settings.replace("/run/credentials/appliance-tls.service/tls-key", KEY))
+    host.ok(f"rm {KEY_HANDED_OVER} && chgrp appliance {KEY} && chmod 640 {KEY}")
+    assert "Closing the certificate's key to all but root" in installed(host)
+    assert KEY_HANDED_OVER in host.listing(UNITS)
+    assert host.ok(f"cat {SETTINGS}") == settings
+    assert host.ok(f"stat -c '%U:%G %a' {KEY}") == "root:root 600\n"
+    assert host.ok(f"sha256sum {KEY}") == made
     assert "nothing was changed" in installed(host)
 
 
@@ -53,10 +88,13 @@ def test_a_passphrase_that_was_removed_is_handed_over_no_more(host: Host) -> Non
     host.place_release()
     host.ok("mkdir -p /etc/appliance && echo secret >/etc/appliance/backup-passphrase")
     installed(host)
-    assert PASSPHRASE_HANDED_OVER in host.listing(UNITS)
+    assert host.listing(UNITS) >= PASSPHRASE_HANDED_OVER
+    assert "nothing was changed" in installed(host)
+    host.ok("echo another >/etc/appliance/backup-passphrase")
+    assert "Installing the units" in installed(host), "the dashboard is started again and reads it"
     host.ok("rm /etc/appliance/backup-passphrase")
     assert "Installing the units" in installed(host)
-    assert PASSPHRASE_HANDED_OVER not in host.listing(UNITS)
+    assert not PASSPHRASE_HANDED_OVER & host.listing(UNITS)
 
 
 def test_an_address_that_is_closed_again_stops_what_listens(host: Host) -> None:

@@ -103,6 +103,17 @@ def test_memory_python_libgomp_and_systemd() -> None:
     assert doctor_host.check_systemd("systemd 249 (249.11)\n").state == "ok"
 
 
+def test_a_process_near_its_memory_limit_is_told() -> None:
+    def look(most: str, used: str) -> Check:
+        return doctor_host.check_limit("ui", f"MemoryMax={most}\nMemoryCurrent={used}\n")
+
+    assert (look("1073741824", "262144000").state, look("1073741824", "1073000000").state) == ("ok", "warn")
+    assert look("1073741824", "262144000").message == "250 MB, cache of its files included, of at most 1024"
+    assert "drop-in of its unit" in look("1073741824", "1073000000").fix
+    assert look("1073741824", "[not set]").message == "at most 1024 MB"
+    assert look("infinity", "262144000").message == "it has no limit"
+
+
 def test_the_limits_are_the_installers() -> None:
     script = (ROOT / "install.sh").read_text(encoding="utf-8")
     assert f'[ "$memory_mb" -ge {doctor_host.LEAST_MEMORY_MB} ]' in script
@@ -129,6 +140,17 @@ def test_what_lies_beside_the_settings_is_read_by_whom_it_is_meant_for(settings:
         one = found(settings, "configuration")
         assert (one.state, one.fix) == ("fail", f"run 'chmod {mode} {folder / name}'")
         (folder / name).chmod(was)
+
+
+def test_a_key_that_systemd_hands_over_is_roots_alone(settings: Settings) -> None:
+    """As an earlier release left it, it is read by the group."""
+    handed = Path("/run/credentials/appliance-tls.service/tls-key")
+    units, key = settings.model_copy(update={"tls_key": handed}), settings.state.parent / "tls" / "key.pem"
+    (one,) = doctor_host.check_configuration(units)
+    assert (one.state, one.fix) == ("fail", f"run 'chmod 600 {key}'")
+    key.chmod(0o600)
+    (one,) = doctor_host.check_configuration(units)
+    assert one.state == "ok"
 
 
 def test_with_units_the_settings_are_roots_and_the_processes_can_read_them(settings: Settings) -> None:

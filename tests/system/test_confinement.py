@@ -41,14 +41,29 @@ def test_tls_is_in_front_when_it_was_asked_for_and_gone_when_not(serving: Machin
     assert serving.ok(f"{trusted} -o /dev/null -w '%{{http_code}}' https://localhost:8443/health/ready") == "200"
     assert serving.ok(f"{trusted} -o /dev/null -w '%{{http_code}}' https://localhost:8444/login") == "200"
     assert serving.run("curl -s https://localhost:8443/health/ready").code == 60, "nobody else trusts it"
-    assert serving.ok("stat -c '%U:%G %a' /etc/appliance/tls/key.pem").strip() == "root:appliance 640"
+    assert serving.ok("stat -c '%U:%G %a' /etc/appliance/tls/key.pem").strip() == "root:root 600"
+    for unit in ("api", "ui", "runner"):
+        pid = serving.main_pids()[f"appliance-{unit}.service"]
+        inside = f"nsenter -m -t {pid} setpriv --reuid=appliance --regid=appliance --clear-groups"
+        handed = "/run/credentials/appliance-tls.service/tls-key"
+        assert serving.run(f"{inside} cat {handed} || {inside} cat /etc/appliance/tls/key.pem").code != 0, unit
     serving.ok("systemd-analyze security --no-pager --threshold=15 appliance-tls.service")
     checks = json.loads(serving.ok("appliance doctor --json"))["checks"]
-    assert [check["state"] for check in checks if check["name"] == "certificate"] == ["ok"]
+    assert {check["state"] for check in checks if check["name"] in {"certificate", "configuration"}} == {"ok"}
     probe(serving, "tls")
     before = serving.ok("sha256sum /etc/appliance/tls/cert.pem")
     assert "nothing was changed" in serving.ok(f"sh {SOURCE}/install.sh")
     assert serving.ok("sha256sum /etc/appliance/tls/cert.pem") == before, "made once"
+    python = "/opt/appliance/current/venv/bin/python -P"
+    serving.ok(f"{python} -m appliance.processes.certificate /root/pair localhost && umask 077")
+    serving.ok(f"sh {SOURCE}/install.sh --tls /root/pair/cert.pem,/root/pair/key.pem", timeout_s=300)
+    assert (
+        serving.ok(
+            "curl -s --cacert /root/pair/cert.pem --retry 20 --retry-connrefused -o /dev/null -w '%{http_code}'"
+            " https://localhost:8443/health/live"
+        )
+        == "200"
+    ), "another pair is served at once"
     serving.ok(f"sh {SOURCE}/install.sh --tls off", timeout_s=300)
     assert serving.run("curl -s https://localhost:8443/health/ready").code == 7, "nobody listens"
     assert "tls" not in serving.ok("systemctl show -p Wants appliance.target"), "nor will anybody at the next start"

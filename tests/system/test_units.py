@@ -179,6 +179,23 @@ def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) 
     assert float(found[1]) <= 1.5
 
 
+def test_memory_and_processors_are_shared_as_the_host_allows(installed: Machine) -> None:
+    total_mb = int(installed.ok("awk '/^MemTotal:/ { print $2 }' /proc/meminfo")) >> 10
+    for name, percent, least, most in (
+        ("ui", 40, 1024, 8192),
+        ("orchestrator", 15, 768, 2048),
+        ("mlflow", 20, 1024, 4096),
+    ):
+        limit = int(installed.ok(f"systemctl show --value -p MemoryMax appliance-{name}.service")) >> 20
+        assert limit == min(max(total_mb * percent // 100 // 64 * 64, least), most), name
+    names = ("ui", "orchestrator", "mlflow")
+    weights = [int(installed.ok(f"systemctl show --value -p CPUWeight appliance-{name}.service")) for name in names]
+    assert weights == [200, 100, 50]
+    checks = json.loads(installed.ok("appliance doctor --json"))["checks"]
+    told = {check["name"]: check["state"] for check in checks if check["name"].startswith("memory of ")}
+    assert told == {f"memory of {name}": "ok" for name in names}
+
+
 def test_doctor_finds_nothing_wrong(serving: Machine) -> None:
     report = json.loads(serving.ok("appliance doctor --json"))
     assert [check for check in report["checks"] if check["state"] == "fail"] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.passphrase import is_sealing
 from appliance.permissions import Action
 from appliance.settings import Settings
 from appliance.upkeep import BackupLine, SpareLine, UpkeepReport
@@ -133,7 +134,7 @@ async def show_backups(view: View) -> None:
         facts((
             (_("Where"), str(settings.backups)),
             (_("Every night"), _("yes") if settings.backup_nightly else _("no (backup_nightly)")),
-            (_("Sealed"), _("with a passphrase") if settings.backup_passphrase_file else _("no")),
+            (_("Sealed"), _("with a passphrase") if is_sealing(settings) else _("no")),
         ))  # fmt: skip
         with box("line"):
             button(_("Back up now"), make, kind="primary", icon_name="backup")
