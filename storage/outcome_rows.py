@@ -15,7 +15,7 @@ from storage.statedb import transaction
 class Outcome(msgspec.Struct, frozen=True, gc=False):
     """A prediction and its truth; times are microseconds since 1970, UTC.
 
-    A struct, because a chunk of labels makes tens of thousands: a frozen dataclass takes four times as long to make.
+    A struct, because a chunk of labels makes tens of thousands: a frozen dataclass takes five times as long to make.
 
     Attributes:
         variant: champion, canary, direct or shadow.
@@ -80,7 +80,7 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
 
 
 def put_outcomes(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> list[Put]:
-    """Write labels as ``put_outcome`` does one after the other, all or none; first labels cost a third of that.
+    """Write labels as ``put_outcome`` does one after the other, all or none; first labels take two thirds of the time.
 
     Returns:
         What writing each did, in their order.

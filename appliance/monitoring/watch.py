@@ -191,7 +191,7 @@ def _read_kind(
 def _uncollected() -> Iterator[None]:
     """Without the garbage collector: all of a chunk is in use until it is written, and nothing of it refers in circles.
 
-    The collector would look through tens of thousands of lists again and again, a third of the time of a chunk.
+    The collector would look through tens of thousands of lists again and again, a third of the time of predictions.
     """
     was_enabled = gc.isenabled()
     gc.disable()
