@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from appliance.models import Models
     from appliance.monitoring.channels import Channels
     from appliance.monitoring.exposition import Exposition
+    from appliance.monitoring.load import Load
     from appliance.monitoring.monitoring import Monitoring
     from appliance.transfer import Transfer
     from appliance.trial import Trial
@@ -137,6 +138,13 @@ class Appliance:
         from appliance.monitoring.exposition import Exposition  # noqa: PLC0415
 
         return Exposition(self.settings, self.monitoring)
+
+    @cached_property
+    def load(self) -> Load:
+        """Requests in work, queues, processes, disk and the watch loop now."""
+        from appliance.monitoring.load import Load  # noqa: PLC0415
+
+        return Load(self.settings, self.monitoring)
 
     @cached_property
     def trial(self) -> Trial:

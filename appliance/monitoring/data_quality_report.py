@@ -121,6 +121,11 @@ class DataQualityReport:
     state: State
     sentence: str
 
+    @property
+    def mistyped(self) -> int:
+        """Those of the refused whose value was of another type."""
+        return sum(column.shares[Oddity.TYPE].count for column in self.columns)
+
     def to_json(self) -> Json:
         """What ``data-quality NAME --json`` prints."""
         return {

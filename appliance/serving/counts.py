@@ -195,6 +195,15 @@ class Counts:
                     found.setdefault(key, Tally()).add(_FORMAT.unpack_from(content))
         return dict(sorted(found.items()))
 
+    def workers(self) -> list[Tally]:
+        """Each worker's own numbers of the series of the unknown model, in the order of their slots."""
+        found: dict[int, Tally] = {}
+        for path in self._directory.glob("*-@0.counts"):
+            content = path.read_bytes()
+            if (match := _NAME.fullmatch(path.name)) and len(content) >= _FORMAT.size:
+                found.setdefault(int(match["worker"]), Tally()).add(_FORMAT.unpack_from(content))
+        return [found[worker] for worker in sorted(found)]
+
     def _open(self, model: str, version: int) -> Series:
         path = self._directory / f"{self._worker}-{quote(model, safe='')}@{version}.counts"
         series = Series(_map(path))

@@ -6,8 +6,8 @@ import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -46,6 +46,8 @@ class World:
     appliance: Appliance
     settings: Settings
     dashboard_pid: int
+    pids: Mapping[str, int] = field(default_factory=dict)
+    """Of its processes, by the module that each runs."""
 
     @property
     def url(self) -> str:
@@ -100,7 +102,7 @@ def open_world(
         stack.callback(appliance.jobs.close)
         (fill or _fill)(appliance)
         wait_until(lambda: httpx.get(f"{settings.ui_url}/api/health").is_success, "the dashboard")
-        yield World(appliance=appliance, settings=settings, dashboard_pid=started[dashboard[0]])
+        yield World(appliance=appliance, settings=settings, dashboard_pid=started[dashboard[0]], pids=started)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -33,6 +33,7 @@ class Line:
     Attributes:
         points: ``(x, y)``; x a moment or a number, y None where nothing is known: the line is broken there.
         colour: A CSS colour or variable; None: the next of the palette.
+        hollow: Each point is drawn as a ring: it is not settled yet.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Line:
     colour: str | None = None
     dashed: bool = False
     area: bool = False
+    hollow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,16 +230,28 @@ def signed_bars(names: Sequence[str], values: Sequence[float], *, x_unit: str) -
 
 
 def _curve(line: Line, colour: str) -> dict[str, Any]:
-    paint = line.colour or colour
+    paint, alone = line.colour or colour, _alone(line)
+    data: list[Any] = [[_x(x), y] for x, y in line.points]
+    if not line.hollow and any(alone):
+        symbols = ("circle" if one else "none" for one in alone)
+        data = [{"value": value, "symbol": symbol} for value, symbol in zip(data, symbols, strict=True)]
     curve: dict[str, Any] = {
-        "type": "line", "name": line.name, "data": [[_x(x), y] for x, y in line.points],
-        "showSymbol": len(line.points) < 2, "symbolSize": 5, "emphasis": {"disabled": True}, "connectNulls": False,
-        "itemStyle": {"color": paint},
+        "type": "line", "name": line.name, "data": data, "showSymbol": line.hollow or any(alone),
+        "showAllSymbol": True, "symbol": "circle", "symbolSize": 8 if line.hollow else 5,
+        "emphasis": {"disabled": True}, "connectNulls": False,
+        "itemStyle": {"color": "var(--surface)" if line.hollow else paint, "borderColor": paint,
+                      "borderWidth": 1.75 if line.hollow else 0},
         "lineStyle": {"color": paint, "width": 1.75, "type": "dashed" if line.dashed else "solid"},
     }  # fmt: skip
     if line.area:
         curve["areaStyle"] = {"color": paint, "opacity": 0.1}
     return curve
+
+
+def _alone(line: Line) -> list[bool]:
+    """Of each point whether nothing leads to or from it, so that it would not be seen without a symbol."""
+    known = [False, *(y is not None for _at, y in line.points), False]
+    return [known[at] and not (known[at - 1] or known[at + 1]) for at in range(1, len(known) - 1)]
 
 
 def _x(value: datetime | float) -> float:

@@ -23,6 +23,7 @@ _COLUMNS = (
     Column(name="unseen", label=_("Unseen categories"), numeric=True),
     Column(name="outside", label=_("Out of range"), numeric=True),
     Column(name="refused", label=_("Requests refused"), numeric=True),
+    Column(name="mistyped", label=_("Of another type"), numeric=True),
     Column(name="what", label=_("What changed"), prose=True),
 )  # fmt: skip
 _UNKNOWN = (
@@ -63,7 +64,12 @@ def _show(found: DataQualityReport, span: str, *, newest: bool) -> None:
             figure(
                 _("Rows in the window"), number(found.rows), note=_("version {version}").format(version=found.version)
             )
-            figure(_("Requests refused for a column"), number(found.refused), note=_("absent, or of another type"))
+            figure(
+                _("Requests refused for a column"), number(found.refused),
+                note=_("{mistyped} with a value of another type, the others without one").format(
+                    mistyped=number(found.mistyped)
+                ),
+            )  # fmt: skip
             figure(_("Columns that nobody knows"), number(len(found.unknown)), note=_("ignored"))
             figure(_("Rows that repeat another"), share(found.duplicate_share))
             figure(_("Schema"), found.schema, note=_("fingerprint of the columns"))
@@ -112,6 +118,7 @@ def _row(one: ColumnQuality, address: str) -> Row:
             one.shares.get(Oddity.OUTSIDE), note="" if one.low is None else _("of {limits}").format(limits=limits)
         ),
         "refused": _refused(one.shares[Oddity.REFUSED]),
+        "mistyped": _refused(one.shares[Oddity.TYPE]),
         "what": Cell(text=plain(one.sentence)),
     }
     return Row(id=one.name, cells=cells)
@@ -130,7 +137,9 @@ def _now(found: Share | None, note: str = "") -> Cell:
 
 
 def _refused(found: Share) -> Cell:
-    return Cell(text=number(found.count), sort=float(found.count))
+    """How many requests, and which share of all that came for a row of the column."""
+    note = share(found.share.current) if found.count else ""
+    return Cell(text=number(found.count), sort=float(found.count), note=note)
 
 
 def _unknown(one: UnknownColumn) -> Row:

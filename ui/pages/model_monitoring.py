@@ -22,7 +22,10 @@ _TABS = (
     ("fairness", _("Fairness")),
 )  # fmt: skip
 _SAME = {
-    "service": ("appliance latency {name}", "GET /api/models/{name}/latency; GET /api/models/{name}/traffic"),
+    "service": (
+        "appliance latency {name}; appliance status",
+        "GET /api/models/{name}/latency; GET /api/models/{name}/traffic; GET /api/metrics",
+    ),
     "rows": ("appliance data-quality {name}", "GET /api/models/{name}/data-quality"),
     "fairness": ("appliance quality {name} --by COLUMN", "GET /api/models/{name}/fairness"),
     "quality": ("appliance quality {name}", "GET /api/models/{name}/quality; GET /api/models/{name}/quality/series"),

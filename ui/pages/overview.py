@@ -29,10 +29,11 @@ from ui.shared import glances_over
 from ui.texts import _, pgettext
 from ui.words import NONE, metric, micros, number, plain, seconds, share, size, when
 
-_SERVICES = {
+SERVICES = {
     "api": _("Inference API"), "ui": _("Dashboard and control API"), "orchestrator": _("Orchestrator (Prefect)"),
     "runner": _("Runner and watch loop"), "mlflow": _("MLflow, started when opened"),
 }  # fmt: skip
+"""How the parts of the appliance are called on the page."""
 
 _TRIALS = {"canary": _("Version {version} canary, {percent} %"), "shadow": _("Version {version} shadow")}
 
@@ -257,8 +258,8 @@ def _services(report: StatusReport | None) -> None:
                 Row(
                     id=one.name,
                     cells={
-                        "name": Cell(text=_SERVICES.get(one.name, one.name), note=one.detail),
-                        "state": Cell(status=_part(one)),
+                        "name": Cell(text=SERVICES.get(one.name, one.name), note=one.detail),
+                        "state": Cell(status=part_status(one)),
                         "memory": Cell(
                             text=_("{size} MB").format(size=number(one.pss_mb, digits=3)) if one.pss_mb else NONE,
                             sort=one.pss_mb or 0.0,
@@ -274,7 +275,8 @@ def _services(report: StatusReport | None) -> None:
             link(_("Check of the host"), "/doctor", "small")
 
 
-def _part(one: ProcessReport) -> Status:
+def part_status(one: ProcessReport) -> Status:
+    """The badge of a part of the appliance."""
     return status_of("ok", _("Running")) if one.state == "running" else status_of(one.state)
 
 

@@ -15,16 +15,19 @@ from ui.components.markup import box, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import badge, notice
 from ui.page import View
+from ui.pages.class_panel import show_classes
 from ui.pages.closer import LEAST_EVENTS_S, Point, closer, opener, show_points, until_part
 from ui.pages.deploy_markers import markers_of
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.texts import _, ngettext
-from ui.words import metric, number, plain, seconds, share
+from ui.words import NONE, metric, number, plain, seconds, share
 
 _DAY_S = 86_400
 _POINTS = 120
 """Buckets are as wide as it takes to stay near this many."""
+_MEASURED = "var(--series-1)"
+"""The colour of what labels say, settled or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,7 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
         notice(plain(report.selection), tone="warn", title=_("The labelled predictions are not like the others"))
     _estimate_panel(report)
     _series(found, chosen, address)
+    show_classes(report)
     show_versions_beside(current=found.current, quality=report)
 
 
@@ -124,7 +128,7 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
     window_s = int(found.report.window.seconds)
     behind = [
         Point(
-            at=p.at, figures=(number(p.metrics.get(shown)), share(p.coverage)),
+            at=p.at, figures=(number(p.metrics.get(shown)), share(p.coverage), _maturity(p)),
             address=closer(
                 f"/monitoring/{found.report.model}?tab=quality&metric={shown}", p.at, series.bucket_s,
                 window_s=window_s, least_s=LEAST_EVENTS_S,
@@ -138,8 +142,7 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
         _("by {span} of event time").format(span=_width(series.bucket_s)),
     ):
         segmented([(name, metric(name)) for name in names], shown, address, label=_("Metric"))
-        curves = [Line(name=_("labelled predictions"), points=[(p.at, p.metrics.get(shown)) for p in points])]
-        curves += _estimated(points, shown)
+        curves = [*_labelled(points, shown), *_estimated(points, shown)]
         ends = (points[0].at, points[-1].at) if points else ()
         for label, level, colour in (
             (_("training holdout"), series.reference.get(shown), "var(--series-5)"),
@@ -161,7 +164,25 @@ def _series(found: _Found, chosen: str, address: Callable[[str], str]) -> None:
         options = lines(coverage, y_unit=_("% of predictions"), span=span, markers=marks)
         options["yAxis"] |= {"min": 0, "max": 100, "scale": False}
         Chart(options, size="s", label=_("Share of predictions with a label over time"), on_place=opener(behind))
-    show_points(behind, (metric(shown), _("Labelled")), name=f"{found.report.model}-quality")
+    show_points(behind, (metric(shown), _("Labelled"), _("Labels")), name=f"{found.report.model}-quality")
+
+
+def _labelled(points: Sequence[QualityPoint], shown: str) -> list[Line]:
+    """What the labels say; where they are still coming, apart, since those figures may still turn."""
+    settled = [(p.at, p.metrics.get(shown) if p.mature else None) for p in points]
+    coming = [(p.at, None if p.mature else p.metrics.get(shown)) for p in points]
+    lines_of = [Line(name=_("labelled predictions"), points=settled, colour=_MEASURED)]
+    if any(value is not None for _at, value in coming):
+        name = _("labels still coming, may turn")
+        lines_of.append(Line(name=name, points=coming, colour=_MEASURED, dashed=True, hollow=True))
+    return lines_of
+
+
+def _maturity(point: QualityPoint) -> str:
+    """Whether a bucket's figures count as settled."""
+    if not point.labelled:
+        return NONE
+    return _("settled") if point.mature else _("still coming")
 
 
 def _estimated(points: Sequence[QualityPoint], shown: str) -> list[Line]:

@@ -1,7 +1,8 @@
-"""Service: how many requests, how fast, how many refused."""
+"""Service: how many requests, how fast, how many refused; and how loaded the appliance is now."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from ui.components.markup import box, panel
 from ui.page import View
 from ui.pages.closer import LEAST_SERVICE_S, Point, closer, opener, show_points
 from ui.pages.deploy_markers import markers_of
+from ui.pages.load_panel import show_load
 from ui.pages.version_figures import show_versions_beside
 from ui.pages.window_line import window_line
 from ui.texts import _, ngettext
@@ -45,7 +47,10 @@ async def show_service(view: View, name: str, window_s: int, until: datetime | N
             history=view.appliance.deployments.history(name),
         )  # fmt: skip
 
-    await view.live(10.0, fetch, lambda found: _show(name, found, newest=until is None))
+    parts = [view.live_part(10.0, fetch, lambda found: _show(name, found, newest=until is None))]
+    if until is None:  # the load is of now, and somebody looks at then
+        parts += [view.live_part(5.0, lambda: view.appliance.load.look(name), show_load)]
+    await asyncio.gather(*parts)
 
 
 def _show(name: str, found: _Found, *, newest: bool) -> None:
