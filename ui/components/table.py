@@ -118,6 +118,10 @@ class Table:
 
             self._table.on("act", act)
 
+    def fit(self) -> None:
+        """Let headings and texts wrap, so that many columns fit beside the navigation."""
+        self._table.classes("snug")
+
     def _plain(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [{"id": row.id} | self._cells(row) for row in rows]
 

@@ -23,7 +23,8 @@ _COLUMNS = (
     Column(name="unseen", label=_("Unseen categories"), numeric=True),
     Column(name="outside", label=_("Out of range"), numeric=True),
     Column(name="refused", label=_("Requests refused"), numeric=True),
-    Column(name="mistyped", label=_("Of another type"), numeric=True),
+    # On the page it stands below the refused, of which it is a part: all of it has to fit beside the navigation.
+    Column(name="mistyped", label=_("Of another type"), numeric=True, filed=True),
     Column(name="what", label=_("What changed"), prose=True),
 )  # fmt: skip
 _UNKNOWN = (
@@ -104,7 +105,7 @@ def show_columns(found: DataQualityReport, span: str) -> None:
             search=_("Search columns"),
             per_page=25 if len(ordered) > 25 else 0,
             name=f"{found.model}-rows",
-        )
+        ).fit()
 
 
 def _row(one: ColumnQuality, address: str) -> Row:
@@ -117,8 +118,8 @@ def _row(one: ColumnQuality, address: str) -> Row:
         "outside": _now(
             one.shares.get(Oddity.OUTSIDE), note="" if one.low is None else _("of {limits}").format(limits=limits)
         ),
-        "refused": _refused(one.shares[Oddity.REFUSED]),
-        "mistyped": _refused(one.shares[Oddity.TYPE]),
+        "refused": _count(one.shares[Oddity.REFUSED], note=_mistyped(one.shares[Oddity.TYPE])),
+        "mistyped": _count(one.shares[Oddity.TYPE]),
         "what": Cell(text=plain(one.sentence)),
     }
     return Row(id=one.name, cells=cells)
@@ -136,10 +137,12 @@ def _now(found: Share | None, note: str = "") -> Cell:
     return Cell(text=share(found.share.current), note=note, sort=found.share.current)
 
 
-def _refused(found: Share) -> Cell:
-    """How many requests, and which share of all that came for a row of the column."""
-    note = share(found.share.current) if found.count else ""
+def _count(found: Share, note: str = "") -> Cell:
     return Cell(text=number(found.count), sort=float(found.count), note=note)
+
+
+def _mistyped(found: Share) -> str:
+    return _("{count} of another type").format(count=number(found.count)) if found.count else ""
 
 
 def _unknown(one: UnknownColumn) -> Row:

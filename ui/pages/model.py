@@ -174,7 +174,7 @@ class _ModelPage:
             may = self._view.may(Action.WORK)
             rows = [_version(one, found, names, may=may) for one in found.versions]
             Table(columns, rows, per_page=10 if len(rows) > 10 else 0, search=_("Search versions"),
-                  name=f"{self._name}-all-versions", on_action=act)  # fmt: skip
+                  name=f"{self._name}-all-versions", on_action=act).fit()  # fmt: skip
 
 
 def _running(view: View, name: str) -> tuple[Job, ...]:
