@@ -50,7 +50,10 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_changing(layout: Layout) -> bool:
     """Whether a change of the release is under way, or waits to be taken back; what is written now may be lost."""
-    return (layout.root / "upgrade" / "journal.json").exists()
+    try:
+        return (layout.root / "upgrade" / "journal.json").exists()
+    except PermissionError:  # root has only just made the folder of the first change, and gives it away next
+        return True
 
 
 class Files:

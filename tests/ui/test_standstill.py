@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import httpx
 
 from appliance.access import Access
-from appliance.processes.release_journal import Files
+from appliance.processes.release_journal import Files, is_changing
 from appliance.settings import Settings
 from tests.served_api import free_port
 from tests.ui.dashboard import PASSWORD, log_in, serve_dashboard
@@ -47,3 +48,16 @@ def test_while_the_release_changes_nothing_is_taken_and_afterwards_everything(tm
         assert client.get("/", headers=PAGE).is_success
     entries = [one.entry for one in Access(settings).audit(20)]
     assert [one.action for one in entries if "password" in one.action] == ["user.password"]
+
+
+def test_a_folder_that_cannot_be_looked_into_yet_belongs_to_a_change(tmp_path: Path) -> None:
+    layout, me = Settings(state=tmp_path).layout, os.geteuid()
+    assert not is_changing(layout)
+    (tmp_path / "upgrade").mkdir()
+    (tmp_path / "upgrade").chmod(0)
+    os.seteuid(me or 65_534)  # root may look everywhere
+    try:
+        assert is_changing(layout)
+    finally:
+        os.seteuid(me)
+        (tmp_path / "upgrade").chmod(0o700)
