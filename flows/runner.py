@@ -32,6 +32,7 @@ from appliance.orchestrator import (
 from appliance.processes.loglines import start_log
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
+from appliance.processes.release_journal import is_changing
 from appliance.registry.left_runs import close_left_runs
 from appliance.registry.released import drop_unreleased, find_released
 from appliance.settings import Settings, load_settings
@@ -83,6 +84,7 @@ class Runner:
         self._looked = 0.0
         self._answers = False
         self._has_room = True
+        self._holds = False
 
     def start(self, is_stopping: Callable[[], bool]) -> bool:
         """Wait for the orchestrator, register the flows, and settle what a runner before this one left; False on stop.
@@ -111,9 +113,11 @@ class Runner:
             self._unsettled.setdefault(ended.run_id, (CRASHED, _describe(ended)))
             self._left.add(ended.run_id)
             self._close_left_runs()
-        self._housekeeping.tick()
-        self._feeding.tick()
-        self._studying.tick()
+        self._holds = self._is_release_changing()
+        if not self._holds:
+            self._housekeeping.tick()
+            self._feeding.tick()
+            self._studying.tick()
         if not self._is_due():
             return
         self._looked = time.monotonic()
@@ -144,6 +148,13 @@ class Runner:
         except NotReady:
             log.warning("the orchestrator is gone; the next runner says what became of the jobs")
         self._orchestrator.close()
+
+    def _is_release_changing(self) -> bool:
+        """Whether nothing is begun: what it wrote would be lost if the new release is taken back, or was half done."""
+        holds = is_changing(self._settings.layout)
+        if holds and not self._holds:
+            log.info("another release takes over; jobs wait until that is final")
+        return holds
 
     def _close_left_runs(self) -> None:
         """End what jobs that are gone left open in MLflow; while somebody holds its store, later looks try again."""
@@ -179,7 +190,7 @@ class Runner:
         self._settle()
 
     def _claim(self, run: FlowRun, *, late_s: float) -> None:
-        if late_s < 0:
+        if late_s < 0 or self._holds:
             return
         if PLANNED in run.tags and late_s > MISSED_AFTER_S and not run.run_count:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)

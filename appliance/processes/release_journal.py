@@ -51,9 +51,12 @@ class Journal(msgspec.Struct, frozen=True, kw_only=True):
 def is_changing(layout: Layout) -> bool:
     """Whether a change of the release is under way, or waits to be taken back; what is written now may be lost."""
     try:
-        return (layout.root / "upgrade" / "journal.json").exists()
+        (layout.root / "upgrade" / "journal.json").stat()
     except PermissionError:  # root has only just made the folder of the first change, and gives it away next
         return True
+    except OSError:
+        return False
+    return True
 
 
 class Files:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,8 @@ from appliance.errors import NotFound
 from appliance.jobs import Job, JobKind, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.model_spec import ModelSpec
+from appliance.processes.release_journal import Files
+from flows.runner import LOOK_S
 from tests.flows.stack import PATIENCE_S, Stack, children_of, free_port, until
 from tests.training.rows import adults, bikes, made_up, penguins
 from tests.training.state import Traffic, add, new_appliance
@@ -312,3 +315,16 @@ def test_an_unknown_job_is_not_found(stack: Stack) -> None:
     for job_id in ("nonsense", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(NotFound, match="there is no job"):
             stack.house.jobs.get(job_id)
+
+
+def test_no_job_begins_while_a_release_takes_over(stack: Stack) -> None:
+    layout = stack.house.settings.layout
+    files = Files(layout, layout.root)
+    journal = files.begin("1.0", "1.1", ran=True, began_at="2026-11-30T00:00:00Z")
+    job_id = stack.train("patient")
+    log = layout.logs / "runner.log"
+    until(lambda: "another release takes over; jobs wait" in log.read_text(), "the runner to say so")
+    time.sleep(3 * LOOK_S)
+    assert stack.house.jobs.get(job_id).state is JobState.SCHEDULED
+    files.finish(journal)
+    assert wait(stack, job_id)[0].state is JobState.COMPLETED

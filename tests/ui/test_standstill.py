@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -51,13 +52,20 @@ def test_while_the_release_changes_nothing_is_taken_and_afterwards_everything(tm
 
 
 def test_a_folder_that_cannot_be_looked_into_yet_belongs_to_a_change(tmp_path: Path) -> None:
-    layout, me = Settings(state=tmp_path).layout, os.geteuid()
-    assert not is_changing(layout)
-    (tmp_path / "upgrade").mkdir()
-    (tmp_path / "upgrade").chmod(0)
-    os.seteuid(me or 65_534)  # root may look everywhere
-    try:
-        assert is_changing(layout)
-    finally:
-        os.seteuid(me)
-        (tmp_path / "upgrade").chmod(0o700)
+    assert not is_changing(Settings(state=tmp_path).layout)
+    folder = tmp_path / "upgrade"
+    folder.mkdir()
+    folder.chmod(0)
+    code = """
+import os, sys
+from pathlib import Path
+from appliance.processes.release_journal import is_changing
+from storage.layout import Layout
+layout = Layout(root=Path(sys.argv[1]))
+if os.geteuid() == 0:  # root may look everywhere
+    os.seteuid(65_534)
+print(is_changing(layout))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    folder.chmod(0o700)
+    assert done.stdout == "True\n"
