@@ -34,6 +34,7 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("up", "processes:up", "Processes", "Start everything and keep it running; --detach in the background."),
     ("down", "processes:down", "Processes", "Stop everything in order."),
     ("status", "processes:status", "Processes", "How each process stands; exit code 3 when one does not run."),
+    ("load", "load:load", "Processes", "Requests in work and waiting, processor, memory, disk, watch loop: now."),
     ("doctor", "processes:doctor", "Processes", "Look for what is wrong, and say what to do; exit code 3 when found."),
     ("logs", "processes:logs", "Processes", "The last lines of the processes' logs."),
     ("serve", "processes:serve", "Processes", "Become one process: api, ui, orchestrator, runner, mlflow or tls."),

@@ -58,14 +58,14 @@ class ApiLoad:
         busy: Those among them that have a request in work.
         requests: In work, in all workers; beyond the limit callers get a 503.
         queue: Requests that wait for a shadow, of all models; further ones are dropped.
-        queued_here: Those among them that wait for a shadow of the model asked about.
+        queued_here: Those among them that wait for a shadow of the model asked about; None when none was.
     """
 
     workers: int
     busy: int
     requests: Filling
     queue: Filling
-    queued_here: int
+    queued_here: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ class Load:
         self._lock = threading.Lock()
         self._readings: dict[str, _Reading] = {}
 
-    def look(self, model: str) -> LoadReport:
+    def look(self, model: str | None = None) -> LoadReport:
         """The load now; what cannot be read is left empty and hides nothing else."""
         try:
             processes = status(self._settings).services
@@ -138,7 +138,7 @@ class Load:
             disk=self._disk(), lag=lag, watch=judge_watch(lag, datetime.now(UTC)),
         )  # fmt: skip
 
-    def _api(self, model: str) -> ApiLoad | None:
+    def _api(self, model: str | None) -> ApiLoad | None:
         """From the workers' shared counts; None before the first worker has said how much it takes."""
         counts = Counts(self._settings.layout.run / "api-counts", 0)
         workers = [one for one in counts.workers() if one.room]
@@ -149,7 +149,9 @@ class Load:
             workers=len(workers), busy=sum(one.in_flight > 0 for one in workers),
             requests=judge_filling(int(sum(one.in_flight for one in workers)), int(sum(one.room for one in workers))),
             queue=judge_filling(sum(queued.values()), WAITING * len(workers)),
-            queued_here=sum(waiting for (name, _), waiting in queued.items() if name == model),
+            queued_here=None if model is None else sum(
+                waiting for (name, _), waiting in queued.items() if name == model
+            ),
         )  # fmt: skip
 
     def _disk(self) -> Filling | None:

@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.model_spec import ModelSpec, dump_spec
 from appliance.monitoring.watch import Watch, watch_once
+from appliance.schema import Task
+from appliance.serving.counts import Counts
 from appliance.settings import Settings
 from storage.alert_rows import NewAlert, open_alert
+from storage.model_rows import ModelRow, put_model
 from storage.statedb import connect, transaction
 from tests.cli.shell import Shell
+from tests.monitoring.test_load import let_run
 from tests.monitoring.traffic import START, START_US, Traffic, encoded_rows, publish, regression_schema, training_frame
+from tests.processes.test_procfs import PARENT, tree
 
 
 @pytest.fixture
@@ -105,3 +111,37 @@ def test_an_alert_says_what_to_do_and_where_its_page_is(watched: Shell) -> None:
     assert "appliance rollback rent" in text
     assert "/alerts/1" in text
     assert watched.ok("alerts", "show", "1", "--json").json()["subject"] == "skew"
+
+
+def test_the_load_is_told_over_two_seconds(watched: Shell) -> None:
+    settings = Settings(state=watched.state)
+    spec = ModelSpec(name="rent", dataset="flats", target="rent", task=Task.REGRESSION)
+    settings.layout.specs.mkdir(exist_ok=True)
+    (settings.layout.specs / "rent.toml").write_text(dump_spec(spec))
+    row = ModelRow(name="rent", task="regression", dataset="flats", target="rent", created_at=START, updated_at=START)
+    with closing(connect(settings.layout.database)) as db, transaction(db):
+        put_model(db, row)
+    counts = Counts(settings.layout.run / "api-counts", 0)
+    counts.series("", 0).note_room(512)
+    counts.series("", 0).note_in_flight(500)
+    counts.series("rent", 1).queue(3)
+    with tree(PARENT) as process:
+        let_run(settings, process.pid, "api")
+        text = watched.ok("load", "rent").out
+        told = watched.ok("load", "rent", "--json").json()
+    assert "500 of at most 512; 1 of 1 workers busy" in text
+    assert "3 of at most 64; 3 for rent" in text
+    assert told["api"]["requests"] == {"used": 500, "limit": 512, "state": "warn"}
+    assert told["lag"]["bytes_behind"] == 0
+    (api,) = [one for one in told["processes"] if one["process"]["name"] == "api"]
+    assert 0 <= api["cpu_share"] < 1
+    assert api["process"]["pss_mb"] > 1
+
+
+def test_where_nothing_runs_the_load_says_so(watched: Shell) -> None:
+    found = watched.ok("load")
+    assert "the inference API does not run, or sleeps" in found.err
+    assert "bytes of events behind" in found.out
+    wrong = watched.run("load", "rend")
+    assert wrong.code == 1
+    assert "rend" in wrong.err

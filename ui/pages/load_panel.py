@@ -49,7 +49,7 @@ def _api(found: ApiLoad | None) -> None:
     _limited(
         figure_of=_("Requests waiting for a shadow"), value=number(found.queue.used), filling=found.queue,
         note=_("of at most {limit}; {here} for this model").format(
-            limit=number(found.queue.limit), here=number(found.queued_here)
+            limit=number(found.queue.limit), here=number(found.queued_here or 0)
         ),
     )  # fmt: skip
 

@@ -23,8 +23,8 @@ _TABS = (
 )  # fmt: skip
 _SAME = {
     "service": (
-        "appliance latency {name}; appliance status",
-        "GET /api/models/{name}/latency; GET /api/models/{name}/traffic; GET /api/metrics",
+        "appliance latency {name}; appliance load {name}",
+        "GET /api/models/{name}/latency; GET /api/models/{name}/traffic; GET /api/load?model={name}",
     ),
     "rows": ("appliance data-quality {name}", "GET /api/models/{name}/data-quality"),
     "fairness": ("appliance quality {name} --by COLUMN", "GET /api/models/{name}/fairness"),

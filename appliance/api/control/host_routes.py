@@ -1,4 +1,4 @@
-"""How the host itself stands: processor, memory, disk."""
+"""How the host itself stands, and how loaded the appliance is on it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pathlib import Path
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import FromQuery
 
 from appliance.errors import NotReady
 from appliance.house import Appliance
+from appliance.monitoring.load import LoadReport
 from appliance.processes.check import Check
 from appliance.processes.examine import examine
 
@@ -108,4 +110,15 @@ def doctor() -> Examination:
     return Examination(ok=all(check.state != "fail" for check in checks), checks=checks)
 
 
-HOST_ROUTES = (host, doctor)
+@get("/load", sync_to_thread=True)
+def load(appliance: NamedDependency[Appliance], model: FromQuery[str | None] = None) -> LoadReport:
+    """Requests in work and waiting, each process, the disk and the watch loop, now; with what waits for ``model``.
+
+    A process's share of a core is since somebody looked before, within a minute; null in the first look.
+    """
+    if model is not None:
+        appliance.models.get(model)
+    return appliance.load.look(model)
+
+
+HOST_ROUTES = (host, doctor, load)

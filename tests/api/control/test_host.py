@@ -52,3 +52,15 @@ def test_the_check_of_the_host_says_what_to_do(control: Control) -> None:
     assert found["ok"] == all(check["state"] != "fail" for check in found["checks"])
     assert all(check["fix"] for check in found["checks"] if check["state"] == "fail")
     assert control.client.get("/doctor").status_code == 401
+
+
+def test_the_load_is_one_answer(control: Control) -> None:
+    answer = control.client.get("/load", headers=control.read)
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert found["api"] is None, "nothing runs here"
+    assert {one["process"]["state"] for one in found["processes"]} == {"stopped"}
+    assert 0 < found["disk"]["used"] <= found["disk"]["limit"]
+    assert found["lag"]["bytes_behind"] == 0
+    assert control.client.get("/load", params={"model": "none"}, headers=control.read).status_code == 404
+    assert control.client.get("/load").status_code == 401
