@@ -36,9 +36,17 @@ CONFIDENCE = "confidence"
 
 _SUMMARY = (0.05, 0.25, 0.5, 0.75, 0.95)
 
+MOST_SORTED = 1_000_000
+"""Values whose quantiles are sought; of more, of so many drawn from them: an edge is off by at most 0.05 % of the rows
+(standard deviation), where a bin holds 10 %. What falls into the bins is counted in all rows."""
+
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The non-null values of a column with numbers; ``quantiles`` are those of 5, 25, 50, 75 and 95 %."""
+    """The non-null values of a column with numbers.
+
+    Attributes:
+        quantiles: Those of 5, 25, 50, 75 and 95 %; of more than ``MOST_SORTED`` values, of so many of them.
+    """
 
     mean: float
     std: float
@@ -204,7 +212,7 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
     largest = float(max(-present.min(), present.max())) if len(present) else 0.0
     # One search for all of them: each of its own would go through the rows again.
     points = (*QUANTILES, *_SUMMARY)
-    spread = quantiles(present, points, largest=largest) if len(present) else np.empty(0)
+    spread = quantiles(_some(present), points, largest=largest) if len(present) else np.empty(0)
     bins = fit_number(present, column.kind, spread[: len(QUANTILES)])
     index = bins.index(values)
     counts = np.bincount(index, minlength=bins.size)
@@ -216,6 +224,13 @@ def fit_column(column: Column, values: Floats) -> ColumnReference:
         centers=_centers(bins, index, values, counts, largest=largest),
         summary=_summary(present, spread[len(QUANTILES) :], largest=largest) if len(present) else None,
     )
+
+
+def _some(values: Floats) -> Floats:
+    """All of them, or ``MOST_SORTED`` drawn with replacement, always the same places."""
+    if len(values) <= MOST_SORTED:
+        return values
+    return values[np.random.default_rng(0).integers(0, len(values), MOST_SORTED)]
 
 
 def prediction_column(schema: FeatureSchema) -> Column:

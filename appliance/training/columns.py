@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,10 @@ from appliance.errors import BadTable
 from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
-from appliance.training.identifiers import why_no_input
+from appliance.training.identifiers import FIRST_ROWS, is_whole, why_no_input
 from appliance.training.kinds import numbers_as_text, say_kinds
 from appliance.training.split import Way, choose_way
-from appliance.training.table import RawRows
+from appliance.training.table import RawRows, in_turn
 
 MOST_LEVELS = 50_000
 """A category keeps this many of its most frequent levels; rarer ones count as never seen."""
@@ -77,10 +78,8 @@ def plan_columns(frame: RawRows, spec: ModelSpec, take: Take = _leave) -> Column
     features: list[Column] = []
     warnings: list[Warn] = []
     no_inputs = {*spec.no_inputs, spec.group, by if way == "group" else None, time} - set(spec.columns)
-    for name in frame.columns:
-        if name in no_inputs:
-            continue
-        series, kind = frame[name], spec.columns.get(name)
+    for name, series in in_turn(frame, [name for name in frame.columns if name not in no_inputs]):
+        kind = spec.columns.get(name)
         if (reason := _unusable(series, kind)) is not None:
             warnings.append(reason)
             continue
@@ -202,7 +201,7 @@ def read_column(series: pl.Series, declared: Kind | None = None) -> Column:
     kind = declared or natural_kind(series.dtype)
     assert kind is not None, "unusable columns were left out before"  # noqa: S101  (for the type checker)
     nulls = series.null_count() > 0 or (
-        series.dtype.is_float() and bool((series.is_nan() | series.is_infinite()).any())
+        series.dtype.is_float() and not is_finite(series) and bool((series.is_nan() | series.is_infinite()).any())
     )
     if kind is Kind.CATEGORY:
         from_numbers = series.dtype.is_numeric()
@@ -241,13 +240,17 @@ def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
         code, why = "type", f"is {series.dtype}, which no model takes"
     elif series.null_count() == len(series):
         code, why = "empty", "has no values"
-    elif series.null_count() == 0 and bool((series == series[0]).all()):
+    elif series.null_count() == 0 and _is_constant(series):
         code, why = "constant", "has one value only"
     elif declared is None and isinstance(series.dtype, pl.String) and series.drop_nulls().str.contains(_DATES).all():
         code, why = "date_as_text", "holds dates as text (declare it a datetime under [columns] to use it)"
     elif declared is None:
         code, why = why_no_input(series)
     return Warn(column=name, code=code, message=f"{name!r} {why}; left out") if code else None
+
+
+def _is_constant(series: pl.Series) -> bool:
+    return all(bool((part == series[0]).all()) for part in (series.head(FIRST_ROWS), series))
 
 
 def _levels(series: pl.Series) -> tuple[str, ...]:
@@ -305,7 +308,9 @@ def seconds_of(dates: pl.Series) -> pl.Series:
 def _whole(series: pl.Series, kind: Kind) -> bool:
     if kind is not Kind.NUMBER:
         return False
-    if series.dtype.is_integer():
-        return True
-    known = as_kind(series, kind).drop_nulls().cast(pl.Float64)
-    return bool(known.round(0).eq(known).all())
+    return is_whole(series if series.dtype.is_integer() else as_kind(series, kind).cast(pl.Float64))
+
+
+def is_finite(series: pl.Series) -> bool:
+    """Whether every number that is there is surely finite, told by their sum; such as overflow it are not sure."""
+    return math.isfinite(series.sum() or 0.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Column, FeatureSchema, Kind
-from appliance.training.columns import as_kind, seconds_of
+from appliance.training.columns import as_kind, is_finite, seconds_of
 from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.table import RawRows
 
@@ -115,8 +115,7 @@ def encode_column(series: pl.Series, column: Column) -> pl.Series:
             encoded = series.cast(pl.Float64)
         case Kind.NUMBER if series.dtype.is_numeric() or isinstance(series.dtype, pl.String):
             encoded = _read_text(series, column).cast(pl.Float64)
-            infinite = encoded.is_infinite()
-            if infinite.any():
+            if not is_finite(encoded) and (infinite := encoded.is_infinite()).any():
                 encoded = encoded.set(infinite, None)
         case _:
             raise _mismatch(series, column)

@@ -12,6 +12,9 @@ ID_LIKE_SHARE = 0.9
 FEWEST_ROWS = 20
 """In fewer rows distinct values say nothing about a column."""
 
+FIRST_ROWS = 1000
+"""They tell most columns by themselves, so that the millions behind them are not looked at."""
+
 _ID = r"id|uuid|guid"
 _NUMBER = r"no|nr|num|number|key"
 _WHO = (
@@ -51,7 +54,7 @@ def why_no_input(series: pl.Series) -> tuple[str, str]:
         code, why = "row_number", "rises by itself from row to row, like a row number"
     elif _is_permutation(series):
         code, why = "row_number", f"numbers each of the {len(series)} rows once, without a gap, like a row number"
-    elif is_key_name(series.name) and _is_whole(series) and _is_distinct(series):
+    elif is_key_name(series.name) and is_whole(series) and _is_distinct(series):
         code, why = "id_like", "is called like an id and names nearly every row differently"
     return code, why
 
@@ -71,14 +74,18 @@ def _counts_up(series: pl.Series) -> bool:
 
 def _is_permutation(series: pl.Series) -> bool:
     """Whole numbers from the lowest to the highest, each once, in any order."""
-    if series.null_count() or len(series) < FEWEST_ROWS:
+    if series.null_count() or len(series) < FEWEST_ROWS or not is_whole(series.head(FIRST_ROWS)):
         return False
     low, high = series.min(), series.max()
     # The bounds tell nearly always; to count distinct values costs a second for ten million.
     if not isinstance(low, int | float) or not isinstance(high, int | float) or high - low != len(series) - 1:
         return False
-    return _is_whole(series) and series.n_unique() == len(series)
+    return is_whole(series) and series.n_unique() == len(series)
 
 
-def _is_whole(series: pl.Series) -> bool:
-    return series.dtype.is_integer() or bool((series.drop_nulls().round(0) == series.drop_nulls()).all())
+def is_whole(series: pl.Series) -> bool:
+    """Whether no number of a column has a fraction; mostly the first rows tell."""
+    if series.dtype.is_integer():
+        return True
+    parts = (series.head(FIRST_ROWS).drop_nulls(), series.drop_nulls())
+    return all(bool((part.round(0) == part).all()) for part in parts)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 import numpy as np
@@ -117,3 +118,25 @@ class ColumnReader:
 
 RawRows = pl.DataFrame | Table
 """Raw rows: ``columns``, ``height`` and a column by its name."""
+
+
+def in_turn(rows: RawRows, names: Sequence[str]) -> Iterator[tuple[str, pl.Series]]:
+    """Each of those columns by its name; a long one is read while the caller looks at the one before it.
+
+    Until the last one is given, nobody else may read of these rows.
+    """
+    if not names or len(rows) < AHEAD_CELLS:
+        yield from ((name, rows[name]) for name in names)
+        return
+
+    def read(name: str) -> pl.Series:
+        return rows[name].rechunk()  # in one piece, as whoever encodes it needs it
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as beside:
+        ahead = beside.submit(read, names[0])
+        for name, after in zip(names, (*names[1:], None), strict=True):
+            series = ahead.result()
+            if after is not None:
+                ahead = beside.submit(read, after)
+            yield name, series
+            del series  # or three would be held

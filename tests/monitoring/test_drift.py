@@ -197,3 +197,21 @@ def test_the_dataset_is_in_alarm_by_share_or_by_gain() -> None:
     heavy = dataset_drift(moved, {"c0": 8.0, "c1": 2.0})
     assert (heavy.state, heavy.weighted_share, heavy.drifted) == (State.ALARM, 0.8, ("c0",))
     assert dataset_drift([]).state is State.NOT_ENOUGH_DATA
+
+
+def test_of_many_values_the_edges_are_those_of_a_sample_and_the_counts_of_all() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=2_500_000)
+    values[::5] = np.nan
+    found = number(values)
+    assert found == number(values), "the sample is always the same"
+    assert sum(found.counts) == len(values)
+    assert found.counts[-1] == 500_000
+    shares = np.array(found.counts[:-1]) / 2_000_000
+    assert np.abs(shares - 0.1).max() < 0.002  # six standard deviations of the difference of two edges
+    assert found.summary is not None
+    present = values[~np.isnan(values)]
+    assert found.summary.mean == pytest.approx(present.mean(), abs=1e-12)
+    assert (found.summary.minimum, found.summary.maximum) == (present.min(), present.max())
+    below = [float((present <= point).mean()) for point in found.summary.quantiles]
+    assert below == pytest.approx([0.05, 0.25, 0.5, 0.75, 0.95], abs=0.003)

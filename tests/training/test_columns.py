@@ -13,6 +13,9 @@ from appliance.training.columns import as_kind, plan_columns, read_column
 from tests.training.rows import bikes, made_up, spec
 
 
+WHOLE = [float(at % 90) for at in range(2000)]
+
+
 def planned(frame: pl.DataFrame, **changes: object) -> dict[str, Kind]:
     return {column.name: column.kind for column in plan_columns(frame, spec("y", **changes)).features}
 
@@ -111,3 +114,26 @@ def test_texts_in_two_forms_of_date_are_both_read() -> None:
 def test_declarations_that_do_not_fit_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(BadTable, match=message):
         plan_columns(made_up(), spec("y", **changes))
+
+
+@pytest.mark.parametrize(
+    ("values", "integer", "had_nulls"),
+    [
+        ([*WHOLE], True, False),
+        ([*WHOLE, 0.5], False, False),
+        ([0.5, *WHOLE], False, False),
+        ([*WHOLE, None], True, True),
+        ([*WHOLE, float("inf"), float("-inf")], True, True),  # whose sum is no number
+        ([*WHOLE, float("nan")], True, True),
+        ([1e308, 1e308, 0.5], False, False),  # whose sum is infinite
+    ],
+)
+def test_what_only_the_last_rows_tell_is_seen(values: list[float | None], integer: bool, had_nulls: bool) -> None:
+    column = read_column(pl.Series("c", values))
+    assert (column.integer, column.had_nulls) == (integer, had_nulls)
+    assert "c" in planned(pl.DataFrame({"c": values, "y": [float(at % 7) for at in range(len(values))]}))
+
+
+def test_a_value_that_changes_in_the_last_row_is_no_constant() -> None:
+    frame = pl.DataFrame({"c": [7.5] * 3000 + [8.5], "x": [at % 11 / 2 for at in range(3001)]})
+    assert left_out(frame.with_columns(pl.col("x").alias("y"))) == {}

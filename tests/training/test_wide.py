@@ -101,6 +101,27 @@ def test_a_broken_column_hides_none_that_are_read_with_it(tmp_path: Path) -> Non
         rows["b"]
 
 
+def test_of_long_columns_the_next_one_is_read_while_one_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({name: np.arange(at, at + 1000.0) for at, name in enumerate("abcde")})
+    frame.write_parquet(tmp_path / "rows.parquet", row_group_size=300)
+    monkeypatch.setattr(table, "AHEAD_CELLS", 1000)
+    rows = Table.scan(pl.scan_parquet(tmp_path / "rows.parquet"), height=1000)
+    found = {}
+    for name, series in table.in_turn(rows, list("abde")):
+        found[name] = series
+        assert series.n_chunks() == 1
+    assert list(found) == list("abde")
+    assert all(found[name].equals(frame[name]) for name in found)
+    assert [name for name, _ in table.in_turn(rows.pick(np.arange(5)), list("ab"))] == ["a", "b"]
+    assert not list(table.in_turn(rows, []))
+    broken = table.in_turn(rows, ["a", "none", "b"])
+    assert next(broken)[0] == "a", "what is wrong with a column is said when it is its turn"
+    with pytest.raises(pl.exceptions.PolarsError):
+        next(broken)
+
+
 @pytest.mark.parametrize(
     ("features", "params", "bins"),
     [(1_000, {}, None), (1_001, {}, 63), (1_001, {"max_bin": 255}, 255), (1_001, {"max_bins": 15}, None)],
