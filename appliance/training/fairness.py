@@ -132,11 +132,11 @@ def group_codes(column: pl.Series) -> tuple[list[str], NDArray[np.integer]]:
     return found.to_list(), names.cast(pl.Enum(found)).to_physical().to_numpy()
 
 
-def _quartiles(column: pl.Series) -> tuple[list[str], NDArray[np.intp]]:
+def _quartiles(column: pl.Series) -> tuple[list[str], NDArray[np.uint8]]:
     """The quartiles of a number in words, missing last, and which of them each row is in."""
     numbers = column.cast(pl.Float64).to_numpy()
     null = np.isnan(numbers)
-    present = numbers[~null]
+    present = numbers[~null] if null.any() else numbers
     at = [round(share * (len(present) - 1)) for share in (0.25, 0.5, 0.75)]
     cuts = np.unique(np.partition(present, at)[at])
     edges = ["", *(f"{cut:g}" for cut in cuts.tolist()), ""]
@@ -144,8 +144,10 @@ def _quartiles(column: pl.Series) -> tuple[list[str], NDArray[np.intp]]:
         f"above {low}" if not high else f"up to {high}" if not low else f"{low} to {high}"
         for low, high in pairwise(edges)
     ]
-    places = np.searchsorted(cuts, numbers, side="left")
-    places[null] = len(labels)
+    # Some comparisons of all rows are faster than one search a row.
+    places = null.view(np.uint8) * np.uint8(len(labels))
+    for cut in cuts:
+        places += (numbers > cut).view(np.uint8)
     return [*labels, _MISSING], places
 
 

@@ -12,7 +12,6 @@ from appliance.schema import Kind
 from appliance.training.columns import as_kind, plan_columns, read_column
 from tests.training.rows import bikes, made_up, spec
 
-
 WHOLE = [float(at % 90) for at in range(2000)]
 
 
