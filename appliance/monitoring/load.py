@@ -164,7 +164,7 @@ class Load:
         return Filling(used=use.size - use.free, limit=use.size, state=_PRESSURES.get(judge_disk(use), State.ALARM))
 
     def _cpu_share(self, process: ProcessReport) -> float | None:
-        cpu_s = None if process.pid is None else find_cpu_s(process.pid)
+        cpu_s = process.cpu_s if process.cpu_s is not None or process.pid is None else find_cpu_s(process.pid)
         if cpu_s is None:
             return None
         run, now = (process.pid, process.since), self._clock()

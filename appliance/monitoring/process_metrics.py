@@ -36,7 +36,9 @@ class ProcessFigures:
             up.add_metric([service.name], float(service.state == "running"))
             if service.pss_mb is not None:
                 memory.add_metric([service.name], service.pss_mb * 1e6)
-            seconds = None if service.pid is None else find_cpu_s(service.pid)
+            seconds = service.cpu_s
+            if seconds is None and service.pid is not None:
+                seconds = find_cpu_s(service.pid)
             if seconds is not None:
                 processor.add_metric([service.name], self._steady(service.name, (service.pid, service.since), seconds))
         usage = shutil.disk_usage(self._settings.state)

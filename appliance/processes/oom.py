@@ -9,6 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from appliance.processes.control_group import path_below
+
 _PROC = Path("/proc/self")
 
 
@@ -38,9 +40,7 @@ def _read(group: str, controllers: str, place: list[str], kind: list[str]) -> in
         name = "memory.oom_control"
     else:
         return None
-    root, point = Path(place[3]), Path(place[4])
-    inside = Path(group)
-    path = point / (inside.relative_to(root) if inside.is_relative_to(root) else inside.relative_to("/")) / name
+    path = path_below(place[4], place[3], group) / name
     if not path.is_file():
         return None
     found = dict(line.split() for line in path.read_text().splitlines())

@@ -13,8 +13,10 @@ class ProcessReport:
 
     Attributes:
         pid: None while it does not run.
-        pss_mb: Memory of it and everything below it, shared pages in parts; None when it may not be read.
+        pss_mb: Memory of it and everything below it, MB of 10**6 bytes, shared pages in parts; where a unit may not be
+            looked into, its control group's own and mapped memory; None when neither may be read.
         since: When it entered this state; ISO 8601.
+        cpu_s: Processor time of its unit since it started, seconds; None without systemd.
     """
 
     name: str
@@ -24,6 +26,7 @@ class ProcessReport:
     since: str | None
     restarts: int = 0
     detail: str = ""
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

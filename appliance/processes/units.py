@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import NotAllowed, NotReady
+from appliance.processes.control_group import find_group_cpu_s, find_group_mb
 from appliance.processes.ledger import State
 from appliance.processes.procfs import find_pss_mb
 from appliance.processes.report import ProcessReport
@@ -66,15 +67,17 @@ def _read_unit(service: Service, *, weigh: bool) -> ProcessReport:
         detail = f"{facts.get('Result', '')}; see 'journalctl -u {service.unit}'"
     if facts.get("SubState") == "auto-restart":
         state = "restarting"
+    group = facts.get("ControlGroup", "")
     return ProcessReport(
-        name=service.name, state=state, pid=pid or None, pss_mb=find_pss_mb(pid) if pid and weigh else None,
+        name=service.name, state=state, pid=pid or None, cpu_s=find_group_cpu_s(group) if pid and weigh else None,
+        pss_mb=(find_pss_mb(pid) or find_group_mb(group)) if pid and weigh else None,
         since=_read_time(facts.get("StateChangeTimestamp", "")), restarts=int(facts.get("NRestarts") or 0),
         detail=detail,
     )  # fmt: skip
 
 
 def _show(unit: str) -> dict[str, str]:
-    properties = "ActiveState,SubState,MainPID,StateChangeTimestamp,NRestarts,StatusText,Result"
+    properties = "ActiveState,SubState,MainPID,StateChangeTimestamp,NRestarts,StatusText,Result,ControlGroup"
     text = _systemctl("show", "--timestamp=unix", f"--property={properties}", unit)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 

@@ -40,6 +40,31 @@ def test_a_model_is_trained_and_predicts_under_the_hardening(serving: Machine) -
     assert prediction["label"] in {"Adelie", "Chinstrap", "Gentoo"}
 
 
+def test_the_load_is_told_to_root_and_by_the_dashboards_own_unit(serving: Machine) -> None:
+    asked = 'curl -sf -H "X-API-Key: $(cat /root/key)" "http://127.0.0.1:8080/api/load?model=penguins"'
+    serving.ok(PREDICT)
+    serving.ok(asked)
+    time.sleep(3)  # a share of the processor is that since the look before
+    for answer in (serving.ok("appliance load penguins --json"), serving.ok(asked)):
+        found = json.loads(answer)
+        weighed = {one["process"]["name"]: (one["process"]["pss_mb"], one["cpu_share"]) for one in found["processes"]}
+        assert set(SERVICES) <= set(weighed)
+        for name in SERVICES:
+            memory, share = weighed[name]
+            assert memory > 1, name
+            assert 0 <= share < 2, name
+        assert found["api"]["requests"]["limit"] > 0
+        assert found["api"]["queued_here"] == 0
+        assert found["watch"] == "ok"
+        assert 0 < found["disk"]["used"] < found["disk"]["limit"]
+    metrics = serving.ok(asked.replace("/api/load?model=penguins", "/api/metrics"))
+    for name in SERVICES:
+        for metric in ("memory_bytes", "cpu_seconds_total"):
+            assert re.search(rf'^appliance_process_{metric}{{process="{name}"}} [0-9]', metrics, re.MULTILINE), name
+    owners = serving.ok("stat -c %U /var/lib/appliance/appliance.db*").split()
+    assert set(owners) == {"appliance"}, "a look by root leaves no file of root's"
+
+
 def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Machine) -> None:
     serving.ok("appliance train penguins")
     found = serving.ok(
