@@ -56,6 +56,8 @@ class Put(StrEnum):
 
 
 DAY_US = 86_400_000_000
+READ_ROWS = 10_000
+"""Labelled rows that are read at a time."""
 
 
 def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
@@ -116,15 +118,20 @@ def scan_outcomes(
 
 def labelled_day(
     connection: sqlite3.Connection, model: str, version: int, *, day: int, shadow: bool = False
-) -> list[tuple[int, str, str, int, bytes]]:
-    """``(event_us, output, label, label_us, cells)`` of a version's outcomes of one day, by event time, then id."""
+) -> Iterator[list[tuple[int, str, str, int, bytes]]]:
+    """``(event_us, output, label, label_us, cells)`` of a version's outcomes of one day, by event time, then id.
+
+    ``READ_ROWS`` at a time: a busy day has millions, which would take a kilobyte each at once.
+    """
     cursor = connection.cursor()
     cursor.row_factory = None
-    return cursor.execute(
+    cursor.execute(
         "SELECT event_us, output, label, label_us, cells FROM outcomes WHERE model = ? AND event_us >= ? "
         "AND event_us < ? AND version = ? AND (variant = 'shadow') = ? ORDER BY event_us, id",
         (model, day * DAY_US, (day + 1) * DAY_US, version, shadow),
-    ).fetchall()
+    )
+    while rows := cursor.fetchmany(READ_ROWS):
+        yield rows
 
 
 def find_outcomes(connection: sqlite3.Connection, token: str) -> list[Outcome]:

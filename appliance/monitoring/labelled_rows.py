@@ -6,7 +6,7 @@ A row of the state database is parsed in microseconds, a packed one in nanosecon
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -117,19 +117,20 @@ class LabelledRows:
         kept = read_kept(path, made_of)
         if kept is not None:
             return self._unpack(msgspec.msgpack.decode(kept, type=_Packed))
-        packed = _pack(self._rows(connection, day, shadow=shadow), self._schema)
+        packed = _pack(self._batches(connection, day, shadow=shadow), self._schema)
         keep(path, made_of, msgspec.msgpack.encode(packed))
         return self._unpack(packed)
 
-    def _rows(self, connection: sqlite3.Connection, day: int, *, shadow: bool) -> list[_Row]:
-        """Those that the version can be held against; others are of one that had its number before."""
-        rows, schema = labelled_day(connection, self._model, self._version, day=day, shadow=shadow), self._schema
-        widths = [len(one) for one in _outputs(rows)]
-        return [
-            row
-            for row, width in zip(rows, widths, strict=True)
-            if width == schema.outputs and (schema.task is Task.REGRESSION or row[2] in schema.classes)
-        ]
+    def _batches(self, connection: sqlite3.Connection, day: int, *, shadow: bool) -> Iterator[list[_Row]]:
+        """Rows that the version can be held against, some at a time; others are of one that had its number before."""
+        schema = self._schema
+        for rows in labelled_day(connection, self._model, self._version, day=day, shadow=shadow):
+            widths = [len(one) for one in _outputs(rows)]
+            yield [
+                row
+                for row, width in zip(rows, widths, strict=True)
+                if width == schema.outputs and (schema.task is Task.REGRESSION or row[2] in schema.classes)
+            ]
 
     def _path(self, day: int, shadow: bool) -> Path:
         return self._folder / f"{day}{'-shadow' if shadow else ''}.rows"
@@ -142,9 +143,12 @@ class LabelledRows:
         kept = read_kept(path, made_of)
         if kept is not None:
             return msgspec.msgpack.decode(kept, type=_Cells)
-        cells = [row[4] for row in self._rows(connection, day, shadow=False)]
-        sizes = np.array([len(one) for one in cells], "<i4")
-        packed = _Cells(sizes.tobytes(), b"".join(cells))
+        sizes, flat = bytearray(), bytearray()
+        for rows in self._batches(connection, day, shadow=False):
+            cells = [row[4] for row in rows]
+            sizes += np.array([len(one) for one in cells], "<i4").tobytes()
+            flat += b"".join(cells)
+        packed = _Cells(bytes(sizes), bytes(flat))
         keep(path, made_of, msgspec.msgpack.encode(packed))
         return packed
 
@@ -166,16 +170,16 @@ def _outputs(rows: Sequence[_Row]) -> list[list[float]]:
     return msgspec.json.decode(f"[{','.join(row[1] for row in rows)}]", type=list[list[float]])
 
 
-def _pack(rows: Sequence[_Row], schema: FeatureSchema) -> _Packed:
+def _pack(batches: Iterable[Sequence[_Row]], schema: FeatureSchema) -> _Packed:
     codes = {name: float(code) for code, name in enumerate(schema.classes)}
-    labels = [row[2] for row in rows]
-    truth = [float(one) if schema.task is Task.REGRESSION else codes[one] for one in labels]
-    return _Packed(
-        event_us=np.array([row[0] for row in rows], "<i8").tobytes(),
-        label_us=np.array([row[3] for row in rows], "<i8").tobytes(),
-        truth=np.array(truth, "<f8").tobytes(),
-        outputs=np.array(_outputs(rows), "<f8").tobytes(),
-    )
+    event_us, label_us, truth, outputs = (bytearray() for _ in range(4))
+    for rows in batches:
+        event_us += np.array([row[0] for row in rows], "<i8").tobytes()
+        label_us += np.array([row[3] for row in rows], "<i8").tobytes()
+        labels = [float(row[2]) if schema.task is Task.REGRESSION else codes[row[2]] for row in rows]
+        truth += np.array(labels, "<f8").tobytes()
+        outputs += np.array(_outputs(rows), "<f8").tobytes()
+    return _Packed(bytes(event_us), bytes(label_us), bytes(truth), bytes(outputs))
 
 
 def _cut(rows: Labelled, first_us: int, last_us: int) -> Labelled:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import gc
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from appliance.monitoring.labelled_rows import LabelledRows
 from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.outcomes import TOGETHER
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
+from storage import outcome_rows
 from storage.eventlog import segments_at
-from storage.outcome_rows import outcome_history, scan_outcomes
+from storage.outcome_rows import READ_ROWS, outcome_history, scan_outcomes
 from storage.window_rows import fault_totals
-from tests.monitoring.traffic import DAY_US, HOUR_US, START_US, Traffic, encoded_rows
+from tests.monitoring.traffic import DAY_US, HOUR_US, START_US, Traffic, encoded_rows, regression_schema
 
 
 def test_a_label_is_joined_by_prediction_id(watch: Watch, traffic: Traffic) -> None:
@@ -119,3 +122,25 @@ def test_quality_is_exact_and_says_how_far_labels_reach(watch: Watch, traffic: T
     assert (drift.label.rows.current, drift.label.state.value) == (200, "ok")
     (point,) = Monitoring(settings).quality_series("rent").points
     assert point.metrics == pytest.approx(late.metrics)
+
+
+def test_a_days_rows_are_the_same_however_many_are_read_at_a_time(
+    watch: Watch, traffic: Traffic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 25), event_us=START_US)
+    for row in range(25):
+        traffic.label(f"{token}.{row}", float(row), label_us=START_US + row, at_us=START_US + DAY_US)
+    assert watch_once(watch).labels == 25
+    found = []
+    for at_a_time in (READ_ROWS, 7, 25):
+        monkeypatch.setattr(outcome_rows, "READ_ROWS", at_a_time)
+        folder = tmp_path / str(at_a_time)
+        folder.mkdir()
+        rows = LabelledRows(folder, model="rent", version=1, schema=regression_schema(), bundle=b"")
+        last_us = START_US + 1
+        labelled, cells = rows.read_cells(watch.connection, first_us=START_US, last_us=last_us, places=[0, 1])
+        again = rows.read(watch.connection, first_us=START_US, last_us=last_us)
+        assert again.truth.tolist() == labelled.truth.tolist()
+        assert sorted(labelled.truth.tolist()) == list(range(25))
+        found.append((labelled.truth.tolist(), labelled.outputs.tolist(), labelled.delay_s.tolist(), cells.tolist()))
+    assert found[0] == found[1] == found[2]
