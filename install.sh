@@ -1075,7 +1075,7 @@ stage_system_files() {
   case $LISTEN in
     127.* | ::1 | localhost) ;;
     *)
-      for unit in api.socket api.service ui.service; do
+      for unit in api.socket api.service; do
         kind=Service
         [ "$unit" = api.socket ] && kind=Socket
         mkdir -p "$units/appliance-$unit.d"

@@ -101,7 +101,7 @@ def test_an_address_that_is_closed_again_stops_what_listens(host: Host) -> None:
     """The sockets are opened anew: a drop-in of a socket that went is a change of a socket."""
     host.place_release()
     installed(host, "--listen 0.0.0.0")
-    opened = {f"{UNITS}/appliance-{unit}.d/30-listen.conf" for unit in ("api.socket", "api.service", "ui.service")}
+    opened = {f"{UNITS}/appliance-{unit}.d/30-listen.conf" for unit in ("api.socket", "api.service")}
     assert opened <= host.listing(UNITS)
     installed(host, "--listen 127.0.0.1")
     assert not opened & host.listing(UNITS)

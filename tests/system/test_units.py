@@ -20,6 +20,7 @@ PREDICT = (
     " http://127.0.0.1:8100/models/penguins/predict"
 )
 SERVICES = ("api", "ui", "orchestrator", "runner")
+ELSEWHERE = "tests/system/elsewhere.py"
 
 
 def test_every_unit_runs_and_status_says_so(installed: Machine) -> None:
@@ -63,6 +64,28 @@ def test_the_load_is_told_to_root_and_by_the_dashboards_own_unit(serving: Machin
             assert re.search(rf'^appliance_process_{metric}{{process="{name}"}} [0-9]', metrics, re.MULTILINE), name
     owners = serving.ok("stat -c %U /var/lib/appliance/appliance.db*").split()
     assert set(owners) == {"appliance"}, "a look by root leaves no file of root's"
+
+
+def test_the_dashboards_unit_sees_the_host_and_reaches_what_is_not_on_it(serving: Machine) -> None:
+    key = serving.ok("appliance key create everything --scope admin").strip()
+    asked = f'curl -sf -H "X-API-Key: {key}" http://127.0.0.1:8080/api'
+    host = json.loads(serving.ok(f"{asked}/host"))
+    assert 0 < host["memory_available"] < host["memory_total"]
+    assert 0 <= host["cpu_share"] <= 1
+    found = {check["name"]: check["state"] for check in json.loads(serving.ok(f"{asked}/doctor"))["checks"]}
+    assert found["memory"] == "ok"
+    filtered = serving.ok("systemctl show -p IPAddressDeny --value appliance-ui.service").strip()
+    assert filtered == "", "channels are tried, and tables read, at other addresses"
+    serving.ok(f"ip addr add 10.9.8.7/32 dev lo && systemd-run --unit=elsewhere {SYSTEM_PYTHON} {SOURCE}/{ELSEWHERE}")
+    try:
+        serving.ok("curl -sf --retry 20 --retry-connrefused http://10.9.8.7:9000/rows.csv")
+        body = '{"name": "far", "source": "http://10.9.8.7:9000/rows.csv"}'
+        assert json.loads(serving.ok(f"{asked}/datasets -H 'content-type: application/json' -d '{body}'"))["rows"] == 99
+        body = '{"name": "hook", "address": "http://10.9.8.7:9000/hook"}'
+        serving.ok(f"{asked}/alert-channels -H 'content-type: application/json' -d '{body}'")
+        assert json.loads(serving.ok(f"{asked}/alert-channels/hook/test -X POST"))["state"] == "sent"
+    finally:
+        serving.run("systemctl stop elsewhere; ip addr del 10.9.8.7/32 dev lo")
 
 
 def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Machine) -> None:
