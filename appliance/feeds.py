@@ -17,6 +17,7 @@ from appliance.feed_signs import WatchedFile, next_run, ready_files
 from appliance.intake import Intake
 from appliance.orders import Unchanged
 from appliance.settings import Settings
+from appliance.unit_view import require_seen
 from storage.datasets import require_name
 from storage.errors import SourceUnreadable, StateUnwritable, StorageError
 from storage.feeds import Feed, FeedStatus, Trouble, find_feed, find_status, list_fed, put_feed, put_status
@@ -59,7 +60,7 @@ class Feeds:
             require_cron(cron)
         except ValueError as exc:
             raise BadInput(f"the schedule is wrong: {exc}") from exc
-        self._datasets.require_refreshable(name)
+        require_seen(self._settings, self._datasets.require_refreshable(name).source)
         feed = Feed(who=who, declared_at=datetime.now(UTC), schedule=cron, evolve=evolve)
         return self._declare(name, feed, f"refreshed by {cron}")
 
@@ -80,6 +81,7 @@ class Feeds:
             StateUnwritable: The disk is full or read-only.
         """
         folder = Path(intake.source).absolute()
+        require_seen(self._settings, str(folder))
         try:
             require_name(name)
             ready_files(folder)

@@ -145,9 +145,16 @@ def told_source(source: str) -> str:
 
 def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.ExitStack) -> Source:
     if not is_address(source):
-        if (Path(source) / "_delta_log").is_dir():
+        try:
+            files = [] if (Path(source) / "_delta_log").is_dir() else find_files(source)
+        except PermissionError as exc:
+            raise SourceUnreadable(
+                f"{source} may not be read ({exc.strerror}: {exc.filename}); let the user that the appliance runs as "
+                "read it and look into the folders above it, or upload it"
+            ) from exc
+        if not files:
             return _open_delta(source, options, stack)
-        return _open_files(source, find_files(source), options, work, stack)
+        return _open_files(source, files, options, work, stack)
     scheme = source.partition("://")[0].lower()
     if scheme in {"http", "https"}:
         return _open_files(

@@ -25,6 +25,7 @@ from appliance.intake import Intake
 from appliance.orders import FirstLook, Ingest, StopButton, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
 from appliance.snapshot_diff import SnapshotDiff
+from appliance.unit_view import require_seen
 from storage.columns import Dtype
 from storage.datasets import Snapshot
 from storage.errors import StateUnwritable
@@ -205,6 +206,7 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopBut
     if wanted.upload is None:
         if not is_allowed(caller, Action.ADMINISTER):
             raise NotAllowed("reading a path of the appliance's host needs the role admin; upload the file instead")
+        require_seen(appliance.settings, wanted.source or "")
         return appliance.datasets.take_in(wanted.name, wanted.intake(wanted.source or ""), who=caller.name)
     path = find_upload(appliance.settings.layout, wanted.upload)
     try:
