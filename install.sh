@@ -1068,9 +1068,14 @@ stage_system_files() {
         >"$units/appliance-$unit.service.d/20-passphrase.conf"
     done
   fi
-  if [ "$STATE" != /var/lib/appliance ]; then
+  # The units write nowhere but in the state and, on another disk, where the settings say that backups lie.
+  backups=$(setting backup_dir '' '')
+  if [ "$STATE" != /var/lib/appliance ] || [ -n "$backups" ]; then
     mkdir -p "$units/appliance-.service.d"
-    printf '[Service]\nReadWritePaths=%s\n' "$STATE" >"$units/appliance-.service.d/20-state.conf"
+    {
+      printf '[Service]\nReadWritePaths=%s\n' "$STATE"
+      [ -z "$backups" ] || printf 'ReadWritePaths="-%s"\n' "$backups"
+    } >"$units/appliance-.service.d/20-state.conf"
   fi
   case $LISTEN in
     127.* | ::1 | localhost) ;;
