@@ -45,7 +45,7 @@ def load(name: str | None = None, *, json: Json = False) -> None:
     rows.append(("watch loop", found.watch, f"{found.lag.bytes_behind:,} bytes of events behind; {last}"))
     print_table(("what", "state", "now"), rows)
     print_table(
-        ("process", "state", "of a core", "PSS MB", "restarts"),
+        ("process", "state", "of a core", "memory MB", "restarts"),
         [
             (one.process.name, one.process.state, "-" if one.cpu_share is None else f"{one.cpu_share:.0%}",
              one.process.pss_mb, one.process.restarts)

@@ -29,7 +29,7 @@ from appliance.training.target import class_names
 from storage.errors import SourceUnreadable
 from storage.sources import SourceOptions, open_source
 
-PIECE_ROWS = 1_000_000
+PIECE_ROWS = 250_000
 """Texts are counted so many rows at a time."""
 
 BLOCK_ROWS = 65_536
