@@ -30,8 +30,11 @@ def stamp_of(*facts: object) -> bytes:
     return hashlib.blake2b(msgspec.msgpack.encode(facts), digest_size=_DIGEST_BYTES).digest()
 
 
-def read_kept(path: Path, stamp: bytes) -> bytes | None:
-    """What was kept under that stamp; None when it was not, or cannot be read as it was written."""
+def read_kept(path: Path, stamp: bytes) -> memoryview | None:
+    """What was kept under that stamp; None when it was not, or cannot be read as it was written.
+
+    A view, since a day of labels is large: nothing is copied.
+    """
     try:
         content = path.read_bytes()
     except OSError:
@@ -39,7 +42,7 @@ def read_kept(path: Path, stamp: bytes) -> bytes | None:
     digest, body = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
     if body[: len(stamp)] != stamp or _digest(body) != digest:
         return None
-    return bytes(body[len(stamp) :])
+    return body[len(stamp) :]
 
 
 def is_kept(path: Path, stamp: bytes) -> bool:
@@ -51,19 +54,18 @@ def is_kept(path: Path, stamp: bytes) -> bool:
         return False
 
 
-def keep(path: Path, stamp: bytes, content: bytes) -> bool:
+def keep(path: Path, stamp: bytes, content: bytes | memoryview) -> bool:
     """Keep something in place of what was there; readers see one or the other. False where it cannot be written.
 
     Any process may: what two of them keep under one stamp is the same.
     """
     half = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    body = stamp + content
     try:
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        if free_bytes(path.parent) < ROOM_LEFT_BYTES + len(body):
+        if free_bytes(path.parent) < ROOM_LEFT_BYTES + len(content):
             return False
         with open(half, "wb", opener=lambda name, flags: os.open(name, flags, 0o640)) as file:
-            file.write(_digest(memoryview(body)) + body)
+            file.writelines((_digest(stamp, content), stamp, content))
         half.replace(path)
     except OSError:
         with suppress(OSError):
@@ -90,5 +92,9 @@ def _is_left(path: Path) -> bool:
         return False
 
 
-def _digest(body: memoryview) -> bytes:
-    return hashlib.blake2b(body, digest_size=_DIGEST_BYTES).digest()
+def _digest(*parts: bytes | memoryview) -> bytes:
+    """Of all parts, as if they were one."""
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()

@@ -124,7 +124,7 @@ def _keep(path: Path, made_of: bytes, counted: Counted) -> None:
     keep(path, made_of, msgspec.msgpack.encode(packed))
 
 
-def _unpack(kept: bytes) -> Counted:
+def _unpack(kept: bytes | memoryview) -> Counted:
     packed = msgspec.msgpack.decode(kept, type=_Kept)
     counts = WindowCounts(
         rows=packed.rows, cells=np.frombuffer(packed.cells, "<i8"), sums=np.frombuffer(packed.sums, "<f8")

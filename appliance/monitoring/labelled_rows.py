@@ -8,11 +8,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from appliance.monitoring.bins import Ints
 from appliance.monitoring.quality import Labelled, join
 from appliance.schema import FeatureSchema, Task
 from storage.figures import is_kept, keep, read_kept, stamp_of
@@ -20,6 +21,8 @@ from storage.outcome_rows import DAY_US, labelled_day
 from storage.stamp_rows import Stamped, read_stamps
 from storage.statedb import snapshot
 
+Cells: TypeAlias = npt.NDArray[np.int16]
+"""Bins of rows: they are bytes where they are kept, and -1 where there is none."""
 _FORMAT = 1
 """Of a packed day; another one makes them all anew."""
 
@@ -27,17 +30,17 @@ _FORMAT = 1
 class _Packed(msgspec.Struct, frozen=True, array_like=True):
     """Columns of a day's rows as little-endian bytes: int64, int64, float64, float64."""
 
-    event_us: bytes
-    label_us: bytes
-    truth: bytes
-    outputs: bytes
+    event_us: bytearray
+    label_us: bytearray
+    truth: bytearray
+    outputs: bytearray
 
 
 class _Cells(msgspec.Struct, frozen=True, array_like=True):
     """How many bins each row of a day has (int32), and all of them one after the other (uint8)."""
 
-    sizes: bytes
-    cells: bytes
+    sizes: bytearray
+    cells: bytearray
 
 
 class LabelledRows:
@@ -88,7 +91,7 @@ class LabelledRows:
 
     def read_cells(
         self, connection: sqlite3.Connection, *, first_us: int, last_us: int, places: Sequence[int]
-    ) -> tuple[Labelled, Ints]:
+    ) -> tuple[Labelled, Cells]:
         """The rows of a span of what was answered, and in which bin of some columns they lie.
 
         Args:
@@ -108,7 +111,7 @@ class LabelledRows:
                 inside = (rows.event_us >= first_us) & (rows.event_us < last_us)
                 cells = _at(self._cells_of(connection, day, stamp), places)
                 found.append((rows.where(inside), cells[:, inside]))
-        nothing = self._unpack(_pack([], self._schema)), np.zeros((len(places), 0), np.int64)
+        nothing = self._unpack(_pack([], self._schema)), np.zeros((len(places), 0), np.int16)
         parts, cells_of = zip(*(found or [nothing]), strict=True)
         return join(parts), np.concatenate(cells_of, axis=1)
 
@@ -148,7 +151,7 @@ class LabelledRows:
             cells = [row[4] for row in rows]
             sizes += np.array([len(one) for one in cells], "<i4").tobytes()
             flat += b"".join(cells)
-        packed = _Cells(bytes(sizes), bytes(flat))
+        packed = _Cells(sizes, flat)
         keep(path, made_of, msgspec.msgpack.encode(packed))
         return packed
 
@@ -179,7 +182,7 @@ def _pack(batches: Iterable[Sequence[_Row]], schema: FeatureSchema) -> _Packed:
         labels = [float(row[2]) if schema.task is Task.REGRESSION else codes[row[2]] for row in rows]
         truth += np.array(labels, "<f8").tobytes()
         outputs += np.array(_outputs(rows), "<f8").tobytes()
-    return _Packed(bytes(event_us), bytes(label_us), bytes(truth), bytes(outputs))
+    return _Packed(event_us, label_us, truth, outputs)
 
 
 def _cut(rows: Labelled, first_us: int, last_us: int) -> Labelled:
@@ -189,11 +192,11 @@ def _cut(rows: Labelled, first_us: int, last_us: int) -> Labelled:
     return rows.where((rows.event_us >= first_us) & (rows.event_us < last_us))
 
 
-def _at(cells: _Cells, places: Sequence[int]) -> Ints:
+def _at(cells: _Cells, places: Sequence[int]) -> Cells:
     """The bin of each row at some places, shape ``(len(places), n)``; -1 where a row has fewer."""
     sizes, flat = np.frombuffer(cells.sizes, "<i4").astype(np.int64), np.frombuffer(cells.cells, np.uint8)
     starts = np.cumsum(sizes) - sizes
-    found = np.full((len(places), len(sizes)), -1, np.int64)
+    found = np.full((len(places), len(sizes)), -1, np.int16)
     for at, place in enumerate(places):
         there = sizes > place
         found[at, there] = flat[starts[there] + place]

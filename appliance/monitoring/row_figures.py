@@ -13,6 +13,7 @@ from appliance.monitoring.answers import Answers
 from appliance.monitoring.bins import Ints
 from appliance.monitoring.intervals import Interval, find_intervals
 from appliance.monitoring.known import KnownVersion
+from appliance.monitoring.labelled_rows import Cells
 from appliance.monitoring.outcomes import UNTOLD
 from appliance.monitoring.quality import Labelled, Loss, find_loss, measure
 from appliance.monitoring.reference import predicted
@@ -119,7 +120,7 @@ def read_columns(
     return found
 
 
-def _by_cell(known: KnownVersion, labels: Sequence[str], labelled: Labelled, cells: Ints) -> ColumnFigures:
+def _by_cell(known: KnownVersion, labels: Sequence[str], labelled: Labelled, cells: Cells) -> ColumnFigures:
     groups = ((label, labelled.where(cells == cell)) for cell, label in enumerate(labels))
     unknown = int(np.sum((cells < 0) | (cells == UNTOLD)))
     return ColumnFigures(segments=judge_segments(known.schema, groups), unknown=unknown)
