@@ -30,7 +30,7 @@ from ui.beside import Beside
 from ui.gate import Gate, local
 from ui.guest_door import COOKIES, GuestDoor
 from ui.guests import Guest, list_guests
-from ui.memory import give_back, settle
+from ui.memory import give_back, settle, sweep
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
@@ -40,6 +40,7 @@ from ui.texts import language
 ASSETS = Path(__file__).parent / "assets"
 SESSION_DAYS = 14
 GIVE_BACK_S = 30.0
+SWEEP_S = 0.5
 _HEADERS = {
     # NiceGUI's pages are inline modules, and Vue compiles templates in the browser; nothing comes from another host.
     "Content-Security-Policy": (
@@ -89,6 +90,7 @@ def serve(settings: Settings) -> None:
     _welcome_guests(appliance, doorkeeper, cookie)
     app.on_startup(lambda: feed_while_answering(settings.listen, settings.ui_port, "/api/health"))
     app.on_startup(settle)
+    app.timer(SWEEP_S, sweep, immediate=False)
     app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
     ng.run(
         host=settings.listen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -22,6 +23,7 @@ from ui.components.guest_link import guest_links
 from ui.components.markup import box, icon, icon_html, link, text, with_attributes
 from ui.components.status import notice
 from ui.help.topics import read_topic, topic_of
+from ui.memory import let_go
 from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
 from ui.texts import _, script_messages
 
@@ -95,6 +97,7 @@ class Shell:
         self.dress(title)
         link(_("Skip to the content"), "#content", "nicegui-skip-link")
         ng.on("tab-hidden", lambda event: view.pause(hidden=bool(event.args)))
+        ng.on("page-left", partial(let_go, ng.context.client))
         with box("frame"):
             with box("topbar"):
                 menu = ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button")

@@ -134,6 +134,25 @@ def test_each_page_says_what_does_the_same(tab: Page, world: World) -> None:
         assert tab.locator(".same code").count() >= 1, name
 
 
+def test_a_page_says_that_it_is_left(tab: Page, world: World) -> None:
+    """Else the server keeps it for ten seconds, in case its connection is only lost."""
+    told: list[str] = []
+    tab.on("websocket", lambda socket: socket.on("framesent", lambda frame: told.append(str(frame))))
+    tab.goto(world.url + "/models")
+    settle(tab)
+    listener = tab.evaluate("Object.values(mounted_app.elements).flatMap(one => one.events ?? [])"
+                            ".find(one => one.type === 'pageLeft').listener_id")  # fmt: skip
+    # As the browser does; frames that are sent while a page goes away are not shown here.
+    for persisted, times in (("true", 0), ("false", 1)):
+        tab.evaluate(f"dispatchEvent(new PageTransitionEvent('pagehide', {{persisted: {persisted}}}))")
+        tab.wait_for_timeout(500)
+        assert len([frame for frame in told if listener in frame]) == times
+    tab.goto(world.url + "/jobs")
+    tab.go_back()
+    settle(tab)
+    assert tab.get_by_role("heading", level=1).inner_text() == "Models"
+
+
 def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
     for name in ("overview", "data", "dataset-columns", "dataset-versions", "model", "monitoring", "monitoring-drift",
                  "jobs", "alerts", "settings-keys", "settings-users", "audit", "deployments"):  # fmt: skip

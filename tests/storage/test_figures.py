@@ -13,14 +13,19 @@ from tests.storage.conftest import SmallDisk
 ONE, OTHER = stamp_of("one", 1), stamp_of("one", 2)
 
 
+def kept(path: Path, stamp: bytes) -> bytes | None:
+    found = read_kept(path, stamp)
+    return None if found is None else bytes(found)
+
+
 def test_what_was_kept_is_there_under_its_stamp_alone(layout: Layout) -> None:
     path = layout.figures / "m" / "1" / "20000.rows"
-    assert read_kept(path, ONE) is None
+    assert kept(path, ONE) is None
     assert keep(path, ONE, b"figures")
-    assert (read_kept(path, ONE), read_kept(path, OTHER)) == (b"figures", None)
+    assert (kept(path, ONE), kept(path, OTHER)) == (b"figures", None)
     assert (is_kept(path, ONE), is_kept(path, OTHER)) == (True, False)
     assert keep(path, OTHER, b"")
-    assert (read_kept(path, ONE), read_kept(path, OTHER)) == (None, b"")
+    assert (kept(path, ONE), kept(path, OTHER)) == (None, b"")
     assert path.stat().st_mode & 0o007 == 0
 
 
@@ -30,13 +35,13 @@ def test_a_file_that_is_broken_anywhere_is_as_good_as_none(layout: Layout) -> No
     whole = path.read_bytes()
     for at in range(len(whole)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert read_kept(path, ONE) is None
+        assert kept(path, ONE) is None
         path.write_bytes(whole[:at])
-        assert read_kept(path, ONE) is None
+        assert kept(path, ONE) is None
     path.write_bytes(whole + b"x")
-    assert read_kept(path, ONE) is None
+    assert kept(path, ONE) is None
     assert keep(path, ONE, b"again")
-    assert read_kept(path, ONE) == b"again"
+    assert kept(path, ONE) == b"again"
 
 
 def test_on_a_disk_without_room_nothing_is_kept_and_nothing_left(small_disk: SmallDisk) -> None:
@@ -49,7 +54,7 @@ def test_on_a_disk_without_room_nothing_is_kept_and_nothing_left(small_disk: Sma
 def test_where_nothing_can_be_written_nothing_is_kept(layout: Layout) -> None:
     layout.figures.write_bytes(b"a file where a folder should be")
     assert not keep(layout.figures / "m" / "f.answers", ONE, b"figures")
-    assert read_kept(layout.figures / "m" / "f.answers", ONE) is None
+    assert kept(layout.figures / "m" / "f.answers", ONE) is None
 
 
 def test_old_days_and_what_a_killed_process_left_go(layout: Layout) -> None:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
+import pytest
+from nicegui import Client, core
+from nicegui import ui as ng
+from starlette.requests import Request
 
 from storage.datasets import IngestInfo
 from storage.ingest import ingest
 from storage.layout import Layout
+from ui.memory import let_go
 
 
 def modules_after(code: str) -> set[str]:
@@ -72,3 +78,37 @@ def test_datasets_are_looked_at_without_what_reads_and_writes_their_rows(tmp_pat
 def test_heaps_are_few_and_are_given_back_without_harm() -> None:
     code = "from ui.memory import *; keep_few_heaps(); x = [bytes(100_000) for _ in range(1000)]; del x; give_back()"
     assert "ui.memory" in modules_after(code)
+
+
+def test_what_is_garbage_is_found_between_pages_and_never_while_one_is_drawn() -> None:
+    code = (
+        "import gc, weakref; from ui.memory import settle, sweep; settle(); looks = gc.get_stats()[2]['collections']\n"
+        "class Page: pass\n"
+        "old = Page(); old.itself = old; gc.collect(1); gc.collect(1); went = weakref.ref(old); del old\n"
+        "more = [[] for _ in range(300_000)]\n"
+        "assert gc.get_stats()[2]['collections'] == looks, 'not of itself'\n"
+        "assert went() is not None; sweep(); assert went() is None\n"
+        "looks = gc.get_stats()[2]['collections']; sweep(); assert gc.get_stats()[2]['collections'] == looks"
+    )
+    assert "ui.memory" in modules_after(code)
+
+
+def test_a_page_that_was_left_goes_at_once_and_one_whose_connection_is_lost_stays_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def check() -> None:
+        monkeypatch.setattr(core, "loop", asyncio.get_running_loop())  # NiceGUI runs its tasks in its server's
+        page = ng.page("/left", reconnect_timeout=10.0)
+        request = Request({"type": "http", "method": "GET", "path": "/left", "headers": [], "query_string": b""})
+        left, lost = Client(page, request=request), Client(page, request=request)
+        for client in (left, lost):
+            await client.handle_handshake(f"socket of {client.id}", client.id, None, "document", 0)
+        let_go(left)
+        for client in (left, lost):
+            client.handle_disconnect(f"socket of {client.id}")
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert (left.is_deleted, lost.is_deleted) == (True, False)
+        lost.delete()
+
+    asyncio.run(check())

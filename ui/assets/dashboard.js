@@ -204,3 +204,7 @@ const tellHidden = () => {
 };
 document.addEventListener("visibilitychange", tellHidden);
 if (document.hidden) tellHidden();
+// A tab that went on to another page comes back to this one by loading it anew: the server need not wait for it.
+addEventListener("pagehide", (event) => {
+  if (!event.persisted && window.socket?.connected) emitEvent("page-left");
+});
