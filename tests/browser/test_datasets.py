@@ -103,6 +103,35 @@ def test_a_schedule_is_declared_shown_and_stopped(tab: Page, world: World, order
     assert "orders" not in {one.dataset for one in world.appliance.feeds.list()}
 
 
+def test_a_folder_is_watched_from_the_page_and_a_file_that_changed_is_read_again(
+    tab: Page, world: World, orders: Path, tmp_path: Path
+) -> None:
+    tab.goto(f"{world.url}/data/orders?tab=feed")
+    settle(tab)
+    tab.get_by_role("button", name="Watch a folder").click()
+    folder = tab.get_by_role("textbox", name="Folder on the appliance's host")
+    for wrong, says in (("inbox", "whole path"), (str(tmp_path / "nowhere"), "nowhere")):
+        folder.fill(wrong)
+        tab.get_by_role("button", name="Declare").click()
+        expect(tab.locator(".q-notification").first).to_contain_text(says, timeout=PATIENCE_MS)
+    folder.fill(str(tmp_path))
+    tab.get_by_role("checkbox", name="Take a file's rows again").click()
+    tab.get_by_role("button", name="Declare").click()
+    expect(tab.get_by_text("are taken in again")).to_be_visible(timeout=PATIENCE_MS)
+    assert [one.feed.again for one in world.appliance.feeds.list() if one.dataset == "orders"] == [True]
+    had = world.appliance.datasets.show("orders").rows
+    for amounts in ((51.5, 52.5), (53.5,)):
+        (tmp_path / "day.csv").write_text("country,amount\n" + "".join(f"DE,{amount}\n" for amount in amounts))
+        had += len(amounts)
+        for _ in range(60):  # as below
+            if world.appliance.datasets.show("orders").rows == had:
+                break
+            tab.wait_for_timeout(1000)
+        assert world.appliance.datasets.show("orders").rows == had
+    tab.get_by_role("button", name="Stop it").click()
+    expect(tab.get_by_text("Nothing brings new rows by itself")).to_be_visible(timeout=PATIENCE_MS)
+
+
 def test_a_watched_folder_tells_which_file_it_could_not_take(tab: Page, world: World, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n2,3\n")
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")

@@ -81,6 +81,7 @@ def _feed(found: FeedInfo) -> None:
                 (_("Ran last"), when(status.ran_at)),
                 (_("Next"), when(found.next_at) if feed.schedule else _("within a minute")),
                 (_("Other columns"), _("are taken in") if feed.evolve else _("are refused")),
+                *_changed(feed),
                 *_reading(feed),
                 (_("Declared by"), f"{feed.who}, {when(feed.declared_at)}"),
             ]
@@ -94,6 +95,12 @@ def _feed(found: FeedInfo) -> None:
                                     "why": Cell(text=one.message)})
                 for name, one in status.troubles.items()
             ], name="troubles")  # fmt: skip
+
+
+def _changed(feed: Feed) -> list[tuple[str, str]]:
+    if feed.folder is None:
+        return []
+    return [(_("Files that change"), _("are taken in again") if feed.again else _("are told and left"))]
 
 
 def _reading(feed: Feed) -> list[tuple[str, str]]:
@@ -143,13 +150,14 @@ async def _ask_folder(view: View, name: str) -> None:
         folder = text_field(_("Folder on the appliance's host"), hint=_("files that lie there now count as new"))
         prepare = text_field(_("Prepare each file by SQL"), hint=_("may stay empty; the file is the table source"))
         evolve = ng.checkbox(_("Take columns that are new"))
+        again = ng.checkbox(_("Take a file's rows again when it changes under its name"))
 
         async def go() -> None:
             def watch() -> FeedInfo:
                 if not (folder.value or "").startswith("/"):
                     raise BadInput(_("name the folder by its whole path, from / on"))
                 intake = Intake(source=folder.value or "", prepare=prepare.value or None, evolve=bool(evolve.value))
-                return view.appliance.feeds.watch(name, intake, who=view.caller.name)
+                return view.appliance.feeds.watch(name, intake, again=bool(again.value), who=view.caller.name)
 
             await _declare(view, window, watch)
 
