@@ -153,20 +153,35 @@ class Deployments:
                 raise Conflict(f"model {name!r} has no {role}")
             return self._end(connection, standing, _Cause(who=who, reason=reason, action="model.end"))
 
-    def rollback(self, name: str, *, who: str, reason: str = "") -> Deployment:
+    def rollback(self, name: str, *, who: str, reason: str = "", expected: Deployment | None = None) -> Deployment:
         """Take the newest change back: end a standing canary, else let the version serve again that served before.
 
         A shadow answers nobody, so it is left alone. Returns the champion that answers from now on.
 
+        Args:
+            name: The model.
+            who: Takes it back.
+            reason: For the history.
+            expected: What ``rolled_back`` told when the decision was made; two people who decide at once take one step
+                back, not two.
+
         Raises:
             NotFound: No such model.
-            Conflict: Nothing served before.
+            Conflict: Nothing served before, or something else than expected stands now.
             BundleRefused: The earlier bundle is damaged.
         """
         with self._database() as connection:
             require_model(connection, name)
             live = find_deployment(connection, name, CHAMPION)
             canary = find_deployment(connection, name, CANARY)
+            standing = canary or live
+            if expected and standing and (standing.version, standing.started_at) != (
+                expected.version, expected.started_at,
+            ):  # fmt: skip
+                raise Conflict(
+                    f"the deployments of {name!r} changed meanwhile: version {standing.version} stands as the "
+                    f"{standing.role} since {standing.started_at:%H:%M:%S UTC}, by {standing.who}; look again"
+                )
             if canary is not None and live is not None:
                 self._end(connection, canary, _Cause(who=who, reason=reason, action="model.rollback"))
                 return _deployment(live)
@@ -179,6 +194,17 @@ class Deployments:
             said = reason or f"rolled back from version {live.version}"
             cause = _Cause(who=who, reason=said, rollback=True, action="model.rollback")
             return self._replace(connection, name, earlier, live, cause)
+
+    def rolled_back(self, name: str) -> Deployment | None:
+        """What a rollback would take back: the canary, else the champion; None where nothing serves.
+
+        Raises:
+            NotFound: No such model.
+        """
+        with self._database() as connection:
+            require_model(connection, name)
+            standing = find_deployment(connection, name, CANARY) or find_deployment(connection, name, CHAMPION)
+            return None if standing is None else _deployment(standing)
 
     def current(self) -> tuple[Deployment, ...]:
         """What serves now, by model."""

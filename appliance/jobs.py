@@ -211,8 +211,8 @@ class Jobs:
             for record in self._orchestrator.logs(job_id, limit=limit)
         )
 
-    def cancel(self, job_id: str) -> Job:
-        """Stop a job; one that has ended stays as it is.
+    def cancel(self, job_id: str, *, who: str) -> Job:
+        """Stop a job, which the audit keeps; one that has ended stays as it is.
 
         Raises:
             NotFound: No such job.
@@ -224,10 +224,16 @@ class Jobs:
                 "a feed's run ends by itself; 'appliance data feeds --stop DATASET' keeps it from running again"
             )
         if _state(run) is JobState.SCHEDULED and run.state is not None and run.state.type == SCHEDULED:
-            self._orchestrator.set_state(job_id, CANCELLED, "cancelled before it started")
+            self._orchestrator.set_state(job_id, CANCELLED, f"cancelled by {who} before it started")
         elif not _state(run).final:
-            self._orchestrator.set_state(job_id, CANCELLING, "cancelled; the runner is stopping it", force=True)
+            self._orchestrator.set_state(job_id, CANCELLING, f"cancelled by {who}; the runner stops it", force=True)
             self._ring()
+        if not _state(run).final:
+            job = _job(run)
+            told = f"job {job_id}: {job.kind.value}, asked for by {job.who}"
+            with self._database() as connection:
+                entry = AuditEntry(at=datetime.now(UTC), who=who, action="job.cancel", subject=job.model, detail=told)
+                append_audit(connection, entry)
         return self.get(job_id)
 
     def progress(self, job_id: str) -> JobProgress | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from appliance.cron import require_cron
 from appliance.errors import BadModelSpec
 from appliance.schema import Kind, Task
+from storage.toml_text import toml_value
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Names of models and datasets: they are folders and parts of URLs."""
@@ -299,16 +299,14 @@ def dump_spec(spec: ModelSpec) -> str:
         if isinstance(value, Threshold):
             value = {key: item for key, item in msgspec.structs.asdict(value).items() if item is not None}
         if isinstance(value, Mapping):
-            tables += ["", f"[{field.name}]", *(f"{_text(key)} = {_text(item)}" for key, item in value.items())]
+            tables += [
+                "",
+                f"[{field.name}]",
+                *(f"{toml_value(key)} = {toml_value(item)}" for key, item in value.items()),
+            ]
         else:
-            lines.append(f"{field.name} = {_text(value)}")
+            lines.append(f"{field.name} = {toml_value(value)}")
     return "\n".join([*lines, *tables]) + "\n"
-
-
-def _text(value: object) -> str:
-    """A TOML value; JSON's strings, numbers, booleans and arrays of them are TOML's too, but for the delete key."""
-    plain = list(value) if isinstance(value, tuple) else value
-    return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _explain(message: str) -> str:

@@ -26,7 +26,7 @@ def undo_promotion(deployments: Deployments, promoted: Deployment, trial: Deploy
             "Roll back takes the newest change back"
         )
     why = "the promotion was taken back"
-    deployments.rollback(promoted.model, who=who, reason=why)
+    deployments.rollback(promoted.model, who=who, reason=why, expected=promoted)
     if trial.role == "canary" and trial.percent is not None:
         deployments.start_canary(promoted.model, trial.percent, trial.version, who=who, reason=why)
     else:

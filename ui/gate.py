@@ -7,7 +7,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from html import escape
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from nicegui import app, run
 from nicegui import ui as ng
@@ -28,6 +28,7 @@ _MESSAGES = {
     "ended": _("You are logged out."),
     "changed": _("The new password is set. Other sessions of this user were ended."),
 }
+_MOST_FORM_BYTES = 16 << 10
 _KEPT = 200
 """Refusals that can still be shown; whoever comes later to one is told less."""
 
@@ -53,11 +54,12 @@ class Gate:
         """Check name and password and open a session under a new id."""
         if is_cross_site(request.headers):
             return self._back("/login", _another_site())
-        form = await request.form()
-        target = local(str(form.get("next", "/")))
+        target = "/"
         try:
+            form = await _read_form(request)
+            target = local(form.get("next", "/"))
             token = await run.io_bound(
-                self._doorkeeper.login, str(form.get("name", "")).strip(), str(form.get("password", "")),
+                self._doorkeeper.login, form.get("name", "").strip(), form.get("password", ""),
                 address=_address(request),
             )  # fmt: skip
         except Exception as exc:  # noqa: BLE001  (the border of a form: the log has the stack)
@@ -79,13 +81,13 @@ class Gate:
         """Replace one's own password."""
         if is_cross_site(request.headers):
             return self._back("/password", _another_site())
-        form = await request.form()
-        if form.get("new") != form.get("again"):
-            return self._back("/password", BadInput(_("The two new passwords differ; type the new one twice.")))
         try:
+            form = await _read_form(request)
+            if form.get("new") != form.get("again"):
+                raise BadInput(_("The two new passwords differ; type the new one twice."))
             await run.io_bound(
-                self._doorkeeper.change_password, request.session.get(SESSION_KEY), str(form.get("old", "")),
-                str(form.get("new", "")), address=_address(request),
+                self._doorkeeper.change_password, request.session.get(SESSION_KEY), form.get("old", ""),
+                form.get("new", ""), address=_address(request),
             )  # fmt: skip
         except Exception as exc:  # noqa: BLE001  (as above)
             return self._back("/password", exc)
@@ -172,6 +174,26 @@ def _gate(title: str) -> ng.element:
             ng.html(f"{MARK}<span>{NAME}</span>", sanitize=False).classes("brand")
             text(title, tag="h1")
     return surface
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """The fields of a form that anybody may send: nothing of it is written to disk, and little of it is held.
+
+    Raises:
+        BadInput: It is longer than names and passwords are, or no plain form.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise BadInput(_("This form is sent as application/x-www-form-urlencoded."))
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_FORM_BYTES:
+            raise BadInput(_("What was sent is too long for a name and a password; nothing was done."))
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=20))
+    except ValueError as exc:
+        raise BadInput(_("The form could not be read; nothing was done.")) from exc
 
 
 def _another_site() -> NotAllowed:

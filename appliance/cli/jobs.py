@@ -99,7 +99,7 @@ def log(job: str) -> None:
 @app.command
 def cancel(job: str) -> None:
     """Stop a job."""
-    print(f"the job is {open_house().jobs.cancel(job).state}")
+    print(f"the job is {open_house().jobs.cancel(job, who='cli').state}")
 
 
 def follow(house: Appliance, job_id: str) -> Job:

@@ -37,6 +37,7 @@ from appliance.monitoring.watch import HEARTBEAT, KINDS
 from appliance.orders import JudgeDrift, Worker
 from appliance.settings import Settings
 from storage import alert_rows, model_rows, statedb, study_rows, window_rows
+from storage.audit_rows import AuditEntry, append_audit
 from storage.eventlog import list_segments
 from storage.skew_rows import SkewRow, list_skews
 
@@ -275,14 +276,18 @@ class Monitoring:
             return find_facts(connection, self._versions, alert_id)
 
     def acknowledge(self, alert_id: int, *, who: str) -> Alert:
-        """Note who has seen an alert; it stays open while its state holds.
+        """Note who has seen an alert, first of all, and in the audit; it stays open while its state holds.
 
         Raises:
             NotFound: No such alert.
         """
         with self._database(read_only=False) as connection:
-            alert_rows.acknowledge_alert(connection, alert_id, who)
+            first = alert_rows.acknowledge_alert(connection, alert_id, who)
             row = alert_rows.find_alert(connection, alert_id)
+            if first and row is not None:
+                append_audit(connection, AuditEntry(
+                    at=datetime.now(UTC), who=who, action="alert.acknowledge", subject=str(alert_id), detail=row.message
+                ))  # fmt: skip
         if row is None:
             raise NotFound(f"there is no alert {alert_id}; list them to see their numbers")
         return alert_of(row)

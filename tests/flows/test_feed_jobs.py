@@ -55,7 +55,7 @@ def test_the_files_of_a_watched_folder_come_by_jobs(stack: Stack, tmp_path: Path
         "feed", name="feed d", parameters={"dataset": "d", "who": "feed"}, tags=[DEPLOYMENT]
     )
     with pytest.raises(Conflict, match="a feed's run ends by itself"):
-        stack.house.jobs.cancel(left.id)
+        stack.house.jobs.cancel(left.id, who="ann")
     (folder / "2.csv").write_text("a,b\n5,6\n")
     until(lambda: len(feed_jobs(stack)) == 4 and all(job.state.final for job in feed_jobs(stack)), "the mended file")
     assert stack.house.jobs.get(left.id).state is JobState.CRASHED, "its process is gone"

@@ -149,12 +149,16 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     runner = stack.processes["runner"].pid
     assert len(children_of(runner)) == 1
     waiting = stack.house.jobs.start_training("slow", who="test")
-    assert stack.house.jobs.cancel(waiting).state is JobState.CANCELLED
-    stack.house.jobs.cancel(job_id)
+    assert stack.house.jobs.cancel(waiting, who="ann").state is JobState.CANCELLED
+    stack.house.jobs.cancel(job_id, who="ann")
     job, _ = wait(stack, job_id)
     assert (job.state, job.message) == (JobState.CANCELLED, "cancelled")
     assert children_of(runner) == []
-    assert stack.house.jobs.cancel(job_id).state is JobState.CANCELLED
+    assert stack.house.jobs.cancel(job_id, who="ann").state is JobState.CANCELLED
+    noted = [row.entry for row in stack.house.access.audit() if row.entry.action == "job.cancel"]
+    assert [(entry.who, entry.detail) for entry in noted] == [
+        ("ann", f"job {job}: train, asked for by test") for job in (job_id, waiting)
+    ]
 
 
 def search_runs(stack: Stack) -> dict[str, list[str]]:
@@ -177,7 +181,7 @@ def test_a_search_is_seen_in_mlflow_while_it_goes_on_and_ends_there_when_it_is_c
     until(lambda: "FINISHED" in search_runs(stack)["trial"], "a trial in MLflow")
     assert stack.house.jobs.get(job_id).state is JobState.RUNNING
     assert search_runs(stack)["training"] == ["RUNNING"]
-    stack.house.jobs.cancel(job_id)
+    stack.house.jobs.cancel(job_id, who="ann")
     assert wait(stack, job_id)[0].state is JobState.CANCELLED
     runs = search_runs(stack)
     assert runs["training"] == ["KILLED"]
@@ -208,7 +212,7 @@ def test_a_job_takes_only_the_processor_time_that_nobody_wants(stack: Stack) -> 
     assert os.getpriority(os.PRIO_PROCESS, runner) == 10
     if AUTOGROUP.exists():
         assert Path(f"/proc/{child}/autogroup").read_text().endswith("nice 19\n")
-    stack.house.jobs.cancel(job_id)
+    stack.house.jobs.cancel(job_id, who="ann")
     wait(stack, job_id)
 
 

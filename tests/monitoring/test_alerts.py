@@ -7,6 +7,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from appliance.access import Access
 from appliance.errors import NotFound
 from appliance.monitoring.alerts import Alert, Standing
 from appliance.monitoring.monitoring import Monitoring
@@ -96,6 +97,8 @@ def test_quality_opens_an_alert_once_labels_cover_the_days(watch: Watch, traffic
     assert Monitoring(settings).acknowledge(alert.id, who="bob").acknowledged_by == "ada"
     with pytest.raises(NotFound):
         Monitoring(settings).acknowledge(99, who="ada")
+    noted = [row.entry for row in Access(settings).audit() if row.entry.action == "alert.acknowledge"]
+    assert [(entry.who, entry.subject, entry.detail) for entry in noted] == [("ada", str(alert.id), alert.message)]
 
 
 @pytest.mark.parametrize("delay", [5, 45, 400])

@@ -21,7 +21,7 @@ import pytest
 from appliance.errors import BadSetting
 from appliance.processes.certificate import VALID_DAYS, make_certificate, read_expiry
 from appliance.processes.doctor_state import check_certificate
-from appliance.processes.tls_door import make_door
+from appliance.processes.tls_door import make_door, stand_in
 from appliance.schema import Task
 from appliance.settings import Settings
 from storage.layout import Layout
@@ -133,6 +133,40 @@ def test_a_new_certificate_is_taken_up_and_a_bad_one_is_not(layout: Layout, tmp_
     asyncio.run(look())
     assert seen[0] != seen[1], "the new one"
     assert seen[1] == seen[2], "it goes on"
+
+
+def test_each_caller_has_an_address_of_its_own_behind_the_door(layout: Layout, tmp_path: Path) -> None:
+    """So that one who guesses passwords locks out nobody else, and no header of a caller's is taken for a proxy's."""
+    certificate, key = write_pair(tmp_path)
+    outer, other, inner = free_ports(3)
+    settings = Settings(
+        state=layout.root, tls_cert=certificate, tls_key=key, tls_listen="127.0.0.1", tls_api_port=outer,
+        tls_ui_port=other, api_port=inner,
+    )  # fmt: skip
+    seen: list[str] = []
+
+    async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer.get_extra_info("peername")[0])
+        writer.close()
+
+    async def call() -> None:
+        async with await asyncio.start_server(note, "127.0.0.1", inner):
+            serving = asyncio.create_task(make_door(settings).serve())
+            await asyncio.sleep(0.3)
+            trust = ssl.create_default_context(cafile=certificate)
+            for caller in ("127.0.0.2", "127.0.0.3", "127.0.0.2"):
+                reader, writer = await asyncio.open_connection(
+                    "127.0.0.1", outer, local_addr=(caller, 0), ssl=trust, server_hostname="localhost"
+                )
+                assert await reader.read() == b""
+                writer.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await serving
+
+    asyncio.run(call())
+    assert len(set(seen)) == 2
+    assert seen[0] == seen[2]
+    assert "127.0.0.1" not in {*seen, stand_in("fe80::1"), stand_in("10.0.0.1")}
 
 
 @pytest.mark.parametrize("spoil", ["missing", "another key", "no certificate", "unset"])

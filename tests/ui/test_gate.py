@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -24,3 +26,35 @@ def test_the_login_says_what_it_refused_and_nothing_that_an_address_says(tmp_pat
         answer = client.post("/password", data={"old": "x", "new": "one password", "again": "another password"})
         assert re.search(r"differ.*\(error [0-9a-f]{8}\)", client.get(answer.headers["location"]).text)
         assert "0190" not in client.get("/password", params={"wrong": planted}).text
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that a process has had."""
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1_000
+
+
+def test_a_form_from_anybody_takes_neither_disk_nor_memory(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+
+    def endless() -> Iterator[bytes]:
+        yield b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+        for _ in range(200):
+            yield bytes(1 << 20)
+
+    with serve_dashboard(state) as dashboard, httpx.Client(base_url=dashboard.url, timeout=60) as client:
+        peak = peak_mb(dashboard.process.pid)
+        plain = "application/x-www-form-urlencoded"
+        for path in ("/login", "/password"):
+            for kind in (plain, "multipart/form-data; boundary=x"):
+                with suppress(httpx.HTTPError):  # the server need not listen to the end
+                    client.post(path, content=endless(), headers={"content-type": kind})
+                assert not [one for one in (state / "tmp").rglob("*") if one.is_file()]
+        assert peak_mb(dashboard.process.pid) < peak + 60, "of 800 MB"
+        unreadable = "could not be read"
+        cases = ((b"name=a&password=" + b"x" * 20_000, plain, "too long"), (b"name=a", "text/plain", "urlencoded"),
+                 (b"name=%ff", plain, unreadable), (b"&".join([b"a=1"] * 30), plain, unreadable))  # fmt: skip
+        for content, kind, says in cases:
+            answer = client.post("/login", content=content, headers={"content-type": kind})
+            assert says in client.get(answer.headers["location"]).text
+        assert log_in(client, dashboard.one_time_password()).headers["location"] == "/"

@@ -19,6 +19,11 @@ unique = true
 max_null_share = 0.1
 [columns.at]
 min = 2026-01-01
+[columns."grin 😀\\u007f"]
+values = ["😀", "b"]
+[columns.endless]
+max = inf
+min = -inf
 """
 
 

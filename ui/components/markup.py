@@ -55,7 +55,10 @@ def filled_html(sentence: str, **parts: str) -> str:
 
 
 def _moment(found: re.Match[str]) -> str:
-    at = datetime.strptime(found[0], "%d %b %Y, %H:%M UTC").replace(tzinfo=UTC)
+    try:
+        at = datetime.strptime(found[0], "%d %b %Y, %H:%M UTC").replace(tzinfo=UTC)
+    except ValueError:
+        return found[0]  # somebody's own words, "31 Nov 2026, 24:00 UTC" say
     return f'<time datetime="{at:%Y-%m-%dT%H:%M:%SZ}">{found[0]}</time>'
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 from nicegui import ui as ng
 
 from appliance.permissions import Action
 from storage.datasets import Snapshot
 from storage.rules import ColumnRules, Rules
+from storage.toml_text import toml_value
 from ui.components.empty import empty
 from ui.components.form import button, dialog
 from ui.components.markup import box, panel, text
@@ -144,18 +143,18 @@ def in_words(rules: ColumnRules) -> str:
 
 
 def as_toml(rules: Rules) -> str:
-    """The rules as ``storage.rules.parse_rules`` reads them; JSON's texts, figures and lists are TOML's too."""
+    """The rules as ``storage.rules.parse_rules`` reads them."""
     lines = [f"max_rejected_share = {rules.max_rejected_share}"]
     for name, column in rules.columns.items():
-        lines += ["", f"[columns.{json.dumps(name)}]"]
-        lines += [f"{rule} = {json.dumps(value)}" for rule, value in msgspec.to_builtins(column).items()]
+        lines += ["", f"[columns.{toml_value(name)}]"]
+        lines += [f"{rule} = {toml_value(value)}" for rule, value in msgspec.to_builtins(column).items()]
     return "\n".join(lines) + "\n"
 
 
 def _sample(column: str) -> str:
     return f"""max_rejected_share = 0.5
 
-[columns.{json.dumps(column)}]
+[columns.{toml_value(column)}]
 required = true
 # type = "float64"            string, bool, int64, float64, date or datetime
 # min = 0

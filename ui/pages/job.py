@@ -176,7 +176,8 @@ class _JobPage:
             )
 
     async def _stop(self) -> None:
-        stopped = await self._view.act(Action.WORK, self._view.appliance.jobs.cancel, self._job_id)
+        who, cancel = self._view.caller.name, self._view.appliance.jobs.cancel
+        stopped = await self._view.act(Action.WORK, cancel, self._job_id, who=who)
         if stopped:
             tell(_("The job is told to stop"))
             await self.refresh()

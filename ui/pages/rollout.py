@@ -137,7 +137,8 @@ async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
 
 
 async def ask_rollback(view: View, model: ModelInfo) -> None:
-    """Ask, then take the newest change back."""
+    """Ask, then take back what is the newest change now; who decided at the same time has done it already."""
+    seen = await view.ask(view.appliance.deployments.rolled_back, model.name)
     with dialog(_("Roll {name} back").format(name=model.name)) as window:
         text(
             _("A canary ends; without one, the version that served before the present one serves again, at once."),
@@ -148,7 +149,7 @@ async def ask_rollback(view: View, model: ModelInfo) -> None:
         async def go() -> None:
             done = await view.act(
                 Action.WORK, view.appliance.deployments.rollback, model.name, who=view.caller.name,
-                reason=reason.value or "",
+                reason=reason.value or "", expected=seen,
             )  # fmt: skip
             if done:
                 window.close()

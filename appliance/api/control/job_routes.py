@@ -48,9 +48,11 @@ def logs(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> list[L
 
 
 @post("/jobs/{job_id:str}/cancel", sync_to_thread=True, status_code=200)
-def cancel(appliance: NamedDependency[Appliance], job_id: FromPath[str]) -> Job:
+def cancel(
+    appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], job_id: FromPath[str]
+) -> Job:  # fmt: skip
     """Stop it; one that has ended stays as it is."""
-    return appliance.jobs.cancel(job_id)
+    return appliance.jobs.cancel(job_id, who=caller.name)
 
 
 @post("/demo", sync_to_thread=True, status_code=202)

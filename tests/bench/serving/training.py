@@ -90,7 +90,7 @@ def _measure(stack: Stack, api: ServedApi, script: Path, told: str, *, seconds: 
         before_s = _processor_s(child)
         beside.append(run_wrk(url, script, CONNECTIONS, seconds))
         busy_s += _processor_s(child) - before_s
-    stack.house.jobs.cancel(job)
+    stack.house.jobs.cancel(job, who="ann")
     until(lambda: not children_of(stack.processes["runner"].pid), "the training's end")
     quiet, loud = middle(idle), middle(beside)
     print(
