@@ -83,7 +83,10 @@ def test_versions_serve_and_are_rolled_back_step_by_step(house: Appliance) -> No
     assert (third.gate.passed, third.champion_version, third.deployed) == (True, 1, True)
     house.deployments.deploy("m", 2, who="ada", reason="to see")
     assert published(house) == {"m": {"champion": 2}}
-    assert house.deployments.rollback("m", who="ada").version == 3
+    seen = house.deployments.rolled_back("m")
+    assert house.deployments.rollback("m", who="ada", expected=seen).version == 3
+    with pytest.raises(Conflict, match=r"changed meanwhile: version 3 stands as the champion .*by ada; look again"):
+        house.deployments.rollback("m", who="bob", expected=seen)
     assert house.deployments.rollback("m", who="ada").version == 1
     with pytest.raises(Conflict, match="nothing served before"):
         house.deployments.rollback("m", who="ada")

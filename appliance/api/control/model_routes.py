@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.deployments import Deployment
-from appliance.errors import BadInput
+from appliance.errors import BadInput, Conflict
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
 from appliance.model_spec import ModelSpec
@@ -55,6 +55,17 @@ class Why(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """For the history."""
 
     reason: str = ""
+
+
+class Back(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What shall be taken back.
+
+    Attributes:
+        version: Only if this version is the canary, or without one the champion; any when left out.
+    """
+
+    reason: str = ""
+    version: int | None = None
 
 
 @get("/models", sync_to_thread=True)
@@ -186,10 +197,19 @@ def rollback(
     appliance: NamedDependency[Appliance],
     caller: NamedDependency[Caller],
     name: FromPath[str],
-    data: JSONBody[Why | None] = None,
+    data: JSONBody[Back | None] = None,
 ) -> Deployment:
     """End a standing canary; without one, let the version serve again that served before."""
-    return appliance.deployments.rollback(name, who=caller.name, reason=data.reason if data else "")
+    asked = data or Back()
+    standing = appliance.deployments.rolled_back(name)
+    if asked.version is not None and (standing is None or standing.version != asked.version):
+        now = f"version {standing.version} as the {standing.role}" if standing else "nothing"
+        raise Conflict(
+            f"version {asked.version} of {name!r} is not what a rollback takes back: {now} stands; look again"
+        )
+    return appliance.deployments.rollback(
+        name, who=caller.name, reason=asked.reason, expected=standing if asked.version is not None else None
+    )  # fmt: skip
 
 
 @get("/deployments", sync_to_thread=True)

@@ -59,6 +59,9 @@ def test_nothing_to_deploy_or_roll_back_yet(declared: Control) -> None:
     for path in ("promote", "end/canary"):
         assert declared.client.post(f"/models/prices/{path}", headers=declared.admin, json={}).status_code == 409
     assert declared.client.post("/models/prices/rollback", headers=declared.admin, json={}).status_code in {404, 409}
+    answer = declared.client.post("/models/prices/rollback", headers=declared.admin, json={"version": 3})
+    assert answer.status_code == 409
+    assert "version 3 of 'prices' is not what a rollback takes back: nothing stands" in answer.text
 
 
 def test_a_window_must_be_one(declared: Control) -> None:
