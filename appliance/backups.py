@@ -28,13 +28,13 @@ from storage import backups as store
 from storage.alert_rows import NewAlert, close_alert, list_alerts, open_alert
 from storage.audit_rows import AuditEntry, append_audit
 from storage.backup_archive import BackupManifest, is_passphrase_needed, read_archive
-from storage.backup_proof import check_databases, check_tables, is_needed
+from storage.backup_proof import check_databases, check_serving, check_tables, is_needed
 from storage.backups import Backup, Order
 from storage.bundles import list_bundles
 from storage.errors import BackupDamaged, StaleSchema, StateUnwritable, StorageError
 from storage.eventlog import free_bytes
 from storage.layout import Layout
-from storage.restore import ASIDE, begin_swap
+from storage.restore import ASIDE, begin_swap, is_swapping
 from storage.statedb import SCHEMA_VERSION, connect, transaction
 
 BACKUP = "backup"
@@ -166,7 +166,8 @@ class Backups:
                 _migrate_stores(staging)
             aside = begin_swap(self._layout, staging, f"{ASIDE}{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if not is_swapping(self._layout):  # what is in there would be put in place yet
+                shutil.rmtree(staging, ignore_errors=True)
         self._finish(who, backup)
         return Restored(
             backup=backup.name, created_at=manifest.created_at, files=len(manifest.members), versions=versions,
@@ -177,7 +178,7 @@ class Backups:
         """Make a backup, prove it, remove what is spare; a failure opens an alert, the next success closes it.
 
         Raises:
-            ApplianceError, StorageError: What went wrong.
+            ApplianceError, StorageError, OSError, sqlite3.Error: What went wrong.
         """
         try:
             passphrase = find_seal(self._settings)
@@ -185,7 +186,7 @@ class Backups:
             proof = self.verify(made.name, passphrase=passphrase)
             if proof.problems:
                 raise BackupDamaged(f"the backup {made.path} is not good: {'; '.join(proof.problems)}")
-        except (ApplianceError, StorageError) as exc:
+        except (ApplianceError, StorageError, OSError, sqlite3.Error) as exc:
             self._alert(f"The nightly backup failed: {exc}.")
             raise
         self._alert("")
@@ -227,8 +228,14 @@ def _prove(backup: Backup, passphrase: str | None, folder: Path) -> Proof:
         manifest = read_archive(backup.path, passphrase, folder, wanted=is_needed)
     except BackupDamaged as exc:
         return Proof(backup=backup.name, versions=0, files=0, problems=(str(exc),))
+    except OSError as exc:
+        raise StateUnwritable(
+            f"cannot unpack {backup.path} below {folder} to prove it: {exc.strerror}; {free_bytes(folder) >> 20} MB "
+            "are free"
+        ) from exc
     versions, problems = _score(folder)
     problems += check_databases(folder) + check_tables(folder, {member.name for member in manifest.members})
+    problems += check_serving(folder) if not problems else []
     return Proof(backup=backup.name, versions=versions, files=len(manifest.members), problems=tuple(problems))
 
 
@@ -247,6 +254,7 @@ def _unpack(backup: Backup, passphrase: str | None, staging: Path) -> tuple[Back
         )
     versions, problems = _score(staging)
     problems += check_databases(staging) + check_tables(staging, {member.name for member in manifest.members})
+    problems += check_serving(staging) if not problems else []
     if problems:
         raise BackupDamaged(f"the backup {backup.path} is not good, nothing was touched: {'; '.join(problems)}")
     config = staging / "config.toml"

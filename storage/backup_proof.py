@@ -1,4 +1,4 @@
-"""What can be proved of a backup without a model: its databases are sound, its tables have every file they name."""
+"""What can be proved of a backup without a model: its databases are sound, what they and its tables name is there."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from storage.backups import DATABASES
+from storage.bundles import list_bundles
 from storage.dataset_log import FORGOTTEN, needed_files
 from storage.errors import SnapshotNotFound
+from storage.layout import Layout
 
 
 def is_needed(name: str) -> bool:
@@ -39,6 +41,20 @@ def check_tables(unpacked: Path, names: Collection[str]) -> list[str]:
         if missing:
             problems.append(f"{table} has lost {missing[0]}" + (f" and {len(missing) - 1} more" * (len(missing) > 1)))
     return problems
+
+
+def check_serving(unpacked: Path) -> list[str]:
+    """One sentence a version that stands in the state database as what serves, and has no bundle beside it."""
+    layout = Layout(root=unpacked)
+    if not layout.database.is_file():
+        return []
+    with closing(sqlite3.connect(f"{layout.database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        standing = connection.execute("SELECT model, version, role FROM deployments WHERE ended_at IS NULL ORDER BY id")
+        return [
+            f"version {version} of {model} stands as the {role}, and the backup has no bundle of it"
+            for model, version, role in standing
+            if version not in list_bundles(layout, model)
+        ]
 
 
 def _check_database(path: Path, name: str) -> str:

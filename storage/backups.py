@@ -30,8 +30,10 @@ SUFFIX = ".backup"
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 DATABASES = ("appliance.db", "mlflow/mlflow.db", "prefect/prefect.db")
 """Below the state, as far as they are there; read through SQLite's online backup."""
-LEFT_OUT = ("tmp", "run", "logs", "backups", "figures", "prefect/ui", "upgrade")
-"""What dies with the processes, what is made anew, and the backups themselves."""
+LEFT_OUT = ("tmp", "run", "logs", "backups", "figures", "prefect/ui", "upgrade", "lost+found")
+"""What dies with the processes, what is made anew, the backups themselves, and what a file system keeps for itself."""
+_LINKED = 2
+"""Folders so deep below the state may be links to another disk: ``datasets``, or one dataset."""
 ROOM_LEFT_BYTES = 256 << 20
 Step = Callable[[str], None]
 
@@ -203,7 +205,11 @@ def copy_database(source: Path, target: Path) -> None:
 def list_state(layout: Layout) -> Iterator[str]:
     """The files of a state that a backup takes besides the databases, as paths below it, sorted.
 
-    A Delta table's log comes before its files, so that whatever a copied commit names is there.
+    A Delta table's log comes before its files, so that whatever a copied commit names is there. A folder that was
+    moved to another disk, with a link in its place, is taken from there.
+
+    Raises:
+        StateUnwritable: Such a link leads nowhere.
     """
     left_out = {layout.root / name for name in LEFT_OUT}
     databases = {layout.root / name for name in DATABASES}
@@ -215,13 +221,28 @@ def list_state(layout: Layout) -> Iterator[str]:
             return
         for entry in entries:
             path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                if path not in left_out and not str(path.relative_to(layout.root)).startswith(ASIDE):
+            if path in left_out:
+                continue
+            linked = entry.is_symlink() and _is_elsewhere(layout, path)
+            if entry.is_dir(follow_symlinks=linked):
+                if not str(path.relative_to(layout.root)).startswith(ASIDE):
                     yield from walk(path)
-            elif entry.is_file(follow_symlinks=False) and not _is_passing(path, databases):
+            elif entry.is_file(follow_symlinks=linked) and not _is_passing(path, databases):
                 yield path
 
     return (str(path.relative_to(layout.root)) for path in walk(layout.root))
+
+
+def _is_elsewhere(layout: Layout, path: Path) -> bool:
+    """Whether a link is one that a backup follows: near the top, and out of the state."""
+    if len(path.relative_to(layout.root).parts) > _LINKED:
+        return False
+    if not path.exists():
+        raise StateUnwritable(
+            f"{path} is a link to {path.readlink()}, which is not there: a backup would lack it; mount that disk, or "
+            "remove the link"
+        )
+    return not path.resolve().is_relative_to(layout.root.resolve())
 
 
 def _is_passing(path: Path, databases: set[Path]) -> bool:

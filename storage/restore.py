@@ -13,7 +13,7 @@ from storage.layout import Layout
 
 ASIDE = "replaced-"
 """Top folders of the state that begin so hold what a restore took away; an operator removes them."""
-_STAY = frozenset({"tmp", "run", "logs", "backups", "figures", "upgrade", "restore.json"})
+_STAY = frozenset({"tmp", "run", "logs", "backups", "figures", "upgrade", "restore.json", "lost+found"})
 
 
 class Swap(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,9 +34,14 @@ def begin_swap(layout: Layout, staging: Path, aside: str) -> Path | None:
         Where the earlier state lies now; None when there was none.
 
     Raises:
-        StateUnwritable: The disk is full or read-only.
+        StateUnwritable: The disk is full or read-only, or a folder of the state is a disk of its own.
     """
     there = {path.name for path in layout.root.iterdir() if not path.name.startswith((ASIDE, ".writable-"))} - _STAY
+    if mounts := sorted(str(layout.root / name) for name in there if (layout.root / name).is_mount()):
+        raise StateUnwritable(
+            f"{', '.join(mounts)}: a disk of its own, which cannot be put aside; nothing was touched. Unmount it, "
+            "restore, then move what was restored there onto the disk and mount it again"
+        )
     coming = sorted(path.name for path in staging.iterdir())
     swap = Swap(
         staging=str(staging.relative_to(layout.root)), aside=aside, going=sorted(there), coming=coming
@@ -62,6 +67,11 @@ def finish_swap(layout: Layout) -> bool:
             f"{_marker(layout)} cannot be read: {exc}; restore the backup again, or remove it"
         ) from exc
     staging, aside = layout.root / swap.staging, layout.root / swap.aside
+    if lost := [name for name in swap.coming if not ((staging / name).exists() or _is_in_place(name, swap, layout))]:
+        raise StateUnwritable(
+            f"a restore was interrupted, and what it still had to put in place is gone: {', '.join(lost)}; restore the "
+            f"backup again with --replace ({aside} holds what was there before)"
+        )
     try:
         aside.mkdir(mode=0o700, exist_ok=True)
         for name in swap.going:
@@ -81,6 +91,12 @@ def finish_swap(layout: Layout) -> bool:
             "mend that and run 'appliance migrate', which goes on with it"
         ) from exc
     return True
+
+
+def _is_in_place(name: str, swap: Swap, layout: Layout) -> bool:
+    """Whether what stands there is the restored one: the earlier one has been put aside, if there was one."""
+    aside = layout.root / swap.aside / name
+    return (layout.root / name).exists() and (name not in swap.going or aside.exists())
 
 
 def is_swapping(layout: Layout) -> bool:

@@ -1,0 +1,137 @@
+"""Backups and restores where the state's folders are not all on one disk, and nights that fail in odd ways."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from appliance.backups import Backups
+from appliance.settings import Settings
+from storage import restore
+from storage.errors import BackupDamaged, StateUnwritable
+from storage.restore import finish_swap
+from storage.statedb import connect
+from tests.appliance.test_backups import alerts, files, original, settings
+
+__all__ = ["original", "settings"]
+
+
+def test_a_folder_that_lies_on_another_disk_is_backed_up(settings: Settings, tmp_path: Path) -> None:
+    whole = files(settings.state)
+    for name in ("datasets/penguins", "models"):
+        moved = tmp_path / "big" / name
+        shutil.copytree(settings.state / name, moved)
+        shutil.rmtree(settings.state / name)
+        (settings.state / name).symlink_to(moved)
+    backups = Backups(settings)
+    made = backups.create(who="test")
+    assert backups.verify(made.name).problems == ()
+    bare = Settings(state=tmp_path / "bare")
+    done = Backups(bare).restore(str(made.path), who="test")
+    assert done.versions == 2
+    restored = files(bare.state)
+    assert {name for name in whole if name not in restored} <= {"appliance.db-wal", "appliance.db-shm"}
+    assert not (bare.state / "models").is_symlink()
+
+
+def test_a_link_that_leads_nowhere_is_no_good_night(settings: Settings, tmp_path: Path) -> None:
+    shutil.rmtree(settings.layout.datasets / "penguins")
+    (settings.layout.datasets / "penguins").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(StateUnwritable, match=r"penguins is a link to .*not mounted, which is not there"):
+        Backups(settings).nightly()
+    assert alerts(settings) == [("backup", "alarm", True)]
+
+
+def test_a_version_that_serves_and_has_no_bundle_is_said(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        connection.execute(
+            "INSERT INTO deployments (model, version, role, started_at, who, reason) "
+            "VALUES ('m', 7, 'champion', '2026-01-01T00:00:00+00:00', 'ann', '')"
+        )
+        connection.commit()
+    backups = Backups(settings)
+    proof = backups.verify(backups.create(who="test").name)
+    assert proof.problems == ("version 7 of m stands as the champion, and the backup has no bundle of it",)
+    with pytest.raises(BackupDamaged, match="version 7 of m"):
+        backups.restore("latest", who="test", replace_state=True)
+
+
+def unprivileged_night(settings: Settings) -> subprocess.CompletedProcess[str]:
+    """A night as everybody but root has it."""
+    code = (
+        "from pathlib import Path; from appliance.backups import Backups; from appliance.settings import Settings\n"
+        "from tests.unprivileged import drop_capabilities\n"
+        f"drop_capabilities(); Backups(Settings(state=Path({str(settings.state)!r}))).nightly()"
+    )
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120, env=here
+    )
+
+
+def test_what_a_file_system_keeps_for_itself_is_left_alone(settings: Settings) -> None:
+    own = settings.state / "lost+found"
+    own.mkdir(mode=0)
+    night = unprivileged_night(settings)
+    assert night.returncode == 0, night.stderr
+    assert alerts(settings) == []
+    done = Backups(settings).restore("latest", who="test", replace_state=True)
+    assert own.is_dir()
+    assert done.aside is not None
+    assert not (done.aside / "lost+found").exists()
+
+
+def test_a_night_that_cannot_read_a_folder_is_told(settings: Settings) -> None:
+    (settings.layout.specs / "closed").mkdir(mode=0)
+    assert "PermissionError" in unprivileged_night(settings).stderr
+    assert alerts(settings) == [("backup", "alarm", True)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_a_folder_that_is_a_disk_of_its_own_is_said_before_anything_is_touched(settings: Settings) -> None:
+    Backups(settings).create(who="test")
+    disk = settings.layout.history
+    disk.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], check=False, capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("this host does not let us mount")
+    before = files(settings.state)
+    try:
+        with pytest.raises(StateUnwritable, match=r"history: a disk of its own.* nothing was touched"):
+            Backups(settings).restore("latest", who="test", replace_state=True)
+        assert files(settings.state) == before
+        assert not list(settings.layout.tmp.glob("restore-*"))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert Backups(settings).restore("latest", who="test", replace_state=True).versions == 2
+
+
+def test_a_restore_that_cannot_go_on_keeps_what_it_still_has_to_put_in_place(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Backups(settings).create(who="test")
+    really = restore._move
+
+    def stuck(source: Path, target: Path) -> None:
+        if source.name == "models":
+            raise OSError(16, "Device or resource busy")
+        really(source, target)
+
+    monkeypatch.setattr(restore, "_move", stuck)
+    with pytest.raises(StateUnwritable, match=r"busy; mend that and run 'appliance migrate'"):
+        Backups(settings).restore("latest", who="test", replace_state=True)
+    (staging,) = settings.layout.tmp.glob("restore-*")
+    assert (staging / "models").is_dir()
+    monkeypatch.undo()
+    kept = staging.rename(staging.with_name("elsewhere"))
+    with pytest.raises(StateUnwritable, match=r"put in place is gone: .*models"):
+        finish_swap(settings.layout)
+    kept.rename(staging)
+    assert finish_swap(settings.layout)
+    assert {path.name for path in (settings.layout.models / "m").iterdir()} >= {"1", "2"}
