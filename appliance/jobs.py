@@ -160,10 +160,7 @@ class Jobs:
         file, out = file.absolute(), out.absolute()
         if not file.is_file():
             raise NotFound(f"there is no file {file}")
-        if out.suffix not in OUT_SUFFIXES:
-            raise BadInput(f"cannot write {out.name}: the name must end in {', '.join(OUT_SUFFIXES)}")
-        if not out.parent.is_dir():
-            raise BadInput(f"cannot write {out}: there is no folder {out.parent}")
+        require_out(out)
         with self._database() as connection:
             row = require_model(connection, model)
             serving = find_deployment(connection, row.name, "champion")
@@ -320,6 +317,18 @@ class Jobs:
 
     def _database(self) -> closing[sqlite3.Connection]:
         return closing(connect(self._layout.database))
+
+
+def require_out(out: Path) -> None:
+    """Whether a prediction's rows can be written there.
+
+    Raises:
+        BadInput: The name has another ending, or the folder is not there.
+    """
+    if out.suffix not in OUT_SUFFIXES:
+        raise BadInput(f"cannot write {out.name}: the name must end in {', '.join(OUT_SUFFIXES)}")
+    if not out.parent.is_dir():
+        raise BadInput(f"cannot write {out}: there is no folder {out.parent}")
 
 
 def bell(layout: Layout) -> Path:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from cyclopts import App
 
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, say, show_metrics, show_time
-from appliance.errors import NotFound
+from appliance.errors import BadInput, NotFound, NotReady
 from appliance.house import Appliance
-from appliance.jobs import Job, JobProgress, JobState
+from appliance.jobs import Job, JobProgress, JobState, require_out
 from appliance.model_card import PredictionReport, TrainingReport
 
 app = App(name="jobs", help="Trainings, predictions and runs of feeds: what runs, what ran, and their logs.")
@@ -60,11 +59,24 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
     if not file.is_file():
         raise NotFound(f"there is no file {file}")
     out = (out or file.with_name(f"{file.stem}.predictions{_out_suffix(file)}")).absolute()
+    require_out(out)
     house = open_house()
-    with _reachable(house, file.absolute(), out) as (source, sink):
-        job_id = house.jobs.start_prediction(name, source, sink, who="cli", version=version)
+    way = _find_way(house, file.absolute(), out)
+    try:
+        job_id = house.jobs.start_prediction(name, way.source, way.sink, who="cli", version=version)
+    except BaseException:
+        way.forget()
+        raise
+    try:
         job = follow(house, job_id)
-        report = house.jobs.report(job_id)
+    except (KeyboardInterrupt, NotReady):
+        if way.folder is not None:  # which the job goes on to read and write; the night clears it away
+            say(f"its result will lie in {way.sink} for a day")
+        raise
+    report = house.jobs.report(job_id)
+    if job.state is JobState.COMPLETED:
+        way.deliver()
+    way.forget()
     if job.state is not JobState.COMPLETED or not isinstance(report, PredictionReport):
         return _say_failed(job)
     if json:
@@ -182,19 +194,49 @@ def _out_suffix(file: Path) -> str:
     return file.suffix if file.suffix in {".csv", ".parquet", ".ndjson"} else ".csv"
 
 
-@contextlib.contextmanager
-def _reachable(house: Appliance, file: Path, out: Path) -> Iterator[tuple[Path, Path]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """Where a job reads and writes: ``folder`` is between, where it cannot reach what the caller named."""
+
+    source: Path
+    sink: Path
+    out: Path
+    folder: Path | None
+
+    def deliver(self) -> None:
+        """Put the result where the caller wants it.
+
+        Raises:
+            BadInput: It cannot be written there; it stays where it is.
+        """
+        if self.folder is None:
+            return
+        try:
+            shutil.copyfile(self.sink, self.out)
+        except OSError as exc:
+            raise BadInput(
+                f"the file is scored, but the result cannot be written to {self.out}: {exc.strerror}; it lies in "
+                f"{self.sink} for a day"
+            ) from exc
+
+    def forget(self) -> None:
+        """Remove what is between."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _find_way(house: Appliance, file: Path, out: Path) -> _Way:
     """Paths that the runner can reach: as a unit it sees no home directory, so files go through the state's tmp."""
     if not house.settings.systemd:
-        yield file, out
-        return
+        return _Way(source=file, sink=out, out=out, folder=None)
     folder = house.settings.layout.tmp / f"predict-{uuid.uuid4().hex}"
     folder.mkdir(mode=0o770)
+    way = _Way(source=folder / file.name, sink=folder / f"out{out.suffix}", out=out, folder=folder)
     try:
-        staged, result = folder / file.name, folder / f"out{out.suffix}"
-        shutil.copyfile(file, staged)
-        yield staged, result
-        if result.exists():
-            shutil.copyfile(result, out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copyfile(file, way.source)
+    except BaseException as exc:
+        way.forget()
+        if isinstance(exc, OSError):
+            raise BadInput(f"cannot hand {file} to the job through {folder.parent}: {exc.strerror}") from exc
+        raise
+    return way

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from storage.sources import SourceOptions, open_source
 
 BATCH_LABELS = 1000
 _SHOWN = 5
+_NOT_NOW = frozenset({503, 507})
+"""Not the file's fault: the API cannot look a key up, or the disk is full."""
 
 
 def label(name: str, file: Path, *, json: Json = False) -> int:
@@ -34,8 +38,9 @@ def label(name: str, file: Path, *, json: Json = False) -> int:
     accepted, unknown = 0, list[str]()
     headers = {"Authorization": f"Bearer {_take_key(house)}"}
     with httpx.Client(base_url=house.settings.api_url, headers=headers, timeout=60.0, trust_env=False) as client:
-        for labels in _in_batches(_read_labels(house, file)):
-            answer = _post(client, name, labels)
+        for rows in _in_batches(_read_labels(house, file)):
+            where = f"of {file}, rows {rows[0][0]:,} to {rows[-1][0]:,}; {accepted:,} before them are taken"
+            answer = _post(client, name, [one for _, one in rows], where)
             accepted += answer.accepted
             unknown += answer.unknown
     if json:
@@ -76,33 +81,50 @@ class _Problem(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
-def _post(client: httpx.Client, name: str, labels: list[dict[str, object]]) -> _Answer:
+def _post(client: httpx.Client, name: str, labels: list[dict[str, object]], where: str) -> _Answer:
     try:
         response = client.post(f"/models/{name}/labels", content=msgspec.json.encode({"labels": labels}))
     except httpx.TransportError as exc:
-        raise NotReady(f"the API at {client.base_url} does not answer ({exc}); run 'appliance up --detach'") from exc
+        raise NotReady(
+            f"the API at {client.base_url} does not answer ({exc}); run 'appliance up --detach'; {where}"
+        ) from exc
     if response.is_success:
         return msgspec.json.decode(response.content, type=_Answer)
-    detail = msgspec.json.decode(response.content, type=_Problem).detail
-    raise BadInput(f"the API refused the labels ({response.status_code}): {detail}")
+    told = f"the API refused labels ({response.status_code}): {_detail_of(response)}; {where}"
+    raise NotReady(told) if response.status_code in _NOT_NOW else BadInput(told)
 
 
-def _read_labels(house: Appliance, file: Path) -> Iterator[dict[str, object]]:
+def _detail_of(response: httpx.Response) -> str:
+    try:
+        return msgspec.json.decode(response.content, type=_Problem).detail
+    except msgspec.DecodeError:
+        return response.reason_phrase
+
+
+def _read_labels(house: Appliance, file: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    """Row of the file, from 1, and its label; rows whose label is null or no number at all (NaN) have none."""
+    at = 0
     with open_source(str(file), SourceOptions(tmp=house.settings.layout.tmp)) as source:
         missing = {"id", "label"} - set(source.batches.schema.names)
         if missing:
             raise BadInput(f"{file} has no column {' and no column '.join(sorted(missing))}; needed are id and label")
         for batch in source.batches:
             for row in batch.to_pylist():
-                if row["label"] is not None:
-                    yield {key: _as_json(row[key]) for key in ("id", "label", "time") if row.get(key) is not None}
+                at += 1
+                told = {key: _as_json(row[key]) for key in ("id", "label", "time") if row.get(key) is not None}
+                if told.get("label") is not None:
+                    yield at, told
 
 
 def _as_json(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime | date) else value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        value = int(value) if value.is_finite() and value == int(value) else float(value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _in_batches(labels: Iterator[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+def _in_batches(labels: Iterator[tuple[int, dict[str, object]]]) -> Iterator[list[tuple[int, dict[str, object]]]]:
     while batch := list(islice(labels, BATCH_LABELS)):
         yield batch
 

@@ -6,11 +6,14 @@ does not run; 4 a job was started and failed, or a version could not be reproduc
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from cyclopts import App, CycloptsError
 
@@ -92,18 +95,25 @@ def build_app() -> App:
 def run(arguments: Sequence[str]) -> int:
     """Run one verb; returns the exit code and never raises for what a caller did wrong."""
     try:
-        return _run(_take_global(arguments))
+        code = _run(_take_global(arguments))
+        sys.stdout.flush()
     except CycloptsError:
         code = 1  # its message is printed already
     except (ApplianceError, StorageError) as exc:
         code = _complain(exc, 3 if isinstance(exc, NotReady) else 1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed: nothing to say, nowhere
+        _write_nowhere()  # the reader closed: nothing to say, nowhere
         code = 0
     except KeyboardInterrupt:
         code = 130
     except sqlite3.Error as exc:
         code = _complain(_say_database(exc), 1)
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            code = _complain(_Unexpected(exc), 1)
+        else:
+            _write_nowhere()
+            code = _complain(ApplianceError(f"cannot write{_where(exc)}: no space is left there; free some"), 1)
     except Exception as exc:  # noqa: BLE001  (the border: a caller gets a sentence, the traceback goes to a file)
         code = _complain(_Unexpected(exc), 1)
     return code
@@ -111,6 +121,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The entry point of the ``appliance`` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller closed it: what opens a file next would get its number
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  (as long as the process)
     if is_journal():  # a unit runs it, such as the nightly backup's
         start_log()
     sys.exit(run(sys.argv[1:]))
@@ -164,8 +177,18 @@ def _say_database(error: sqlite3.Error) -> Exception:
     return _Unexpected(error)
 
 
+def _where(error: OSError) -> str:
+    return f" {error.filename}" if error.filename else ", to standard output maybe"
+
+
+def _write_nowhere() -> None:
+    """What waits to be written to standard output would fail again when the process ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _complain(error: Exception, code: int) -> int:
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
     report(f"appliance: {error}")
     return code
 

@@ -34,7 +34,9 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
-    console.print(table)
+    with console.capture() as drawn:  # rich ends the process with 1 where a reader closes early, which is no error
+        console.print(table)
+    sys.stdout.write(drawn.get())
 
 
 def say(text: str) -> None:
