@@ -242,6 +242,16 @@ def test_a_card_of_an_earlier_release_is_read(house: Appliance) -> None:
     assert "How good it is" in render_card(old)
 
 
+def test_a_card_says_that_all_rows_but_a_slices_have_no_loss(house: Appliance) -> None:
+    card = house.models.card("model")
+    assert card.evaluation is not None
+    slices = tuple(
+        Segment(column="island", value=str(ratio), rows=40, loss=0.5, ratio=ratio, z=9.0) for ratio in (None, 2.5)
+    )
+    page = render_card(msgspec.structs.replace(card, evaluation=msgspec.structs.replace(card.evaluation, worst=slices)))
+    assert page.index("these have none") < page.index("2.50 x")
+
+
 def test_fairness_of_three_classes_compares_what_each_group_is_given_of_each() -> None:
     frame = pl.concat([penguins()] * 4)
     found = fit(spec("species", protected=("sex",)), frame).evaluation
