@@ -87,13 +87,17 @@ def _evaluation(card: ModelCard) -> str:
 def _limits(card: ModelCard, found: Evaluation) -> str:
     parts = ["<h2>Limits</h2>"]
     if found.worst:
-        rows = [[one.column, one.value, str(one.rows), _number(one.loss), f"{one.ratio:.2f} x"] for one in found.worst]
+        rows = [[one.column, one.value, str(one.rows), _number(one.loss), _times(one.ratio)] for one in found.worst]
         parts.append("<p>Rows for which it is worse than for all others, beyond chance:</p>")
         parts.append(_table(["column", "value", "rows", "loss", "the others'"], rows))
     else:
         parts.append("<p>No slice of the holdout by one column is worse than the others beyond chance.</p>")
     warnings = [f"{one.column}: {one.message}" if one.column else one.message for one in card.warnings]
     return "".join(parts) + _list(warnings)
+
+
+def _times(ratio: float | None) -> str:
+    return "these have none" if ratio is None else f"{ratio:.2f} x"
 
 
 def _fairness(found: Evaluation) -> str:

@@ -75,7 +75,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
         column: By which they were picked.
         value: What they have in common, in words.
         loss: Of these rows: rmse, or log loss.
-        ratio: Over the loss of all other held-out rows.
+        ratio: Over the loss of all other held-out rows; None where these have none.
         z: Standard errors by which their mean loss is above that of the others.
     """
 
@@ -83,7 +83,7 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     value: str
     rows: int
     loss: float
-    ratio: float
+    ratio: float | None
     z: float
 
 
@@ -161,8 +161,10 @@ class GroupErrors(msgspec.Struct, frozen=True, kw_only=True):
     """The errors of the groups of one protected column, compared among those with enough rows.
 
     Attributes:
-        ratio: Largest mean absolute error over the smallest; None with fewer than two groups to compare.
-        flagged: It is above five fourths, and by more than chance: the intervals of the two do not meet.
+        ratio: Largest mean absolute error over the smallest; None with fewer than two groups to compare, and where the
+            smallest is 0.
+        flagged: It is above five fourths, or the smallest is 0 and the largest is not, and by more than chance: the
+            intervals of the two do not meet.
     """
 
     column: str

@@ -88,6 +88,14 @@ def has_open_alert(connection: sqlite3.Connection, model: str, subject: str) -> 
     return found.fetchone() is not None
 
 
+def last_closing(connection: sqlite3.Connection, model: str, subject: str) -> datetime | None:
+    """When the newest alert of a subject closed; None while it is open, or where there is none."""
+    row = connection.execute(
+        "SELECT closed_at FROM alerts WHERE model = ? AND subject = ? ORDER BY id DESC LIMIT 1", (model, subject)
+    ).fetchone()
+    return None if row is None or row["closed_at"] is None else from_text(row["closed_at"])
+
+
 def acknowledge_alert(connection: sqlite3.Connection, alert_id: int, who: str) -> bool:
     """Note the first who has seen an alert; False when there is none or somebody was first."""
     with transaction(connection):

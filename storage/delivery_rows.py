@@ -206,6 +206,18 @@ def last_opening(
     return None if row is None else (from_text(row["ended_at"]), str(row["state"]))
 
 
+def find_later_opening(connection: sqlite3.Connection, channel: str, alert: int) -> DeliveryState | None:
+    """How far a channel was told of a later alert of the same subject: sent, or being sent; None when not at all."""
+    row = connection.execute(
+        "SELECT d.state FROM alerts this JOIN alerts a ON a.model = this.model AND a.subject = this.subject "
+        "AND a.id > this.id JOIN deliveries d ON d.alert = a.id "
+        "WHERE this.id = ? AND d.channel = ? AND d.event = 'opened' AND d.state IN ('sent', 'sending') "
+        "ORDER BY d.state = 'sent' DESC LIMIT 1",
+        (alert, channel),
+    ).fetchone()
+    return None if row is None else DeliveryState(row["state"])
+
+
 def list_deliveries(
     connection: sqlite3.Connection, *, state: DeliveryState | None = None, limit: int = 100
 ) -> list[DeliveryRow]:

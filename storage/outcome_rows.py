@@ -53,6 +53,8 @@ class Put(StrEnum):
     NEW = "new"
     REVISED = "revised"
     SAME = "same"
+    OVERTAKEN = "overtaken"
+    """A label that arrived later had been written before; this one is part of what was said earlier."""
 
 
 DAY_US = 86_400_000_000
@@ -61,7 +63,11 @@ READ_ROWS = 10_000
 
 
 def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
-    """Write a label; another label for the same prediction replaces it, and the earlier one moves to the history."""
+    """Write a label; of different ones for a prediction the last to arrive counts, the others go to the history.
+
+    In whatever order they are written: each worker of the API has a log of its own, and they are read one by one. A
+    label that repeats the one that counts is not noted, nor when it arrived.
+    """
     found = connection.execute(
         "SELECT label, label_us, arrived_us, revision FROM outcomes WHERE id = ?", (outcome.id,)
     ).fetchone()
@@ -70,6 +76,9 @@ def put_outcome(connection: sqlite3.Connection, outcome: Outcome) -> Put:
         return Put.NEW
     if found["label"] == outcome.label and found["label_us"] == outcome.label_us:
         return Put.SAME
+    if outcome.arrived_us < found["arrived_us"]:
+        _put_overtaken(connection, outcome)
+        return Put.OVERTAKEN
     connection.execute(
         "INSERT INTO outcome_history (id, revision, label, label_us, arrived_us) VALUES (?, ?, ?, ?, ?)",
         (outcome.id, found["revision"], found["label"], found["label_us"], found["arrived_us"]),
@@ -166,9 +175,10 @@ def find_outcome(connection: sqlite3.Connection, outcome_id: str) -> Outcome | N
 
 
 def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tuple[str, int, int]]:
-    """``(label, label_us, arrived_us)`` of the earlier labels of a prediction, oldest first."""
+    """``(label, label_us, arrived_us)`` of the earlier labels of a prediction, the first to arrive first."""
     rows = connection.execute(
-        "SELECT label, label_us, arrived_us FROM outcome_history WHERE id = ? ORDER BY revision", (outcome_id,)
+        "SELECT label, label_us, arrived_us FROM outcome_history WHERE id = ? ORDER BY arrived_us, revision",
+        (outcome_id,),
     )
     return [(str(row["label"]), int(row["label_us"]), int(row["arrived_us"])) for row in rows]
 
@@ -200,6 +210,17 @@ def remove_old_outcomes(connection: sqlite3.Connection, model: str, *, before_us
         gone += len(ids)
         if len(ids) < batch:
             return gone
+
+
+def _put_overtaken(connection: sqlite3.Connection, outcome: Outcome) -> None:
+    """Into the history alone, once; below zero, so that no revision of the row that counts ever has its number."""
+    connection.execute(
+        "INSERT INTO outcome_history (id, revision, label, label_us, arrived_us) "
+        "SELECT :id, min(0, coalesce(min(revision), 0)) - 1, :label, :label_us, :arrived_us FROM outcome_history "
+        "WHERE id = :id HAVING NOT EXISTS (SELECT 1 FROM outcome_history WHERE id = :id AND label = :label "
+        "AND label_us = :label_us AND arrived_us = :arrived_us)",
+        {"id": outcome.id, "label": outcome.label, "label_us": outcome.label_us, "arrived_us": outcome.arrived_us},
+    )
 
 
 def _known(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> set[str]:

@@ -36,6 +36,15 @@ def find_skew(connection: sqlite3.Connection, deployment: int) -> SkewRow | None
     return None if row is None else _skew(row)
 
 
+def find_last_replayed(connection: sqlite3.Connection, model: str, version: int) -> SkewRow | None:
+    """The newest deployment of a version whose rows were replayed, though it may have ended; None before the first."""
+    row = connection.execute(
+        "SELECT * FROM skew_checks WHERE model = ? AND version = ? AND replay <> '' ORDER BY deployment DESC LIMIT 1",
+        (model, version),
+    ).fetchone()
+    return None if row is None else _skew(row)
+
+
 def list_skews(connection: sqlite3.Connection, model: str, *, limit: int = 20) -> list[SkewRow]:
     """A model's newest deployments first."""
     rows = connection.execute(

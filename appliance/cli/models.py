@@ -138,7 +138,8 @@ def card(name: str, *, version: int | None = None, html: Path | None = None, jso
     for fairness in found.evaluation.fairness if found.evaluation else ():
         print(f"  fairness  {fairness.sentence}")
     for one in found.evaluation.worst[:3] if found.evaluation else ():
-        print(f"  worst     {one.column} = {one.value}: {one.ratio:.2f} x the loss of the others, {one.rows} rows")
+        times = "some loss, the others have none" if one.ratio is None else f"{one.ratio:.2f} x the loss of the others"
+        print(f"  worst     {one.column} = {one.value}: {times}, {one.rows} rows")
     print_table(("column", "share of the gain"), [(one.column, or_dash(one.share)) for one in found.importance])
 
 

@@ -25,13 +25,20 @@ from storage.window_rows import (
 
 
 def write_counts(connection: sqlite3.Connection, tally: Tally, versions: KnownVersions) -> None:
-    """Everything of a tally but its faults and what is held; ``versions`` are for the shadows' outputs."""
+    """Everything of a tally but its faults and what is held.
+
+    Args:
+        connection: In the caller's transaction.
+        tally: What is added.
+        versions: Told of the days that have more rows now; and for the shadows' outputs.
+    """
     for feature_key, counts in tally.features.items():
         _add_features(connection, feature_key, counts)
     for service_key, service in tally.service.items():
         _add_service(connection, service_key, service)
     for quality_key, quality in tally.quality.items():
         _add_data_quality(connection, quality_key, quality)
+        versions.reopen(quality_key.model, quality_key.hour // 24)
     for shadow in tally.shadows:
         answered = find_outcomes(connection, shadow.id.removesuffix(SHADOW_SUFFIX))
         for outcome in join_shadow(shadow, answered, versions):

@@ -28,7 +28,7 @@ from appliance.monitoring.spans import State
 from appliance.monitoring.transports import Address, send
 from appliance.monitoring.watchdog import watch_the_watch
 from appliance.settings import Settings
-from storage.alert_rows import find_alert, has_open_alert
+from storage.alert_rows import find_alert, has_open_alert, last_closing
 from storage.channel_rows import find_sealed_address, find_snooze
 from storage.delivery_rows import (
     DeliveryRow,
@@ -39,6 +39,7 @@ from storage.delivery_rows import (
     end_delivery,
     fail_delivery,
     find_delivery,
+    find_later_opening,
     find_opening,
     hold_channel,
     hold_delivery,
@@ -59,6 +60,8 @@ LOOK_S = 2.0
 BEAT_S = 10.0
 COOL_DOWN = timedelta(hours=1)
 """A channel hears of the same subject again at the earliest then, unless it got worse."""
+SOON = timedelta(seconds=30)
+"""The end of an alert is looked at again then, while another message or another alert decides about it."""
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,8 @@ class Circumstances:
         opening: The state of the delivery that tells, or told, this channel of the opening; None without one.
         snoozed_until: The subject is to be quiet until then; None when it is not.
         last: When this channel was last told that an alert of the subject opened, and of which state.
+        later: How far this channel was told of a later alert of the subject, whose own closing follows: sent, or just
+            being sent; None when it was not.
         replaced: The subject has another open alert by now.
     """
 
@@ -97,6 +102,7 @@ class Circumstances:
     opening: DeliveryState | None
     snoozed_until: datetime | None
     last: tuple[datetime, State] | None
+    later: DeliveryState | None
     replaced: bool
 
 
@@ -119,12 +125,18 @@ def decide(event: Event, found: Circumstances, *, now: datetime, cool_down: time
 
 
 def _decide_closed(found: Circumstances, now: datetime) -> Send | Hold | Skip:
+    """A channel that was told of an alert hears of the end once: when the subject is in order again.
+
+    An alert that took its place may be none that this channel wants, or be over before it is told.
+    """
     if found.opening is DeliveryState.SENDING:
-        return Hold(until=now + timedelta(seconds=30))
+        return Hold(until=now + SOON)
     if found.opening is not DeliveryState.SENT:
         return Skip(reason="its opening was not told")
-    if found.replaced:
+    if found.later is DeliveryState.SENT:
         return Skip(reason="another alert took its place")
+    if found.later is DeliveryState.SENDING or found.replaced:
+        return Hold(until=now + SOON)
     return Send()
 
 
@@ -193,7 +205,10 @@ class Courier:
     def _compose(self, delivery: DeliveryRow, alert: Alert | None) -> Message:
         host = socket.gethostname()
         address = f"{self._settings.ui_url}/alerts" + (f"/{alert.id}" if alert else "")
-        return compose(delivery.event, alert, message_id=f"{host}-{delivery.id}", host=host, address=address)
+        over_since = last_closing(self._connection, alert.model, alert.subject) if alert else None
+        return compose(
+            delivery.event, alert, message_id=f"{host}-{delivery.id}", host=host, address=address, over_since=over_since
+        )
 
     def _send(self, delivery: DeliveryRow, claim: str, message: Message, now: datetime) -> str:
         address = self._find_address(delivery.channel)
@@ -228,6 +243,7 @@ class Courier:
             opening=opening.state if opening else None,
             snoozed_until=find_snooze(self._connection, alert.model, alert.subject),
             last=None if last is None else (last[0], State(last[1])),
+            later=find_later_opening(self._connection, delivery.channel, alert.id),
             replaced=has_open_alert(self._connection, alert.model, alert.subject),
         )
         return decide(delivery.event, found, now=now, cool_down=self._cool_down)

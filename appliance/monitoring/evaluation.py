@@ -8,7 +8,7 @@ a look may do is bounded: a long replay is caught up with over several looks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from appliance.errors import NotFound
@@ -19,6 +19,7 @@ from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.judged import judge_drift, judge_span_quality
 from appliance.monitoring.known import KnownVersions
 from appliance.monitoring.quality import MATURE_COVERAGE, Verdict
+from appliance.monitoring.quiet_days import BEFORE_ALL, QuietDays
 from appliance.monitoring.spans import Span, State
 from storage.alert_rows import NewAlert, StandingRow, close_alert, find_standing, open_alert, put_standing
 from storage.data_quality_rows import checked_models, next_checked_days
@@ -75,22 +76,52 @@ def _drift_days(connection: sqlite3.Connection, versions: KnownVersions, model: 
 
 
 def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
-    """Days with rows or refusals; one that has too few of both is passed."""
-    after = _judged_day(connection, model, DATA_QUALITY, today)
-    hours = versions.window_hours(model)
-    changed = 0
-    days = next_checked_days(connection, model, after=after, before=today, limit=MOST_DAYS)
-    for day, newest_version in days.items():
-        version = find_main_version(connection, model, day) or newest_version
-        known = versions.find(model, version)
-        if known is None:
+    """Days with rows or refusals; one that has too few of both moves no standing and counts not among ``MOST_DAYS``."""
+    quiet = versions.quiet_days(model, versions.window_hours(model))
+    quiet.forget(_judged_day(connection, model, DATA_QUALITY, today))
+    for version, day in list(quiet.unread.items()):
+        if versions.find(model, version) is not None:
+            del quiet.unread[version]
+            quiet.reopen(day)
+    if quiet.until >= today:
+        quiet.reopen(today - 1)  # the clock ran ahead
+    changed = settled = 0
+    for day, newest_version in _days_after(connection, model, quiet.until, before=today):
+        verdict = None
+        if day not in quiet:
+            version = find_main_version(connection, model, day) or newest_version
+            verdict = _data_quality_verdict(connection, versions, quiet, window_until(model, version, day, quiet.hours))
+        quiet.until = day
+        if verdict is None:
             continue
-        report = judge_data_quality(connection, versions, known, window_until(model, version, day, hours))
-        if report.state is State.NOT_ENOUGH_DATA:
-            continue  # so that one refusal today judges no day of a replay that comes later
-        verdict = Verdict(state=report.state, sentence=report.sentence)
         changed += settle(connection, model, day, {DATA_QUALITY: verdict}, today=today)
+        settled += 1
+        if settled == MOST_DAYS:
+            break
     return changed
+
+
+def _days_after(connection: sqlite3.Connection, model: str, after: int, *, before: int) -> Iterator[tuple[int, int]]:
+    """Every day between with rows or refusals, ascending, with the newest version that had any."""
+    while days := next_checked_days(connection, model, after=after, before=before, limit=MOST_DAYS):
+        yield from days.items()
+        after = max(days)
+
+
+def _data_quality_verdict(
+    connection: sqlite3.Connection, versions: KnownVersions, quiet: QuietDays, span: Span
+) -> Verdict | None:
+    """What is odd about the rows of the window; None, and noted, when that cannot be told yet."""
+    day = span.last_hour // 24 - 1
+    known = versions.find(span.model, span.version)
+    if known is None:
+        quiet.unread.setdefault(span.version, day)
+        return None
+    report = judge_data_quality(connection, versions, known, span)
+    if report.state is State.NOT_ENOUGH_DATA:
+        quiet.add(day)  # so that one refusal today judges no day of a replay that comes later
+        return None
+    return Verdict(state=report.state, sentence=report.sentence)
 
 
 def _quality_days(connection: sqlite3.Connection, versions: KnownVersions, model: str, today: int) -> int:
@@ -163,7 +194,7 @@ def _judged_day(connection: sqlite3.Connection, model: str, subject: str, today:
     """
     standing = find_standing(connection, model, subject)
     if standing is None:
-        return -(10**6)
+        return BEFORE_ALL
     return standing.day if standing.day < today else today - 2
 
 

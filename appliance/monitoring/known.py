@@ -14,6 +14,7 @@ from appliance.monitoring.data_quality import RowChecker
 from appliance.monitoring.estimates import Estimator, open_estimator
 from appliance.monitoring.labelled_rows import LabelledRows
 from appliance.monitoring.losses import LOSSES, Losses, parse_losses
+from appliance.monitoring.quiet_days import QuietDays
 from appliance.monitoring.reference import Reference, parse_reference
 from appliance.monitoring.windows import Counter
 from appliance.schema import FeatureSchema
@@ -66,6 +67,7 @@ class KnownVersions:
         self._layout = layout
         self.too_few_labels: dict[tuple[str, int, int], int] = {}
         self._found: dict[tuple[str, int], KnownVersion] = {}
+        self._quiet: dict[str, QuietDays] = {}
 
     def find(self, model: str, version: int) -> KnownVersion | None:
         """The version, or None when its bundle is missing or cannot be read."""
@@ -104,6 +106,18 @@ class KnownVersions:
         except BadInput:
             return DAY_HOURS
         return max(DAY_HOURS, -(-spec.window_s // 3600))
+
+    def quiet_days(self, model: str, hours: int) -> QuietDays:
+        """The model's days that had too few rows in a window of so many hours; none at first, and of another window."""
+        found = self._quiet.get(model)
+        if found is None or found.hours != hours:
+            found = self._quiet[model] = QuietDays(hours)
+        return found
+
+    def reopen(self, model: str, day: int) -> None:
+        """Rows or refusals of a day since 1970 were counted, so that it may have enough of them now."""
+        if model in self._quiet:
+            self._quiet[model].reopen(day)
 
     def _read(self, model: str, version: int) -> KnownVersion | None:
         # Not through read_bundle: the model's own file may be large, and nothing here depends on it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.monitoring.alerts import Alert
 from appliance.monitoring.spans import Json
@@ -59,7 +60,9 @@ class Message:
     document: Json
 
 
-def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, address: str) -> Message:
+def compose(
+    event: Event, alert: Alert | None, *, message_id: str, host: str, address: str, over_since: datetime | None = None
+) -> Message:
     """Put an event into words.
 
     Args:
@@ -68,6 +71,7 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
         message_id: See ``Message.id``.
         host: Which appliance says so.
         address: Of the page that shows the alerts.
+        over_since: When its subject was in order again, where other alerts took its place meanwhile.
     """
     if alert is None:
         title, state = f"Test message from the appliance on {host}", "ok"
@@ -75,7 +79,7 @@ def compose(event: Event, alert: Alert | None, *, message_id: str, host: str, ad
     else:
         about = f"{alert.about}, {NAMES.get(alert.kind, alert.kind)}"
         title, state = _headline(event, alert, about, host)
-        text = f"{alert.message}\n\n{_follow_up(event, alert)}\n\n{address}"
+        text = f"{alert.message}\n\n{_follow_up(event, alert, over_since)}\n\n{address}"
     document: Json = {
         "type": "test" if event is Event.TEST else f"alert.{event.value}",
         "host": host,
@@ -99,7 +103,8 @@ def _headline(event: Event, alert: Alert, about: str, host: str) -> tuple[str, s
     return f"[{again}{alert.state.value}] {about} ({host})", alert.state.value
 
 
-def _follow_up(event: Event, alert: Alert) -> str:
-    if event is Event.CLOSED and alert.closed_at is not None:
-        return f"This is over since {alert.closed_at:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
+def _follow_up(event: Event, alert: Alert, over_since: datetime | None) -> str:
+    over = over_since or alert.closed_at
+    if event is Event.CLOSED and over is not None:
+        return f"This is over since {over:%Y-%m-%d %H:%M} UTC; it began {alert.opened_at:%Y-%m-%d %H:%M}."
     return f"Since {alert.opened_at:%Y-%m-%d %H:%M} UTC. {advise(alert)}".rstrip()

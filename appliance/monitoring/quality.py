@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,8 @@ def judge_quality(
 ) -> Verdict:
     """Hold the window's loss against the holdout's.
 
-    Worse means: by the ratio (1.1 warn, 1.25 alarm) and by more than 3.09 standard errors of the difference.
+    Worse means: by the ratio (1.1 warn, 1.25 alarm) and by more than 3.09 standard errors of the difference. Where the
+    holdout had no loss at all, the standard errors alone decide, and worse is an alarm.
 
     Args:
         schema: The task.
@@ -113,7 +115,8 @@ def judge_quality(
         return Verdict(state=State.NOT_ENOUGH_DATA, sentence=f"Quality cannot be judged: {metric} is undefined here.")
     expected = 1.0 - reference[metric] if metric == "auc" else reference[metric]
     noise = Z * found.error * np.sqrt(1.0 + found.rows / max(1, holdout_rows))
-    ratio = loss / expected if expected > 0 else 1.0
+    least = math.inf if loss > 0 else 1.0  # of a holdout without any loss, any loss is infinitely many times it
+    ratio = loss / expected if expected > 0 else least
     value = 1.0 - loss if metric == "auc" else loss
     words = f"{metric} is {value:.4g}; it was {reference[metric]:.4g} on the holdout"
     if ratio < WARN_RATIO or loss - expected <= noise:

@@ -28,10 +28,10 @@ from appliance.own_key import OwnKey
 from appliance.rehearsal import HEADER, sign
 from appliance.schema import FeatureSchema, Golden, Task
 from appliance.settings import Settings
-from storage.alert_rows import NewAlert, close_alert, has_open_alert, open_alert
+from storage.alert_rows import NewAlert, close_alert, list_alerts, open_alert
 from storage.bundles import bundle_path
-from storage.deployment_rows import DeploymentRow, live_deployments
-from storage.skew_rows import SkewRow, add_skew, find_skew, put_live, put_replay
+from storage.deployment_rows import DeploymentRow, deployment_history, live_deployments
+from storage.skew_rows import SkewRow, add_skew, find_last_replayed, find_skew, put_live, put_replay
 from storage.statedb import transaction
 from storage.window_rows import count_predictions, scan_feature_windows
 
@@ -44,6 +44,8 @@ TIMEOUT_S = 3.0
 LOOK_S = 5.0
 """A deployment that the API does not serve yet is asked for again then."""
 NAMED_COLUMNS = 3
+MOST_ALERTS = 1000
+"""Open alerts among which those about skew are looked for."""
 _ALL_HOURS = 10**7
 
 log = logging.getLogger(__name__)
@@ -93,7 +95,7 @@ class SkewWatch:
                 # The others would wait for the same API, and the watch loop for all of them.
                 log.debug("deployments cannot be proved yet: %s", exc)
                 break
-        return changed
+        return changed + self._close_mended()
 
     def _prove(self, deployment: DeploymentRow, known: KnownVersion) -> int:
         row = find_skew(self._connection, deployment.id)
@@ -156,19 +158,63 @@ class SkewWatch:
             return Finding(state=State.ALARM, rows=len(golden.rows), sentence=found)
 
     def _settle(self, deployment: DeploymentRow, found: Finding) -> int:
-        """Open the model's alert, or close it when the replay of a later deployment is in order."""
-        is_bad = found.state in {State.WARN, State.ALARM}
-        now = datetime.now(UTC)
-        if not is_bad:
-            # The first live rows being like the training's says nothing about a replay that was not.
-            return int(found.worst is not None and close_alert(self._connection, deployment.model, SKEW, now))
-        changed = 0
-        if has_open_alert(self._connection, deployment.model, SKEW):
-            changed += close_alert(self._connection, deployment.model, SKEW, now)
-        message = f"Version {deployment.version} as {deployment.role}: {found.sentence}"
-        new = NewAlert(model=deployment.model, subject=SKEW, state=found.state, message=message, opened_at=now)
+        """Open the model's alert when something is wrong; it takes the place of an earlier one."""
+        if not _is_bad(found):
+            return 0
+        closed = close_alert(self._connection, deployment.model, SKEW, datetime.now(UTC))
+        self._open(deployment, found)
+        return closed + 1
+
+    def _open(self, deployment: DeploymentRow, found: Finding) -> None:
+        new = NewAlert(
+            model=deployment.model, subject=SKEW, state=found.state, message=_message(deployment, found),
+            opened_at=datetime.now(UTC),
+        )  # fmt: skip
         open_alert(self._connection, new)
-        return changed + 1
+
+    def _close_mended(self) -> int:
+        """Close alerts whose version answers as training by now, or serves no more; tell what else is still wrong."""
+        changed = 0
+        for alert in list_alerts(self._connection, open_only=True, limit=MOST_ALERTS):
+            if alert.subject != SKEW:
+                continue
+            wrong = self._still_wrong(alert.model)
+            if alert.message in {_message(*one) for one in wrong}:
+                continue
+            with transaction(self._connection):
+                changed += close_alert(self._connection, alert.model, SKEW, datetime.now(UTC))
+                if wrong:
+                    self._open(*wrong[0])
+                    changed += 1
+        return changed
+
+    def _still_wrong(self, model: str) -> list[tuple[DeploymentRow, Finding]]:
+        """What was found wrong with versions that serve, the newest deployment first.
+
+        A replay is about the version, whatever its role: the last one counts. Live rows are those of their deployment's
+        callers. What was found of a deployment that has ended counts until the version's next one is proved.
+        """
+        every = deployment_history(self._connection, model)
+        live = [one for one in every if one.ended_at is None]
+        proofs = [(one.id, row.live) for one in live if (row := find_skew(self._connection, one.id)) is not None]
+        for version in {one.version for one in live}:
+            last = find_last_replayed(self._connection, model, version)
+            if last is None:
+                continue
+            proofs.append((last.deployment, last.replay))
+            if all(one.id > last.deployment for one in live if one.version == version):
+                proofs.append((last.deployment, last.live))
+        found = [(id_, finding_of(text)) for id_, text in proofs]
+        wrong = [(id_, finding) for id_, finding in found if finding is not None and _is_bad(finding)]
+        return [(one, finding) for one in every for id_, finding in wrong if id_ == one.id]
+
+
+def _is_bad(found: Finding) -> bool:
+    return found.state in {State.WARN, State.ALARM}
+
+
+def _message(deployment: DeploymentRow, found: Finding) -> str:
+    return f"Version {deployment.version} as {deployment.role}: {found.sentence}"
 
 
 def compare_answers(

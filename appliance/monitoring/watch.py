@@ -220,7 +220,7 @@ def _labels(watch: Watch, chunk: Chunk) -> Counter[str] | None:
         add_faults(connection, today(), joined.faults)
         written = put_outcomes(connection, joined.outcomes)
     changed = sum(
-        put is not Put.SAME and outcome.variant != "shadow"
+        put in {Put.NEW, Put.REVISED} and outcome.variant != "shadow"
         for put, outcome in zip(written, joined.outcomes, strict=True)
     )
     return Counter(labels=changed, faults=joined.faults.total())

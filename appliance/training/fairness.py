@@ -93,9 +93,11 @@ def compare_errors(column: pl.Series, error: Floats) -> GroupErrors:
         return GroupErrors(column=column.name, groups=tuple(groups), ratio=None, flagged=False, sentence=sentence)
     best, worst = ranked[0], ranked[-1]
     ratio = worst.mae.value / best.mae.value if best.mae.value > 0 else None
-    apart = (worst.mae.low or 0.0) > (best.mae.high or math.inf)
-    flagged = ratio is not None and ratio > 1 / FOUR_FIFTHS and apart
-    said = "as large" if ratio is None else f"{ratio:.2f} times as large"
+    low, high = worst.mae.low, best.mae.high
+    apart = low is not None and high is not None and low > high
+    flagged = apart and (ratio is None or ratio > 1 / FOUR_FIFTHS)
+    none = "as large" if worst.mae.value == 0 else "where the other has no error at all"
+    said = none if ratio is None else f"{ratio:.2f} times as large"
     sentence = (
         f"{column.name!r}: predictions miss by {best.mae.value:.4g} on average for {best.name!r} and by "
         f"{worst.mae.value:.4g} for {worst.name!r}, {said}; on average {best.bias.value:+.4g} and "

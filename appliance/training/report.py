@@ -227,7 +227,7 @@ def worst_slices(held: Held, schema: FeatureSchema) -> tuple[Segment, ...]:
             segment = _segment(column.name, levels[group], level, here, whole, root=schema.task is Task.REGRESSION)
             if segment is not None and segment.z > Z_WORST:
                 found.append(segment)
-    return tuple(sorted(found, key=lambda segment: -segment.ratio)[:WORST])
+    return tuple(sorted(found, key=lambda segment: -math.inf if segment.ratio is None else -segment.ratio)[:WORST])
 
 
 def _values(held: Held, at: int, column: Column) -> pl.Series:
@@ -279,11 +279,12 @@ def _segment(column: str, value: str, level: float, here: _Sums, whole: _Sums, *
         return None
     mean, other = level + here.mean, level + there.mean
     error = math.sqrt(here.error + there.error)
-    if error <= ROUNDING * level or other <= 0:
+    if error <= ROUNDING * level or mean <= other:
         return None
+    ratio = None if other <= ROUNDING * level else mean / other
     return Segment(
         column=column, value=value, rows=here.rows, loss=mean**0.5 if root else mean,
-        ratio=(mean / other) ** 0.5 if root else mean / other, z=(mean - other) / error,
+        ratio=ratio**0.5 if root and ratio is not None else ratio, z=(mean - other) / error,
     )  # fmt: skip
 
 

@@ -13,18 +13,18 @@ NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)
 
 
-def raise_alert(house: Appliance, *, state: str = "alarm", subject: str = "drift") -> int:
+def raise_alert(house: Appliance, *, state: str = "alarm", subject: str = "drift", at: datetime = NOW) -> int:
     with closing(statedb.connect(house.settings.layout.database)) as db, statedb.transaction(db):
-        close_alert(db, "rent", subject, NOW)
+        close_alert(db, "rent", subject, at)
         open_alert(
-            db, NewAlert(model="rent", subject=subject, state=state, message="`temp` moved.", opened_at=NOW)
+            db, NewAlert(model="rent", subject=subject, state=state, message="`temp` moved.", opened_at=at)
         )  # fmt: skip
         return list_alerts(db, open_only=True)[0].id
 
 
-def end_alert(house: Appliance, subject: str = "drift") -> None:
+def end_alert(house: Appliance, subject: str = "drift", *, at: datetime = NOW) -> None:
     with closing(statedb.connect(house.settings.layout.database)) as db, statedb.transaction(db):
-        assert close_alert(db, "rent", subject, NOW)
+        assert close_alert(db, "rent", subject, at)
 
 
 def states(house: Appliance) -> list[tuple[str, str]]:

@@ -41,6 +41,23 @@ def test_a_correction_replaces_the_label_and_keeps_the_earlier_one(watch: Watch,
     assert outcome_history(watch.connection, outcome.id) == [("1.0", 10, 10), ("2.0", 20, 20)]
 
 
+def test_a_correction_that_another_worker_took_is_no_older_label(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    """The log of the worker that took the correction is read first: its other labels began it earlier."""
+    token, other = (traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US) for _ in range(2))
+    early, late = Traffic(settings), Traffic(settings)
+    early.label(f"{other}.0", 1.0, at_us=START_US)
+    late.label(f"{token}.0", 5.0, at_us=START_US + 20)
+    early.label(f"{token}.0", 42.0, at_us=START_US + 30)
+    early.close()
+    late.close()
+    assert watch_once(watch).labels == 2
+    said = Monitoring(settings).label_history(f"{token}.0")
+    assert said.to_json()["label"] == "42.0"
+    assert [one.label for one in said.revisions] == ["5.0", "42.0"]
+
+
 def test_labels_of_more_requests_than_are_worked_out_at_once(watch: Watch, traffic: Traffic) -> None:
     rng, chance = np.random.default_rng(0), random.Random(0)
     rows = {traffic.predict(encoded_rows(rng, 2), event_us=START_US + at): at for at in range(2 * TOGETHER + 7)}

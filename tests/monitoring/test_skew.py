@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import msgspec
 import polars as pl
 import pytest
+from msgspec.structs import replace
 
 from appliance.house import prepare_state
 from appliance.model_spec import ModelSpec
@@ -24,8 +26,9 @@ from appliance.schema import FeatureSchema, Task
 from appliance.settings import Settings
 from appliance.training.bundle import reference_file
 from appliance.training.train import TrainedModel, train
-from storage.bundles import Manifest, publish_bundle
-from storage.deployment_rows import NewDeployment, put_deployment
+from storage.bundles import Manifest, publish_bundle, replace_durably
+from storage.deployment_rows import NewDeployment, end_deployment, put_deployment
+from storage.skew_rows import find_skew
 from tests.model_bundles import deploy
 from tests.monitoring.test_trained_model import Silent
 from tests.served_api import ServedApi, free_port, serve_api
@@ -59,14 +62,15 @@ class Served:
         return [line for path in paths for line in path.read_bytes().splitlines()]
 
 
-def publish(settings: Settings, trained: TrainedModel) -> None:
+def publish(settings: Settings, trained: TrainedModel, version: int = 1) -> None:
     """Publish a version as training does."""
     manifest = Manifest(
-        model="income", version=1, task=Task.BINARY, created_at="2026-03-01T00:00:00Z", run_id="r", dataset="adult",
-        dataset_version=1, code_version="0", files={},
+        model="income", version=version, task=Task.BINARY, created_at="2026-03-01T00:00:00Z", run_id="r",
+        dataset="adult", dataset_version=1, code_version="0", files={},
     )  # fmt: skip
+    schema = replace(trained.schema, version=version)
     files = {
-        "model.txt": trained.fitted.text.encode(), "schema.json": msgspec.json.encode(trained.schema),
+        "model.txt": trained.fitted.text.encode(), "schema.json": msgspec.json.encode(schema),
         "reference.json": reference_file(trained), "golden.json": msgspec.json.encode(trained.golden),
         "card.json": b"{}",
     }  # fmt: skip
@@ -87,11 +91,49 @@ def served(tmp_path: Path, trained: TrainedModel) -> Iterator[Served]:
     watch.close()
 
 
-def begin(served: Served) -> None:
+def begin(served: Served, role: str = "champion", version: int = 1, *, replaces: int | None = None) -> int:
     new = NewDeployment(
-        model="income", version=1, role="champion", who="test", reason="", started_at=datetime.now(UTC)
+        model="income", version=version, role=role, who="test", reason="", started_at=datetime.now(UTC)
     )  # fmt: skip
-    assert put_deployment(served.watch.connection, new, replaces=None)
+    begun = put_deployment(served.watch.connection, new, replaces=replaces)
+    assert begun
+    return begun.id
+
+
+def tell(served: Served, **roles: int) -> None:
+    """Which versions the API is to serve beside version 1."""
+    content = {"revision": 2, "models": {"income": {"champion": 1, **roles}}}
+    replace_durably(served.settings.layout.deployments, msgspec.json.encode(content))
+
+
+def prove(served: Served, deployment: int) -> None:
+    """Look until a deployment's rows were replayed; the API may not serve it yet."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        served.look()
+        row = find_skew(served.watch.connection, deployment)
+        if row is not None and row.replay:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"deployment {deployment} was not proved")
+
+
+def spoil(served: Served, version: int = 1) -> Callable[[], None]:
+    """Make one of training's answers another; gives what puts it right."""
+    path = served.settings.layout.models / "income" / str(version) / "golden.json"
+    sound = path.read_bytes()
+    golden = msgspec.json.decode(sound)
+    golden["outputs"][3][0] += 1e-6
+    path.write_bytes(msgspec.json.encode(golden))
+
+    def mend() -> None:
+        path.write_bytes(sound)
+
+    return mend
+
+
+def open_alerts(served: Served) -> list[str]:
+    return [one.message[:21] for one in Monitoring(served.settings).alerts(open_only=True)]
 
 
 def test_a_sound_deployment_is_proved_and_leaves_no_trace(served: Served, trained: TrainedModel) -> None:
@@ -114,11 +156,7 @@ def test_a_sound_deployment_is_proved_and_leaves_no_trace(served: Served, traine
 def test_answers_unlike_the_trainings_open_an_alert_that_a_sound_deployment_closes(
     served: Served, trained: TrainedModel
 ) -> None:
-    path = served.settings.layout.models / "income" / "1" / "golden.json"
-    sound = path.read_bytes()
-    golden = msgspec.json.decode(sound)
-    golden["outputs"][3][0] += 1e-6
-    path.write_bytes(msgspec.json.encode(golden))
+    mend = spoil(served)
     begin(served)
     assert served.look() == 1
     monitoring = Monitoring(served.settings)
@@ -130,13 +168,55 @@ def test_answers_unlike_the_trainings_open_an_alert_that_a_sound_deployment_clos
     )
     assert "appliance rollback income" in monitoring.alert(alert.id).advice
     assert served.look() == 0, "it is proved once"
-    path.write_bytes(sound)
-    again = NewDeployment(
-        model="income", version=1, role="champion", who="test", reason="", started_at=datetime.now(UTC)
-    )  # fmt: skip
-    assert put_deployment(served.watch.connection, again, replaces=1)
+    mend()
+    begin(served, replaces=1)
     assert served.look() == 1
     assert monitoring.alerts(open_only=True) == []
+
+
+def test_a_sound_shadow_does_not_close_the_champions_alert(served: Served, trained: TrainedModel) -> None:
+    spoil(served)
+    champion = begin(served)
+    served.look()
+    publish(served.settings, trained, version=2)
+    tell(served, shadow=2)
+    prove(served, begin(served, "shadow", 2))
+    assert open_alerts(served) == ["Version 1 as champion"]
+    assert served.look() == 0
+    tell(served, champion=2)
+    begin(served, version=2, replaces=champion)
+    assert served.look() == 1, "version 1 serves no more"
+    assert open_alerts(served) == []
+
+
+def test_what_is_still_wrong_is_told_again_once_what_came_later_serves_no_more(
+    served: Served, trained: TrainedModel
+) -> None:
+    spoil(served)
+    begin(served)
+    served.look()
+    publish(served.settings, trained, version=2)
+    tell(served, shadow=2)
+    sound = begin(served, "shadow", 2)
+    prove(served, sound)
+    spoil(served, 2)
+    shadow = begin(served, "shadow", 2, replaces=sound)
+    prove(served, shadow)
+    assert open_alerts(served) == ["Version 2 as shadow: "]
+    assert end_deployment(served.watch.connection, shadow, datetime.now(UTC))
+    assert served.look() == 2
+    assert open_alerts(served) == ["Version 1 as champion"]
+    assert served.look() == 0
+
+
+def test_an_alert_waits_for_the_proof_of_the_next_deployment(served: Served) -> None:
+    spoil(served)
+    first = begin(served)
+    served.look()
+    begin(served, replaces=first)
+    elsewhere = served.settings.model_copy(update={"api_port": free_port()})
+    assert SkewWatch(elsewhere, served.watch.connection, served.watch.versions).look() == 0
+    assert open_alerts(served) == ["Version 1 as champion"]
 
 
 def test_rows_that_the_api_refuses_open_an_alert(served: Served) -> None:
@@ -176,7 +256,7 @@ def test_an_api_that_hangs_holds_the_watch_loop_up_once(served: Served) -> None:
             silent.accept()
 
 
-def test_the_first_live_rows_are_judged_once(served: Served) -> None:
+def test_the_first_live_rows_are_judged_once(served: Served, trained: TrainedModel) -> None:
     begin(served)
     served.look()
     rows = pl.read_parquet(ADULT).drop("split", "income").tail(LIVE_ROWS + 20).with_columns(pl.col("age") + 30)
@@ -194,6 +274,10 @@ def test_the_first_live_rows_are_judged_once(served: Served) -> None:
     assert found.state in {State.WARN, State.ALARM}
     assert "`age` moved" in found.sentence
     assert served.look() == 0
+    publish(served.settings, trained, version=2)
+    tell(served, shadow=2)
+    prove(served, begin(served, "shadow", 2))
+    assert open_alerts(served) == ["Version 1 as champion"], "a sound shadow says nothing about the champion's callers"
 
 
 def test_a_caller_cannot_ask_without_a_trace(served: Served) -> None:

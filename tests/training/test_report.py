@@ -17,6 +17,7 @@ from appliance.card_figures import draw_figures
 from appliance.card_page import render_card
 from appliance.house import Appliance
 from appliance.model_card import ModelCard
+from appliance.model_evaluation import Segment
 from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.training.evaluate import area_under_roc, class_results
 from appliance.training.fairness import compare_errors, compare_groups, group_codes, group_names, wilson
@@ -148,7 +149,7 @@ def test_the_slice_that_is_worse_is_named_and_noise_names_none() -> None:
     bad = fit(spec("y"), frame).evaluation
     assert bad is not None
     assert (bad.worst[0].column, bad.worst[0].value) == ("color", "red")
-    assert bad.worst[0].ratio > 3
+    assert (bad.worst[0].ratio or 0) > 3
     even = fit(spec("on"), made_up(4000)).evaluation
     assert even is not None
     assert all(one.z > 3.09 for one in even.worst)
@@ -241,6 +242,16 @@ def test_a_card_of_an_earlier_release_is_read(house: Appliance) -> None:
     assert "How good it is" in render_card(old)
 
 
+def test_a_card_says_that_all_rows_but_a_slices_have_no_loss(house: Appliance) -> None:
+    card = house.models.card("model")
+    assert card.evaluation is not None
+    slices = tuple(
+        Segment(column="island", value=str(ratio), rows=40, loss=0.5, ratio=ratio, z=9.0) for ratio in (None, 2.5)
+    )
+    page = render_card(msgspec.structs.replace(card, evaluation=msgspec.structs.replace(card.evaluation, worst=slices)))
+    assert page.index("these have none") < page.index("2.50 x")
+
+
 def test_fairness_of_three_classes_compares_what_each_group_is_given_of_each() -> None:
     frame = pl.concat([penguins()] * 4)
     found = fit(spec("species", protected=("sex",)), frame).evaluation
@@ -270,6 +281,21 @@ def test_slices_are_measured_as_the_rows_of_each_against_all_others() -> None:
     assert worst.ratio == pytest.approx((here.mean() / there.mean()) ** 0.5)
     error = np.sqrt(here.var(ddof=1) / len(here) + there.var(ddof=1) / len(there))
     assert worst.z == pytest.approx((here.mean() - there.mean()) / error)
+
+
+def test_a_slice_is_told_though_all_other_rows_are_predicted_to_the_bit() -> None:
+    frame = made_up(3000)
+    blue = (frame["color"] == "blue").to_numpy()
+    held = Held(
+        raw=Table.of(frame), encoded=EncodedRows.of(pl.DataFrame()),
+        truth=np.where(blue, np.random.default_rng(4).normal(size=3000), 0.0), outputs=np.zeros((3000, 1)),
+    )  # fmt: skip
+    schema = FeatureSchema(
+        model="m", version=1, task=Task.REGRESSION, target="y", columns=(Column(name="color", kind=Kind.CATEGORY),)
+    )
+    (worst,) = worst_slices(held, schema)
+    assert (worst.value, worst.rows, worst.ratio) == ("blue", int(blue.sum()), None)
+    assert msgspec.json.decode(msgspec.json.encode(worst), type=Segment) == worst
 
 
 def test_equal_losses_make_no_slice_worse() -> None:
@@ -334,6 +360,20 @@ def test_errors_of_groups_are_compared_with_their_intervals() -> None:
     assert "'sex': predictions miss by" in found.sentence
     alike = compare_errors(pl.Series("sex", group), rng.normal(size=len(group)))
     assert not alike.flagged
+
+
+def test_errors_of_one_group_alone_are_flagged() -> None:
+    group = np.array(["a"] * 400 + ["b"] * 400)
+    error = np.random.default_rng(9).normal(size=800) * (group == "a")
+    found = compare_errors(pl.Series("sex", group), error)
+    assert (found.flagged, found.ratio) == (True, None)
+    assert "for 'a', where the other has no error at all;" in found.sentence
+    perfect = compare_errors(pl.Series("sex", group), np.zeros(800))
+    assert (perfect.flagged, perfect.ratio) == (False, None)
+    assert "and by 0 for 'b', as large;" in perfect.sentence
+    by_chance = np.zeros(800)
+    by_chance[0] = 1.0
+    assert not compare_errors(pl.Series("sex", group), by_chance).flagged
 
 
 def test_a_regression_says_the_errors_of_protected_groups(tmp_path: Path) -> None:

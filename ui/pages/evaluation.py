@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -210,13 +211,19 @@ def _worst(segments: Sequence[Segment], loss: str) -> None:
                         "where": Cell(text=_("{column} is {value}").format(column=one.column, value=one.value)),
                         "rows": Cell(text=number(one.rows), sort=one.rows),
                         "loss": Cell(text=number(one.loss), sort=one.loss),
-                        "ratio": Cell(text=number(one.ratio, digits=3), sort=one.ratio),
+                        "ratio": _ratio(one.ratio),
                     },
                 )
                 for one in segments
             ],
             name="worst-slices",
         )
+
+
+def _ratio(value: float | None) -> Cell:
+    if value is None:
+        return Cell(text="∞", sort=sys.float_info.max)  # infinity itself is no JSON
+    return Cell(text=number(value, digits=3), sort=value)
 
 
 def _fairness(one: Fairness) -> None:
@@ -249,7 +256,7 @@ def _compared(one: Fairness | GroupErrors, verdict: str, columns: Sequence[Colum
     first = (Column(name="group", label=one.column), Column(name="rows", label=_("Held-out rows"), numeric=True))
     with panel(_("Fairness by {column}").format(column=one.column), _("held-out rows"), tight=True):
         with box("line").style("padding: 12px 20px"):
-            if one.ratio is None:
+            if one.ratio is None and not one.flagged:
                 badge("idle", _("Not compared"))
             else:
                 badge("warn" if one.flagged else "ok", verdict)
