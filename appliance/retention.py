@@ -136,7 +136,7 @@ class Retention:
             return
         with closing(connect(self._layout.database, read_only=True)) as connection:
             found = {what: aging.count_old(connection, what, before=oldest) for what in aging.AGING}
-            found["nightly studies"] = aging.count_old_studies(connection, before_day=_day(oldest))
+            found["nightly studies"] = aging.count_old_studies(connection, before=oldest)
         for what, count in found.items():
             if count:
                 yield Spare(kind="rows", what=f"{count} {what}", bytes=0, why=f"older than history_days = {days}")
@@ -146,7 +146,7 @@ class Retention:
         with closing(connect(self._layout.database)) as connection:
             for what in aging.AGING:
                 aging.remove_old(connection, what, before=oldest)
-            aging.remove_old_studies(connection, before_day=_day(oldest))
+            aging.remove_old_studies(connection, before=oldest)
 
     def _minutes(self) -> Iterator[Spare]:
         with closing(connect(self._layout.database, read_only=True)) as connection:
@@ -311,11 +311,6 @@ class _Run:
     id: str
     name: str
     uri: str
-
-
-def _day(at: datetime) -> int:
-    """Since 1970."""
-    return int(at.timestamp()) // 86_400
 
 
 def _first_fine_minute() -> int:

@@ -65,8 +65,9 @@ def test_what_the_jump_made_look_old_stays_and_doctor_says_why(
         closed = to_text(now - 40 * DAY)
         with transaction(connection):
             connection.execute(
-                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) VALUES ('m', 's', 'alarm', '', ?, ?)",  # noqa: E501
-                (closed, closed),
+                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at, noted_at) "
+                "VALUES ('m', 's', 'alarm', '', ?, ?, ?)",
+                (closed, closed, closed),
             )
         # Seen from the state, now is a jump: the last day that was believed is far behind.
         put_heartbeat(connection, "clock", Heartbeat(at=now - MOST_AWAY - DAY, detail=""))
