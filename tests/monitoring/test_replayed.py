@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from appliance.compaction import compact
+from appliance.history import scan_predictions
+from appliance.monitoring.export import export_events
 from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.quality_report import QualityReport
+from appliance.monitoring.spans import Span
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.retention import Retention
 from appliance.settings import Settings
+from appliance.studies.rows import sample_answers
 from storage.outcome_rows import Outcome, count_old_outcomes, put_outcomes, remove_old_outcomes
 from storage.statedb import connect
 from storage.study_rows import StudyRow, put_study
-from tests.monitoring.traffic import DAY_US, HOUR_US, Traffic, encoded_rows
+from tests.monitoring.traffic import DAY_US, HOUR_US, START_US, Traffic, encoded_rows
 
 LONG_AGO_US = int(datetime(2012, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 DAYS, ROWS = 10, 100
@@ -56,6 +62,42 @@ def test_the_first_night_takes_nothing_of_what_was_replayed(replayed: Settings) 
     assert {alert.closed_at is not None and alert.closed_at.year for alert in monitoring.alerts()} == {2012}
     assert list(Retention(replayed).apply()) == []
     assert look() == before
+
+
+def test_what_was_replayed_is_exported_from_the_history_too(replayed: Settings, tmp_path: Path) -> None:
+    begin = datetime(2012, 1, 3, tzinfo=UTC)
+    out = tmp_path / "events.parquet"
+    assert export_events(replayed.layout, "rent", 1, (begin, begin + timedelta(days=4)), out) == 4 * ROWS
+    found = pl.read_parquet(out)
+    assert set(found["event_time"]) == {begin + timedelta(days=day) for day in range(4)}
+    assert found["label"].cast(pl.Float64).to_list() == (found["input.temp"] * 2).to_list()
+    span = Span(model="rent", version=1, first_hour=LONG_AGO_US // HOUR_US, last_hour=LONG_AGO_US // HOUR_US + 48)
+    assert len(sample_answers(replayed.layout, span, rows=2 * ROWS, columns=3)) == 2 * ROWS
+
+
+def test_what_becomes_history_while_it_is_read_is_met_once(settings: Settings, traffic: Traffic, watch: Watch) -> None:
+    tokens = [traffic.predict(encoded_rows(np.random.default_rng(at), 1), event_us=START_US + at) for at in range(30)]
+    traffic.close()
+    watch_once(watch)
+    reading = scan_predictions(settings.layout, "rent", first_us=START_US + 10, last_us=START_US + 20)
+    found = [next(reading).id]
+    assert compact(settings).segments == 1
+    found += [event.id for event in reading]
+    assert found == tokens[10:20]
+    again = scan_predictions(settings.layout, "rent", first_us=START_US + 10, last_us=START_US + 20)
+    assert [event.id for event in again] == found
+
+
+def test_a_forecast_s_row_arrives_before_its_time_and_is_found(
+    settings: Settings, traffic: Traffic, watch: Watch
+) -> None:
+    event_us = START_US + 30 * DAY_US
+    token = traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=event_us, arrival_us=START_US)
+    traffic.close()
+    watch_once(watch)
+    assert compact(settings).segments == 1
+    found = scan_predictions(settings.layout, "rent", first_us=event_us, last_us=event_us + 1)
+    assert [(event.id, event.t, event.at) for event in found] == [(token, event_us, START_US)]
 
 
 def test_outcomes_go_once_event_and_arrival_are_old_in_however_many_batches(settings: Settings) -> None:
