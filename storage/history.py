@@ -111,7 +111,9 @@ def add_segment(
             table.create_write_transaction(
                 list(adds), "append", _table_schema(schema), list(PARTITIONS), commit_properties=properties
             )
-        _sync_log(path)
+            _sync_log(path, {file.parent for file in files})
+        else:  # killed before it was flushed, and nobody remembers which folders it wrote to
+            _sync_log(path, path.glob(f"{MODEL}=*/{DAY}=*"))
     except (DeltaError, OSError) as exc:
         _remove_uncommitted(layout, kind, segment, files)
         raise StateUnwritable(
@@ -329,10 +331,11 @@ def _folder(key: tuple[str, str]) -> str:
     return "/".join(f"{name}={quote(value, safe='')}" for name, value in named.items())
 
 
-def _sync_log(path: Path) -> None:
-    """Wait until the disk has the newest commit and the names of its files."""
-    folders = list(path.glob("model=*/day=*"))
-    for each in (max(path.glob("_delta_log/*.json")), path / "_delta_log", *folders, *path.glob("model=*"), path):
+def _sync_log(path: Path, folders: Iterable[Path]) -> None:
+    """Wait until the disk has the newest commit and the names of its files, which lie in these folders."""
+    days = sorted(folders)
+    models = sorted({day.parent for day in days})
+    for each in (max(path.glob("_delta_log/*.json")), path / "_delta_log", *days, *models, path):
         fd = os.open(each, os.O_RDONLY)
         try:
             os.fsync(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from storage.history import BATCH_ROWS, Part, add_segment, stream_history, table_path
 from storage.layout import Layout
@@ -89,3 +91,29 @@ print(count, most, after - before)
     count, most, grown_mb = map(int, done.stdout.split())
     assert (count, most) == (300_000, BATCH_ROWS)
     assert grown_mb < 60, "21; its columns read whole took 104"
+
+
+def test_a_commit_flushes_the_folders_it_wrote_to_and_no_others(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    path, flush = table_path(layout, "predictions"), os.fsync
+
+    def note(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink().relative_to(path)))
+        flush(fd)
+
+    def flushed(name: str, *parts: Part) -> list[str]:
+        synced.clear()
+        add(layout, name, *parts)
+        return sorted(one for one in synced if not one.endswith(".parquet"))
+
+    for at in range(3):
+        add(layout, f"s{at}", Part(model="m", day=f"2026-04-0{at + 1}", rows=rows(range(5), width=1)))
+    monkeypatch.setattr("storage.history.os.fsync", note)
+    two = [Part(model=model, day="2026-04-05", rows=rows(range(5), width=1)) for model in ("m", "n")]
+    log = ["_delta_log", f"_delta_log/{4:020d}.json"]
+    wrote = ["model=m", "model=m/day=2026-04-05", "model=n", "model=n/day=2026-04-05"]
+    assert flushed("both", *two) == sorted([".", *log, *wrote])
+    # As after a kill between the commit and the flush: whatever it may have written is flushed.
+    assert flushed("both", *two) == sorted([".", *log, *wrote, *(f"model=m/day=2026-04-0{day}" for day in (1, 2, 3))])
