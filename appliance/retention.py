@@ -150,7 +150,7 @@ class Retention:
 
     def _minutes(self) -> Iterator[Spare]:
         with closing(connect(self._layout.database, read_only=True)) as connection:
-            found = aging.count_old_minutes(connection, before=_first_fine_minute())
+            found = aging.count_old_minutes(connection, before=self._first_fine_minute())
         why = f"counts of traffic are kept by the minute for {MINUTES_DAYS} days, and by the hour for good"
         for model, count in found:
             yield Spare(kind="minutes", what=f"{count} minutes of {model}, added up to hours", bytes=0, why=why)
@@ -160,7 +160,7 @@ class Retention:
             return add_up(parse_service(one) for one in counts).dump()
 
         with closing(connect(self._layout.database)) as connection:
-            aging.add_up_minutes(connection, add, before=_first_fine_minute())
+            aging.add_up_minutes(connection, add, before=self._first_fine_minute())
 
     @cached_property
     def _now(self) -> datetime:
@@ -174,6 +174,10 @@ class Retention:
 
     def _oldest_us(self) -> int:
         return int(self._oldest().timestamp()) * 1_000_000
+
+    def _first_fine_minute(self) -> int:
+        """Since 1970; a whole day's first."""
+        return (int(self._now.timestamp()) // 86_400 - MINUTES_DAYS) * 1440
 
     def _runs(self) -> Iterator[Spare]:
         for run in self._spare_runs():
@@ -311,11 +315,6 @@ class _Run:
     id: str
     name: str
     uri: str
-
-
-def _first_fine_minute() -> int:
-    """Since 1970; a whole day's first."""
-    return (int(time.time()) // 86_400 - MINUTES_DAYS) * 1440
 
 
 def _size(path: Path) -> int:
