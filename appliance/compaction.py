@@ -167,6 +167,8 @@ class _GaveWay(Exception):
 def compact(settings: Settings, *, step: Step = lambda _: None, chunk_bytes: int = CHUNK_BYTES) -> Compacted:
     """Move every closed, wholly counted segment into the history; fewer when somebody waits for the log to stand still.
 
+    Those of refusals, which are counts already, are removed.
+
     Args:
         settings: Of this appliance.
         step: Told after each step.
@@ -190,7 +192,7 @@ def compact(settings: Settings, *, step: Step = lambda _: None, chunk_bytes: int
                 step("segment removed")
                 segments, rows, rejected = segments + 1, rows + found.rows, rejected + found.rejected
             _forget_removed(layout, connection, kind)
-        _drop_old_stats(layout, connection, settings.history_days)
+        _drop_stats(layout, connection)
         detail = f"segments={segments} rows={rows} rejected={rejected}"
         put_heartbeat(connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=detail))
     return Compacted(segments=segments, rows=rows, rejected=rejected)
@@ -260,12 +262,10 @@ def _forget_removed(layout: Layout, connection: sqlite3.Connection, kind: str) -
             forget_cursor(connection, kind, segment)
 
 
-def _drop_old_stats(layout: Layout, connection: sqlite3.Connection, keep_days: int) -> None:
-    """Counted refusals live on in the windows; their segments go with the history's oldest days."""
-    oldest = trusted_now(layout).timestamp() - keep_days * 86_400
-    for path in _ready(layout, connection, "stats") if keep_days else ():
-        if path.stat().st_mtime < oldest:
-            path.unlink()
+def _drop_stats(layout: Layout, connection: sqlite3.Connection) -> None:
+    """Counted refusals live on in the windows, and nobody reads them again: each look would meet their segments."""
+    for path in _ready(layout, connection, "stats"):
+        path.unlink()
     _forget_removed(layout, connection, "stats")
 
 

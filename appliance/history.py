@@ -19,6 +19,9 @@ Record: TypeAlias = bytes | PredictionEvent
 _HEX_DIGITS = 12
 """A token begins with a UUIDv7, whose first 48 bits are milliseconds since 1970."""
 _BATCH = 2000
+_MOST_AHEAD = timedelta(days=40)
+"""So long before its own time a prediction may arrive: callers ask for forecasts."""
+_LAST_DAY = "9999-12-31"
 _SHADOW = SHADOW_SUFFIX.encode()
 _LABEL = msgspec.json.Decoder(LabelEvent)
 _PREDICTION = msgspec.json.Decoder(PredictionEvent)
@@ -83,29 +86,32 @@ def find_records(
 def scan_predictions(
     layout: Layout, model: str, *, first_us: int, last_us: int, share: float = 1.0
 ) -> Iterator[PredictionEvent]:
-    """The predictions of a model, answers and shadows, with an event time in a span; one may come twice.
+    """The predictions of a model, answers and shadows, with an event time in a span, each once.
 
-    Of what lies in the history about ``share`` of the requests, chosen by their ids, so that memory stays bounded.
+    Of what lies in the history about ``share`` of the requests, chosen by their ids. Memory grows with what the event
+    log has of the span, by its ids alone, and not with what the history has.
 
-    An event that arrived more than 40 days before or after its own time may be missed where it has become history.
+    An event that arrived more than 40 days before its own time may be missed where it has become history. How long
+    after its time it arrived says nothing: it may have been replayed.
     """
+    from storage.history import stream_history  # noqa: PLC0415  (deltalake and PyArrow are heavy)
+
+    logged = set()
     for chunk in tail(layout.events / "predictions", {}):
         for line in chunk.lines:
             event = _decode(line)
             if event is not None and event.m == model and first_us <= event.t < last_us:
+                logged.add(event.id)  # it may become history meanwhile
                 yield event
-    slack = timedelta(days=40).total_seconds()
-    days = day_of(max(0.0, first_us / 1e6 - slack)), day_of(min(4e9, last_us / 1e6 + slack))
-    frame = _scan(layout, "predictions", model, days)
-    if frame is None:
-        return
-    inside = pl.col("event_time").to_physical().is_between(first_us, last_us, closed="left")
-    if share < 1.0:
-        inside = inside & (pl.col("id").hash(seed=0) < int(share * 2**64))
+    first_day = day_of(min(4e9, max(0.0, first_us / 1e6 - _MOST_AHEAD.total_seconds())))
     times = pl.col("event_time", "arrived").to_physical()
-    for batch in frame.filter(inside).with_columns(times).collect(engine="streaming").iter_slices(5_000):
-        for row in batch.iter_rows(named=True):
-            yield _event(row, model)
+    for rows in stream_history(
+        layout, "predictions", model=model, days=(first_day, _LAST_DAY), time="event_time", span=(first_us, last_us)
+    ):
+        chosen = rows if share >= 1.0 else rows.filter(pl.col("id").hash(seed=0) < int(share * 2**64))
+        for row in chosen.with_columns(times).iter_rows(named=True):
+            if row["id"] not in logged:
+                yield _event(row, model)
 
 
 def scan_labels(layout: Layout, model: str) -> Iterator[LabelEvent]:

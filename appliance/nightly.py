@@ -1,4 +1,4 @@
-"""What is done every night, ``python -m appliance.nightly``: first what may go, then the backup."""
+"""What is done every night, ``python -m appliance.nightly``: first what may go, then the backup, if one is wanted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def main() -> int:
         gone = Retention(settings).apply()
         if gone:
             log.info("%d things went, %d MB", len(gone), sum(one.bytes for one in gone) >> 20)
-        Backups(settings).nightly()
+        if settings.backup_nightly:
+            Backups(settings).nightly()
     except (ApplianceError, StorageError, OSError) as exc:
         log.error("%s", exc)
         return os.EX_TEMPFAIL

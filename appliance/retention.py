@@ -136,7 +136,7 @@ class Retention:
             return
         with closing(connect(self._layout.database, read_only=True)) as connection:
             found = {what: aging.count_old(connection, what, before=oldest) for what in aging.AGING}
-            found["nightly studies"] = aging.count_old_studies(connection, before_day=_day(oldest))
+            found["nightly studies"] = aging.count_old_studies(connection, before=oldest)
         for what, count in found.items():
             if count:
                 yield Spare(kind="rows", what=f"{count} {what}", bytes=0, why=f"older than history_days = {days}")
@@ -146,11 +146,11 @@ class Retention:
         with closing(connect(self._layout.database)) as connection:
             for what in aging.AGING:
                 aging.remove_old(connection, what, before=oldest)
-            aging.remove_old_studies(connection, before_day=_day(oldest))
+            aging.remove_old_studies(connection, before=oldest)
 
     def _minutes(self) -> Iterator[Spare]:
         with closing(connect(self._layout.database, read_only=True)) as connection:
-            found = aging.count_old_minutes(connection, before=_first_fine_minute())
+            found = aging.count_old_minutes(connection, before=self._first_fine_minute())
         why = f"counts of traffic are kept by the minute for {MINUTES_DAYS} days, and by the hour for good"
         for model, count in found:
             yield Spare(kind="minutes", what=f"{count} minutes of {model}, added up to hours", bytes=0, why=why)
@@ -160,7 +160,7 @@ class Retention:
             return add_up(parse_service(one) for one in counts).dump()
 
         with closing(connect(self._layout.database)) as connection:
-            aging.add_up_minutes(connection, add, before=_first_fine_minute())
+            aging.add_up_minutes(connection, add, before=self._first_fine_minute())
 
     @cached_property
     def _now(self) -> datetime:
@@ -174,6 +174,10 @@ class Retention:
 
     def _oldest_us(self) -> int:
         return int(self._oldest().timestamp()) * 1_000_000
+
+    def _first_fine_minute(self) -> int:
+        """Since 1970; a whole day's first."""
+        return (int(self._now.timestamp()) // 86_400 - MINUTES_DAYS) * 1440
 
     def _runs(self) -> Iterator[Spare]:
         for run in self._spare_runs():
@@ -311,16 +315,6 @@ class _Run:
     id: str
     name: str
     uri: str
-
-
-def _day(at: datetime) -> int:
-    """Since 1970."""
-    return int(at.timestamp()) // 86_400
-
-
-def _first_fine_minute() -> int:
-    """Since 1970; a whole day's first."""
-    return (int(time.time()) // 86_400 - MINUTES_DAYS) * 1440
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""What is done beside the jobs: the disk is watched; processes of their own compact, and back up every night.
+"""What is done beside the jobs: the disk is watched; processes of their own compact, and do what is nightly.
 
 Under systemd ``appliance-backup.timer`` starts what is nightly.
 """
@@ -9,32 +9,33 @@ import logging
 import sqlite3
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from appliance.disk import watch_disk
 from appliance.settings import Settings
 from flows.side_process import SideProcess
-from storage.backups import list_backups
 from storage.errors import StorageError
 from storage.eventlog import is_closed, list_segments
+from storage.layout import Layout
 
 log = logging.getLogger("appliance.housekeeping")
 
 
-BACKUP_HOUR = 3
-"""Local time; a host that was off then is backed up when it is on again."""
-BACKUP_LOOK_S = 60.0
+NIGHT_HOUR = 3
+"""Local time; on a host that was off then, it is done when it is on again."""
+NIGHT_LOOK_S = 60.0
 DISK_LOOK_S = 15.0
 RETRY_S = 3600.0
 
 
 class Housekeeping:
-    """At most one compaction and one backup at a time; each may be killed anywhere."""
+    """At most one compaction and one night's work at a time; each may be killed anywhere."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._compaction = SideProcess("appliance.compaction")
         self._night = SideProcess("appliance.nightly")
-        self._looked_for_backup = 0.0
+        self._looked_at_clock = 0.0
         self._looked_at_disk = 0.0
         self._started = time.monotonic()
         self._day = -1
@@ -42,7 +43,7 @@ class Housekeeping:
     def tick(self) -> None:
         """Reap, and start when it is time and there is something to do."""
         self._compact()
-        self._back_up()
+        self._spend_night()
         self._watch_disk()
 
     def stop(self) -> None:
@@ -50,14 +51,15 @@ class Housekeeping:
         self._compaction.stop()
         self._night.stop()
 
-    def _back_up(self) -> None:
-        self._night.reap()
-        if self._settings.systemd or not self._settings.backup_nightly or self._night.is_running():
+    def _spend_night(self) -> None:
+        if self._night.reap() == 0:
+            note_night(self._settings.layout)
+        if self._settings.systemd or self._night.is_running():
             return
-        if time.monotonic() - self._looked_for_backup < BACKUP_LOOK_S:
+        if time.monotonic() - self._looked_at_clock < NIGHT_LOOK_S:
             return
-        self._looked_for_backup = time.monotonic()
-        if is_backup_due(self._settings, datetime.now().astimezone()):
+        self._looked_at_clock = time.monotonic()
+        if is_night_due(self._settings.layout, datetime.now().astimezone()):
             self._night.start()
 
     def _watch_disk(self) -> None:
@@ -88,26 +90,41 @@ class Housekeeping:
             return True  # whatever is wrong, the compaction says it
 
 
-def is_backup_due(settings: Settings, now: datetime) -> bool:
-    """Whether the night's backup is still to be made: none was tried since the last ``BACKUP_HOUR``.
+def is_night_due(layout: Layout, now: datetime) -> bool:
+    """Whether the night's work is still to be done: none that was begun since the last ``NIGHT_HOUR`` is done.
 
     A try that failed counts for an hour, so that a full disk is not tried every minute. What a clock that ran ahead
-    dated into the future counts for nothing, or there would be no backup until that day.
+    dated into the future counts for nothing, or there would be no night until that day. Nor does a backup that somebody
+    made meanwhile: there is more to a night.
     """
-    due = now.replace(hour=BACKUP_HOUR, minute=0, second=0, microsecond=0)
+    due = now.replace(hour=NIGHT_HOUR, minute=0, second=0, microsecond=0)
     due = due if due <= now else due - timedelta(days=1)
-    tried = settings.layout.run / "backup-tried"
+    tried, done = _tried(layout), _done(layout)
     try:
-        made = (one.created_at for one in list_backups(settings.backups))
-        last = max((at for at in made if at <= now), default=None)
-        if last is not None and last >= due:
+        if done.exists() and due.timestamp() <= done.stat().st_mtime <= now.timestamp():
             return False
         if tried.exists() and 0 <= now.timestamp() - tried.stat().st_mtime < RETRY_S:
             return False
         # The first night of a new appliance is the coming one.
-        if last is None and settings.layout.secret.stat().st_mtime >= due.timestamp():
+        if not done.exists() and layout.secret.stat().st_mtime >= due.timestamp():
             return False
         tried.touch()
     except OSError:
         return False  # the state is unreadable; the next look may find it well
     return True
+
+
+def note_night(layout: Layout) -> None:
+    """The night that was tried last is done; it is that of the hour in which it was begun."""
+    try:
+        _tried(layout).replace(_done(layout))
+    except OSError as exc:
+        log.warning("cannot note that the night's work is done: %s", exc)
+
+
+def _tried(layout: Layout) -> Path:
+    return layout.run / "night-tried"
+
+
+def _done(layout: Layout) -> Path:
+    return layout.run / "night-done"

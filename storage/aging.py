@@ -31,8 +31,9 @@ class Aging:
 
 
 AGING = {
+    # Judged days of replayed rows open and close alerts with the times of long ago.
     "alerts": Aging(
-        "SELECT id FROM alerts WHERE closed_at < ?",
+        "SELECT id FROM alerts WHERE closed_at IS NOT NULL AND noted_at < ?",
         ("DELETE FROM deliveries WHERE alert = ?", "DELETE FROM alerts WHERE id = ?"),
     ),
     "test messages": Aging(
@@ -70,19 +71,21 @@ def remove_old(connection: sqlite3.Connection, what: str, *, before: datetime, b
             return
 
 
-def count_old_studies(connection: sqlite3.Connection, *, before_day: int) -> int:
-    """Nightly findings of days before that (since 1970), but for each kind's newest."""
-    return int(connection.execute(f"SELECT COUNT(*) FROM studies s WHERE {_OLD_STUDY}", (before_day,)).fetchone()[0])  # noqa: S608
+def count_old_studies(connection: sqlite3.Connection, *, before: datetime) -> int:
+    """Nightly findings that were noted before that, but for each kind's newest."""
+    found = connection.execute(f"SELECT COUNT(*) FROM studies s WHERE {_OLD_STUDY}", (to_text(before),))  # noqa: S608
+    return int(found.fetchone()[0])
 
 
-def remove_old_studies(connection: sqlite3.Connection, *, before_day: int) -> None:
+def remove_old_studies(connection: sqlite3.Connection, *, before: datetime) -> None:
     """Let them go."""
     with transaction(connection):
-        connection.execute(f"DELETE FROM studies AS s WHERE {_OLD_STUDY}", (before_day,))  # noqa: S608
+        connection.execute(f"DELETE FROM studies AS s WHERE {_OLD_STUDY}", (to_text(before),))  # noqa: S608
 
 
+# Not by the day that was studied: of rows that were replayed it is long ago.
 _OLD_STUDY = (
-    "s.day < ? AND EXISTS (SELECT 1 FROM studies n WHERE n.model = s.model AND n.kind = s.kind AND n.day > s.day)"
+    "s.noted_at < ? AND EXISTS (SELECT 1 FROM studies n WHERE n.model = s.model AND n.kind = s.kind AND n.day > s.day)"
 )
 
 

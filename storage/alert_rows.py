@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from storage.delivery_rows import queue_closed, queue_opened
 from storage.statedb import from_text, to_text, transaction
@@ -23,7 +23,11 @@ class NewAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRow:
-    """An alert; open while ``closed_at`` is None."""
+    """An alert; open while ``closed_at`` is None.
+
+    Its times are those of what it tells of, which may have been replayed. When it was written, last when it was closed,
+    stands in the column ``noted_at``, by which it ages.
+    """
 
     id: int
     model: str
@@ -47,8 +51,9 @@ class StandingRow:
 def open_alert(connection: sqlite3.Connection, new: NewAlert) -> None:
     """Write an alert and what its channels are to be told; a subject has one open alert, so close the earlier first."""
     written = connection.execute(
-        "INSERT INTO alerts (model, subject, state, message, opened_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
-        (new.model, new.subject, new.state, new.message, to_text(new.opened_at)),
+        "INSERT INTO alerts (model, subject, state, message, opened_at, noted_at) VALUES (?, ?, ?, ?, ?, ?) "
+        "RETURNING id",
+        (new.model, new.subject, new.state, new.message, to_text(new.opened_at), to_text(datetime.now(UTC))),
     )
     queue_opened(connection, int(written.fetchone()["id"]), alarm=new.state == "alarm")
 
@@ -56,8 +61,9 @@ def open_alert(connection: sqlite3.Connection, new: NewAlert) -> None:
 def close_alert(connection: sqlite3.Connection, model: str, subject: str, at: datetime) -> bool:
     """End a subject's open alert and tell the channels that were told of it; False when there is none."""
     closed = connection.execute(
-        "UPDATE alerts SET closed_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL RETURNING id",
-        (to_text(at), model, subject),
+        "UPDATE alerts SET closed_at = ?, noted_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL "
+        "RETURNING id",
+        (to_text(at), to_text(datetime.now(UTC)), model, subject),
     ).fetchone()
     if closed is None:
         return False

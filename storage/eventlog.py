@@ -193,9 +193,9 @@ def tail(
     """
     for path in list_segments(directory) if segments is None else segments:
         start = cursors.get(path.name, 0)
+        if _size(path) <= start:
+            continue  # most have not grown, and none of those is opened
         with _open(path) as file:
-            if file.seek(0, os.SEEK_END) <= start:
-                continue
             file.seek(start)
             while data := file.read(max_bytes):
                 if not data.endswith(b"\n"):
@@ -224,6 +224,14 @@ def id_of(record: bytes) -> str:
     """The id of a record, read without decoding the rest."""
     head = len(ID_PREFIX)
     return record[head : record.find(b'"', head)].decode()
+
+
+def _size(path: Path) -> int:
+    """In bytes; 0 when it has become history since it was listed."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _open(path: Path) -> BinaryIO:

@@ -20,7 +20,8 @@ from storage.eventlog import free_bytes
 
 ROOM_LEFT_BYTES = 512 << 20
 """Nothing is kept on a disk with less room: what must be written comes first."""
-LEFT_S = 86_400
+DAY_S = 86_400
+LEFT_S = DAY_S
 """No process takes so long to write a file."""
 _DIGEST_BYTES = 16
 
@@ -75,10 +76,13 @@ def keep(path: Path, stamp: bytes, content: bytes | memoryview) -> bool:
 
 
 def forget_days(figures: Path, *, before: int) -> None:
-    """Remove what is kept of days before that (since 1970), and what a killed process left half-written."""
+    """Remove what is kept of days before that (since 1970), and what a killed process left half-written.
+
+    What was worked out since then of days before stays: their rows were replayed, and are there.
+    """
     for path in figures.glob("*/*/*"):
         day = re.fullmatch(r"(-?\d+)(-shadow)?\.(rows|cells|counts)", path.name)
-        if int(day[1]) < before if day else _is_left(path):
+        if int(day[1]) < before and _is_older(path, before * DAY_S) if day else _is_left(path):
             path.unlink(missing_ok=True)
     for path in figures.glob("*/.*"):
         if _is_left(path):
@@ -86,8 +90,12 @@ def forget_days(figures: Path, *, before: int) -> None:
 
 
 def _is_left(path: Path) -> bool:
+    return path.name.startswith(".") and _is_older(path, time.time() - LEFT_S)
+
+
+def _is_older(path: Path, moment_s: float) -> bool:
     try:
-        return path.name.startswith(".") and path.stat().st_mtime < time.time() - LEFT_S
+        return path.stat().st_mtime < moment_s
     except OSError:
         return False
 

@@ -38,6 +38,9 @@ MOST_SMALL_FILES = 4
 """A finished day of a model is rewritten once it has more files than this."""
 _REPEATED = ["version", "role", "rows", "dialect", "key", "class"]
 """Columns whose values repeat; a dictionary of ids or of inputs would cost time and room."""
+BATCH_ROWS = 1_000
+"""A request's row may hold the inputs of many rows."""
+_BUFFER_BYTES = 1 << 20
 GRACE_HOURS = 24
 """Files that no commit names any more stay so long: somebody may still be reading them."""
 
@@ -108,7 +111,9 @@ def add_segment(
             table.create_write_transaction(
                 list(adds), "append", _table_schema(schema), list(PARTITIONS), commit_properties=properties
             )
-        _sync_log(path)
+            _sync_log(path, {file.parent for file in files})
+        else:  # killed before it was flushed, and nobody remembers which folders it wrote to
+            _sync_log(path, path.glob(f"{MODEL}=*/{DAY}=*"))
     except (DeltaError, OSError) as exc:
         _remove_uncommitted(layout, kind, segment, files)
         raise StateUnwritable(
@@ -130,15 +135,37 @@ def scan_history(
     Whoever reads segments too reads them first: a segment that goes meanwhile is here by then. A record may be met in
     both.
     """
-    table = _find_table(layout, kind)
-    if table is None or not models:
-        return None
-    names = ", ".join("'" + name.replace("'", "''") + "'" for name in models)
-    predicate = f"{MODEL} IN ({names})"
-    if days is not None:
-        predicate += f" AND {DAY} >= '{days[0]}' AND {DAY} <= '{days[1]}'"
-    chosen = sorted(table.file_uris(file_pruning_predicate=predicate))
+    chosen = _choose_files(layout, kind, models, days)
     return pl.scan_parquet(chosen, glob=False, hive_partitioning=False) if chosen else None
+
+
+def stream_history(
+    layout: Layout, kind: str, *, model: str, days: tuple[str, str], time: str, span: tuple[int, int]
+) -> Iterator[pl.DataFrame]:
+    """The rows of ``scan_history`` with a time in a span, by file, ``BATCH_ROWS`` at a time at most.
+
+    Memory does not grow with the rows: a merged file's group may hold a million of them, so it is read page by page.
+
+    Args:
+        layout: The state.
+        kind: Of event.
+        model: Whose rows.
+        days: Of arrival, the first and the last.
+        time: The column of the time.
+        span: From, inclusive, and to, exclusive; microseconds since 1970.
+
+    Yields:
+        Rows in the order of the file, none of them empty.
+    """
+    inside = pl.col(time).to_physical().is_between(*span, closed="left")
+    for path in _choose_files(layout, kind, [model], days):
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            groups = _groups_within(file, time, span)
+            batches = file.iter_batches(BATCH_ROWS, row_groups=groups, use_threads=False) if groups else ()
+            for batch in batches:
+                rows = pl.DataFrame(batch).filter(inside)
+                if rows.height:
+                    yield rows
 
 
 def tidy(
@@ -208,6 +235,30 @@ def _fragmented(table: DeltaTable, today: str) -> Iterator[tuple[str, str]]:
             key = row[f"partition.{MODEL}"], row[f"partition.{DAY}"]
             files[key] = files.get(key, 0) + 1
     return (key for key, count in sorted(files.items()) if count > MOST_SMALL_FILES and key[1] < today)
+
+
+def _choose_files(layout: Layout, kind: str, models: Sequence[str], days: tuple[str, str] | None) -> list[str]:
+    """Sorted, so by model and day."""
+    table = _find_table(layout, kind)
+    if table is None or not models:
+        return []
+    names = ", ".join("'" + name.replace("'", "''") + "'" for name in models)
+    predicate = f"{MODEL} IN ({names})"
+    if days is not None:
+        predicate += f" AND {DAY} >= '{days[0]}' AND {DAY} <= '{days[1]}'"
+    return sorted(table.file_uris(file_pruning_predicate=predicate))
+
+
+def _groups_within(file: pq.ParquetFile, time: str, span: tuple[int, int]) -> list[int]:
+    """Groups of rows that may have a time in a span, by their statistics; those without any may."""
+    facts = file.metadata
+    place = next(at for at in range(facts.num_columns) if facts.schema.column(at).path == time)
+    found = []
+    for group in range(facts.num_row_groups):
+        known = facts.row_group(group).column(place).statistics
+        if known is None or not known.has_min_max or (known.min_raw < span[1] and known.max_raw >= span[0]):
+            found.append(group)
+    return found
 
 
 def _find_table(layout: Layout, kind: str) -> DeltaTable | None:
@@ -280,10 +331,11 @@ def _folder(key: tuple[str, str]) -> str:
     return "/".join(f"{name}={quote(value, safe='')}" for name, value in named.items())
 
 
-def _sync_log(path: Path) -> None:
-    """Wait until the disk has the newest commit and the names of its files."""
-    folders = list(path.glob("model=*/day=*"))
-    for each in (max(path.glob("_delta_log/*.json")), path / "_delta_log", *folders, *path.glob("model=*"), path):
+def _sync_log(path: Path, folders: Iterable[Path]) -> None:
+    """Wait until the disk has the newest commit and the names of its files, which lie in these folders."""
+    days = sorted(folders)
+    models = sorted({day.parent for day in days})
+    for each in (max(path.glob("_delta_log/*.json")), path / "_delta_log", *days, *models, path):
         fd = os.open(each, os.O_RDONLY)
         try:
             os.fsync(fd)

@@ -239,6 +239,20 @@ def m008_held(db: Database) -> None:
     )
 
 
+@migrations()
+def m009_noted(db: Database) -> None:
+    """Alerts and studies say when they were written: rows that are replayed give them days of long ago.
+
+    Earlier ones are taken to be as old as what they tell of.
+    """
+    db.execute("ALTER TABLE alerts ADD COLUMN noted_at TEXT")
+    db.execute("UPDATE alerts SET noted_at = coalesce(closed_at, opened_at)")
+    db.execute("ALTER TABLE studies ADD COLUMN noted_at TEXT")
+    db.execute(
+        "UPDATE studies SET noted_at = strftime('%Y-%m-%dT%H:%M:%S', day * 86400, 'unixepoch') || '.000000+00:00'"
+    )
+
+
 def migrate(path: Path) -> None:
     """Create the state database or bring it to this program's schema; nothing happens when it is current.
 

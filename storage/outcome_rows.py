@@ -184,32 +184,42 @@ def outcome_history(connection: sqlite3.Connection, outcome_id: str) -> list[tup
 
 
 def count_old_outcomes(connection: sqlite3.Connection, *, before_us: int) -> list[tuple[str, int]]:
-    """Each model with outcomes of an event time before that, and how many."""
+    """Each model with outcomes of an event time before that which also arrived before it, and how many.
+
+    What was replayed with the times of long ago is as old as its arrival.
+    """
     rows = connection.execute(
-        "SELECT model, COUNT(*) AS count FROM outcomes WHERE event_us < ? GROUP BY model ORDER BY model", (before_us,)
+        "SELECT model, COUNT(*) AS count FROM outcomes WHERE event_us < ? AND arrived_us < ? "
+        "GROUP BY model ORDER BY model",
+        (before_us, before_us),
     )
     return [(row["model"], row["count"]) for row in rows]
 
 
 def remove_old_outcomes(connection: sqlite3.Connection, model: str, *, before_us: int, batch: int = 2_000) -> int:
-    """Let a model's old outcomes go with what they said before; the daily numbers of labels stay.
+    """Let what ``count_old_outcomes`` counts go, with what it said before; the daily numbers of labels stay.
 
     In transactions of ``batch`` outcomes, so that the watch loop writes in between; may be killed anywhere.
 
     Returns:
         How many went.
     """
-    gone = 0
+    gone, from_us = 0, -(2**63)
     while True:
         with transaction(connection):
-            ids = connection.execute(
-                "SELECT id FROM outcomes WHERE model = ? AND event_us < ? LIMIT ?", (model, before_us, batch)
+            # Each batch goes on where the one before it ended: what stays is not looked at again.
+            found = connection.execute(
+                "SELECT id, event_us FROM outcomes WHERE model = ? AND event_us >= ? AND event_us < ? "
+                "AND arrived_us < ? ORDER BY event_us LIMIT ?",
+                (model, from_us, before_us, before_us, batch),
             ).fetchall()
+            ids = [(row["id"],) for row in found]
             connection.executemany("DELETE FROM outcome_history WHERE id = ?", ids)
             connection.executemany("DELETE FROM outcomes WHERE id = ?", ids)
         gone += len(ids)
         if len(ids) < batch:
             return gone
+        from_us = found[-1]["event_us"]
 
 
 def _put_overtaken(connection: sqlite3.Connection, outcome: Outcome) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from storage.errors import StaleSchema, StateUnwritable
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """How many migrations this program knows; ``PRAGMA user_version`` of a current database."""
 
 

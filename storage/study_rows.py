@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from storage.statedb import to_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +30,13 @@ class StudyRow:
 
 
 def put_study(connection: sqlite3.Connection, row: StudyRow) -> None:
-    """Write a finding in place of an earlier one of the same day."""
+    """Write a finding in place of an earlier one of the same day, and when that was, by which it ages."""
     connection.execute(
-        "INSERT INTO studies (model, version, kind, day, state, sentence, result) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO studies (model, version, kind, day, state, sentence, result, noted_at) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET version = excluded.version, state = excluded.state, sentence = excluded.sentence, "
-        "result = excluded.result",
-        (row.model, row.version, row.kind, row.day, row.state, row.sentence, row.result),
+        "result = excluded.result, noted_at = excluded.noted_at",
+        (row.model, row.version, row.kind, row.day, row.state, row.sentence, row.result, to_text(datetime.now(UTC))),
     )
 
 

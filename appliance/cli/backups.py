@@ -46,8 +46,18 @@ def create(*, passphrase_file: PassphraseFile = None, verify: bool = True, json:
 
 @app.command(name="nightly")
 def nightly() -> None:
-    """What the timer runs: create, verify, remove what is not kept; a failure opens an alert."""
-    open_house().backups.nightly()
+    """What the timer runs: create, verify, remove what is not kept; a failure opens an alert.
+
+    With backup_nightly = false none is made, and what is kept no longer goes all the same.
+    """
+    house = open_house()
+    if house.settings.backup_nightly:
+        house.backups.nightly()
+        return
+    from appliance.retention import Retention
+
+    gone = Retention(house.settings).apply()
+    say(f"no backup is made, since backup_nightly = false; what is kept no longer went: {len(gone)}")
 
 
 @app.command(name="list")

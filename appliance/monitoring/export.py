@@ -89,11 +89,9 @@ def _batches(
     layout: Layout, known: KnownVersion, name: str, version: int, span: tuple[int, int]
 ) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[object, ...]] = []
-    seen: set[str] = set()
     for event in scan_predictions(layout, name, first_us=span[0], last_us=span[1]):
-        if event.v != version or event.id in seen:
+        if event.v != version:
             continue
-        seen.add(event.id)  # a record may be met in the log and in its history
         rows += _rows(event, known)
         if len(rows) >= BATCH_ROWS:
             yield _batch(rows, known)

@@ -85,27 +85,26 @@ def sample_answers(layout: Layout, span: Span, *, rows: int, columns: int) -> Fl
         columns: Of a row.
     """
     share = min(1.0, 1.2 * MOST_ROWS / max(1, rows))
-    found: dict[str, Floats] = {}
+    found: list[Floats] = []
     taken = 0
-    for event_id, matrix in _answers(layout, span, share, columns):
-        if event_id not in found:  # a record may be met in the log and in its history
-            found[event_id] = matrix
-            taken += len(matrix)
+    for matrix in _answers(layout, span, share, columns):
+        found.append(matrix)
+        taken += len(matrix)
         if taken >= 4 * MOST_ROWS:
             break
     if not found:
         return np.zeros((0, columns))
-    together = np.concatenate(list(found.values()))
+    together = np.concatenate(found)
     if len(together) <= MOST_ROWS:
         return together
     return together[np.sort(np.random.default_rng(0).permutation(len(together))[:MOST_ROWS])]
 
 
-def _answers(layout: Layout, span: Span, share: float, columns: int) -> Iterator[tuple[str, Floats]]:
+def _answers(layout: Layout, span: Span, share: float, columns: int) -> Iterator[Floats]:
     first, last = span.first_hour * HOUR_US, span.last_hour * HOUR_US
     for event in scan_predictions(layout, span.model, first_us=first, last_us=last, share=share):
         if event.v != span.version or event.r == "shadow" or not first <= event_time_us(event) < last:
             continue
         matrix = read_inputs(event)
         if matrix is not None and matrix.shape[1] == columns:
-            yield event.id, matrix
+            yield matrix

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from appliance.clock import MOST_AWAY, believe
+from appliance.monitoring.service import one_request
 from appliance.processes.doctor_state import check_clock
 from appliance.retention import Retention
 from appliance.settings import Settings
 from storage.statedb import connect, to_text, transaction
-from storage.window_rows import Heartbeat, put_heartbeat
+from storage.window_rows import Heartbeat, ServiceKey, put_heartbeat, put_service_window
 from tests.training.state import new_appliance
 
 NOW = datetime(2026, 5, 1, 3, tzinfo=UTC)
@@ -65,15 +66,21 @@ def test_what_the_jump_made_look_old_stays_and_doctor_says_why(
         closed = to_text(now - 40 * DAY)
         with transaction(connection):
             connection.execute(
-                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) VALUES ('m', 's', 'alarm', '', ?, ?)",  # noqa: E501
-                (closed, closed),
+                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at, noted_at) "
+                "VALUES ('m', 's', 'alarm', '', ?, ?, ?)",
+                (closed, closed, closed),
             )
+            minute = int((now - 40 * DAY).timestamp()) // 3_600 * 60 + 7
+            key = ServiceKey(model="m", version=1, minute=minute, shadow=False)
+            put_service_window(connection, key, one_request(500, 3).dump())
         # Seen from the state, now is a jump: the last day that was believed is far behind.
         put_heartbeat(connection, "clock", Heartbeat(at=now - MOST_AWAY - DAY, detail=""))
         assert list(Retention(settings).apply()) == []
         (check,) = check_clock(settings, connection, now)
         assert (check.state, "nothing is let go for its age" in check.fix) == ("warn", True)
         put_heartbeat(connection, "clock-ahead", Heartbeat(at=now - 3 * DAY, detail=""))
-        assert [one.what for one in Retention(settings).apply()] == ["1 alerts"]
+        assert [one.what for one in Retention(settings).apply()] == [
+            "1 alerts", "1 minutes of m, added up to hours"
+        ]  # fmt: skip
         (check,) = check_clock(settings, connection, now)
         assert check.state == "ok"

@@ -230,8 +230,8 @@ def test_alerts_messages_studies_and_progress_go_when_they_are_old(settings: Set
             with transaction(connection):
                 for closed in (at, None):
                     (alert,) = connection.execute(
-                        "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) "
-                        "VALUES ('m', ?, 'alarm', '', ?, ?) RETURNING id", (f"{days}{closed}", at, closed)
+                        "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at, noted_at) "
+                        "VALUES ('m', ?, 'alarm', '', ?, ?, ?) RETURNING id", (f"{days}{closed}", at, closed, at)
                     ).fetchone()  # fmt: skip
                     for about in (alert, None):
                         connection.execute(
@@ -251,6 +251,7 @@ def test_alerts_messages_studies_and_progress_go_when_they_are_old(settings: Set
             for kind in ("domain", "attribution") if days > 20 else ("domain",):
                 day = int(time.time() // 86_400) - days
                 put_study(connection, StudyRow(model="m", version=1, kind=kind, day=day, state="ok", sentence="", result="{}"))  # fmt: skip  # noqa: E501
+                connection.execute("UPDATE studies SET noted_at = ? WHERE kind = ? AND day = ?", (at, kind, day))
         planned = [one.what for one in rules.plan() if one.kind == "rows"]
         assert planned == [
             "2 alerts", "2 test messages", "2 jobs' progress", "1 collected predictions", "3 nightly studies"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -126,6 +128,16 @@ def test_a_schedule_and_a_watched_folder(shell: Shell, tmp_path: Path) -> None:
         ("penguins", None), ("sales", str(tmp_path / "drop")),
     ]  # fmt: skip
     assert "penguins" not in shell.ok("data", "feeds", "--stop", "penguins").out
+
+
+def test_without_nightly_backups_the_night_lets_go_what_is_kept_no_longer_all_the_same(shell: Shell) -> None:
+    scratch = shell.state / "tmp" / "left"
+    scratch.touch()
+    os.utime(scratch, (0, 0))
+    done = replace(shell, environment={"APPLIANCE_BACKUP_NIGHTLY": "false"}).ok("backup", "nightly")
+    assert "no backup is made, since backup_nightly = false; what is kept no longer went: 1" in done.err
+    assert not scratch.exists()
+    assert shell.ok("backup", "list", "--json").json()["backups"] == []
 
 
 def test_a_state_goes_into_a_sealed_backup_and_comes_out_of_it(shell: Shell, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from appliance.history import find_predictions
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
-from flows.housekeeping import Housekeeping, is_backup_due
+from flows.housekeeping import Housekeeping, is_night_due, note_night
 from storage.backups import list_backups
 from storage.eventlog import list_segments
 from storage.window_rows import find_heartbeat
@@ -62,7 +62,7 @@ NIGHT = datetime(2030, 5, 2, 3, 0, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("made_h_ago", "last_backup_h_ago", "tried_h_ago", "due"),
+    ("made_h_ago", "done_h_ago", "tried_h_ago", "due"),
     [
         (72, None, None, True),
         (72, 30, None, True),
@@ -80,12 +80,12 @@ NIGHT = datetime(2030, 5, 2, 3, 0, tzinfo=UTC)
         "failed just now",
         "failed earlier",
         "a new appliance",
-        "made while the clock ran ahead",
+        "done while the clock ran ahead",
         "tried while the clock ran ahead",
     ],
 )
-def test_a_backup_is_due_once_a_night(
-    tmp_path: Path, made_h_ago: float, last_backup_h_ago: float | None, tried_h_ago: float | None, due: bool
+def test_the_night_is_due_once(
+    tmp_path: Path, made_h_ago: float, done_h_ago: float | None, tried_h_ago: float | None, due: bool
 ) -> None:
     settings = make_settings(tmp_path)
     now = NIGHT + timedelta(minutes=30)
@@ -97,24 +97,45 @@ def test_a_backup_is_due_once_a_night(
         os.utime(path, (at, at))
 
     put(settings.layout.secret, made_h_ago)
-    if last_backup_h_ago is not None:
-        put(settings.backups / "20300501T000000Z.backup", last_backup_h_ago)
+    put(settings.backups / "20300502T031800Z.backup", 0.2)  # an operator's own is not the night's
+    if done_h_ago is not None:
+        put(settings.layout.run / "night-done", done_h_ago)
     if tried_h_ago is not None:
-        put(settings.layout.run / "backup-tried", tried_h_ago)
-    assert is_backup_due(settings, now) is due
+        put(settings.layout.run / "night-tried", tried_h_ago)
+    assert is_night_due(settings.layout, now) is due
 
 
-def test_the_nightly_backup_is_made_by_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = make_settings(tmp_path)
+def test_a_night_that_began_before_the_hour_is_not_the_one_after_it(tmp_path: Path) -> None:
+    layout = make_settings(tmp_path).layout
+    layout.secret.write_bytes(b"x" * 32)
+    os.utime(layout.secret, (0, 0))
+    assert is_night_due(layout, NIGHT - timedelta(minutes=5))
+    began = (NIGHT - timedelta(minutes=5)).timestamp()
+    os.utime(layout.run / "night-tried", (began, began))
+    note_night(layout)
+    assert not is_night_due(layout, NIGHT - timedelta(minutes=1))
+    assert is_night_due(layout, NIGHT + timedelta(minutes=5))
+
+
+@pytest.mark.parametrize("backup_nightly", [True, False])
+def test_the_night_s_work_is_done_by_a_process_of_its_own_with_a_backup_where_one_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, backup_nightly: bool
+) -> None:
+    settings = make_settings(tmp_path).model_copy(update={"backup_nightly": backup_nightly})
     settings.layout.secret.write_bytes(b"x" * 32)
-    os.utime(settings.layout.secret, (0, 0))
+    scratch = settings.layout.tmp / "left"
+    scratch.touch()
+    for path in (settings.layout.secret, scratch):
+        os.utime(path, (0, 0))
     monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
-    monkeypatch.setattr("flows.housekeeping.BACKUP_LOOK_S", 0.0)
+    monkeypatch.setenv("APPLIANCE_BACKUP_NIGHTLY", str(backup_nightly).lower())
+    monkeypatch.setattr("flows.housekeeping.NIGHT_LOOK_S", 0.0)
     housekeeping = Housekeeping(settings)
     deadline = time.monotonic() + 60
-    while not any(one.proved for one in list_backups(settings.backups)):
+    while not (settings.layout.run / "night-done").exists():
         housekeeping.tick()
-        assert time.monotonic() < deadline, "no backup came"
+        assert time.monotonic() < deadline, "the night's work was not done"
         time.sleep(0.05)
     housekeeping.stop()
-    assert len(list_backups(settings.backups)) == 1
+    assert not scratch.exists()
+    assert [one.proved for one in list_backups(settings.backups)] == ([True] if backup_nightly else [])

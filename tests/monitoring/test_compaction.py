@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from appliance.compaction import Compacted, compact, tidy_history
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import find_predictions, scan_labels
+from appliance.monitoring.monitoring import Monitoring
 from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
 from storage.errors import StateUnwritable
@@ -126,6 +127,29 @@ def test_only_what_is_closed_and_counted_moves(settings: Settings, traffic: Traf
     assert compact(settings) == Compacted()  # not counted to its end
     watch_once(watch)
     assert compact(settings) == Compacted(segments=1, rows=2)
+
+
+def test_refusals_that_were_counted_are_removed_at_once_and_stay_counted(
+    settings: Settings, traffic: Traffic, watch: Watch
+) -> None:
+    def refused() -> int:
+        return Monitoring(settings).latency("rent", DAY_US // 10**6).total.errors
+
+    traffic.refuse(at_us=START_US, status=422, count=3)
+    traffic.close()
+    assert compact(settings) == Compacted()
+    assert len(segments(settings, "stats")) == 1, "not counted yet"
+    watch_once(watch)
+    traffic.refuse(at_us=START_US, status=422, count=4)
+    watch_once(watch)
+    assert refused() == 7
+    assert compact(settings.model_copy(update={"history_days": 0})) == Compacted()
+    (left,) = segments(settings, "stats")
+    assert read_cursors(watch.connection, "stats") == {left.name: left.stat().st_size}, "that one is being written"
+    traffic.close()
+    compact(settings)
+    assert (segments(settings, "stats"), read_cursors(watch.connection, "stats"), refused()) == ([], {}, 7)
+    assert watch_once(watch).idle
 
 
 def test_lines_that_are_no_records_are_counted_and_kept(settings: Settings, traffic: Traffic, watch: Watch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -96,6 +97,8 @@ class Doing:
             before_us = START_US + msgspec.convert(what, int) * DAY_US
             with closing(statedb.connect(self.settings.layout.database)) as connection:
                 remove_old_outcomes(connection, MODEL, before_us=before_us)
+            for file in kept_files(self.settings):
+                os.utime(file, (0, 0))
             forget_days(self.settings.layout.figures, before=before_us // DAY_US)
         elif step == "keep":
             keep_current(self.settings)

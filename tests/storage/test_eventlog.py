@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,25 @@ def test_a_cursor_continues_behind_what_was_read(tmp_path: Path) -> None:
     assert (first.start, second.start, second.lines) == (0, first.end, [record(2)])
     assert list(tail(tmp_path, {second.segment: second.end})) == []
     writer.close()
+
+
+def test_what_has_not_grown_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, open_file = [], Path.open
+
+    def note(path: Path, *arguments: Any, **named: Any) -> Any:
+        opened.append(path)
+        return open_file(path, *arguments, **named)
+
+    old, new = EventWriter(tmp_path), EventWriter(tmp_path)
+    for writer in (old, new):
+        writer.append(b"{}")
+    cursors = {path.name: 3 for path in list_segments(tmp_path)}
+    monkeypatch.setattr(Path, "open", note)
+    assert list(tail(tmp_path, cursors)) == []
+    assert opened == []
+    new.append(b"[]")
+    assert [chunk.lines for chunk in tail(tmp_path, cursors)] == [[b"[]"]]
+    assert opened == [list_segments(tmp_path)[1]]
 
 
 def test_chunks_end_at_a_lines_end_and_a_long_line_stays_whole(tmp_path: Path) -> None:

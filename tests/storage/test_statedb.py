@@ -160,3 +160,27 @@ def test_rows_of_an_earlier_schema_get_their_stamps(layout: Layout) -> None:
         connection.execute("UPDATE outcomes SET label = '2.0' WHERE id = '2'")
         after = read_stamps(connection, Stamped.LABELS, "m", first=-1, last=0)
         assert [key for key, stamp in after.items() if stamp != before[key]] == [(-1, 1)]
+
+
+def test_alerts_and_studies_of_an_earlier_schema_are_as_old_as_what_they_tell_of(layout: Layout) -> None:
+    migrate(layout.database)
+    day = datetime(2026, 3, 2, tzinfo=UTC)
+    with closing(sqlite3.connect(layout.database)) as connection:
+        for table in ("alerts", "studies"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN noted_at")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm009_noted'")
+        for subject, closed in (("drift", to_text(day + timedelta(days=2))), ("quality", None)):
+            connection.execute(
+                "INSERT INTO alerts (model, subject, state, message, opened_at, closed_at) "
+                "VALUES ('m', ?, 'warn', '', ?, ?)",
+                (subject, to_text(day), closed),
+            )
+        days = int(day.timestamp()) // 86_400
+        connection.execute("INSERT INTO studies VALUES ('m', 1, 'domain', ?, 'ok', '', '{}')", (days,))
+        connection.execute("PRAGMA user_version = 8")
+        connection.commit()
+    migrate(layout.database)
+    with closing(statedb.connect(layout.database)) as connection:
+        noted = [row[0] for row in connection.execute("SELECT noted_at FROM alerts ORDER BY id")]
+        assert noted == [to_text(day + timedelta(days=2)), to_text(day)]
+        assert [row[0] for row in connection.execute("SELECT noted_at FROM studies")] == [to_text(day)]
