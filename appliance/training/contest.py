@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from appliance.schema import FeatureSchema, Task
 from appliance.training.encode import encode_rows
 from appliance.training.evaluate import evaluate
 from appliance.training.fit import Scorer
+from appliance.training.precedent import Precedent
 from appliance.training.table import Table
 from appliance.training.target import Target, class_names
 
@@ -22,11 +24,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incumbent:
-    """The champion to beat, as its bundle holds it."""
+    """The champion to beat, as its bundle holds it; ``left_out`` as in ``Precedent``."""
 
     version: int
     text: str
     schema: FeatureSchema
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def precedent(self) -> Precedent:
+        """What it made of the data."""
+        schema = self.schema
+        return Precedent(
+            version=self.version, target=schema.target, task=schema.task, classes=schema.classes, left_out=self.left_out
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -186,7 +186,7 @@ def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
     if row is None:
         return None
     try:
-        return read_incumbent(settings.layout, spec.name, row.version)
+        return read_incumbent(settings.layout, spec, row.version)
     except (BundleNotFound, BundleCorrupt) as exc:
         raise BundleRefused(
             f"the champion, version {row.version}, cannot be compared with: {exc}; or deploy another version first"

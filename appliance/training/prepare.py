@@ -22,6 +22,7 @@ from appliance.training.features import FeaturePlan, monotone_constraints, plan_
 from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
+from appliance.training.precedent import Precedent
 from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.split import (
     Split,
@@ -113,13 +114,16 @@ class Prepared:
         return None if self.weight is None else self.weight[indices]
 
 
-def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> Prepared:
+def prepare(
+    spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None, precedent: Precedent | None = None
+) -> Prepared:
     """Check a snapshot's rows and decide what no key of the declaration says.
 
     Args:
         spec: What to learn.
         rows: All rows of the snapshot, in its order.
         scratch: Where a file of the encoded rows may lie; None: in memory.
+        precedent: What an earlier version decided.
 
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
@@ -137,7 +141,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
         if kept is not None:
             kept.keep(series)
 
-    columns = plan_columns(table, spec, take)
+    columns = plan_columns(table, spec, take, precedent=precedent)
     require_no_twin(table, spec.target, tuple(column.name for column in columns.features))
     bare = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,

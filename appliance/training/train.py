@@ -33,6 +33,7 @@ from appliance.training.gate import judge
 from appliance.training.golden import REAL_ROWS, golden_rows, real_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.losses import fit_losses
+from appliance.training.precedent import Precedent
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.rows import EncodedRows, FeatureRows
@@ -127,10 +128,42 @@ def train(
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
-    progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
-    prepared = prepare(spec, rows, scratch=scratch)
-    target, split = prepared.target, prepared.split
+    _say_check(rows, progress)
+    precedent = None if incumbent is None else incumbent.precedent
+    prepared = prepare(spec, rows, scratch=scratch, precedent=precedent)
+    return _train(prepared, incumbent=incumbent, threads=threads, progress=progress, scratch=scratch)
 
+
+def train_again(
+    spec: ModelSpec, rows: RawRows, *, record: Precedent, threads: Threads, progress: Progress,
+    scratch: Path | None = None,
+) -> TrainedModel:  # fmt: skip
+    """The same for a version that was trained before, with its task and its inputs, whatever today's rules say.
+
+    Args:
+        spec: As it was declared.
+        rows: All rows of the snapshot.
+        record: Its own decisions.
+        progress: Told of every step and round.
+        scratch: As for ``train``.
+
+    Raises:
+        BadTable: The rows cannot train it any more.
+    """
+    _say_check(rows, progress)
+    spec = msgspec.structs.replace(spec, task=record.task)
+    prepared = prepare(spec, rows, scratch=scratch, precedent=record)
+    return _train(prepared, incumbent=None, threads=threads, progress=progress, scratch=scratch)
+
+
+def _say_check(rows: RawRows, progress: Progress) -> None:
+    progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
+
+
+def _train(
+    prepared: Prepared, *, incumbent: Incumbent | None, threads: Threads, progress: Progress, scratch: Path | None
+) -> TrainedModel:
+    spec, target, split = prepared.spec, prepared.target, prepared.split
     found = _search(prepared, threads, progress) if spec.budget != "quick" else None
     params = {**(found.params if found else {}), **spec.params}
     plan = plan_fit(prepared, params, threads)
