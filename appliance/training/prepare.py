@@ -129,7 +129,7 @@ def prepare(
         BadTable: The rows cannot train this model; names the column and the way out.
     """
     table = whole = rows if isinstance(rows, Table) else Table.of(rows)
-    target = read_target(table, spec.target, spec.task)
+    target = read_target(table, spec.target, spec.task, precedent=precedent)
     compared = _say_metric(spec, target.task)
     if not target.labelled.all():
         table = table.pick(np.flatnonzero(target.labelled))

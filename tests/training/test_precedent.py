@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from appliance.encoder import RowEncoder
+from appliance.errors import BadTable
 from appliance.house import Appliance
 from appliance.model_card import TrainingReport
 from appliance.schema import FeatureSchema, Kind, Task
@@ -130,3 +131,33 @@ def test_each_code_has_its_sentence(code: str) -> None:
     assert (found.column, found.code) == ("c", code)
     assert "'c' was left out of version 7 as" in found.message
     assert precedent.why_left_out("d") is None
+
+
+def test_one_stray_label_makes_no_other_task_and_takes_no_title(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    rows = numbered().select("x", pl.when(pl.col("y") > 0).then(pl.lit("yes")).otherwise(pl.lit("no")).alias("y"))
+    add(house, "data", rows)
+    assert train_now(house, spec("y", rounds=20, deploy="auto")).deployed
+    add(house, "data", pl.concat([rows, pl.DataFrame({"x": [0.1], "y": ["Yes"]})]))
+    order = TrainingOrder(model="model", who="test")
+    with pytest.raises(BadTable, match="binary task of no, yes in version 1, the champion, but 1 row is 'Yes'"):
+        run_training(house.settings, order, Remembered())
+    assert [one.version for one in house.models.versions("model")] == [1]
+    assert [one.version for one in house.deployments.current()] == [1]
+    assert house.models.apply(spec("y", rounds=30), who="test").task is Task.BINARY
+    report = train_now(house, spec("y", rounds=20, task=Task.MULTICLASS))
+    assert (report.version, report.task) == (2, "multiclass")
+    assert house.models.get("model").task is Task.MULTICLASS
+
+
+def test_a_held_task_is_trained_again_the_same(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    rows = numbered(420).select("x", (pl.int_range(pl.len()) % 20).alias("y"))
+    add(house, "data", rows)
+    assert train_now(house, spec("y", rounds=5)).task == "multiclass"
+    add(house, "data", rows.with_columns((pl.int_range(pl.len()) % 21).alias("y")))
+    report = run_training(house.settings, TrainingOrder(model="model", who="test"), Remembered())
+    card = house.models.card("model", report.version)
+    assert (card.task, len(card.classes)) == ("multiclass", 21)
+    assert card.champion is not None  # who was compared with
+    assert reproduce(house.settings, "model", report.version, Remembered()).same
