@@ -13,7 +13,7 @@ import msgspec
 
 from appliance.errors import BadModelSpec, BundleRefused, Conflict, NotFound
 from appliance.model_card import Gate, ModelCard
-from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
+from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_params, require_sound
 from appliance.schema import Task
 from appliance.settings import Settings
 from storage.audit_rows import AuditEntry, append_audit
@@ -112,6 +112,7 @@ class Models:
             NotFound: No such dataset.
         """
         require_sound(spec)
+        require_params(spec)
         found = self._check_against_dataset(spec)
         task = spec.task or self._champions_task(spec) or found
         now = datetime.now(UTC)

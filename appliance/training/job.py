@@ -14,7 +14,7 @@ import appliance
 from appliance.deployments import Deployments
 from appliance.errors import BundleRefused, NotFound
 from appliance.model_card import ModelCard, Record, TrainingReport, Trial
-from appliance.model_spec import ModelSpec, dump_spec
+from appliance.model_spec import ModelSpec, dump_spec, require_params
 from appliance.models import Models
 from appliance.registry.left_runs import JOB
 from appliance.registry.released import Released, drop_unreleased, find_released
@@ -70,6 +70,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
 
     Raises:
         NotFound: No such model, dataset or snapshot.
+        BadModelSpec: The declaration, of an earlier release, has a parameter that stands for one of its keys.
         BadTable: The rows cannot train it; names the column and the way out.
         RegistryFailed: MLflow's store cannot be written.
     """
@@ -80,6 +81,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         if released is not None:
             return _finish(settings, order, spec, released, progress)
         drop_unreleased(settings.layout, order.job_id)
+    require_params(spec)
     with ExitStack() as stack:
         side = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry"))
         progress.step("read", 0.01, f"reading dataset {spec.dataset!r}")

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+LINEAR = (
+    "what a column contributed is not measured, and no request can ask for it: LightGBM does not tell of linear trees"
+)
+"""The card of a model with ``linear_tree`` says so."""
+
 
 class Progress(Protocol):
     """Who follows a training."""
@@ -196,7 +201,10 @@ def _train(
             schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
             judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
             golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
-            decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
+            decisions=(
+                *prepared.decisions, *((found.sentence,) if found else ()), *served.sentences,
+                *((LINEAR,) if scorer.is_linear else ()),
+            ),
             warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
             trials=found.trials if found else (), cross_validation=folds, interval=interval,
             watched=tuple(dict.fromkeys(spec.protected)), protected=_protected(prepared, trained_on),
