@@ -109,8 +109,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         task: None: from the target's values.
         metric: What versions are compared by on the holdout, one that measures the task; None: rmse, auc or log_loss.
             The fit itself lowers the task's loss.
-        time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
-            if ``columns`` declares it a datetime.
+        time: The column that orders the rows; None: the date column with the most distinct dates, else the text column
+            of dates that has them. It is an input only if ``columns`` declares it a datetime.
         group: The column that says which entity a row is about; no entity is on both sides of the split.
         split: A column of the user's own that says train, valid or test; rows without a word train.
         split_by: Overrides what decides the split; None: ``split``, ``group``, time, an inferred group, else at random.
