@@ -33,12 +33,15 @@ from appliance.training.split import (
     with_stop_rows,
 )  # fmt: skip
 from appliance.training.table import RawRows, Table
-from appliance.training.target import Target, read_target
+from appliance.training.target import Target, read_target, rounding_share
 
 Floats = NDArray[np.float64]
 
 KEPT_ROWS = 2_000
 """Of which a twentieth, when it is held out, is as many as are replayed after a deployment."""
+
+MOST_ROUNDED = 0.01
+"""A target of which LightGBM rounds off a larger share of the spread is warned about."""
 
 RARE = 0.05
 """A binary target whose rarer class has a smaller share is imbalanced."""
@@ -161,7 +164,7 @@ def prepare(
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
         decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
         warnings=(
-            *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
+            *_missing_labels(target), *_rounded(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features), kept=kept,
@@ -272,6 +275,16 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
         return ()
     message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
     return (Warn(column=target.name, code="unlabelled", message=message),)
+
+
+def _rounded(target: Target) -> tuple[Warn, ...]:
+    if target.task is not Task.REGRESSION or (share := rounding_share(target.values)) <= MOST_ROUNDED:
+        return ()
+    message = (
+        f"LightGBM keeps 7 digits of a target: of {target.name!r} it rounds off {share:.0%} of the spread, which no "
+        "model can learn then; subtract a constant near its mean with a query, and add it to what is predicted"
+    )
+    return (Warn(column=target.name, code="rounded", message=message),)
 
 
 def _one_sided(target: Target, split: Split) -> tuple[Warn, ...]:

@@ -26,6 +26,9 @@ WHOLE_BELOW = 2.0**63
 FEWEST_OF_A_CLASS = 5
 """Whole numbers with fewer rows a value on average are a quantity, not classes."""
 
+LARGEST = 1e37
+"""A regression's target lies below, with room for sums: LightGBM keeps it in 32 bits, which end at 3.4e38."""
+
 MOST_NAMED = 3
 """Values that do not fit, of which a sentence names the most frequent."""
 
@@ -91,6 +94,8 @@ def read_target(frame: RawRows, name: str, task: Task | None, *, precedent: Prec
     mask = labelled.to_numpy()
     if found is Task.REGRESSION:
         values = _numbers(known)
+        if precedent is None or precedent.inputs is None:  # one that was trained before is trained again as it was
+            _require_in_range(name, values)
         return Target(name=name, task=found, classes=(), values=values, labelled=mask, sentence=sentence)
     classes, values = _classes(known, found, distinct)
     return Target(name=name, task=found, classes=classes, values=values, labelled=mask, sentence=sentence)
@@ -193,6 +198,26 @@ def _numbers(known: pl.Series) -> NDArray[np.float64]:
             "declare another task, or store the column as a number"
         )
     return known.cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+def _require_in_range(name: str, values: NDArray[np.float64]) -> None:
+    beyond = values[np.abs(values) > LARGEST]
+    if len(beyond):
+        raise BadTable(
+            f"target {name!r} is beyond {LARGEST:g} in {len(beyond)} rows, such as {beyond[0]:.3g}, and LightGBM keeps "
+            "targets as 32-bit numbers; divide it by a constant with a query, or take these rows out"
+        )
+
+
+def rounding_share(values: NDArray[np.float64]) -> float:
+    """What LightGBM, which keeps targets as 32-bit numbers, rounds off: the root mean square over the spread.
+
+    Args:
+        values: Of a regression, shape ``(rows,)``, none beyond ``LARGEST``.
+    """
+    spread = float(values.std())
+    lost = values.astype(np.float32).astype(np.float64) - values
+    return float(np.sqrt(np.mean(lost**2))) / spread if spread > 0 else 0.0
 
 
 def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ...], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from appliance.schema import Task
 from appliance.training.precedent import Precedent
 from appliance.training.propose import propose_spec
 from appliance.training.target import class_names, read_target
-from tests.training.rows import spec
+from tests.training.rows import fit, made_up, spec
 
 
 def frame(values: list[object]) -> pl.DataFrame:
@@ -110,3 +110,23 @@ def test_values_that_do_not_fit_the_champions_task_are_named(
 ) -> None:
     with pytest.raises(BadTable, match=message):
         read_target(frame(values), "y", None, precedent=champion(task, classes))
+
+
+@pytest.mark.parametrize("scale", [1.1e37, 1e39, 1e160, -1e300])
+def test_a_target_that_lightgbm_cannot_hold_is_refused(scale: float) -> None:
+    values: list[object] = [*(0.5 + at % 30 for at in range(59)), scale]
+    with pytest.raises(BadTable, match=r"'y' is beyond 1e\+37 in 1 rows, such as .*; divide it by a constant"):
+        read_target(frame(values), "y", None)
+    with pytest.raises(BadTable, match="is beyond"):
+        propose_spec(spec("y"), frame(values))
+
+
+@pytest.mark.parametrize(("offset", "is_told"), [(1.7e9, True), (1.7e9 / 1000, False), (0.0, False)])
+def test_a_target_of_which_lightgbm_rounds_off_what_differs_is_told(offset: float, is_told: bool) -> None:
+    rows = made_up()
+    model = fit(spec("y", rounds=40), rows.with_columns(pl.col("y") * 30 + offset))
+    told = [one.message for one in model.warnings if one.code == "rounded"]
+    assert bool(told) is is_told
+    assert (model.judgement.metrics["r2"] < 0.93) is is_told
+    if told:
+        assert "7 digits of a target" in told[0]
