@@ -112,7 +112,10 @@ def read_incumbent(layout: Layout, spec: ModelSpec, version: int) -> Incumbent:
     schema = msgspec.json.decode(files[SCHEMA], type=FeatureSchema)
     card = msgspec.json.decode(files[CARD], type=ModelCard)
     left_out = left_out_by(card.warnings) if card.dataset == spec.dataset else {}
-    return Incumbent(version=version, text=files[MODEL].decode(), schema=schema, left_out=left_out)
+    return Incumbent(
+        version=version, text=files[MODEL].decode(), schema=schema, left_out=left_out,
+        dataset=(card.dataset, card.dataset_version),
+    )  # fmt: skip
 
 
 def read_card(layout: Layout, model: str, version: int) -> tuple[ModelCard, dict[str, Raw]]:

@@ -24,12 +24,20 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incumbent:
-    """The champion to beat, as its bundle holds it; ``left_out`` as in ``Precedent``."""
+    """The champion to beat, as its bundle holds it.
+
+    Attributes:
+        left_out: As in ``Precedent``.
+        dataset: What it was trained on, and which snapshot of it; None where that is not known.
+        was_replaced: The dataset's rows were replaced since then.
+    """
 
     version: int
     text: str
     schema: FeatureSchema
     left_out: Mapping[str, str] = field(default_factory=dict)
+    dataset: tuple[str, int] | None = None
+    was_replaced: bool = False
 
     @property
     def precedent(self) -> Precedent:
@@ -42,11 +50,17 @@ class Incumbent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """The champion on the challenger's holdout; ``metrics`` is None with an obstacle."""
+    """The champion on the challenger's holdout.
+
+    Attributes:
+        metrics: None with an obstacle.
+        was_replaced: As in ``Incumbent``.
+    """
 
     version: int | None = None
     metrics: dict[str, float] | None = None
     obstacle: str | None = None
+    was_replaced: bool = False
 
 
 def hold_contest(
@@ -71,7 +85,7 @@ def hold_contest(
         outputs = _as_classes(outputs, schema.classes, target.classes)
     truth = target_values(held[target.name], target)
     metrics = evaluate(target.task, truth, outputs, threshold=schema.threshold)
-    return Contest(version=incumbent.version, metrics=metrics)
+    return Contest(version=incumbent.version, metrics=metrics, was_replaced=incumbent.was_replaced)
 
 
 def target_values(labels: pl.Series, target: Target) -> Floats:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ from appliance.training.record import hash_files, installed_hash, make_record
 from appliance.training.train import Progress, TrainedModel, train
 from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
-from storage.datasets import Snapshot, get_snapshot, snapshot_files
+from storage.datasets import Mode, Snapshot, get_snapshot, list_snapshots, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, find_version, put_version
 from storage.statedb import connect, transaction
@@ -96,7 +96,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         )
         recorder = _CurveRecorder(progress, trials)
         trained = train(
-            spec, table, incumbent=_find_incumbent(settings, spec),
+            spec, table, incumbent=_find_incumbent(settings, spec, snapshot),
             threads=threads_for(table.height * len(table.columns), Cores(settings)), progress=recorder,
             scratch=scratch,
         )  # fmt: skip
@@ -179,7 +179,7 @@ def _snapshot(settings: Settings, dataset: str, version: int | None) -> Snapshot
         raise NotFound(str(exc)) from exc
 
 
-def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
+def _find_incumbent(settings: Settings, spec: ModelSpec, snapshot: Snapshot) -> Incumbent | None:
     connection = connect(settings.layout.database, read_only=True)
     try:
         row = find_alias(connection, spec.name, CHAMPION)
@@ -188,11 +188,21 @@ def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
     if row is None:
         return None
     try:
-        return read_incumbent(settings.layout, spec, row.version)
+        found = read_incumbent(settings.layout, spec, row.version)
+        return replace(found, was_replaced=_was_replaced(settings, found, snapshot))
     except (BundleNotFound, BundleCorrupt) as exc:
         raise BundleRefused(
             f"the champion, version {row.version}, cannot be compared with: {exc}; or deploy another version first"
         ) from exc
+
+
+def _was_replaced(settings: Settings, champion: Incumbent, snapshot: Snapshot) -> bool:
+    """Whether rows have other places than in the snapshot that the champion was trained on."""
+    if champion.dataset is None or champion.dataset[0] != snapshot.dataset:
+        return False
+    first, last = sorted((champion.dataset[1], snapshot.version))
+    between = (one for one in list_snapshots(settings.layout, snapshot.dataset) if first < one.version <= last)
+    return any(one.mode is Mode.REPLACE for one in between)
 
 
 def _release(

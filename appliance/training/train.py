@@ -317,14 +317,22 @@ def _judge(prepared: Prepared, truth: Floats, outputs: Floats, contest: Contest,
     known = target.values[prepared.split.trained_on]
     baseline = evaluate_dummy(target.task, truth, known, classes=len(target.classes))
     primary = primary_metric(target.task, metrics, prepared.spec.metric)
-    gate = judge(
-        primary, metrics, baseline, champion=contest.metrics, champion_version=contest.version,
-        obstacle=contest.obstacle,
-    )  # fmt: skip
+    gate = judge(primary, metrics, baseline, contest=contest, beware=_beware(prepared, contest))
     return Judgement(
         primary=primary, metrics=metrics, baseline=baseline, champion=contest.metrics,
         champion_version=contest.version, gate=gate,
     )  # fmt: skip
+
+
+def _beware(prepared: Prepared, contest: Contest) -> str | None:
+    """A random split goes by a row's place, so rows in another order are on another side than they were."""
+    if contest.metrics is None or not contest.was_replaced or prepared.split.way != "random":
+        return None
+    return (
+        f"beware: dataset {prepared.spec.dataset!r} was replaced since champion version {contest.version} was trained; "
+        "where its rows came in another order, the champion may have been fitted on rows of this holdout, and its "
+        "figure is too good"
+    )
 
 
 def _importance(schema: FeatureSchema, fitted: Fitted) -> tuple[Importance, ...]:

@@ -22,6 +22,8 @@ from appliance.training.precedent import KEPT_OUT, Precedent, left_out_by
 from appliance.training.reproduce import reproduce
 from appliance.training.train import train_again
 from storage.bundles import read_bundle
+from storage.datasets import IngestInfo
+from storage.ingest import ingest
 from tests.training.rows import Remembered, fit, made_up, spec
 from tests.training.state import Traffic, add, new_appliance, train_now
 
@@ -161,3 +163,23 @@ def test_a_held_task_is_trained_again_the_same(tmp_path: Path) -> None:
     assert (card.task, len(card.classes)) == ("multiclass", 21)
     assert card.champion is not None  # who was compared with
     assert reproduce(house.settings, "model", report.version, Remembered()).same
+
+
+@pytest.mark.parametrize(
+    ("append", "split_by", "is_told"), [(False, None, True), (True, None, False), (False, "column", False)]
+)
+def test_a_champion_that_may_have_seen_the_holdout_is_told_of(
+    tmp_path: Path, append: bool, split_by: str | None, is_told: bool
+) -> None:
+    house = new_appliance(tmp_path / "state")
+    rows = made_up(400).with_columns(pl.Series("side", ["train", "train", "test", "train"] * 100))
+    add(house, "data", rows)
+    ways = {"exclude": ("side",)} if split_by is None else {"split": "side", "split_by": split_by}
+    train_now(house, spec("y", rounds=20, **ways))
+    info = IngestInfo(who="test", source="test")
+    ingest(house.settings.layout, "data", rows.sample(fraction=1, shuffle=True, seed=1), append=append, info=info)
+    report = run_training(house.settings, TrainingOrder(model="model", who="test"), Remembered())
+    told = [one for one in report.gate.checks if one.reason.startswith("beware: dataset 'data' was replaced")]
+    assert bool(told) is is_told
+    assert all(not one.binding and not one.passed and one.reason in report.gate.reasons for one in told)
+    assert "of champion version 1 on the same holdout" in report.gate.reasons[0]
