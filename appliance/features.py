@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 CALENDAR = (Part.HOUR, Part.WEEKDAY, Part.DAY, Part.DAY_OF_YEAR, Part.MONTH)
 """The parts of a datetime."""
 
+LINEAR_TREES = "\nis_linear=1\n"
+"""Stands in a model's text when its leaves hold linear models: LightGBM tells no contributions of them."""
+
 _FIELDS = {
     Part.MONTH: 1, Part.DAY: 2, Part.HOUR: 3, Part.WEEKDAY: 6, Part.DAY_OF_YEAR: 7,
 }  # fmt: skip

@@ -51,6 +51,32 @@ OWN_PARAMS = frozenset(
 """LightGBM parameters that follow from the rest of the declaration, so that it may not set them."""
 
 
+INSTEAD: Mapping[str, frozenset[str]] = {
+    "'rounds'": frozenset(
+        {
+            "max_iter", "n_estimators", "n_iter", "nrounds", "num_boost_round", "num_iteration", "num_iterations",
+            "num_round", "num_rounds", "num_tree", "num_trees",
+        }
+    ),
+    "'early_stopping'": frozenset(
+        {
+            "early_stopping", "early_stopping_min_delta", "early_stopping_round", "early_stopping_rounds",
+            "first_metric_only", "n_iter_no_change",
+        }
+    ),
+    "'task'": frozenset({"app", "application", "loss", "num_classes", "objective_type", "task_type"}),
+    "'metric'": frozenset({"metric_types", "metrics"}),
+    "'seed'": frozenset({"random_seed"}),
+    "'is_unbalance'": frozenset({"unbalance", "unbalanced_sets"}),
+    "'monotone'": frozenset({"mc", "monotone_constraint", "monotonic_cst"}),
+    "[columns]": frozenset({"cat_column", "cat_feature", "categorical_column", "categorical_features"}),
+    "the setting training_threads": frozenset({"nthreads"}),
+}  # fmt: skip
+"""What a declaration says instead of LightGBM parameters that a training overrules, or that overrule it unseen. Those
+in ``OWN_PARAMS`` are refused wherever a declaration is read; these where it is applied and trained, since declarations
+that name them lie in the states of earlier releases."""
+
+
 class Threshold(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the probability from which the positive class is given is chosen, on rows not used to fit.
 
@@ -83,8 +109,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         task: None: from the target's values.
         metric: What versions are compared by on the holdout, one that measures the task; None: rmse, auc or log_loss.
             The fit itself lowers the task's loss.
-        time: The column that orders the rows; None: the only date column, if there is exactly one. It is an input only
-            if ``columns`` declares it a datetime.
+        time: The column that orders the rows; None: the date column with the most distinct dates, else the text column
+            of dates that has them. It is an input only if ``columns`` declares it a datetime.
         group: The column that says which entity a row is about; no entity is on both sides of the split.
         split: A column of the user's own that says train, valid or test; rows without a word train.
         split_by: Overrides what decides the split; None: ``split``, ``group``, time, an inferred group, else at random.
@@ -93,7 +119,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         columns: Kinds that override the ones read off the column types.
         encode: How a column becomes what LightGBM sees, beside what is decided by itself: ``calendar`` or ``seconds``
             for a datetime, ``levels`` or ``target`` for a category.
-        params: LightGBM parameters beside the defaults.
+        params: LightGBM parameters beside the defaults; none for which the declaration has a key (``INSTEAD``).
         budget: ``quick``: good defaults; ``better``: 25 trials; ``best``: 100 trials of a search over the parameters.
         trials: Most trials of the search; None: as the budget says.
         time_limit: The search starts no trial after so long, such as ``30m``; a search that it ended depends on the
@@ -236,6 +262,21 @@ def require_sound(spec: ModelSpec, *, origin: str = "model") -> None:
             require_cron(spec.schedule)
         except ValueError as exc:
             raise BadModelSpec(f"{origin}: key 'schedule': {exc}; '0 3 * * 1' is Mondays at three, UTC") from exc
+
+
+def require_params(spec: ModelSpec) -> None:
+    """Check that no LightGBM parameter stands for a key of the declaration.
+
+    Raises:
+        BadModelSpec: One does; the key is named.
+    """
+    wrong = {key: sorted(names & set(spec.params)) for key, names in INSTEAD.items() if names & set(spec.params)}
+    if wrong:
+        said = ", ".join(f"{', '.join(names)} (say it with {key})" for key, names in wrong.items())
+        raise BadModelSpec(
+            f"model {spec.name!r}: key 'params': {said} would be ignored by a training, or defeat early stopping; "
+            "take out of [params]"
+        )
 
 
 def _require_columns(spec: ModelSpec, origin: str) -> None:

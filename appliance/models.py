@@ -13,7 +13,7 @@ import msgspec
 
 from appliance.errors import BadModelSpec, BundleRefused, Conflict, NotFound
 from appliance.model_card import Gate, ModelCard
-from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_sound
+from appliance.model_spec import ModelSpec, dump_spec, load_spec, require_params, require_sound
 from appliance.schema import Task
 from appliance.settings import Settings
 from storage.audit_rows import AuditEntry, append_audit
@@ -112,7 +112,9 @@ class Models:
             NotFound: No such dataset.
         """
         require_sound(spec)
-        task = self._check_against_dataset(spec)
+        require_params(spec)
+        found = self._check_against_dataset(spec)
+        task = spec.task or self._champions_task(spec) or found
         now = datetime.now(UTC)
         row = ModelRow(
             name=spec.name, task=task.value, dataset=spec.dataset, target=spec.target, created_at=now, updated_at=now
@@ -252,6 +254,18 @@ class Models:
                     f"key '{key}': dataset {spec.dataset!r} has no column {column!r}; it has {', '.join(known)}"
                 )
         return self._do(FindTask(dataset=spec.dataset, target=spec.target, task=spec.task), FoundTask).task
+
+    def _champions_task(self, spec: ModelSpec) -> Task | None:
+        """What its next version predicts like, where nothing is declared; None without a champion of that target."""
+        with self._database() as connection:
+            champion = find_alias(connection, spec.name, "champion")
+        if champion is None:
+            return None
+        try:
+            card = self.card(spec.name, champion.version)
+        except (NotFound, BundleRefused):
+            return None
+        return Task(card.task) if card.target == spec.target else None
 
     def _do(self, order: Order, answer: type[T]) -> T:
         from appliance.orders import Here  # noqa: PLC0415  (loads Polars)

@@ -19,16 +19,20 @@ from storage.errors import BundleNotFound
 
 TIMEOUT_S = 10.0
 
+REASONS = 8
+"""Reasons with an answer, the largest first."""
+
 Value = str | float | bool | None
 """What a column of a row may hold in JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """The columns a model takes, and a real row to start from."""
+    """The columns a model takes, a real row to start from, and how many reasons its answers may be asked for."""
 
     schema: FeatureSchema
     row: dict[str, Value]
+    reasons: int = REASONS
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +89,12 @@ class Trial:
         frame = self._datasets.preview(str(card["dataset"]), int(card["dataset_version"]), rows=100)
         fullest = min(frame.select(names).to_dicts(), key=lambda row: sum(value is None for value in row.values()))
         plain = msgspec.to_builtins(fullest)
-        return Example(schema=schema, row={name: plain[name] for name in names})
+        # Of linear trees LightGBM tells no reasons, and the API refuses to give some.
+        is_linear = any(card.get("params", {}).get(name) for name in ("linear_tree", "linear_trees"))
+        row = {name: plain[name] for name in names}
+        return Example(schema=schema, row=row, reasons=0 if is_linear else REASONS)
 
-    def predict(self, model: str, row: dict[str, Value], *, reasons: int = 8) -> Answer:
+    def predict(self, model: str, row: dict[str, Value], *, reasons: int = REASONS) -> Answer:
         """Ask the inference API.
 
         Raises:

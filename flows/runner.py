@@ -62,14 +62,18 @@ MOST_STARTS = 4
 """Of one job: one that dies each time it does what is left is not started for ever."""
 
 MISSED_AFTER_S = 3600.0
-"""A scheduled run that is overdue by more was missed while the appliance was down; the next one will do."""
+"""A scheduled run that was overdue by more when this runner began was missed while the appliance was down; the next one
+will do."""
 
 
 class Runner:
     """Claims due runs, starts their processes, stops the cancelled, and settles what became of them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """A runner of that state; ``clock`` tells the seconds since 1970."""
         self._settings = settings
+        self._clock = clock
+        self._ready_at = clock()
         self._orchestrator = Orchestrator(settings)
         self._children = Children()
         self._schedules = Schedules(settings)
@@ -100,7 +104,7 @@ class Runner:
                     left = (CRASHED, "the runner stopped while this job ran; start it again")
                     outcome = (CANCELLED, "cancelled") if cancelled else self._resumed(run) or left
                     self._orchestrator.set_state(run.id, *outcome, force=True)
-                self._answers = True
+                self._answers, self._ready_at = True, self._clock()
             except NotReady:
                 time.sleep(0.5)
             else:
@@ -180,27 +184,37 @@ class Runner:
         return time.monotonic() - self._looked >= LOOK_S or bool(self._unsettled)
 
     def _look(self) -> None:
-        now = time.time()
+        now = self._clock()
+        waiting: set[str] = set()
         for run in self._orchestrator.runs_in(SCHEDULED, CANCELLING):
             if run.state is not None and run.state.type == CANCELLING:
                 self._children.kill(run.id)
                 self._unsettled[run.id] = (CANCELLED, "cancelled")
-            elif run.next_scheduled_start_time is not None:
-                self._claim(run, late_s=now - run.next_scheduled_start_time.timestamp())
+            elif run.next_scheduled_start_time is not None and run.next_scheduled_start_time.timestamp() <= now:
+                self._take_up(run, run.next_scheduled_start_time.timestamp(), waiting)
         self._settle()
 
-    def _claim(self, run: FlowRun, *, late_s: float) -> None:
-        if late_s < 0 or self._holds:
-            return
-        if PLANNED in run.tags and late_s > MISSED_AFTER_S and not run.run_count:
+    def _take_up(self, run: FlowRun, due_at: float, waiting: set[str]) -> None:
+        """Start a run that is due, let it wait, or drop it; ``waiting``: names of scheduled runs that wait longer."""
+        if PLANNED not in run.tags or run.run_count:
+            self._claim(run)
+        elif due_at < self._ready_at - MISSED_AFTER_S:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)
-            return
+        elif run.name in waiting:
+            why = "an earlier scheduled run still waits for its turn, and will do"
+            self._orchestrator.set_state(run.id, CANCELLED, why, force=True)
+        elif not self._claim(run):
+            waiting.add(run.name)
+
+    def _claim(self, run: FlowRun) -> bool:
+        """Whether a run that is due starts; else it waits."""
         kind = run.name.partition(" ")[0]
-        if not self._children.has_room(kind) or not self._has_disk():
-            return
+        if self._holds or not self._children.has_room(kind) or not self._has_disk():
+            return False
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
             self._children.start(kind, run.id, str(run.parameters.get("model", "")))
             log.info("job %s (%s) starts", run.id, run.name)
+        return True
 
     def _has_disk(self) -> bool:
         """A run that is due waits on a full disk; it says so once."""

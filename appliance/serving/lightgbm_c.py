@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.errors import BundleRefused, NotReady
+from appliance.errors import BadInput, BundleRefused, NotReady
+from appliance.features import LINEAR_TREES
 
 _FLOAT64 = 1
 _ROW_MAJOR = 1
@@ -145,6 +146,7 @@ class Booster:
         self.columns = columns.value
         self.iterations = iterations.value
         self.outputs = self._count(1, _NORMAL)
+        self.is_linear = LINEAR_TREES.encode() in text
 
     def single_row(self, *, raw: bool = False) -> SingleRow:
         """A prepared call for one row; make one for each thread, one at a time (LightGBM issue 6142)."""
@@ -168,7 +170,15 @@ class Booster:
 
         Returns:
             Shape ``(rows, outputs, columns + 1)``; the last is the expected value.
+
+        Raises:
+            BadInput: Its trees are linear.
         """
+        if self.is_linear:
+            raise BadInput(
+                "what a column contributed is not known of this version: its trees are linear (linear_tree); ask for "
+                "the prediction without reasons"
+            )
         flat = self._predict(matrix, _CONTRIBUTIONS, threads=1)
         return flat.reshape(len(matrix), self.outputs, self.columns + 1)
 

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from appliance.errors import ApplianceError
+from appliance.features import LINEAR_TREES
 from appliance.monitoring.evaluation import main_version, settle, window_until
 from appliance.monitoring.horizon import Horizon
 from appliance.monitoring.known import KnownVersion, KnownVersions
@@ -139,6 +140,9 @@ def study(known: KnownVersion, samples: Samples, model_text: str) -> Iterator[Fi
     yield Finding(kind=DOMAIN, verdict=_with_unfit(_domain_verdict(domain), unfit), result=domain)
     pca = reconstruct(before, now, columns) if columns else None
     yield Finding(kind=RECONSTRUCTION, verdict=_with_unfit(_reconstruction_verdict(pca), unfit), result=pca)
+    if LINEAR_TREES in model_text:
+        yield Finding(kind=ATTRIBUTION, verdict=_LINEAR, result=None)
+        return
     shap = attribute(model_text, known.schema, samples.reference, samples.current) if model_text else None
     yield Finding(kind=ATTRIBUTION, verdict=_attribution_verdict(shap), result=shap)
 
@@ -159,6 +163,9 @@ def _write(connection: sqlite3.Connection, span: Span, day: int, findings: list[
         settle(connection, span.model, day, verdicts, today=today)
 
 
+_LINEAR = Verdict(
+    state=State.NOT_ENOUGH_DATA, sentence="LightGBM does not tell what a model with linear trees leans on."
+)
 _TOO_FEW = Verdict(state=State.NOT_ENOUGH_DATA, sentence="Too few rows to study.")
 
 

@@ -17,6 +17,7 @@ from appliance.monitoring.losses import LOSSES
 from appliance.schema import FeatureSchema, Golden, Raw
 from appliance.serving.interval import FILES
 from appliance.training.contest import Incumbent
+from appliance.training.precedent import left_out_by
 from appliance.training.record import installed_hash
 from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
@@ -100,16 +101,21 @@ def manifest_of(card: ModelCard) -> Manifest:
     )  # fmt: skip
 
 
-def read_incumbent(layout: Layout, model: str, version: int) -> Incumbent:
-    """The champion out of its own bundle.
+def read_incumbent(layout: Layout, spec: ModelSpec, version: int) -> Incumbent:
+    """The champion out of its own bundle; columns that it left out of another dataset say nothing of this one.
 
     Raises:
         BundleNotFound: It is not published.
         BundleCorrupt: It is damaged.
     """
-    _, files = read_bundle(layout, model, version)
+    _, files = read_bundle(layout, spec.name, version)
     schema = msgspec.json.decode(files[SCHEMA], type=FeatureSchema)
-    return Incumbent(version=version, text=files[MODEL].decode(), schema=schema)
+    card = msgspec.json.decode(files[CARD], type=ModelCard)
+    left_out = left_out_by(card.warnings) if card.dataset == spec.dataset else {}
+    return Incumbent(
+        version=version, text=files[MODEL].decode(), schema=schema, left_out=left_out,
+        dataset=(card.dataset, card.dataset_version),
+    )  # fmt: skip
 
 
 def read_card(layout: Layout, model: str, version: int) -> tuple[ModelCard, dict[str, Raw]]:

@@ -104,6 +104,8 @@ def isotonic(scores: Floats, truth: Floats) -> Calibration:
 def choose_threshold(scores: Floats, truth: Floats, wanted: Threshold) -> tuple[float, str]:
     """The threshold that serves the goal best on these rows, and a sentence what it brings there.
 
+    Where no alarm is worth its cost it is above every score, 1 or the next number above.
+
     Args:
         scores: Served probabilities of rows that were not fitted on, shape ``(n,)``; none: 0.5 but for ``fixed``.
         truth: 0 or 1.
@@ -118,6 +120,11 @@ def choose_threshold(scores: Floats, truth: Floats, wanted: Threshold) -> tuple[
     hits = np.cumsum(truth[order])[ends]
     given = ends + 1.0
     precision, recall = hits / given, hits / truth.sum()
+    if _is_no_alarm_best(wanted, given - hits, truth.sum() - hits, float(truth.sum())):
+        return _above(scores), (
+            f"the threshold is above every score: no alarm is worth its cost ({wanted.false_positive:g} a false alarm, "
+            f"{wanted.false_negative:g} a miss) on {len(scores)} rows beside the fit"
+        )
     at, what = _best(wanted, precision, recall, given - hits, truth.sum() - hits)
     threshold = _between(scores[order], int(ends[at]))
     return threshold, (
@@ -126,13 +133,28 @@ def choose_threshold(scores: Floats, truth: Floats, wanted: Threshold) -> tuple[
     )
 
 
+def _is_no_alarm_best(wanted: Threshold, false_positives: Floats, false_negatives: Floats, positives: float) -> bool:
+    """Whether missing every positive costs less than any alarms do."""
+    return wanted.goal == "cost" and (wanted.false_negative or 0.0) * positives < float(
+        _costs(wanted, false_positives, false_negatives).min()
+    )
+
+
+def _costs(wanted: Threshold, false_positives: Floats, false_negatives: Floats) -> Floats:
+    return (wanted.false_positive or 0.0) * false_positives + (wanted.false_negative or 0.0) * false_negatives
+
+
+def _above(scores: Floats) -> float:
+    """A score that is the threshold is an alarm, so 1 is above only those that are not 1 themselves."""
+    return 1.0 if scores.max() < 1.0 else float(np.nextafter(1.0, 2.0))
+
+
 def _best(
     wanted: Threshold, precision: Floats, recall: Floats, false_positives: Floats, false_negatives: Floats
 ) -> tuple[int, str]:
     if wanted.goal == "cost":
-        alarm, miss = wanted.false_positive or 0.0, wanted.false_negative or 0.0
-        costs = alarm * false_positives + miss * false_negatives
-        return int(np.argmin(costs)), f"the least cost ({alarm:g} a false alarm, {miss:g} a miss)"
+        prices = f"{wanted.false_positive:g} a false alarm, {wanted.false_negative:g} a miss"
+        return int(np.argmin(_costs(wanted, false_positives, false_negatives))), f"the least cost ({prices})"
     if wanted.goal == "recall" and wanted.precision is not None:
         reached = precision >= wanted.precision
         if reached.any():

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 import polars as pl
@@ -66,6 +66,16 @@ class Collected:
         if not self.rows:
             return f"no new labelled predictions; training on snapshot {self.dataset_version}{skipped}"
         return f"{self.rows} labelled predictions were added as snapshot {self.dataset_version}{skipped}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answered:
+    """A labelled prediction: its row's raw values, and the column that ordered the rows of who answered."""
+
+    values: dict[str, Raw]
+    label: LabelEvent
+    event: PredictionEvent
+    time: str | None
 
 
 def collect_labelled(settings: Settings, model: str, *, who: str) -> Collected:
@@ -124,8 +134,8 @@ def _new_labels(layout: Layout, connection: sqlite3.Connection, model: str) -> d
 
 def _rows(
     layout: Layout, spec: ModelSpec, labels: Mapping[str, LabelEvent], skipped: Counter[str]
-) -> Iterator[tuple[str, tuple[dict[str, Raw], LabelEvent, PredictionEvent]]]:
-    """Raw values of the labelled predictions, by prediction id."""
+) -> Iterator[tuple[str, _Answered]]:
+    """The labelled predictions, by prediction id."""
     wanted: dict[str, list[str]] = defaultdict(list)
     for key in labels:
         wanted[key.rpartition(".")[0]].append(key)
@@ -142,7 +152,7 @@ def _rows(
             if values is None:
                 skipped["the prediction cannot be read back"] += 1
             else:
-                yield key, (values, labels[key], event)
+                yield key, _Answered(values=values, label=labels[key], event=event, time=schema.time_column)
     skipped["the prediction is not in the log"] += sum(len(wanted[token]) for token in wanted.keys() - found)
 
 
@@ -155,19 +165,17 @@ def _schema(layout: Layout, spec: ModelSpec, version: int) -> FeatureSchema | No
 
 
 def _as_dataset(
-    rows: Mapping[str, tuple[dict[str, Raw], LabelEvent, PredictionEvent]],
-    like: pl.DataFrame,
-    spec: ModelSpec,
-    skipped: Counter[str],
+    rows: Mapping[str, _Answered], like: pl.DataFrame, spec: ModelSpec, skipped: Counter[str]
 ) -> tuple[pl.DataFrame, list[str]]:
     """Rows with the dataset's columns and types; what no prediction knows is null."""
-    time = _time_column(like, spec)
-    columns: dict[str, list[Raw]] = {name: [] for name in like.columns}
+    times = {one.time: _time_column(like, spec, one.time) for one in rows.values()}
+    columns: dict[str, list[Raw | date]] = {name: [] for name in like.columns}
     kept: list[str] = []
-    for key, (values, label, event) in rows.items():
-        raw: dict[str, Raw] = {**values, spec.target: label.l}
+    for key, row in rows.items():
+        raw: dict[str, Raw] = {**row.values, spec.target: row.label.l}
+        time = times[row.time]
         if time is not None and raw.get(time) is None:  # an input that was sent stays as it was sent
-            raw[time] = _EPOCH + timedelta(microseconds=event.t)
+            raw[time] = _EPOCH + timedelta(microseconds=row.event.t)
         fitted = {name: _fit(raw.get(name), like.schema[name]) for name in like.columns}
         lost = [name for name in like.columns if raw.get(name) is not None and fitted[name] is None]
         if lost:
@@ -180,10 +188,12 @@ def _as_dataset(
     return pl.DataFrame(series), kept
 
 
-def _time_column(like: pl.DataFrame, spec: ModelSpec) -> str | None:
-    """The column that takes the event time: declared, else the dataset's only date column."""
+def _time_column(like: pl.DataFrame, spec: ModelSpec, ordered_by: str | None) -> str | None:
+    """The column that takes the event time: declared, else the answering version's, else the only date column."""
     if spec.time is not None:
         return spec.time
+    if ordered_by in like.columns and ordered_by not in {spec.target, *spec.exclude}:
+        return ordered_by
     dates = [
         name for name, dtype in like.schema.items()
         if isinstance(dtype, pl.Date | pl.Datetime) and name not in {spec.target, *spec.exclude, *spec.columns}
@@ -191,7 +201,7 @@ def _time_column(like: pl.DataFrame, spec: ModelSpec) -> str | None:
     return dates[0] if len(dates) == 1 else None
 
 
-def _fit(value: Raw, dtype: pl.DataType) -> Raw:
+def _fit(value: Raw, dtype: pl.DataType) -> Raw | date:
     """The value as the column holds it, or None when it cannot without a loss."""
     if value is None:
         return None
@@ -206,11 +216,11 @@ def _fit(value: Raw, dtype: pl.DataType) -> Raw:
     return _text(value)
 
 
-def _date(value: Raw, dtype: pl.Date | pl.Datetime) -> Raw:
+def _date(value: Raw, dtype: pl.Date | pl.Datetime) -> Raw | date:
     if not isinstance(value, datetime):
         return None
     if isinstance(dtype, pl.Date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+        return value.date()  # of moments with a zone Polars makes moments, whatever type it is told
     return value if dtype.time_zone else value.replace(tzinfo=None)
 
 

@@ -15,6 +15,7 @@ from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
 from appliance.training.identifiers import FIRST_ROWS, is_whole, why_no_input
 from appliance.training.kinds import numbers_as_text, say_kinds
+from appliance.training.precedent import Precedent
 from appliance.training.split import Way, choose_way
 from appliance.training.table import RawRows, in_turn
 
@@ -52,20 +53,23 @@ def _leave(_column: Column, _series: pl.Series) -> None:
     """Take nothing."""
 
 
-def plan_columns(frame: RawRows, spec: ModelSpec, take: Take = _leave) -> Columns:
+def plan_columns(
+    frame: RawRows, spec: ModelSpec, take: Take = _leave, *, precedent: Precedent | None = None
+) -> Columns:
     """Read the kinds off the column types and the declaration's overrides.
 
     Args:
         frame: The labelled rows.
         spec: Its target, time, exclude and columns are followed.
         take: Called with each input, in their order: to read a column once more costs as much as to look at it.
+        precedent: Of an earlier version; a column that it left out for good is one only where ``spec`` declares it.
 
     Raises:
         BadTable: A declared column does not exist or cannot be read as declared, or no usable feature is left.
     """
     _require_declared(frame, spec)
     time, decisions = find_time(frame, spec)
-    way, by = choose_way(frame, spec, time)
+    way, by = choose_way(frame, spec, time, taken=() if precedent is None else tuple(precedent.left_out))
     if way == "group" and spec.group is None:
         why = "its name says whom or what a row is about, and its values come back"
         decisions = (*decisions, f"rows of the same {by!r} stay together: {why}")
@@ -80,7 +84,7 @@ def plan_columns(frame: RawRows, spec: ModelSpec, take: Take = _leave) -> Column
     no_inputs = {*spec.no_inputs, spec.group, by if way == "group" else None, time} - set(spec.columns)
     for name, series in in_turn(frame, [name for name in frame.columns if name not in no_inputs]):
         kind = spec.columns.get(name)
-        if (reason := _unusable(series, kind)) is not None:
+        if (reason := _why_left_out(series, kind, precedent)) is not None:
             warnings.append(reason)
             continue
         column = read_column(series, kind)
@@ -232,8 +236,17 @@ def _require_declared(frame: RawRows, spec: ModelSpec) -> None:
             )
 
 
+def _why_left_out(series: pl.Series, declared: Kind | None, precedent: Precedent | None) -> Warn | None:
+    if precedent is not None and precedent.inputs is not None:
+        return precedent.why_left_out(series.name)
+    found = _unusable(series, declared)
+    if found is None and declared is None and precedent is not None:
+        found = precedent.why_left_out(series.name)
+    return found
+
+
 def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
-    """Why a column is left out, or None."""
+    """Why a column is left out, or None; one value here and none there is no constant: that it is there may tell."""
     name = series.name
     code, why = "", ""
     if declared is None and natural_kind(series.dtype) is None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from appliance.schema import FeatureSchema, Task
 from appliance.training.encode import encode_rows
 from appliance.training.evaluate import evaluate
 from appliance.training.fit import Scorer
+from appliance.training.precedent import Precedent
 from appliance.training.table import Table
 from appliance.training.target import Target, class_names
 
@@ -22,20 +24,43 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incumbent:
-    """The champion to beat, as its bundle holds it."""
+    """The champion to beat, as its bundle holds it.
+
+    Attributes:
+        left_out: As in ``Precedent``.
+        dataset: What it was trained on, and which snapshot of it; None where that is not known.
+        was_replaced: The dataset's rows were replaced since then.
+    """
 
     version: int
     text: str
     schema: FeatureSchema
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    dataset: tuple[str, int] | None = None
+    was_replaced: bool = False
+
+    @property
+    def precedent(self) -> Precedent:
+        """What it made of the data."""
+        schema = self.schema
+        return Precedent(
+            version=self.version, target=schema.target, task=schema.task, classes=schema.classes, left_out=self.left_out
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """The champion on the challenger's holdout; ``metrics`` is None with an obstacle."""
+    """The champion on the challenger's holdout.
+
+    Attributes:
+        metrics: None with an obstacle.
+        was_replaced: As in ``Incumbent``.
+    """
 
     version: int | None = None
     metrics: dict[str, float] | None = None
     obstacle: str | None = None
+    was_replaced: bool = False
 
 
 def hold_contest(
@@ -60,7 +85,7 @@ def hold_contest(
         outputs = _as_classes(outputs, schema.classes, target.classes)
     truth = target_values(held[target.name], target)
     metrics = evaluate(target.task, truth, outputs, threshold=schema.threshold)
-    return Contest(version=incumbent.version, metrics=metrics)
+    return Contest(version=incumbent.version, metrics=metrics, was_replaced=incumbent.was_replaced)
 
 
 def target_values(labels: pl.Series, target: Target) -> Floats:

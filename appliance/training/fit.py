@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from appliance.errors import BadTable
-from appliance.features import FeatureMaker, calibrate, calibrate_classes
+from appliance.features import LINEAR_TREES, FeatureMaker, calibrate, calibrate_classes
 from appliance.schema import Column, Feature, FeatureSchema, Kind, Part, Task
 from appliance.training.cores import Threads
 from appliance.training.features import value_features
@@ -146,6 +146,8 @@ class Scorer:
 
     def __init__(self, text: str, schema: FeatureSchema, *, threads: int) -> None:
         self._booster = lightgbm.Booster(model_str=text)
+        self.is_linear = LINEAR_TREES in text
+        """Its leaves hold linear models: no ``contributions``."""
         self._schema = schema
         self._maker = FeatureMaker(schema)
         self._threads = threads

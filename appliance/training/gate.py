@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.model_card import Gate, GateCheck
+from appliance.training.contest import Contest
 from appliance.training.evaluate import is_better
 
 
@@ -11,9 +12,8 @@ def judge(
     metrics: dict[str, float],
     baseline: dict[str, float],
     *,
-    champion: dict[str, float] | None,
-    champion_version: int | None,
-    obstacle: str | None = None,
+    contest: Contest,
+    beware: str | None = None,
 ) -> Gate:
     """The first version passes, or one that beats the champion on the primary metric; a tie does not.
 
@@ -21,11 +21,11 @@ def judge(
         metric: The primary one, to compare by.
         metrics: The challenger's, on the holdout.
         baseline: The dummy's, on the holdout.
-        champion: The champion's, on the same holdout; None when there is none or it could not be scored.
-        champion_version: None when there is no champion.
-        obstacle: Why the champion could not be scored.
+        contest: The champion on the same holdout.
+        beware: Why the champion's figures may say too much; it decides nothing.
     """
     value = metrics[metric]
+    champion, champion_version, obstacle = contest.metrics, contest.version, contest.obstacle
     if champion_version is None:
         passed = True
         reason = f"first version of the model: {metric} {value:.4g} on the holdout"
@@ -40,6 +40,8 @@ def judge(
             "on the same holdout"
         )
     checks = [GateCheck(passed=passed, reason=reason), *_beside_the_dummy(metric, value, baseline)]
+    if beware is not None:
+        checks.append(GateCheck(passed=False, reason=beware, binding=False))
     # What is as it should be beside the dummy goes without saying where there is one sentence a reason.
     said = tuple(check.reason for check in checks if check.binding or not check.passed)
     return Gate(passed=passed, reasons=said, checks=tuple(checks))

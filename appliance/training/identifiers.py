@@ -53,7 +53,8 @@ def why_no_input(series: pl.Series) -> tuple[str, str]:
     elif _counts_up(series):
         code, why = "row_number", "rises by itself from row to row, like a row number"
     elif _is_permutation(series):
-        code, why = "row_number", f"numbers each of the {len(series)} rows once, without a gap, like a row number"
+        rows = f"{len(series) - series.null_count()} rows" + (" that have a value" if series.null_count() else "")
+        code, why = "row_number", f"numbers each of the {rows} once, without a gap, like a row number"
     elif is_key_name(series.name) and is_whole(series) and _is_distinct(series):
         code, why = "id_like", "is called like an id and names nearly every row differently"
     return code, why
@@ -66,21 +67,34 @@ def _is_distinct(series: pl.Series) -> bool:
 
 def _counts_up(series: pl.Series) -> bool:
     """Every row's number is larger than the one before; trees could only learn where a row lies."""
-    if not series.dtype.is_integer() or series.null_count():
+    if not series.dtype.is_integer():
         return False
+    known = _numbered(series)
     # Compared, not subtracted: the difference of unsigned numbers is never below 0.
-    return len(series) > 2 and bool((series.slice(1) > series.head(len(series) - 1)).all())
+    return len(known) > 2 and bool((known.slice(1) > known.head(len(known) - 1)).all())
 
 
 def _is_permutation(series: pl.Series) -> bool:
     """Whole numbers from the lowest to the highest, each once, in any order."""
-    if series.null_count() or len(series) < FEWEST_ROWS or not is_whole(series.head(FIRST_ROWS)):
+    known = _numbered(series)
+    if len(known) < FEWEST_ROWS or not is_whole(known.head(FIRST_ROWS)):
         return False
-    low, high = series.min(), series.max()
+    low, high = known.min(), known.max()
     # The bounds tell nearly always; to count distinct values costs a second for ten million.
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or high - low != len(series) - 1:
+    if not isinstance(low, int | float) or not isinstance(high, int | float) or high - low != len(known) - 1:
         return False
-    return is_whole(series) and series.n_unique() == len(series)
+    return is_whole(known) and known.n_unique() == len(known)
+
+
+def _numbered(series: pl.Series) -> pl.Series:
+    """The values that are there: rows collected from traffic have no row number. None where they are too few to tell.
+
+    What numbers the smaller part of the rows says which those are, such as the ranks of those who reached a final.
+    """
+    if not series.null_count():
+        return series
+    known = series.drop_nulls()
+    return known if len(known) >= max(FEWEST_ROWS, len(series) / 2) else known.clear()
 
 
 def is_whole(series: pl.Series) -> bool:

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import appliance
 from appliance.deployments import Deployments
 from appliance.errors import BundleRefused, NotFound
 from appliance.model_card import ModelCard, Record, TrainingReport, Trial
-from appliance.model_spec import ModelSpec, dump_spec
+from appliance.model_spec import ModelSpec, dump_spec, require_params
 from appliance.models import Models
 from appliance.registry.left_runs import JOB
 from appliance.registry.released import Released, drop_unreleased, find_released
@@ -37,7 +37,7 @@ from appliance.training.record import hash_files, installed_hash, make_record
 from appliance.training.train import Progress, TrainedModel, train
 from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
-from storage.datasets import Snapshot, get_snapshot, snapshot_files
+from storage.datasets import Mode, Snapshot, get_snapshot, list_snapshots, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, find_version, put_version
 from storage.statedb import connect, transaction
@@ -70,6 +70,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
 
     Raises:
         NotFound: No such model, dataset or snapshot.
+        BadModelSpec: The declaration, of an earlier release, has a parameter that stands for one of its keys.
         BadTable: The rows cannot train it; names the column and the way out.
         RegistryFailed: MLflow's store cannot be written.
     """
@@ -80,6 +81,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         if released is not None:
             return _finish(settings, order, spec, released, progress)
         drop_unreleased(settings.layout, order.job_id)
+    require_params(spec)
     with ExitStack() as stack:
         side = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="registry"))
         progress.step("read", 0.01, f"reading dataset {spec.dataset!r}")
@@ -94,7 +96,7 @@ def run_training(settings: Settings, order: TrainingOrder, progress: Progress) -
         )
         recorder = _CurveRecorder(progress, trials)
         trained = train(
-            spec, table, incumbent=_find_incumbent(settings, spec),
+            spec, table, incumbent=_find_incumbent(settings, spec, snapshot),
             threads=threads_for(table.height * len(table.columns), Cores(settings)), progress=recorder,
             scratch=scratch,
         )  # fmt: skip
@@ -177,7 +179,7 @@ def _snapshot(settings: Settings, dataset: str, version: int | None) -> Snapshot
         raise NotFound(str(exc)) from exc
 
 
-def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
+def _find_incumbent(settings: Settings, spec: ModelSpec, snapshot: Snapshot) -> Incumbent | None:
     connection = connect(settings.layout.database, read_only=True)
     try:
         row = find_alias(connection, spec.name, CHAMPION)
@@ -186,11 +188,21 @@ def _find_incumbent(settings: Settings, spec: ModelSpec) -> Incumbent | None:
     if row is None:
         return None
     try:
-        return read_incumbent(settings.layout, spec.name, row.version)
+        found = read_incumbent(settings.layout, spec, row.version)
+        return replace(found, was_replaced=_was_replaced(settings, found, snapshot))
     except (BundleNotFound, BundleCorrupt) as exc:
         raise BundleRefused(
             f"the champion, version {row.version}, cannot be compared with: {exc}; or deploy another version first"
         ) from exc
+
+
+def _was_replaced(settings: Settings, champion: Incumbent, snapshot: Snapshot) -> bool:
+    """Whether rows have other places than in the snapshot that the champion was trained on."""
+    if champion.dataset is None or champion.dataset[0] != snapshot.dataset:
+        return False
+    first, last = sorted((champion.dataset[1], snapshot.version))
+    between = (one for one in list_snapshots(settings.layout, snapshot.dataset) if first < one.version <= last)
+    return any(one.mode is Mode.REPLACE for one in between)
 
 
 def _release(

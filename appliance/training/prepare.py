@@ -22,6 +22,7 @@ from appliance.training.features import FeaturePlan, monotone_constraints, plan_
 from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
+from appliance.training.precedent import Precedent
 from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.split import (
     Split,
@@ -32,12 +33,15 @@ from appliance.training.split import (
     with_stop_rows,
 )  # fmt: skip
 from appliance.training.table import RawRows, Table
-from appliance.training.target import Target, read_target
+from appliance.training.target import Target, read_target, rounding_share
 
 Floats = NDArray[np.float64]
 
 KEPT_ROWS = 2_000
 """Of which a twentieth, when it is held out, is as many as are replayed after a deployment."""
+
+MOST_ROUNDED = 0.01
+"""A target of which LightGBM rounds off a larger share of the spread is warned about."""
 
 RARE = 0.05
 """A binary target whose rarer class has a smaller share is imbalanced."""
@@ -113,19 +117,22 @@ class Prepared:
         return None if self.weight is None else self.weight[indices]
 
 
-def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> Prepared:
+def prepare(
+    spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None, precedent: Precedent | None = None
+) -> Prepared:
     """Check a snapshot's rows and decide what no key of the declaration says.
 
     Args:
         spec: What to learn.
         rows: All rows of the snapshot, in its order.
         scratch: Where a file of the encoded rows may lie; None: in memory.
+        precedent: What an earlier version decided.
 
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
     table = whole = rows if isinstance(rows, Table) else Table.of(rows)
-    target = read_target(table, spec.target, spec.task)
+    target = read_target(table, spec.target, spec.task, precedent=precedent)
     compared = _say_metric(spec, target.task)
     if not target.labelled.all():
         table = table.pick(np.flatnonzero(target.labelled))
@@ -137,7 +144,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
         if kept is not None:
             kept.keep(series)
 
-    columns = plan_columns(table, spec, take)
+    columns = plan_columns(table, spec, take, precedent=precedent)
     require_no_twin(table, spec.target, tuple(column.name for column in columns.features))
     bare = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
@@ -157,7 +164,7 @@ def prepare(spec: ModelSpec, rows: RawRows, *, scratch: Path | None = None) -> P
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
         decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
         warnings=(
-            *_missing_labels(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
+            *_missing_labels(target), *_rounded(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
             *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features), kept=kept,
@@ -268,6 +275,16 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
         return ()
     message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
     return (Warn(column=target.name, code="unlabelled", message=message),)
+
+
+def _rounded(target: Target) -> tuple[Warn, ...]:
+    if target.task is not Task.REGRESSION or (share := rounding_share(target.values)) <= MOST_ROUNDED:
+        return ()
+    message = (
+        f"LightGBM keeps 7 digits of a target: of {target.name!r} it rounds off {share:.0%} of the spread, which no "
+        "model can learn then; subtract a constant near its mean with a query, and add it to what is predicted"
+    )
+    return (Warn(column=target.name, code="rounded", message=message),)
 
 
 def _one_sided(target: Target, split: Split) -> tuple[Warn, ...]:

@@ -91,7 +91,7 @@ def evaluate_whole(held: Held, schema: FeatureSchema, scorer: Scorer, protected:
         calibration=binned(score, held.truth) if binary else None,
         residuals=histogram(score - held.truth) if regression else None,
         predicted=binned(score, held.truth) if regression else None,
-        contributions=contributions(held.encoded, schema, scorer),
+        contributions=() if scorer.is_linear else contributions(held.encoded, schema, scorer),
         worst=worst_slices(held, schema), fairness=fairness, notes=notes,
         group_errors=tuple(compare_errors(held.raw[name], score - held.truth) for name in protected)
         if regression else (),

@@ -11,12 +11,14 @@ import appliance
 from appliance.errors import BundleRefused, NotFound
 from appliance.model_card import ModelCard, Reproduction
 from appliance.model_spec import parse_spec
+from appliance.schema import Task
 from appliance.settings import Settings
 from appliance.training.bundle import CARD, DECLARATION, MODEL
 from appliance.training.cores import Cores, threads_for
 from appliance.training.open_table import open_table
+from appliance.training.precedent import Precedent, left_out_by
 from appliance.training.record import find_commit, hash_files, installed_hash
-from appliance.training.train import Progress, train
+from appliance.training.train import Progress, train_again
 from storage.bundles import read_bundle
 from storage.datasets import get_snapshot, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
@@ -51,14 +53,22 @@ def reproduce(settings: Settings, name: str, version: int, progress: Progress) -
         raise NotFound(f"model {name!r} version {version} was trained on what is gone: {exc}") from exc
     with ExitStack() as stack:
         table, scratch = open_table(settings, snapshot, stack)
-        trained = train(
-            spec, table, incumbent=None, threads=threads_for(table.height * len(table.columns), Cores(settings)),
+        trained = train_again(
+            spec, table, record=_decided(card), threads=threads_for(table.height * len(table.columns), Cores(settings)),
             progress=progress, scratch=scratch,
         )  # fmt: skip
     again = trained.fitted.text.encode()
     return Reproduction(
         model=name, version=version, same=again == files[MODEL], recorded_sha256=_sha256(files[MODEL]),
         again_sha256=_sha256(again), differences=_differences(card, hash_files(paths)),
+    )  # fmt: skip
+
+
+def _decided(card: ModelCard) -> Precedent:
+    """What the version made of the data, a champion of that time and the rules of that release among it."""
+    return Precedent(
+        version=card.version, target=card.target, task=Task(card.task), classes=card.classes,
+        left_out=left_out_by(card.warnings), inputs=card.columns,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Literal
@@ -181,16 +182,19 @@ def split_by_column(sides: pl.Series) -> Split:
     )  # fmt: skip
 
 
-def choose_way(frame: RawRows, spec: ModelSpec, time: str | None) -> tuple[Way, str | None]:
+def choose_way(
+    frame: RawRows, spec: ModelSpec, time: str | None, *, taken: Collection[str] = ()
+) -> tuple[Way, str | None]:
     """What decides the split, and the column it is decided by.
 
-    As ``split_by`` says, else the declared ``split`` or ``group``, else the time column, else an inferred group.
+    As ``split_by`` says, else the declared ``split`` or ``group``, else the time column, else an inferred group, which
+    is none of ``taken``.
 
     Raises:
         BadTable: ``split_by`` asks for a time or group column that there is not.
     """
-    taken = {*spec.no_inputs, *spec.columns, *spec.encode, time}
-    found = spec.group or find_group(frame, {name for name in frame.columns if name not in taken})
+    others = {*spec.no_inputs, *spec.columns, *spec.encode, time, *taken}
+    found = spec.group or find_group(frame, {name for name in frame.columns if name not in others})
     columns: dict[Way, str | None] = {"column": spec.split, "group": found, "time": time, "random": None}
     if spec.split_by is None:
         declared: tuple[Way, ...] = ("column",) if spec.split else ("group",) if spec.group else ()

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Task
+from appliance.training.precedent import Precedent
 from appliance.training.table import RawRows
 
 MOST_CLASSES = 20
@@ -24,6 +25,12 @@ WHOLE_BELOW = 2.0**63
 
 FEWEST_OF_A_CLASS = 5
 """Whole numbers with fewer rows a value on average are a quantity, not classes."""
+
+LARGEST = 1e37
+"""A regression's target lies below, with room for sums: LightGBM keeps it in 32 bits, which end at 3.4e38."""
+
+MOST_NAMED = 3
+"""Values that do not fit, of which a sentence names the most frequent."""
 
 FEWEST_ROWS = 20
 """Labelled rows a training needs at least."""
@@ -57,16 +64,18 @@ def class_names(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-def read_target(frame: RawRows, name: str, task: Task | None) -> Target:
+def read_target(frame: RawRows, name: str, task: Task | None, *, precedent: Precedent | None = None) -> Target:
     """The target of a snapshot.
 
     Args:
         frame: All rows of the snapshot.
         name: The target's column.
-        task: As declared; None: inferred from the values.
+        task: As declared; None: that of the precedent, else inferred from the values.
+        precedent: Of an earlier version; one that predicts another column says nothing.
 
     Raises:
-        BadTable: The column is missing, constant, of one class, not of the declared task, or has too few labels.
+        BadTable: The column is missing, constant, of one class, not of the declared task or the precedent's, or has too
+            few labels.
     """
     column = _finite(_find(frame, name))
     labelled = column.is_not_null()
@@ -81,10 +90,12 @@ def read_target(frame: RawRows, name: str, task: Task | None) -> Target:
             f"target {name!r} is constant: every labelled row is {known[0]!r}; there is nothing to learn, "
             "choose another target or add rows that differ"
         )
-    found, sentence = _infer(known, distinct) if task is None else (task, f"the declaration says {task.value}")
+    found, sentence = _decide(known, distinct, precedent) if task is None else (task, f"the declaration says {task}")
     mask = labelled.to_numpy()
     if found is Task.REGRESSION:
         values = _numbers(known)
+        if precedent is None or precedent.inputs is None:  # one that was trained before is trained again as it was
+            _require_in_range(name, values)
         return Target(name=name, task=found, classes=(), values=values, labelled=mask, sentence=sentence)
     classes, values = _classes(known, found, distinct)
     return Target(name=name, task=found, classes=classes, values=values, labelled=mask, sentence=sentence)
@@ -106,6 +117,52 @@ def _finite(column: pl.Series) -> pl.Series:
             f"target {column.name!r} is infinite in {infinite} rows; remove or correct them and add the data again"
         )
     return column.fill_nan(None)
+
+
+def _decide(known: pl.Series, distinct: int, precedent: Precedent | None) -> tuple[Task, str]:
+    """One stray value makes no other task of a target that a version predicts."""
+    inferred, sentence = _infer(known, distinct)
+    if precedent is None or precedent.target != known.name or precedent.task is inferred:
+        return inferred, sentence
+    held = precedent.task
+    if odd := _odd_values(known, precedent):
+        classes = f" of {', '.join(precedent.classes)}" if held is Task.BINARY else ""
+        raise BadTable(
+            f"target {known.name!r} makes a {held} task{classes} in version {precedent.version}, the champion, but "
+            f"{odd}; correct that and add the data again, or declare task = {inferred.value!r} if it is right"
+        )
+    return held, (
+        f"target {known.name!r} makes a {held} task, as in version {precedent.version}, the champion (its {distinct} "
+        f"values alone would make a {inferred} one: declare task = {inferred.value!r} if they should)"
+    )
+
+
+def _odd_values(known: pl.Series, precedent: Precedent) -> str:
+    """The values that do not fit a version's task, in words; empty where all of them do."""
+    if precedent.task is Task.BINARY:
+        names = class_names(known)
+        return _say_values(names.filter(~names.is_in(list(precedent.classes))))
+    if known.dtype.is_numeric():
+        has_fractions = precedent.task is Task.MULTICLASS and known.dtype.is_float()
+        return _say_values(known.filter(known.round(0) != known)) if has_fractions else ""
+    if precedent.task is Task.REGRESSION:
+        texts = known.cast(pl.String)
+        lost = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
+        return _say_values(lost) or f"it is {known.dtype} now, not a number"
+    return ""
+
+
+def _say_values(odd: pl.Series) -> str:
+    if odd.is_empty():
+        return ""
+    counted = odd.rename("value").value_counts().sort("count", "value", descending=[True, False])
+    said = [
+        f"{count} {'row is' if count == 1 else 'rows are'} {value!r}"
+        for value, count in counted.head(MOST_NAMED).iter_rows()
+    ]
+    if rest := counted["count"][MOST_NAMED:].to_list():
+        said.append(f"{sum(rest)} more have other values")
+    return ", ".join(said)
 
 
 def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
@@ -141,6 +198,26 @@ def _numbers(known: pl.Series) -> NDArray[np.float64]:
             "declare another task, or store the column as a number"
         )
     return known.cast(pl.Float64).to_numpy().astype(np.float64)
+
+
+def _require_in_range(name: str, values: NDArray[np.float64]) -> None:
+    beyond = values[np.abs(values) > LARGEST]
+    if len(beyond):
+        raise BadTable(
+            f"target {name!r} is beyond {LARGEST:g} in {len(beyond)} rows, such as {beyond[0]:.3g}, and LightGBM keeps "
+            "targets as 32-bit numbers; divide it by a constant with a query, or take these rows out"
+        )
+
+
+def rounding_share(values: NDArray[np.float64]) -> float:
+    """What LightGBM, which keeps targets as 32-bit numbers, rounds off: the root mean square over the spread.
+
+    Args:
+        values: Of a regression, shape ``(rows,)``, none beyond ``LARGEST``.
+    """
+    spread = float(values.std())
+    lost = values.astype(np.float32).astype(np.float64) - values
+    return float(np.sqrt(np.mean(lost**2))) / spread if spread > 0 else 0.0
 
 
 def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ...], NDArray[np.float64]]:

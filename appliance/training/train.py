@@ -33,6 +33,7 @@ from appliance.training.gate import judge
 from appliance.training.golden import REAL_ROWS, golden_rows, real_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.losses import fit_losses
+from appliance.training.precedent import Precedent
 from appliance.training.prepare import Prepared, plan_fit, prepare
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.rows import EncodedRows, FeatureRows
@@ -45,6 +46,11 @@ if TYPE_CHECKING:
     from appliance.training.tune import Search
 
 Floats = NDArray[np.float64]
+
+LINEAR = (
+    "what a column contributed is not measured, and no request can ask for it: LightGBM does not tell of linear trees"
+)
+"""The card of a model with ``linear_tree`` says so."""
 
 
 class Progress(Protocol):
@@ -127,10 +133,42 @@ def train(
     Raises:
         BadTable: The rows cannot train this model; names the column and the way out.
     """
-    progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
-    prepared = prepare(spec, rows, scratch=scratch)
-    target, split = prepared.target, prepared.split
+    _say_check(rows, progress)
+    precedent = None if incumbent is None else incumbent.precedent
+    prepared = prepare(spec, rows, scratch=scratch, precedent=precedent)
+    return _train(prepared, incumbent=incumbent, threads=threads, progress=progress, scratch=scratch)
 
+
+def train_again(
+    spec: ModelSpec, rows: RawRows, *, record: Precedent, threads: Threads, progress: Progress,
+    scratch: Path | None = None,
+) -> TrainedModel:  # fmt: skip
+    """The same for a version that was trained before, with its task and its inputs, whatever today's rules say.
+
+    Args:
+        spec: As it was declared.
+        rows: All rows of the snapshot.
+        record: Its own decisions.
+        progress: Told of every step and round.
+        scratch: As for ``train``.
+
+    Raises:
+        BadTable: The rows cannot train it any more.
+    """
+    _say_check(rows, progress)
+    spec = msgspec.structs.replace(spec, task=record.task)
+    prepared = prepare(spec, rows, scratch=scratch, precedent=record)
+    return _train(prepared, incumbent=None, threads=threads, progress=progress, scratch=scratch)
+
+
+def _say_check(rows: RawRows, progress: Progress) -> None:
+    progress.step("check", 0.05, f"checking {len(rows)} rows and {len(rows.columns)} columns")
+
+
+def _train(
+    prepared: Prepared, *, incumbent: Incumbent | None, threads: Threads, progress: Progress, scratch: Path | None
+) -> TrainedModel:
+    spec, target, split = prepared.spec, prepared.target, prepared.split
     found = _search(prepared, threads, progress) if spec.budget != "quick" else None
     params = {**(found.params if found else {}), **spec.params}
     plan = plan_fit(prepared, params, threads)
@@ -163,7 +201,10 @@ def train(
             schema=schema, fitted=fitted, params=plan.lightgbm_params(), rows=len(prepared.table), split=split,
             judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
             golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
-            decisions=(*prepared.decisions, *((found.sentence,) if found else ()), *served.sentences),
+            decisions=(
+                *prepared.decisions, *((found.sentence,) if found else ()), *served.sentences,
+                *((LINEAR,) if scorer.is_linear else ()),
+            ),
             warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
             trials=found.trials if found else (), cross_validation=folds, interval=interval,
             watched=tuple(dict.fromkeys(spec.protected)), protected=_protected(prepared, trained_on),
@@ -276,14 +317,22 @@ def _judge(prepared: Prepared, truth: Floats, outputs: Floats, contest: Contest,
     known = target.values[prepared.split.trained_on]
     baseline = evaluate_dummy(target.task, truth, known, classes=len(target.classes))
     primary = primary_metric(target.task, metrics, prepared.spec.metric)
-    gate = judge(
-        primary, metrics, baseline, champion=contest.metrics, champion_version=contest.version,
-        obstacle=contest.obstacle,
-    )  # fmt: skip
+    gate = judge(primary, metrics, baseline, contest=contest, beware=_beware(prepared, contest))
     return Judgement(
         primary=primary, metrics=metrics, baseline=baseline, champion=contest.metrics,
         champion_version=contest.version, gate=gate,
     )  # fmt: skip
+
+
+def _beware(prepared: Prepared, contest: Contest) -> str | None:
+    """A random split goes by a row's place, so rows in another order are on another side than they were."""
+    if contest.metrics is None or not contest.was_replaced or prepared.split.way != "random":
+        return None
+    return (
+        f"beware: dataset {prepared.spec.dataset!r} was replaced since champion version {contest.version} was trained; "
+        "where its rows came in another order, the champion may have been fitted on rows of this holdout, and its "
+        "figure is too good"
+    )
 
 
 def _importance(schema: FeatureSchema, fitted: Fitted) -> tuple[Importance, ...]:

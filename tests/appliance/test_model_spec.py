@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import BadModelSpec
-from appliance.model_spec import ModelSpec, Threshold, dump_spec, load_spec, parse_spec
+from appliance.model_spec import (
+    ModelSpec,
+    Threshold,
+    dump_spec,
+    load_spec,
+    parse_spec,
+    require_params,
+    require_sound,
+)  # fmt: skip
 from appliance.schema import Kind, Task
 
 LEAST = 'name = "m"\ndataset = "d"\ntarget = "y"\n'
@@ -94,3 +102,28 @@ def test_refusals_name_the_key(text: str, message: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadModelSpec, match="cannot read the model file"):
         load_spec(tmp_path / "nope.toml")
+
+
+@pytest.mark.parametrize(
+    "main", ["num_iterations", "early_stopping_round", "objective", "metric", "seed", "num_class", "task",
+             "is_unbalance", "monotone_constraints", "categorical_feature", "num_threads"]
+)  # fmt: skip
+def test_no_name_of_lightgbm_stands_for_a_key_of_the_declaration(main: str) -> None:
+    from lightgbm.basic import _ConfigAliases
+
+    for name in sorted(_ConfigAliases.get(main)):
+        spec = ModelSpec(name="m", dataset="d", target="y", params={name: 5})
+        with pytest.raises(BadModelSpec, match=rf"key 'params': {name}\b"):
+            require_sound(spec)
+            require_params(spec)
+
+
+def test_a_stored_declaration_of_an_earlier_release_is_read_and_refused_where_it_is_used() -> None:
+    spec = parse_spec(LEAST + "[params]\nn_estimators = 400\nloss = 'mae'\nrandom_seed = 3\nmax_depth = 4")
+    with pytest.raises(BadModelSpec) as refused:
+        require_params(spec)
+    said = str(refused.value)
+    for part in ("n_estimators (say it with 'rounds')", "loss (say it with 'task')", "random_seed (say it with 'seed'"):
+        assert part in said
+    assert "max_depth" not in said
+    require_params(parse_spec(LEAST + "[params]\nmax_depth = 4\nlinear_tree = true"))

@@ -16,10 +16,11 @@ from appliance.monitoring.watch import Watch, watch_once
 from appliance.schema import Kind
 from appliance.training import collect
 from appliance.training.collect import collect_labelled
+from appliance.training.job import TrainingOrder, run_training
 from storage.datasets import IngestInfo, list_snapshots, read_snapshot
 from storage.ingest import ingest
 from storage.statedb import connect
-from tests.training.rows import made_up, spec
+from tests.training.rows import Remembered, made_up, spec
 from tests.training.state import START, Traffic, add, new_appliance, train_now
 from tests.training.test_features import hourly
 
@@ -76,6 +77,36 @@ def test_a_datetime_that_is_an_input_comes_back_as_it_was_sent(tmp_path: Path) -
     assert collect_labelled(house.settings, "model", who="test").rows == 2
     added = read_snapshot(house.settings.layout, "data").slice(300)
     assert added["at"].to_list() == [datetime(2031, 5, 5, 9, tzinfo=UTC), START + timedelta(minutes=2)]
+
+
+HOURS = [datetime(2029, 1, 1, tzinfo=UTC) + timedelta(hours=at) for at in range(300)]
+TWO_DATES = {"at": pl.Series(HOURS), "paid": pl.Series([one.date() for one in HOURS])}
+TEXTS = {"at": pl.Series([f"{one:%Y-%m-%d %H:%M:%S}" for one in HOURS])}
+
+
+@pytest.mark.parametrize(
+    ("dates", "added"),
+    [
+        (TWO_DATES, [START + timedelta(minutes=1 + at) for at in range(90)]),
+        (TEXTS, [(START + timedelta(minutes=1 + at)).isoformat() for at in range(90)]),
+    ],
+)
+def test_a_time_column_that_was_inferred_gets_the_event_time_and_the_newest_rows_are_held_out(
+    tmp_path: Path, dates: dict[str, pl.Series], added: list[object]
+) -> None:
+    house = new_appliance(tmp_path / "state")
+    add(house, "data", made_up(300).with_columns(**dates))
+    train_now(house, spec("y", rounds=5))
+    with closing(Traffic(house, "model")) as traffic:
+        assert traffic.schema.time_column == "at"
+        for prediction in traffic.predict([{**ROW, "paid": "2030-01-01T00:00:00Z"}] * 90):
+            traffic.label(prediction, 1.0)
+    assert collect_labelled(house.settings, "model", who="test").rows == 90
+    assert read_snapshot(house.settings.layout, "data").slice(300)["at"].to_list() == added
+    report = run_training(house.settings, TrainingOrder(model="model", who="test"), Remembered())
+    card = house.models.card("model", report.version)
+    assert (card.rows, card.rows_holdout) == (390, 78)
+    assert "by time: the 78 rows from 2030-01-01 00:13:00" in card.split  # minutes 13 to 90: of the 90, the newest
 
 
 def test_a_label_is_never_collected_twice(house: Appliance, traffic: Traffic) -> None:

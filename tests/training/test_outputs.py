@@ -108,6 +108,31 @@ def test_a_precision_that_is_nowhere_reached_says_so() -> None:
     assert "0.9 is nowhere reached" in sentence
 
 
+@pytest.mark.parametrize(("highest", "threshold"), [(0.99, 1.0), (1.0, np.nextafter(1.0, 2.0))])
+def test_where_no_alarm_is_worth_its_cost_none_is_given(highest: float, threshold: float) -> None:
+    rng = np.random.default_rng(1)
+    scores = np.append(rng.random(499) * 0.98, highest)
+    truth = np.append((rng.random(499) < 0.2).astype(np.float64), 0.0)
+    wanted = Threshold(goal="cost", false_positive=50, false_negative=1)
+    found, sentence = choose_threshold(scores, truth, wanted)
+    assert found == threshold
+    assert not (scores >= found).any()
+    assert "no alarm is worth its cost (50 a false alarm, 1 a miss) on 500 rows" in sentence
+    dear = Threshold(goal="cost", false_positive=1, false_negative=5)
+    assert choose_threshold(scores, truth, dear)[0] < 0.5
+
+
+def test_a_model_that_gives_no_alarm_trains_is_judged_and_serves(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    noise = pl.DataFrame({"x": rng.normal(size=800), "y": (rng.random(800) < 0.3).astype(np.int64)})
+    model = fit(spec("y", threshold=Threshold(goal="cost", false_positive=99, false_negative=1), rounds=20), noise)
+    assert model.schema.threshold == 1.0
+    assert model.evaluation is not None
+    assert sum(row[1] for row in model.evaluation.confusion) == 0
+    assert (model.judgement.metrics["recall"], model.judgement.metrics["f1"]) == (0.0, 0.0)
+    assert serve(model, tmp_path).schema.threshold == 1.0
+
+
 def test_without_rows_the_threshold_stays() -> None:
     assert choose_threshold(np.empty(0), np.empty(0), Threshold(goal="f1"))[0] == 0.5
 

@@ -9,9 +9,10 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.schema import Task
+from appliance.training.precedent import Precedent
 from appliance.training.propose import propose_spec
 from appliance.training.target import class_names, read_target
-from tests.training.rows import spec
+from tests.training.rows import fit, made_up, spec
 
 
 def frame(values: list[object]) -> pl.DataFrame:
@@ -63,3 +64,69 @@ def test_an_infinite_column_beside_a_text_target_is_no_crash() -> None:
     rows = pl.DataFrame({"y": ["a", "b"] * 60, "end": [1.0, float("inf"), 3.0] * 40, "x": range(120)})
     proposal = propose_spec(spec("y"), rows)
     assert proposal.spec.task is Task.BINARY
+
+
+def champion(task: Task, classes: tuple[str, ...] = (), target: str = "y") -> Precedent:
+    return Precedent(version=4, target=target, task=task, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes", "inferred"),
+    [
+        (list(range(21)) * 5, Task.MULTICLASS, tuple(map(str, range(20))), Task.REGRESSION),
+        (["a", "b"] * 20, Task.MULTICLASS, ("a", "b", "c"), Task.BINARY),
+        ([0, 1] * 20, Task.REGRESSION, (), Task.BINARY),
+        ([1, 2, 3] * 20, Task.REGRESSION, (), Task.MULTICLASS),
+    ],
+)
+def test_the_champions_task_holds_where_the_values_fit_it(
+    values: list[object], task: Task, classes: tuple[str, ...], inferred: Task
+) -> None:
+    found = read_target(frame(values), "y", None, precedent=champion(task, classes))
+    assert found.task is task
+    assert f"as in version 4, the champion (its {len(set(values))} values alone would make a {inferred}" in (
+        found.sentence
+    )
+    assert read_target(frame(values), "y", None).task is inferred
+    assert read_target(frame(values), "y", inferred, precedent=champion(task, classes)).task is inferred
+    assert read_target(frame(values), "y", None, precedent=champion(task, classes, "z")).task is inferred
+
+
+@pytest.mark.parametrize(
+    ("values", "task", "classes", "message"),
+    [
+        (["no", "yes"] * 20 + ["Yes"], Task.BINARY, ("no", "yes"), "a binary task of no, yes in version 4, .*but 1 row "
+         "is 'Yes'; correct that and add the data again, or declare task = 'multiclass'"),
+        ([0, 1] * 20 + [2, 2, 3], Task.BINARY, ("0", "1"), "but 2 rows are '2', 1 row is '3';"),
+        (["n", "y"] * 20 + ["a", "b", "c", "c", "d"], Task.BINARY, ("n", "y"),
+         "2 rows are 'c', 1 row is 'a', 1 row is 'b', 1 more have other values"),
+        ([1.0, 2.0, 3.0] * 20 + [2.5], Task.MULTICLASS, ("1", "2", "3"), "but 1 row is 2.5; .* task = 'regression'"),
+        (["1.5", "2", "n/a"] * 20, Task.REGRESSION, (), "but 20 rows are 'n/a'; .* task = 'multiclass'"),
+        (["1.5", "2", "4"] * 20, Task.REGRESSION, (), "but it is String now, not a number"),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_the_champions_task_are_named(
+    values: list[object], task: Task, classes: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(BadTable, match=message):
+        read_target(frame(values), "y", None, precedent=champion(task, classes))
+
+
+@pytest.mark.parametrize("scale", [1.1e37, 1e39, 1e160, -1e300])
+def test_a_target_that_lightgbm_cannot_hold_is_refused(scale: float) -> None:
+    values: list[object] = [*(0.5 + at % 30 for at in range(59)), scale]
+    with pytest.raises(BadTable, match=r"'y' is beyond 1e\+37 in 1 rows, such as .*; divide it by a constant"):
+        read_target(frame(values), "y", None)
+    with pytest.raises(BadTable, match="is beyond"):
+        propose_spec(spec("y"), frame(values))
+
+
+@pytest.mark.parametrize(("offset", "is_told"), [(1.7e9, True), (1.7e9 / 1000, False), (0.0, False)])
+def test_a_target_of_which_lightgbm_rounds_off_what_differs_is_told(offset: float, is_told: bool) -> None:
+    rows = made_up()
+    model = fit(spec("y", rounds=40), rows.with_columns(pl.col("y") * 30 + offset))
+    told = [one.message for one in model.warnings if one.code == "rounded"]
+    assert bool(told) is is_told
+    assert (model.judgement.metrics["r2"] < 0.93) is is_told
+    if told:
+        assert "7 digits of a target" in told[0]

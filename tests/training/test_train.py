@@ -10,7 +10,7 @@ import pytest
 from appliance.encoder import RowEncoder
 from appliance.errors import BadTable
 from appliance.schema import Kind, Task
-from appliance.training.contest import Incumbent
+from appliance.training.contest import Contest, Incumbent
 from appliance.training.encode import encode_frame
 from appliance.training.fit import Scorer
 from appliance.training.gate import judge
@@ -151,7 +151,7 @@ def test_a_column_that_predicts_the_target_alone_is_a_suspect() -> None:
 
 
 def test_a_model_that_learns_nothing_says_so() -> None:
-    gate = judge("rmse", {"rmse": 2.0}, {"rmse": 1.5}, champion=None, champion_version=None)
+    gate = judge("rmse", {"rmse": 2.0}, {"rmse": 1.5}, contest=Contest())
     assert gate.passed
     assert "does not beat 1.5 of the dummy" in gate.reasons[1]
     assert [(one.passed, one.binding) for one in gate.checks] == [(True, True), (False, False)]
@@ -159,7 +159,7 @@ def test_a_model_that_learns_nothing_says_so() -> None:
 
 
 def test_each_gate_has_what_came_of_it() -> None:
-    gate = judge("rmse", {"rmse": 2.0}, {"rmse": 3.5}, champion={"rmse": 1.5}, champion_version=4)
+    gate = judge("rmse", {"rmse": 2.0}, {"rmse": 3.5}, contest=Contest(version=4, metrics={"rmse": 1.5}))
     assert [(one.passed, one.binding) for one in gate.checks] == [(False, True), (True, False)]
     assert "not better than 1.5 of champion version 4" in gate.checks[0].reason
     assert "beats 3.5 of the dummy" in gate.checks[1].reason

@@ -60,6 +60,7 @@ class _Form:
         self._model = model
         self._schema = example.schema
         self._row: dict[str, Value] = dict(example.row)
+        self._reasons = example.reasons
         self._dialect, self._language = "native", "curl"
         self._key: str | None = None
 
@@ -154,7 +155,9 @@ class _Form:
             snippet(program(question, self._dialect, self._language))
 
     async def _predict(self) -> None:
-        answer = await self._view.act(Action.LOOK, self._view.appliance.trial.predict, self._model, dict(self._row))
+        answer = await self._view.act(
+            Action.LOOK, self._view.appliance.trial.predict, self._model, dict(self._row), reasons=self._reasons
+        )
         if answer is None or self._answer.is_deleted:
             return
         self._answer.clear()
