@@ -26,7 +26,13 @@ from storage.scratch import open_scratch
 Rows = npt.NDArray[np.int64]
 
 ROW, REASON = "_row", "_reason"
-"""Columns of the rejected rows beside those of the source: the row's number in the source, from 1; why."""
+"""Columns of the rejected rows beside those of the source: the row's number in the source, from 1; why.
+
+A column of the source that is called so, in whatever case, has ``_`` behind its name there.
+"""
+
+_WHY = "\x00why"
+"""The column that has the reasons while rows are judged."""
 
 
 @dataclass(slots=True)
@@ -142,9 +148,9 @@ def _screen(
         for batch in batches:
             raw = pl.DataFrame(batch)
             judged = judge.look(raw, found.rows)
-            is_bad = judged[REASON] != ""
+            is_bad = judged[_WHY] != ""
             if is_bad.any():
-                bad = _rejected(raw, judged[REASON], is_bad, found)
+                bad = _rejected(raw, judged[_WHY], is_bad, found)
                 writer = writer or stack.enter_context(_open(found.file, bad.schema))
                 writer.write_table(bad)
             found.rows += batch.num_rows
@@ -165,7 +171,7 @@ class _Judge:
         reasons = [reason for column, rule in each for reason in reasons_of(column, rule)]
         self._reason = (
             pl.concat_str(reasons, separator="; ", ignore_nulls=True) if reasons else pl.lit("")
-        ).alias(REASON)  # fmt: skip
+        ).alias(_WHY)  # fmt: skip
         self._repeated = repeated
 
     def look(self, raw: pl.DataFrame, start: int) -> pl.DataFrame:
@@ -200,13 +206,25 @@ def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _rejected(raw: pl.DataFrame, reasons: pl.Series, is_bad: pl.Series, found: Screened) -> pa.Table:
-    numbered = raw.with_columns(
-        reasons.alias(REASON), pl.int_range(found.rows + 1, found.rows + 1 + raw.height, dtype=pl.Int64).alias(ROW)
-    )
-    bad = numbered.filter(is_bad).select(ROW, REASON, *raw.columns)
+    rows = pl.int_range(found.rows + 1, found.rows + 1 + raw.height, dtype=pl.Int64)
+    bad = raw.rename(_beside(raw.columns)).with_columns(reasons.alias(REASON), rows.alias(ROW)).filter(is_bad)
     found.rejected += bad.height
     found.first_reasons += bad[REASON].head(max(0, 3 - len(found.first_reasons))).to_list()
-    return bad.to_arrow()
+    return bad.select(ROW, REASON, pl.exclude(ROW, REASON)).to_arrow()
+
+
+def _beside(names: Sequence[str]) -> dict[str, str]:
+    """Other names for the columns that are called as ours are."""
+    taken = {name.lower() for name in (ROW, REASON, *names)}
+    renamed = {}
+    for name in names:
+        if name.lower() in {ROW, REASON}:
+            other = f"{name}_"
+            while other.lower() in taken:
+                other += "_"
+            taken.add(other.lower())
+            renamed[name] = other
+    return renamed
 
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

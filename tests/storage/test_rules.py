@@ -24,7 +24,7 @@ from storage.datasets import (
     read_rejected,
     read_snapshot,
 )
-from storage.errors import RulesBroken, RulesWrong, SnapshotNotFound, StateUnwritable
+from storage.errors import RulesBroken, RulesWrong, SnapshotNotFound, SourceUnreadable, StateUnwritable
 from storage.ingest import ingest
 from storage.layout import Layout
 from storage.rules import ColumnRules, Rules, find_rules, parse_rules, put_rules
@@ -99,6 +99,20 @@ def test_several_reasons_of_a_row_stand_together_and_values_are_as_in_the_source
     ]
     assert read_snapshot(layout, "d").rows() == [(7, "f")]
     assert read_rejected(layout, "d", rows=1).height == 1
+
+
+def test_a_source_may_have_columns_that_are_called_as_those_of_the_rejected_rows(layout: Layout) -> None:
+    put_rules(layout, "d", Rules(columns={"_reason": ColumnRules(values=("a",))}))
+    rows = pl.DataFrame({"_row": [7, 8], "_reason": ["a", "b"], "_row_": [0, 0], "_ROW": [1, 2]}, strict=False)
+    with pytest.raises(SourceUnreadable, match=r"'_row' and '_ROW' differ by case"):
+        add(layout, rows)
+    add(layout, rows.drop("_ROW"))
+    assert read_snapshot(layout, "d").rows() == [(7, "a", 0)]
+    found = read_rejected(layout, "d")
+    assert found.columns == ["_row", "_reason", "_row__", "_reason_", "_row_"]
+    assert found.row(0) == (2, "_reason: b is none of a", 8, "b", 0)
+    add(layout, rows.drop("_row", "_row_"), append=False)
+    assert read_rejected(layout, "d").columns == ["_row", "_reason", "_reason_", "_ROW_"]
 
 
 def test_an_append_is_held_against_the_rows_that_are_there(layout: Layout) -> None:
