@@ -13,7 +13,7 @@ from appliance.datasets import Datasets
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound
 from appliance.feed_files import KnownFiles, Standing
 from appliance.feed_record import FeedRecord
-from appliance.feed_signs import WatchedFile, next_run, ready_files
+from appliance.feed_signs import WatchedFile, look_below, next_run, ready_files
 from appliance.intake import Intake
 from appliance.orders import Unchanged
 from appliance.settings import Settings
@@ -85,7 +85,7 @@ class Feeds:
         require_seen(self._settings, str(folder))
         try:
             require_name(name)
-            ready_files(folder)
+            look_below(folder)
         except SourceUnreadable as exc:
             raise BadInput(str(exc)) from exc
         except OSError as exc:
@@ -190,7 +190,7 @@ class Feeds:
     def _take_in_files(self, info: FeedInfo, now: datetime) -> None:
         folder, name, was = Path(info.feed.folder or ""), info.dataset, info.status
         try:
-            files = ready_files(folder, now=now.timestamp())
+            files = ready_files(folder, now.timestamp())
         except OSError as exc:
             message = f"cannot read the watched folder {folder}: {exc.strerror}"
             self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
