@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 import duckdb
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.columns import SQL_TYPE, ColumnInfo, Dtype
+from storage.columns import ColumnInfo, Dtype
 from storage.conform import arrow_schema
-from storage.duck import open_duckdb, sql_list, sql_name
+from storage.duck import open_duckdb
 from storage.errors import RulesBroken, StateUnwritable
+from storage.repeats import Keys, Rows
 from storage.rule_expressions import cast_of, reasons_of, repeat_name, rule_of, typed_name
 from storage.rules import ColumnRules, Rules, bound
 from storage.scratch import open_scratch
-
-Rows = npt.NDArray[np.int64]
 
 ROW, REASON = "_row", "_reason"
 """Columns of the rejected rows beside those of the source: the row's number in the source, from 1; why.
@@ -86,6 +86,20 @@ def typed_columns(columns: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnIn
     return typed
 
 
+def as_there(columns: Sequence[ColumnInfo], there: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnInfo, ...]:
+    """The columns of an append, where one that reads as text has the type of the rows that are ``there``.
+
+    A column without values reads as text; one with texts ends in a misfit that says where. A rule's type goes first.
+    """
+    types = {column.name: column.dtype for column in there}
+    return tuple(
+        replace(column, dtype=types.get(column.name, column.dtype))
+        if column.dtype is Dtype.STRING and rule_of(rules, column.name).type is None
+        else column
+        for column in columns
+    )
+
+
 def _require_fitting(column: ColumnInfo, rules: ColumnRules) -> None:
     limits = [bound(column.name, limit) for limit in (rules.min, rules.max) if limit is not None]
     numbers = column.dtype in {Dtype.INT, Dtype.FLOAT}
@@ -117,23 +131,32 @@ def screened(
         RulesBroken: While the rows are read: too many were rejected, or a column has too many missing values.
         StateUnwritable: There is no room for the spool.
     """
-    unique = [column for column in columns if rule_of(ask.rules, column.name).unique]
+    unique = [column for column in typed_columns(columns, ask.rules) if rule_of(ask.rules, column.name).unique]
     with ExitStack() as stack:
         if not unique:
             yield _screen(batches, columns, ask, {})
             return
         try:
             folder = open_scratch(tmp, stack)
-            spool = folder / "rows.parquet"
+            spool, keys = folder / "rows.parquet", Keys(folder / "keys.parquet", unique)
+            judge, rows = _Judge(columns, _without_unique(ask.rules), {}), 0
             with pq.ParquetWriter(spool, arrow_schema(columns), compression="lz4") as writer:
                 for batch in batches:
                     writer.write_batch(batch)
+                    judged = judge.look(pl.DataFrame(batch), rows)
+                    keys.add([judged[typed_name(column.name)] for column in unique], judged[_WHY] == "")
+                    rows += batch.num_rows
             with open_duckdb(folder) as connection:
-                repeated = {column.name: _repeats(connection, spool, column, ask) for column in unique}
+                repeated = keys.find_repeats(connection, ask.old)
         except (OSError, duckdb.Error) as exc:
             raise StateUnwritable(f"cannot look for repeated values below {tmp}: {exc}; free space there") from exc
-        rows = stack.enter_context(pq.ParquetFile(spool)).iter_batches(batch_size=65_536)
-        yield _screen(rows, columns, ask, repeated)
+        spooled = stack.enter_context(pq.ParquetFile(spool)).iter_batches(batch_size=65_536)
+        yield _screen(spooled, columns, ask, repeated)
+
+
+def _without_unique(rules: Rules) -> Rules:
+    columns = {name: msgspec.structs.replace(rule, unique=False) for name, rule in rules.columns.items()}
+    return msgspec.structs.replace(rules, columns=columns)
 
 
 def _screen(
@@ -178,23 +201,6 @@ class _Judge:
         """``start`` rows were looked at before."""
         marks = [pl.Series(repeat_name(name), _mark(rows, start, raw.height)) for name, rows in self._repeated.items()]
         return raw.with_columns(*self._casts, *marks).with_columns(self._reason)
-
-
-def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnInfo, ask: Screening) -> Rows:
-    """The rows (from 0, ascending) whose value stands in an earlier row or in the rows that are there."""
-    name = sql_name(column.name)
-    kind = SQL_TYPE[rule_of(ask.rules, column.name).type or column.dtype]
-    files = f"read_parquet({sql_list([spool])}, file_row_number = true)"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW v AS SELECT file_row_number AS r, TRY_CAST({name} AS {kind}) AS v FROM {files}"
-    )
-    numbered = "SELECT r, row_number() OVER (PARTITION BY v ORDER BY r) AS k FROM v WHERE v IS NOT NULL"
-    sql = f"SELECT r FROM ({numbered}) WHERE k > 1"
-    if ask.old:
-        old = f"SELECT {name} FROM read_parquet({sql_list(ask.old)}, hive_partitioning = false)"
-        sql += f" UNION SELECT r FROM v WHERE v IN ({old})"
-    found: Rows = connection.execute(f"{sql} ORDER BY r").fetchnumpy()["r"].astype(np.int64)
-    return found
 
 
 def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:
