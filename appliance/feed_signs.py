@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,24 +29,61 @@ UNREADY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", ".s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedFile:
-    """A file below a watched folder; ``name`` is its path there, and what it is known by."""
+    """A file below a watched folder.
+
+    Attributes:
+        name: Its path there, and what it is known by.
+        path: Where it lies.
+        bytes: Its size.
+        changed_ns: The later of its times, in ns since 1970: with the size it tells whether the file is as it was.
+        written_ns: When its content or its entry changed last (ctime): the one time that no program can set.
+    """
 
     name: str
     path: Path
     bytes: int
     changed_ns: int
+    written_ns: int
 
 
-def ready_files(folder: Path, *, now: float | None = None) -> list[WatchedFile]:
+def ready_files(folder: Path, now: float) -> list[WatchedFile]:
     """The files below a folder that have settled, by name; hidden and unready ones are left out.
+
+    Where some were written in the future, by the clock of a share for example, this looks twice: they have settled
+    where they are as they were ``SETTLED_S`` ago.
+
+    Args:
+        folder: Where to look.
+        now: Seconds since 1970.
 
     Raises:
         OSError: The folder is not there or cannot be read.
     """
-    latest_ns = int(((time.time() if now is None else now) - SETTLED_S) * 1e9)
-    return sorted(
-        (file for file in _below(folder, folder) if file.changed_ns <= latest_ns), key=lambda file: file.name
-    )  # fmt: skip
+    files = look_below(folder)
+    if ahead := written_ahead(files, now):
+        time.sleep(SETTLED_S)
+        files = look_below(folder)
+    return settled(files, now, ahead)
+
+
+def look_below(folder: Path) -> list[WatchedFile]:
+    """The files below a folder, settled or not, by name; hidden and unready ones are left out.
+
+    Raises:
+        OSError: The folder is not there or cannot be read.
+    """
+    return sorted(_below(folder, folder), key=lambda file: file.name)
+
+
+def settled(files: Sequence[WatchedFile], now: float, ahead: Set[WatchedFile]) -> list[WatchedFile]:
+    """Those that nobody writes any more; ``ahead`` were written in the future when they were looked at before."""
+    latest_ns = int((now - SETTLED_S) * 1e9)
+    return [file for file in files if file.written_ns <= latest_ns or file in ahead]
+
+
+def written_ahead(files: Sequence[WatchedFile], now: float) -> frozenset[WatchedFile]:
+    """Those that were written in the future."""
+    return frozenset(file for file in files if file.written_ns > int(now * 1e9))
 
 
 def _below(folder: Path, root: Path) -> Iterator[WatchedFile]:
@@ -61,7 +98,7 @@ def _below(folder: Path, root: Path) -> Iterator[WatchedFile]:
                 found = entry.stat()
                 yield WatchedFile(
                     name=path.relative_to(root).as_posix(), path=path, bytes=found.st_size,
-                    changed_ns=max(found.st_mtime_ns, found.st_ctime_ns),
+                    changed_ns=max(found.st_mtime_ns, found.st_ctime_ns), written_ns=found.st_ctime_ns,
                 )  # fmt: skip
 
 
@@ -75,6 +112,7 @@ class Signs:
 
     def __init__(self) -> None:
         self._seen: dict[str, list[WatchedFile]] = {}
+        self._ahead: dict[str, frozenset[WatchedFile]] = {}
         self._tried: dict[str, float] = {}
 
     def look(self, layout: Layout) -> bool:
@@ -103,9 +141,11 @@ class Signs:
 
     def _is_new(self, name: str, folder: Path) -> bool:
         try:
-            found = ready_files(folder)
+            files, now = look_below(folder), time.time()
         except OSError:
-            found = []  # told once by those who do the work
+            files, now = [], 0.0  # told once by those who do the work
+        found = settled(files, now, self._ahead.get(name, frozenset()))
+        self._ahead[name] = written_ahead(files, now)
         is_new = found != self._seen.get(name)
         self._seen[name] = found
         return is_new

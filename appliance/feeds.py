@@ -13,7 +13,7 @@ from appliance.datasets import Datasets
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound
 from appliance.feed_files import KnownFiles, Standing
 from appliance.feed_record import FeedRecord
-from appliance.feed_signs import WatchedFile, next_run, ready_files
+from appliance.feed_signs import WatchedFile, look_below, next_run, ready_files
 from appliance.intake import Intake
 from appliance.orders import Unchanged
 from appliance.settings import Settings
@@ -26,6 +26,7 @@ from storage.passing import try_again
 log = logging.getLogger("appliance.feeds")
 
 SHOWN_TROUBLES = 5
+UNEXPECTED = "it ended in an error that was not foreseen ({told}); 'appliance logs runner' has the whole of it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +85,7 @@ class Feeds:
         require_seen(self._settings, str(folder))
         try:
             require_name(name)
-            ready_files(folder)
+            look_below(folder)
         except SourceUnreadable as exc:
             raise BadInput(str(exc)) from exc
         except OSError as exc:
@@ -120,19 +121,32 @@ class Feeds:
     def run_due(self, now: datetime) -> bool:
         """Do what is due: refresh, and take in new files. What is wrong with a source is kept as the feed's status.
 
-        False when something of ours was wrong, a full disk for example: what was not done is still due.
+        So is an error that nobody foresaw: no feed keeps the others from their turn. False when something of ours was
+        wrong, a full disk for example, and what was not done is still due.
         """
         done = True
         for info in self.list():
             try:
-                if info.feed.folder is not None:
-                    self._take_in_files(info, now)
-                elif info.next_at is not None and info.next_at <= now:
-                    self._refresh(info, now)
-            except (ApplianceError, StorageError) as exc:
+                done = self._run(info, now) and done
+            except StateUnwritable as exc:
                 log.error("feed of %s: %s; tried again later", info.dataset, exc)
                 done = False
         return done
+
+    def _run(self, info: FeedInfo, now: datetime) -> bool:
+        try:
+            if info.feed.folder is not None:
+                self._take_in_files(info, now)
+            elif info.next_at is not None and info.next_at <= now:
+                self._refresh(info, now)
+        except (StateUnwritable, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # the border: one feed; libraries in Rust panic beside Exception
+            log.exception("feed of %s", info.dataset)
+            message = _told(exc)
+            self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
+            return message == info.status.message  # tried once more at once, then at the next sign
+        return True
 
     def _declare(self, name: str, feed: Feed, told: str) -> FeedInfo:
         known = find_feed(self._layout, name)
@@ -176,7 +190,7 @@ class Feeds:
     def _take_in_files(self, info: FeedInfo, now: datetime) -> None:
         folder, name, was = Path(info.feed.folder or ""), info.dataset, info.status
         try:
-            files = ready_files(folder, now=now.timestamp())
+            files = ready_files(folder, now.timestamp())
         except OSError as exc:
             message = f"cannot read the watched folder {folder}: {exc.strerror}"
             self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
@@ -234,6 +248,11 @@ class Feeds:
         except (ApplianceError, StorageError) as exc:
             log.error("feed of %s: %s: %s", name, file.name, exc)
             return Trouble(bytes=file.bytes, changed_ns=file.changed_ns, message=str(exc))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as exc:  # the border: one file
+            log.exception("feed of %s: %s", name, file.name)
+            return Trouble(bytes=file.bytes, changed_ns=file.changed_ns, message=_told(exc))
         log.info("feed of %s: %s is version %d, %d rows in all", name, file.name, found.version, found.rows)
         return None
 
@@ -259,6 +278,13 @@ class _Found:
 
     def status(self, now: datetime) -> FeedStatus:
         return FeedStatus(ran_at=now, message=self.message, failed=bool(self.troubles), troubles=self.troubles)
+
+
+def _told(exc: BaseException) -> str:
+    if isinstance(exc, ApplianceError | StorageError):
+        return str(exc)
+    first = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
+    return UNEXPECTED.format(told=f"{type(exc).__name__}: {first[:200]}" if first else type(exc).__name__)
 
 
 def _fingerprint(file: WatchedFile) -> str | None:

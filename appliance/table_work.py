@@ -63,7 +63,7 @@ from storage.download import DownloadLimits
 from storage.errors import StateUnwritable
 from storage.ingest import ingest
 from storage.profile import TableProfile, profile
-from storage.rules import find_rules
+from storage.rules import Rules, find_rules
 from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
@@ -140,7 +140,7 @@ class TableWork:
         def replace_rows(opened: Source) -> Snapshot | None:
             if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
                 return None
-            fitted = opened if order.evolve else _with_columns(opened, newest)
+            fitted = opened if order.evolve else _with_columns(opened, newest, rules)
             return self._ingest(name, intake, fitted, who=order.who, values=2)
 
         with as_bad_input():
@@ -270,14 +270,21 @@ def _names(snapshot: Snapshot) -> set[str]:
     return {column.name for column in snapshot.columns}
 
 
-def _with_columns(opened: Source, like: Snapshot) -> Source:
-    """The same rows, with exactly the columns of a snapshot.
+def _with_columns(opened: Source, like: Snapshot, rules: Rules | None) -> Source:
+    """The same rows, with exactly the columns of a snapshot; those with a rule's type as the source has them.
+
+    A rule's type is for the screening to give, which rejects the rows that are none, and the owner's word even where
+    the snapshot has another.
 
     Raises:
         SchemaChanged: They have others.
     """
-    require_same_columns(like.dataset, like.columns, columns_of(opened.batches.schema))
-    rows = pa.RecordBatchReader.from_batches(arrow_schema(like.columns), conform(opened.batches, like.columns))
+    ruled = {name for name, rule in rules.columns.items() if rule.type is not None} if rules else set()
+    has = columns_of(opened.batches.schema)
+    brought = {column.name: column for column in has}
+    wanted = tuple(brought.get(column.name, column) if column.name in ruled else column for column in like.columns)
+    require_same_columns(like.dataset, wanted, has)
+    rows = pa.RecordBatchReader.from_batches(arrow_schema(wanted), conform(opened.batches, wanted))
     return replace(opened, batches=rows)
 
 

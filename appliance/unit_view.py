@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.errors import BadInput
 from appliance.settings import Settings
-from storage.download import is_address
+from storage.addresses import is_address
 
 UNSEEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  (named, not used)
 

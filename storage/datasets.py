@@ -310,7 +310,8 @@ def find_new(layout: Layout, name: str, names: Sequence[str]) -> set[str]:
 def read_rejected(layout: Layout, name: str, version: int | None = None, *, rows: int | None = None) -> pl.DataFrame:
     """The rows that an ingest's rules rejected: ``_row`` (from 1) and ``_reason``, then the columns as in the source.
 
-    Empty, without columns, where none was; the first ``rows`` where that is given.
+    Empty, without columns, where none was; the first ``rows`` where that is given. A column of the source that is
+    called ``_row`` or ``_reason`` itself is called ``_row_`` or ``_reason_``.
 
     Raises:
         DatasetNotFound: No dataset has that name.

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from storage.addresses import redacted, scrubbed
 from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 MOST_REDIRECTS = 5
@@ -35,12 +36,6 @@ class DownloadLimits:
     ca: Path | None = None
 
 
-def is_address(source: str) -> bool:
-    """Whether a source names an address (``scheme://…``) and no path."""
-    scheme, found, _ = source.partition("://")
-    return bool(found) and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum()
-
-
 def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
     """Fetch what an http(s) address names; returns the file, under the name that the address ends in.
 
@@ -52,9 +47,9 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
             sends a redirect to another host, or more than the limits allow.
         StateUnwritable: There is no room for it.
     """
-    target = folder / _name(address)
     until = time.monotonic() + limits.timeout_s
     try:
+        target = folder / _name(address)
         with httpx.Client(
             timeout=min(_SILENCE_S, limits.timeout_s), headers={"Accept-Encoding": "identity"}, verify=_trust(limits.ca)
         ) as client:
@@ -65,22 +60,14 @@ def download(address: str, folder: Path, limits: DownloadLimits) -> Path:
                         _receive(address, answer, target, most_bytes=limits.most_bytes, until=until)
                         return target
                     where = _next(address, where, answer)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
         if (refused := _refused_certificate(exc)) is not None:
             raise SourceUnreadable(f"{redacted(address)} cannot be fetched: {refused}") from exc
-        told = f"{redacted(address)} cannot be fetched: {str(exc) or type(exc).__name__}"
+        told = f"{redacted(address)} cannot be fetched: {scrubbed(str(exc), address) or type(exc).__name__}"
         if isinstance(exc, httpx.NetworkError | httpx.TimeoutException | httpx.RemoteProtocolError):
             raise SourceUnreachable(told) from exc
         raise SourceUnreadable(told) from exc
     raise SourceUnreadable(f"{redacted(address)} cannot be fetched: more than {MOST_REDIRECTS} redirects")
-
-
-def redacted(address: str) -> str:
-    """The address without a password, for messages and for the record."""
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    return parts._replace(netloc=f"{parts.username}@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def _trust(ca: Path | None) -> ssl.SSLContext:

@@ -40,7 +40,7 @@ from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
 from storage.layout import Layout
 from storage.read_ahead import read_ahead
 from storage.rules import find_rules
-from storage.screening import Screened, Screening, screened, typed_columns
+from storage.screening import Screened, Screening, as_there, screened, typed_columns
 
 KEEP_EVERY_VERSION = {
     "delta.enableExpiredLogCleanup": "false",
@@ -78,12 +78,14 @@ def ingest(
     reader: pa.RecordBatchReader = batches if is_reader else pa.RecordBatchReader.from_stream(batches)
     columns = columns_of(reader.schema)
     rules = find_rules(layout, name)
-    typed = columns if rules is None else typed_columns(columns, rules)
     with alone(layout, name), _without_orphans(dataset_path(layout, name)), contextlib.ExitStack() as stack:
         before = get_snapshot(layout, name) if name in list_datasets(layout) else None
         if info.once is not None and is_ingested(layout, name, info.once):
             raise AlreadyIngested(f"{info.source} is in the dataset {name!r} already; nothing was changed")
         added = bool(append and before)
+        if rules is not None and append and before:
+            columns = as_there(columns, before.columns, rules)
+        typed = columns if rules is None else typed_columns(columns, rules)
         wanted = appended_columns(name, before.columns, typed, evolve=evolve) if append and before else typed
         screening = None
         if rules is not None:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import pyarrow as pa
 
-from storage.download import redacted
+from storage.addresses import redacted, scrubbed
 from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 SCHEMES = ("postgresql", "postgres")
@@ -49,13 +49,15 @@ def spool_postgres(address: str, query: str | None, target: Path) -> None:
     except driver.Error as exc:
         lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
         kind = SourceUnreachable if _may_pass(exc) else SourceUnreadable
-        raise kind(f"the query cannot be run on {told}: {'; '.join(lines)[:300]}") from exc
+        raise kind(f"the query cannot be run on {told}: {scrubbed('; '.join(lines), address)[:300]}") from exc
     except (pa.ArrowException, OSError) as exc:
         if isinstance(exc, OSError) and exc.strerror:
             raise StateUnwritable(f"cannot keep the rows of {told} in {target.parent}: {exc.strerror}") from exc
         ended = any(sign in str(exc) for sign in _ENDED)
         kind = SourceUnreachable if ended else SourceUnreadable
-        raise kind(f"the rows of {told} cannot be read to their end: {exc}") from exc
+        raise kind(f"the rows of {told} cannot be read to their end: {scrubbed(str(exc), address)}") from exc
+    except ValueError as exc:
+        raise SourceUnreadable(f"{told} is no address: {scrubbed(str(exc), address)}") from exc
 
 
 def _may_pass(error: Exception) -> bool:

@@ -271,13 +271,13 @@ def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | Non
     """The first text that is no number among numbers, or no date among dates, and its row from 1; None if none is."""
     present, forms = found["present_texts"], found["forms"] or {}
     if TOLD_SHARE * present <= found["numeric"] < present:
-        is_it = _reads(name)
+        is_it = _reads("v")
     elif TOLD_SHARE * present <= sum(forms.values()) < present:
-        is_it = " OR ".join(f"regexp_full_match(trim({name}), {sql_text(regex)})" for _, regex in DATE_FORMS)
+        is_it = " OR ".join(f"regexp_full_match(trim(v), {sql_text(regex)})" for _, regex in DATE_FORMS)
     else:
         return None
-    rows = f"SELECT {name}, row_number() OVER () AS row FROM t"
-    asked = f"SELECT {name}, row FROM ({rows}) WHERE {name} IS NOT NULL AND NOT ({is_it}) LIMIT 1"
+    rows = f"SELECT {name} AS v, row_number() OVER () AS place FROM t"  # whatever the columns of t are called
+    asked = f"SELECT v, place FROM ({rows}) WHERE v IS NOT NULL AND NOT ({is_it}) LIMIT 1"
     found_rows = table.connection.execute(asked).fetchall()  # all: as in ``Table.one``
     return (str(found_rows[0][0]), int(found_rows[0][1])) if found_rows else None
 

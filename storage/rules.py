@@ -34,7 +34,7 @@ class ColumnRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         max: Greatest value.
         values: The only values there may be.
         regex: What the whole text has to match.
-        unique: A value that stands in an earlier row, of this ingest or of the dataset, rejects the row.
+        unique: A value that stands in an earlier row which is taken, of this ingest or of the dataset, rejects the row.
         max_null_share: 0 to 1; with a larger share of missing values the whole ingest is refused.
     """
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
 import duckdb
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.columns import SQL_TYPE, ColumnInfo, Dtype
+from storage.columns import ColumnInfo, Dtype
 from storage.conform import arrow_schema
-from storage.duck import open_duckdb, sql_list, sql_name
+from storage.duck import open_duckdb
 from storage.errors import RulesBroken, StateUnwritable
+from storage.repeats import Keys, Rows
 from storage.rule_expressions import cast_of, reasons_of, repeat_name, rule_of, typed_name
 from storage.rules import ColumnRules, Rules, bound
 from storage.scratch import open_scratch
 
-Rows = npt.NDArray[np.int64]
-
 ROW, REASON = "_row", "_reason"
-"""Columns of the rejected rows beside those of the source: the row's number in the source, from 1; why."""
+"""Columns of the rejected rows beside those of the source: the row's number in the source, from 1; why.
+
+A column of the source that is called so, in whatever case, has ``_`` behind its name there.
+"""
+
+_WHY = "\x00why"
+"""The column that has the reasons while rows are judged."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,20 @@ def typed_columns(columns: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnIn
     return typed
 
 
+def as_there(columns: Sequence[ColumnInfo], there: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnInfo, ...]:
+    """The columns of an append, where one that reads as text has the type of the rows that are ``there``.
+
+    A column without values reads as text; one with texts ends in a misfit that says where. A rule's type goes first.
+    """
+    types = {column.name: column.dtype for column in there}
+    return tuple(
+        replace(column, dtype=types.get(column.name, column.dtype))
+        if column.dtype is Dtype.STRING and rule_of(rules, column.name).type is None
+        else column
+        for column in columns
+    )
+
+
 def _require_fitting(column: ColumnInfo, rules: ColumnRules) -> None:
     limits = [bound(column.name, limit) for limit in (rules.min, rules.max) if limit is not None]
     numbers = column.dtype in {Dtype.INT, Dtype.FLOAT}
@@ -111,23 +131,32 @@ def screened(
         RulesBroken: While the rows are read: too many were rejected, or a column has too many missing values.
         StateUnwritable: There is no room for the spool.
     """
-    unique = [column for column in columns if rule_of(ask.rules, column.name).unique]
+    unique = [column for column in typed_columns(columns, ask.rules) if rule_of(ask.rules, column.name).unique]
     with ExitStack() as stack:
         if not unique:
             yield _screen(batches, columns, ask, {})
             return
         try:
             folder = open_scratch(tmp, stack)
-            spool = folder / "rows.parquet"
+            spool, keys = folder / "rows.parquet", Keys(folder / "keys.parquet", unique)
+            judge, rows = _Judge(columns, _without_unique(ask.rules), {}), 0
             with pq.ParquetWriter(spool, arrow_schema(columns), compression="lz4") as writer:
                 for batch in batches:
                     writer.write_batch(batch)
+                    judged = judge.look(pl.DataFrame(batch), rows)
+                    keys.add([judged[typed_name(column.name)] for column in unique], judged[_WHY] == "")
+                    rows += batch.num_rows
             with open_duckdb(folder) as connection:
-                repeated = {column.name: _repeats(connection, spool, column, ask) for column in unique}
+                repeated = keys.find_repeats(connection, ask.old)
         except (OSError, duckdb.Error) as exc:
             raise StateUnwritable(f"cannot look for repeated values below {tmp}: {exc}; free space there") from exc
-        rows = stack.enter_context(pq.ParquetFile(spool)).iter_batches(batch_size=65_536)
-        yield _screen(rows, columns, ask, repeated)
+        spooled = stack.enter_context(pq.ParquetFile(spool)).iter_batches(batch_size=65_536)
+        yield _screen(spooled, columns, ask, repeated)
+
+
+def _without_unique(rules: Rules) -> Rules:
+    columns = {name: msgspec.structs.replace(rule, unique=False) for name, rule in rules.columns.items()}
+    return msgspec.structs.replace(rules, columns=columns)
 
 
 def _screen(
@@ -142,9 +171,9 @@ def _screen(
         for batch in batches:
             raw = pl.DataFrame(batch)
             judged = judge.look(raw, found.rows)
-            is_bad = judged[REASON] != ""
+            is_bad = judged[_WHY] != ""
             if is_bad.any():
-                bad = _rejected(raw, judged[REASON], is_bad, found)
+                bad = _rejected(raw, judged[_WHY], is_bad, found)
                 writer = writer or stack.enter_context(_open(found.file, bad.schema))
                 writer.write_table(bad)
             found.rows += batch.num_rows
@@ -165,30 +194,13 @@ class _Judge:
         reasons = [reason for column, rule in each for reason in reasons_of(column, rule)]
         self._reason = (
             pl.concat_str(reasons, separator="; ", ignore_nulls=True) if reasons else pl.lit("")
-        ).alias(REASON)  # fmt: skip
+        ).alias(_WHY)  # fmt: skip
         self._repeated = repeated
 
     def look(self, raw: pl.DataFrame, start: int) -> pl.DataFrame:
         """``start`` rows were looked at before."""
         marks = [pl.Series(repeat_name(name), _mark(rows, start, raw.height)) for name, rows in self._repeated.items()]
         return raw.with_columns(*self._casts, *marks).with_columns(self._reason)
-
-
-def _repeats(connection: duckdb.DuckDBPyConnection, spool: Path, column: ColumnInfo, ask: Screening) -> Rows:
-    """The rows (from 0, ascending) whose value stands in an earlier row or in the rows that are there."""
-    name = sql_name(column.name)
-    kind = SQL_TYPE[rule_of(ask.rules, column.name).type or column.dtype]
-    files = f"read_parquet({sql_list([spool])}, file_row_number = true)"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW v AS SELECT file_row_number AS r, TRY_CAST({name} AS {kind}) AS v FROM {files}"
-    )
-    numbered = "SELECT r, row_number() OVER (PARTITION BY v ORDER BY r) AS k FROM v WHERE v IS NOT NULL"
-    sql = f"SELECT r FROM ({numbered}) WHERE k > 1"
-    if ask.old:
-        old = f"SELECT {name} FROM read_parquet({sql_list(ask.old)}, hive_partitioning = false)"
-        sql += f" UNION SELECT r FROM v WHERE v IN ({old})"
-    found: Rows = connection.execute(f"{sql} ORDER BY r").fetchnumpy()["r"].astype(np.int64)
-    return found
 
 
 def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:
@@ -200,13 +212,25 @@ def _mark(rows: Rows, start: int, count: int) -> npt.NDArray[np.bool_]:
 
 
 def _rejected(raw: pl.DataFrame, reasons: pl.Series, is_bad: pl.Series, found: Screened) -> pa.Table:
-    numbered = raw.with_columns(
-        reasons.alias(REASON), pl.int_range(found.rows + 1, found.rows + 1 + raw.height, dtype=pl.Int64).alias(ROW)
-    )
-    bad = numbered.filter(is_bad).select(ROW, REASON, *raw.columns)
+    rows = pl.int_range(found.rows + 1, found.rows + 1 + raw.height, dtype=pl.Int64)
+    bad = raw.rename(_beside(raw.columns)).with_columns(reasons.alias(REASON), rows.alias(ROW)).filter(is_bad)
     found.rejected += bad.height
     found.first_reasons += bad[REASON].head(max(0, 3 - len(found.first_reasons))).to_list()
-    return bad.to_arrow()
+    return bad.select(ROW, REASON, pl.exclude(ROW, REASON)).to_arrow()
+
+
+def _beside(names: Sequence[str]) -> dict[str, str]:
+    """Other names for the columns that are called as ours are."""
+    taken = {name.lower() for name in (ROW, REASON, *names)}
+    renamed = {}
+    for name in names:
+        if name.lower() in {ROW, REASON}:
+            other = f"{name}_"
+            while other.lower() in taken:
+                other += "_"
+            taken.add(other.lower())
+            renamed[name] = other
+    return renamed
 
 
 def _open(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -15,11 +15,12 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from storage.addresses import is_address, redacted, require_whole
 from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
 from storage.conform import ValueMisfit, columns_of
 from storage.csv_dialect import csv_scan
-from storage.download import DownloadLimits, download, is_address, redacted
+from storage.download import DownloadLimits, download
 from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_text
 from storage.errors import SourceUnreadable
 from storage.json_reading import json_scan
@@ -155,11 +156,11 @@ def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.Exi
         if not files:
             return _open_delta(source, options, stack)
         return _open_files(source, files, options, work, stack)
+    require_whole(source)
     scheme = source.partition("://")[0].lower()
     if scheme in {"http", "https"}:
-        return _open_files(
-            redacted(source), find_files(str(download(source, work, options.limits))), options, work, stack
-        )
+        files = find_files(str(download(source, work, options.limits)))
+        return _open_files(redacted(source), files, options, work, stack)
     if scheme in SCHEMES:
         spooled = SourceFile(path=work / "rows.arrows", format=Format.ARROW_STREAM)
         spool_postgres(source, options.query, spooled.path)

@@ -135,9 +135,9 @@ def protected_columns(frame: RawRows, spec: ModelSpec, features: Sequence[Column
 
 def with_frequent_levels(column: Column, series: pl.Series) -> Column:
     """The column with its most frequent levels alone, still sorted."""
-    names = series.drop_nulls().cast(pl.Int64 if column.integer else pl.String)
-    counted = names.value_counts().sort("count", names.name, descending=[True, False])
-    kept = counted[names.name].head(MOST_LEVELS).sort().cast(pl.String)
+    names = series.drop_nulls().cast(pl.Int64 if column.integer else pl.String).alias("level")
+    counted = names.value_counts(name="rows").sort("rows", "level", descending=[True, False])
+    kept = counted["level"].head(MOST_LEVELS).sort().cast(pl.String)
     return msgspec.structs.replace(column, levels=tuple(kept.to_list()))
 
 

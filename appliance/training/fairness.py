@@ -45,8 +45,8 @@ def compare_groups(column: pl.Series, truth: Booleans, given: Booleans, *, outco
         outcome: Multiclass: the class that is meant by the positive one.
     """
     names = group_names(column)
-    counted = names.value_counts(sort=True).head(MOST_GROUPS)
-    groups = tuple(_group(name, (names == name).to_numpy(), truth, given) for name in counted[names.name].to_list())
+    counted = names.alias("group").value_counts(sort=True).head(MOST_GROUPS)
+    groups = tuple(_group(name, (names == name).to_numpy(), truth, given) for name in counted["group"].to_list())
     subject = repr(column.name) if outcome is None else f"{column.name!r}, for class {outcome!r}"
     title = column.name if outcome is None else f"{column.name} ({outcome})"
     what = "the positive class" if outcome is None else "it"
@@ -77,9 +77,9 @@ def compare_errors(column: pl.Series, error: Floats) -> GroupErrors:
         error: Prediction - truth, shape ``(rows,)``.
     """
     names = group_names(column)
-    counted = names.value_counts(sort=True).head(MOST_GROUPS)
+    counted = names.alias("group").value_counts(sort=True).head(MOST_GROUPS)
     groups = []
-    for name in counted[names.name].to_list():
+    for name in counted["group"].to_list():
         inside = error[(names == name).to_numpy()]
         groups.append(
             ErrorGroup(

@@ -88,8 +88,35 @@ def test_files_that_are_still_written_or_hidden_wait(folder: Path) -> None:
     for name in (".hidden.csv", "_SUCCESS", "half.csv.part", "x.tmp"):
         drop(folder, name, "a\n")
     drop(folder, ".git/x.csv", "a\n")
-    assert ready_files(folder) == []
-    assert [file.name for file in ready_files(folder, now=time.time() + 5)] == ["now.csv"]
+    assert ready_files(folder, (folder / "now.csv").stat().st_ctime + 1) == []
+    assert [file.name for file in ready_files(folder, time.time() + 5)] == ["now.csv"]
+
+
+def test_a_file_whose_time_lies_in_the_future_is_taken_in(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
+    watch(feeds, folder)
+    ahead = drop(folder, "1.csv", "a\n1\n")
+    os.utime(ahead, (NOW.timestamp() + 9e8,) * 2)
+    feeds.run_due(NOW)
+    assert datasets.show("d").rows == 1
+
+
+def test_a_file_that_was_written_in_the_future_has_settled_once_it_stays_as_it_is(
+    feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch(feeds, folder)
+    growing, whole = drop(folder, "1.csv", "a\n1\n"), drop(folder, "2.csv", "a\n2\n")
+    early = datetime.fromtimestamp(whole.stat().st_ctime - 3600, UTC)  # the clock that stamps files is an hour ahead
+    monkeypatch.setattr("appliance.feed_signs.time.time", early.timestamp)
+    signs = Signs()
+    assert signs.look(settings.layout)
+    growing.write_text("a\n1\n2\n")
+    assert signs.look(settings.layout), "one of them has settled"
+    monkeypatch.setattr("appliance.feed_signs.time.sleep", lambda _: growing.write_text("a\n1\n2\n3\n"))
+    feeds.run_due(early)
+    assert datasets.preview("d")["a"].to_list() == [2]
+    monkeypatch.setattr("appliance.feed_signs.time.sleep", lambda _: None)
+    feeds.run_due(early)
+    assert datasets.preview("d")["a"].to_list() == [2, 1, 2, 3]
 
 
 def test_a_broken_file_hides_no_other_and_is_tried_again_when_it_changed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from appliance.access import Access
 from appliance.datasets import Datasets
 from appliance.errors import BadInput, BadTable, Conflict, NotFound
+from appliance.feeds import Feeds
 from appliance.intake import Intake
 from appliance.orders import Ingest, Unchanged
 from appliance.settings import Settings
+from storage.columns import Dtype
 from storage.datasets import IngestInfo
 
 
@@ -95,3 +98,50 @@ def test_something_is_taken_in_once(datasets: Datasets, source: Path) -> None:
     with pytest.raises(Conflict, match=r"rows\.csv is in the dataset 'd' already"):
         datasets.take_in("d", order, who="ann")
     assert datasets.show("d").rows == 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "brought", "expected"),
+    [
+        ("int64", "30,abc,40", ([30, 40], ["x: abc is no int64"])),
+        ("bool", "1,0,1", ([True, False, True], [])),
+        ("date", "2026-01-01,never", ([date(2026, 1, 1)], ["x: never is no date"])),
+        ("string", "007,7", (["007", "7"], [])),
+    ],
+)
+def test_a_refresh_screens_what_a_rule_gives_a_type(
+    datasets: Datasets, settings: Settings, source: Path, dtype: str, brought: str, expected: tuple[object, list[str]]
+) -> None:
+    def found() -> tuple[object, list[str]]:
+        rejected = datasets.rejected("d")
+        return datasets.preview("d")["x"].to_list(), rejected["_reason"].to_list() if rejected.width else []
+
+    datasets.declare_rules("d", f'[columns.x]\ntype = "{dtype}"\n', who="ann")
+    pairs = list(enumerate(brought.split(",")))
+    source.write_text("n,x\n" + "".join(f"{number},{value}\n" for number, value in pairs))
+    datasets.add("d", str(source), who="ann")
+    source.write_text("x,n\n" + "".join(f"{value},{number}\n" for number, value in pairs))
+    datasets.refresh("d", who="ann")
+    assert found() == expected
+    source.write_text("n,x\n" + "".join(f"{number + 7},{value}\n" for number, value in pairs))
+    feeds = Feeds(settings, datasets)
+    due = feeds.schedule("d", "* * * * *", who="ann").next_at
+    assert due is not None
+    feeds.run_due(due)
+    assert feeds.list()[0].status.message.endswith("the newest version is 3.")
+    assert found() == expected
+    assert len({version.columns for version in datasets.versions("d")}) == 1
+
+
+def test_a_refresh_gives_a_column_the_type_that_its_owner_chose_since(datasets: Datasets, source: Path) -> None:
+    datasets.take_in("d", Intake(source=str(source), types={"zip": Dtype.STRING}), who="ann")
+    assert datasets.preview("d")["zip"].to_list() == ["00100", "00200", "00300"]
+    datasets.declare_rules("d", '[columns.zip]\ntype = "int64"\n[columns.n]\ntype = "string"\n', who="ann")
+    datasets.refresh("d", who="ann")
+    assert datasets.preview("d").row(0) == (100, "1", 0)
+    source.write_text("n,y\n1,0\n")
+    with pytest.raises(BadInput, match=r"cannot refresh the dataset 'd': its source lacks the column 'zip'"):
+        datasets.refresh("d", who="ann")
+    source.write_text("zip,n,y\n1,1,0\n2,2,x\n")
+    with pytest.raises(BadInput, match=r"column 'y' is int64, but has the text 'x' in row 2"):
+        datasets.refresh("d", who="ann")

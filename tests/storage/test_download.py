@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.download import DownloadLimits, redacted
+from storage.addresses import redacted
+from storage.download import DownloadLimits
 from storage.errors import SourceUnreadable, StateUnwritable
 from storage.sources import SourceOptions, open_source, told_source
 from tests.storage.conftest import SmallDisk

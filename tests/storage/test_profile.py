@@ -191,6 +191,19 @@ def test_what_is_said_of_texts_is_counted_also_where_values_are_many(layout: Lay
     assert columns["q"].padded == 60_000
 
 
+@pytest.mark.parametrize("rows", [900, 2_000])
+@pytest.mark.usefixtures("small_sample")
+def test_columns_may_be_called_as_the_queries_call_theirs(layout: Layout, rows: int) -> None:
+    names = ["row", "place", "v", "n", "h", "t", "g", "s0", "p0", "p1", "estimate", "low", "source", "present"]
+    values = [str(number) if number != 7 else "odd" for number in range(rows)]
+    frame = pl.DataFrame(dict.fromkeys(names, values) | {"finite": range(rows), "top": [0.5] * rows})
+    ingest(layout, "d", frame, append=False, info=INFO)
+    columns = profile(layout, "d").columns
+    assert [(one.name, one.odd_text) for one in columns[:-2]] == [(name, ("odd", 8)) for name in names]
+    assert {(one.distinct, one.numeric_text, one.missing) for one in columns[:-2]} == {(rows, rows - 1, 0)}
+    assert (columns[-2].maximum, columns[-1].mean) == (rows - 1, 0.5)
+
+
 def test_repeated_rows_of_a_large_table_are_counted(layout: Layout, small_sample: None) -> None:
     rows = large(5_000).drop("id", "at").with_columns(n=pl.int_range(5_000) // 2)
     ingest(layout, "d", pl.concat([rows, rows.head(7)]), append=False, info=INFO)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from storage.columns import Dtype
+from storage.conform import ValueMisfit
 from storage.datasets import (
     REJECTED,
     IngestInfo,
@@ -24,7 +25,7 @@ from storage.datasets import (
     read_rejected,
     read_snapshot,
 )
-from storage.errors import RulesBroken, RulesWrong, SnapshotNotFound, StateUnwritable
+from storage.errors import RulesBroken, RulesWrong, SnapshotNotFound, SourceUnreadable, StateUnwritable
 from storage.ingest import ingest
 from storage.layout import Layout
 from storage.rules import ColumnRules, Rules, find_rules, parse_rules, put_rules
@@ -101,6 +102,20 @@ def test_several_reasons_of_a_row_stand_together_and_values_are_as_in_the_source
     assert read_rejected(layout, "d", rows=1).height == 1
 
 
+def test_a_source_may_have_columns_that_are_called_as_those_of_the_rejected_rows(layout: Layout) -> None:
+    put_rules(layout, "d", Rules(columns={"_reason": ColumnRules(values=("a",))}))
+    rows = pl.DataFrame({"_row": [7, 8], "_reason": ["a", "b"], "_row_": [0, 0], "_ROW": [1, 2]}, strict=False)
+    with pytest.raises(SourceUnreadable, match=r"'_row' and '_ROW' differ by case"):
+        add(layout, rows)
+    add(layout, rows.drop("_ROW"))
+    assert read_snapshot(layout, "d").rows() == [(7, "a", 0)]
+    found = read_rejected(layout, "d")
+    assert found.columns == ["_row", "_reason", "_row__", "_reason_", "_row_"]
+    assert found.row(0) == (2, "_reason: b is none of a", 8, "b", 0)
+    add(layout, rows.drop("_row", "_row_"), append=False)
+    assert read_rejected(layout, "d").columns == ["_row", "_reason", "_reason_", "_ROW_"]
+
+
 def test_an_append_is_held_against_the_rows_that_are_there(layout: Layout) -> None:
     put_rules(layout, "d", Rules(columns={"id": ColumnRules(unique=True)}))
     add(layout, pl.DataFrame({"id": [1, 2]}))
@@ -113,6 +128,63 @@ def test_an_append_is_held_against_the_rows_that_are_there(layout: Layout) -> No
     assert rejected(layout) == []
 
 
+def test_a_value_is_repeated_where_an_earlier_row_is_taken_with_it(layout: Layout) -> None:
+    found = check(layout, pl.Series(["1.4", "x", "1", "2.0", "2", "1"]), type=Dtype.INT, unique=True)
+    assert found == (
+        [1, 2],
+        [(1, "x: 1.4 is no int64"), (2, "x: x is no int64"), (4, "x: 2.0 is no int64"),
+         (6, "x: 1 stands in an earlier row")],
+    )  # fmt: skip
+    rules = {"a": ColumnRules(unique=True), "b": ColumnRules(unique=True), "v": ColumnRules(max=5)}
+    put_rules(layout, "d", Rules(columns=rules, max_rejected_share=0.9))
+    rows = [(1, 1, 9), (1, 2, 0), (2, 2, 0), (2, 3, 0), (3, 1, 0), (2, 2, 9), (None, 2, 0), (None, None, 0)]
+    add(layout, pl.DataFrame(rows, schema=["a", "b", "v"], orient="row"))
+    assert read_snapshot(layout, "d").rows() == [(1, 2, 0), (2, 3, 0), (3, 1, 0), (None, None, 0)]
+    assert rejected(layout) == [
+        (1, "v: 9 is above 5"), (3, "b: 2 stands in an earlier row"),
+        (6, "a: 2 stands in an earlier row; b: 2 stands in an earlier row; v: 9 is above 5"),
+        (7, "b: 2 stands in an earlier row"),
+    ]  # fmt: skip
+    add(layout, pl.DataFrame([(4, 3, 0), (4, 4, 0)], schema=["a", "b", "v"], orient="row"), append=True)
+    assert rejected(layout) == [(1, "b: 3 stands in an earlier row")]
+
+
+def test_a_unique_column_may_have_any_name_and_type(layout: Layout) -> None:
+    frame = pl.DataFrame(
+        {
+            "file_row_number": [1, 1, 2], "v0": ["a", "b", "a"], "r": [0.5, 0.5, None], "kept": [True, False, True],
+            "k": [date(2026, 1, 1), date(2026, 1, 2), date(2026, 1, 1)],
+            "d0": [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC), None],
+        }
+    )  # fmt: skip
+    for name, row in (("file_row_number", 2), ("v0", 3), ("r", 2), ("kept", 3), ("k", 3), ("d0", 2)):
+        put_rules(layout, "d", Rules(columns={name: ColumnRules(unique=True)}, max_rejected_share=0.9))
+        add(layout, frame)
+        assert [number for number, _ in rejected(layout)] == [row]
+        with pytest.raises(RulesBroken, match=r"[23] of [23] rows break the rules"):
+            add(layout, frame.drop_nulls(), append=True)
+
+
+def test_a_unique_column_may_come_with_an_evolution(layout: Layout) -> None:
+    add(layout, pl.DataFrame({"x": [1]}))
+    put_rules(layout, "d", Rules(columns={"id": ColumnRules(unique=True), "x": ColumnRules(unique=True)}))
+    ingest(layout, "d", pl.DataFrame({"x": [2, 3], "id": [7, 7]}), append=True, info=INFO, evolve=True)
+    assert read_snapshot(layout, "d").rows() == [(1, None), (2, 7)]
+    assert rejected(layout) == [(2, "id: 7 stands in an earlier row")]
+
+
+def test_an_append_whose_column_is_empty_has_the_datasets_type(layout: Layout) -> None:
+    rules = {"amount": ColumnRules(min=0), "day": ColumnRules(max="2030-01-01"), "n": ColumnRules(type=Dtype.INT)}
+    put_rules(layout, "d", Rules(columns=rules))
+    add(layout, pl.DataFrame({"amount": [5.5, 6.0], "day": [date(2026, 1, 1)] * 2, "n": [1, 2]}))
+    empty = pl.Series([None, None], dtype=pl.String)
+    add(layout, pl.DataFrame({"amount": empty, "day": empty, "n": ["3", "x"]}), append=True)
+    assert read_snapshot(layout, "d").rows()[2:] == [(None, None, 3)]
+    assert rejected(layout) == [(2, "n: x is no int64")]
+    with pytest.raises(ValueMisfit, match=r"column 'amount' is float64, but has the text '-' in row 2"):
+        add(layout, pl.DataFrame({"amount": ["7", "-"], "day": empty, "n": empty}), append=True)
+
+
 def test_every_row_is_taken_or_rejected_across_many_batches(layout: Layout) -> None:
     values = np.random.default_rng(1).integers(0, 30_000, 200_000)
     put_rules(
@@ -121,7 +193,7 @@ def test_every_row_is_taken_or_rejected_across_many_batches(layout: Layout) -> N
     frame = pl.DataFrame({"id": values, "v": np.random.default_rng(2).random(200_000)})
     batches = frame.to_arrow().to_batches(max_chunksize=7_001)
     ingest(layout, "d", pa.RecordBatchReader.from_batches(batches[0].schema, iter(batches)), append=False, info=INFO)
-    expected = frame.with_row_index("i").filter(pl.col("id").is_first_distinct() & (pl.col("v") <= 0.5))
+    expected = frame.with_row_index("i").filter(pl.col("v") <= 0.5).filter(pl.col("id").is_first_distinct())
     assert read_snapshot(layout, "d").equals(expected.drop("i"))
     found = read_rejected(layout, "d")
     assert found.height + expected.height == 200_000

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.schema import Kind
-from appliance.training.columns import as_kind, plan_columns, read_column
+from appliance.training.columns import as_kind, plan_columns, read_column, with_frequent_levels
 from tests.training.rows import bikes, made_up, spec
 
 WHOLE = [float(at % 90) for at in range(2000)]
@@ -50,6 +50,13 @@ def test_levels_are_sorted_and_those_from_numbers_by_value() -> None:
     assert (numbers.levels, numbers.had_nulls) == (("1", "2", "10"), True)
     assert read_column(pl.Series("c", [1.0, 2.0])).integer
     assert not read_column(pl.Series("c", [1.0, 2.5])).integer
+
+
+def test_the_most_frequent_levels_are_kept_whatever_the_column_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("appliance.training.columns.MOST_LEVELS", 2)
+    for name in ("count", "level", "rows"):
+        series = pl.Series(name, ["c", "b", "a", "a", None, "c"])
+        assert with_frequent_levels(read_column(series), series).levels == ("a", "c")
 
 
 def test_the_only_date_column_orders_the_rows() -> None:

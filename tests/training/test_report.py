@@ -116,6 +116,14 @@ def test_small_groups_are_shown_and_not_compared() -> None:
     assert "not compared" in lonely.sentence
 
 
+@pytest.mark.parametrize("name", ["count", "group"])
+def test_a_protected_column_may_have_any_name(name: str) -> None:
+    column = pl.Series(name, ["a"] * 150 + ["b"] * 160)
+    given = np.arange(310) % 2 == 0
+    assert [group.rows for group in compare_groups(column, given, given).groups] == [160, 150]
+    assert [group.rows for group in compare_errors(column, np.ones(310)).groups] == [160, 150]
+
+
 @pytest.mark.parametrize(
     "column",
     [
