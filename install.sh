@@ -865,6 +865,11 @@ switch_release() {
   mv -T "$BASE/.current-new" "$BASE/current"
 }
 
+first_release() {
+  : >"$BASE/.preparing" # until the state is
+  switch_release
+}
+
 # The last release is kept, so that one can go back; older ones are removed.
 remove_old_releases() {
   for old in "$BASE"/releases/*; do
@@ -1119,17 +1124,29 @@ same_file() { if [ -e "$1" ]; then cmp -s "$1" "$2"; else [ ! -e "$2" ]; fi; }
 install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
+  # First: once the files lie in their places, another run sees nothing to do.
+  systemd-sysusers "$staged/etc/sysusers.d/appliance.conf"
   drop_ins | while IFS= read -r file; do [ -e "$staged$UNITS/$file" ] || rm -f "$UNITS/$file"; done
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
-  systemd-sysusers /etc/sysusers.d/appliance.conf
   systemctl daemon-reload
 }
 
+# systemd knows the files of before: whoever wrote others did not come to say so.
+units_stale() { systemctl show --value -p NeedDaemonReload 'appliance*' | grep -q '^yes$'; }
+
 make_state() {
   systemd-tmpfiles --create /etc/tmpfiles.d/appliance.conf
-  "$BASE/bin/appliance" migrate
+  make_local_state
 }
+
+make_local_state() {
+  "$BASE/bin/appliance" migrate
+  rm -f "$BASE/.preparing"
+}
+
+# Also what a first installation that was interrupted left to do.
+state_missing() { [ -n "$FRESH" ] || [ -e "$BASE/.preparing" ] || [ ! -e "$STATE/appliance.db" ]; }
 
 # One service after the other; the sockets stay open, so that no request is refused meanwhile.
 restart_units() {
@@ -1179,6 +1196,8 @@ start() {
     elif [ -n "$RENEWED" ]; then # a unit is handed its key when it starts
       step "Starting TLS with the new certificate" systemctl try-restart appliance-tls.service
     fi
+    # An installation that was interrupted before this.
+    systemctl is-enabled -q appliance.target || step "Having the units start with the host" systemctl enable appliance.target
     is_up || step "Waiting until everything is well" wait_until_well
   elif [ -n "$NEW" ] && [ "$BEFORE" != none ]; then
     step "Restarting the processes with the new release" restart_local
@@ -1227,14 +1246,14 @@ install_local() {
   change_release
   if tls_changed; then step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
-  [ -z "$FRESH" ] || step "Preparing the state in $STATE" "$BASE/bin/appliance" migrate
+  if state_missing; then NEW=1 && step "Preparing the state in $STATE" make_local_state; fi
 }
 
 install_system() {
   SOCKETS_CHANGED='' RENEWED=''
   if command_changed; then step "Writing the command appliance" write_command; fi
   change_release
-  if system_files_changed '*'; then
+  if system_files_changed '*' || units_stale; then
     NEW=1
     if system_files_changed '*socket*'; then SOCKETS_CHANGED=1; fi
     step "Installing the units and the user appliance" install_system_files
@@ -1243,7 +1262,7 @@ install_system() {
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
   if key_open && [ -z "$RENEWED" ]; then step "Closing the certificate's key to all but root" close_certificate; fi
   if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
-  [ -z "$FRESH" ] || step "Preparing the state in $STATE" make_state
+  if state_missing; then NEW=1 && step "Preparing the state in $STATE" make_state; fi
 }
 
 # The first release is switched to; a later one proves itself first, or the one before it goes on.
@@ -1251,7 +1270,7 @@ change_release() {
   [ "$NAME" != "$BEFORE" ] || return 0
   if [ "$BEFORE" = none ]; then
     NEW=1 FRESH=1
-    step "Switching to the release $NAME" switch_release
+    step "Switching to the release $NAME" first_release
   else
     UPGRADING=1
     step "Upgrading from $BEFORE: backup, check, migration, switch, start, check" upgrade_release
@@ -1262,10 +1281,37 @@ change_release() {
 }
 
 upgrade_release() {
+  # Whoever ends the installer ends the upgrade too, which then goes back: that is waited for.
+  trap : HUP INT TERM
   : >>"$BASE/.switch"
   : >>"$BASE/.changing"
   APPLIANCE_CONFIG=$CONFIG APPLIANCE_DEFAULTS=$RELEASE/defaults.toml \
     "$RELEASE/venv/bin/python" -P -m appliance.processes.upgrade to "$NAME" --base "$BASE" ${NO_BACKUP:+--no-backup}
+}
+
+# An upgrade that was interrupted: until it is taken back, a boot would do so, also weeks later.
+interrupted_upgrade() {
+  journal=$(setting state '' "$STATE")/upgrade/journal.json
+  [ -e "$journal" ] && [ -x "$BASE/current/venv/bin/python" ]
+}
+
+take_back() {
+  step "Taking back a change of the release that was interrupted" recover_release
+  BEFORE=$(current_release)
+  # What a dry run does not do, it says.
+  [ -z "$DRY_RUN" ] || BEFORE=$(sed -n 's/.*"before":"\([^"]*\)".*/\1/p' "$journal")
+}
+
+recover_release() {
+  trap : HUP INT TERM
+  ran=$(grep '"ran":true' "$journal") || true
+  APPLIANCE_CONFIG=$CONFIG "$BASE/current/venv/bin/python" -P -m appliance.processes.upgrade recover --base "$BASE"
+  if [ -e "$journal" ]; then
+    echo "another upgrade is at work; wait for it"
+    return 1
+  fi
+  # The upgrade that may come next looks at how this one does.
+  [ -z "$ran" ] || [ -n "$UNINSTALL" ] || "$BASE/bin/appliance" up --detach || true
 }
 
 # --- instead of installing --------------------------------------------------------------------------------------------
@@ -1292,6 +1338,8 @@ roll_back() {
 uninstall() {
   require_installed_or_left
   LOG=/dev/null LOG_OPEN=1
+  # No other release could.
+  if [ -z "$PURGE" ] && interrupted_upgrade; then take_back; fi
   own=
   if [ "$MODE" = system ]; then
     own=$(own_files | sed "s|^|  $UNITS/|")
@@ -1346,7 +1394,7 @@ remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
   rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
-    "$BASE/.changing" "$BASE/.upgrade" "$BASE"/.work-*
+    "$BASE/.changing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 
@@ -1369,7 +1417,7 @@ main() {
   choose_layout
   CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
   trap clean_up EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' HUP INT TERM
   umask 022
   if [ -n "$MAKE_BUNDLE" ]; then
     MODE=local
@@ -1388,6 +1436,7 @@ main() {
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
+  if interrupted_upgrade; then take_back; fi
   install_release
   if [ "$MODE" = system ]; then install_system; else install_local; fi
   if [ -z "$NO_START" ]; then start; fi
