@@ -75,9 +75,7 @@ CODES
 
 parse_arguments() {
   LOCAL=${APPLIANCE_LOCAL:-} PYTHON=${APPLIANCE_PYTHON:-}
-  DEMO=${APPLIANCE_DEMO:-} NO_START=${APPLIANCE_NO_START:-} DRY_RUN=${APPLIANCE_DRY_RUN:-}
-  UPGRADE=${APPLIANCE_UPGRADE:-} ROLLBACK=${APPLIANCE_ROLLBACK:-} UNINSTALL=${APPLIANCE_UNINSTALL:-}
-  PURGE=${APPLIANCE_PURGE:-} YES=${APPLIANCE_YES:-} NO_BACKUP=${APPLIANCE_NO_BACKUP:-}
+  for flag in DEMO NO_START DRY_RUN UPGRADE ROLLBACK UNINSTALL PURGE YES NO_BACKUP; do read_twin "$flag"; done
   WITH=${APPLIANCE_WITH:-} OFFLINE=${APPLIANCE_OFFLINE:-} MAKE_BUNDLE=${APPLIANCE_MAKE_BUNDLE:-}
   while [ $# -gt 0 ]; do
     case $1 in
@@ -140,6 +138,15 @@ parse_arguments() {
   done
   [ -z "$OFFLINE" ] || OFFLINE=$(absolute "$OFFLINE")
   [ -z "$MAKE_BUNDLE" ] || MAKE_BUNDLE=$(absolute "$MAKE_BUNDLE")
+}
+
+read_twin() { # FLAG: what the environment says of it
+  eval "said=\${APPLIANCE_$1:-}"
+  case $(printf '%s' "$said" | tr '[:upper:]' '[:lower:]') in
+    1 | true | yes | on) eval "$1=1" ;;
+    '' | 0 | false | no | off) eval "$1=" ;;
+    *) refuse "APPLIANCE_$1 is 1 or 0 (true or false, yes or no, on or off), not $said" ;;
+  esac
 }
 
 refuse() {
