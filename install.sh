@@ -1013,14 +1013,18 @@ drop_ins() {
   cat <<'FILES'
 appliance-.service.d/20-state.conf
 appliance-api.service.d/30-listen.conf
+appliance-api.service.d/30-proc.conf
 appliance-api.socket.d/20-listen.conf
 appliance-api.socket.d/30-listen.conf
 appliance-backup.service.d/20-passphrase.conf
+appliance-backup.service.d/30-proc.conf
 appliance-mlflow.service.d/20-memory.conf
 appliance-mlflow.socket.d/20-listen.conf
 appliance-orchestrator.service.d/20-memory.conf
+appliance-recover.service.d/30-proc.conf
 appliance-recover.service.d/40-state.conf
 appliance-tls.service.d/20-key.conf
+appliance-tls.service.d/30-proc.conf
 appliance-ui.service.d/20-memory.conf
 appliance-ui.service.d/20-passphrase.conf
 appliance-ui.service.d/30-listen.conf
@@ -1078,6 +1082,13 @@ stage_system_files() {
         "$(stat -c '%y' /etc/appliance/backup-passphrase)" \
         backup-passphrase:/etc/appliance/backup-passphrase 'backup-passphrase:\n' \
         >"$units/appliance-$unit.service.d/20-passphrase.conf"
+    done
+  fi
+  # Before 250 ProcSubset=pid cannot be had with ProtectKernelTunables= and ProtectKernelLogs=: no process would start.
+  if [ "$systemd" -lt 250 ]; then
+    for unit in api backup recover tls; do
+      mkdir -p "$units/appliance-$unit.service.d"
+      printf '[Service]\nProcSubset=all\n' >"$units/appliance-$unit.service.d/30-proc.conf"
     done
   fi
   # The units write nowhere but in the state and, on another disk, where the settings say that backups lie.

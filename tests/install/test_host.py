@@ -111,6 +111,25 @@ def test_the_units_may_write_where_the_settings_say_that_backups_lie(host: Host)
     assert host.ok(f"cat {drop_in} 2>/dev/null || true") == before
 
 
+def test_a_systemd_that_cannot_show_a_part_of_proc_is_not_asked_for_it(host: Host) -> None:
+    """Beside ProtectKernelTunables= that came with 250."""
+    host.place_release()
+    asking = {
+        path.name if path.suffix == ".service" else path.parent.name.removesuffix(".d")
+        for path in (ROOT / "systemd" / "units").rglob("*")
+        if path.is_file() and "ProcSubset=pid" in path.read_text().splitlines()
+    }
+    instead = {f"{UNITS}/{unit}.d/30-proc.conf" for unit in asking}
+    systemctl = host.folder / "bin" / "systemctl"
+    systemctl.write_text(systemctl.read_text().replace("252", "249"))
+    installed(host)
+    assert {path for path in host.listing(UNITS) if path.endswith("30-proc.conf")} == instead
+    assert all(host.ok(f"cat {path}") == "[Service]\nProcSubset=all\n" for path in instead)
+    systemctl.write_text(systemctl.read_text().replace("249", "250"))
+    assert "Installing the units" in installed(host)
+    assert not instead & host.listing(UNITS)
+
+
 def test_an_address_that_is_closed_again_stops_what_listens(host: Host) -> None:
     """The sockets are opened anew: a drop-in of a socket that went is a change of a socket."""
     host.place_release()
