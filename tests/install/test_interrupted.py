@@ -114,6 +114,27 @@ def test_an_upgrade_that_was_interrupted_is_taken_back_and_done_again(host: Host
     assert "nothing was changed" in installed(host)
 
 
+def test_an_installer_whose_terminal_goes_away_ends_after_its_upgrade_has_gone_back(host: Host) -> None:
+    installed(host)
+    waits, python = host.folder / "waits", "/opt/appliance/current/venv/bin/python"
+    (host.folder / "python.sh").write_text(
+        f'#!/bin/sh\ncase "$*" in *migrate_copies*) touch {waits}; exec sleep infinity ;; esac\nexec "$0.well" "$@"\n'
+    )
+    host.ok(
+        f"cp -R $(readlink -f /opt/appliance/current) /opt/appliance/releases/old && mv {python} {python}.well"
+        f" && cp {host.folder}/python.sh {python} && chmod 755 {python} && ln -sfn releases/old /opt/appliance/current"
+    )
+    done = host.run(
+        f"setsid env --default-signal {host.command()} & while kill -0 $! && [ ! -e {waits} ]; do sleep 0.1; done;"
+        " kill -HUP -$!; wait $!"
+    )
+    assert done.code == 130, done.out + done.err
+    assert waits.exists()
+    assert host.run(f"test -e {JOURNAL}").code
+    assert current(host) == "old"
+    assert "would: Upgrading from old:" in installed(host, "--dry-run")
+
+
 def test_uninstalling_takes_it_back_first_since_no_other_release_could(host: Host) -> None:
     interrupt_upgrade(host)
     done = host.install("--uninstall")
