@@ -68,6 +68,7 @@ E012 the bundle is missing, damaged, or for another Python or architecture
 E013 the installation directory holds something else
 E014 the certificate or its key cannot be used
 E015 the settings file is no TOML
+E016 units cannot use the state directory: its name, or where it lies
 CODES
 }
 
@@ -177,7 +178,7 @@ choose_layout() {
   fi
   read_settings
   STATE=$(absolute "$(setting state "${APPLIANCE_STATE:-}" "$default_state")")
-  LISTEN=$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)
+  LISTEN=$(address_of "$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)")
   API_PORT=$(setting api_port "${APPLIANCE_API_PORT:-}" 8000)
   UI_PORT=$(setting ui_port "${APPLIANCE_UI_PORT:-}" 8080)
   ORCHESTRATOR_PORT=$(setting orchestrator_port "${APPLIANCE_ORCHESTRATOR_PORT:-}" 4200)
@@ -195,6 +196,11 @@ choose_layout() {
   PROXY_FILE=$(dirname "$CONFIG")/proxy.env
 }
 
+# A socket of systemd's knows no names.
+address_of() { if [ "$1" = localhost ]; then echo 127.0.0.1; else printf '%s\n' "$1"; fi; }
+
+is_loopback() { case $1 in '' | 127.* | ::1 | localhost) return 0 ;; *) return 1 ;; esac; }
+
 # With TLS the plain ports stay on loopback, and the address to listen on is that of the TLS ports.
 choose_tls() {
   TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
@@ -205,7 +211,9 @@ choose_tls() {
   TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
   TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" '')
   TLS_UI_PREFECT_PORT=$(setting tls_ui_prefect_port "${APPLIANCE_TLS_UI_PREFECT_PORT:-}" '')
-  TLS=$(setting tls_cert '' '')
+  TLS=$(setting tls_cert '' '') HAD_TLS=''
+  [ -z "$TLS" ] || HAD_TLS=1
+  PLAIN_LISTEN_FILE=$TLS_FOLDER/plain-listen
   case ${APPLIANCE_TLS:-} in
     '') ;;
     off) TLS='' ;;
@@ -213,9 +221,25 @@ choose_tls() {
     *,*) TLS=given GIVEN_CERT=$(absolute "${APPLIANCE_TLS%%,*}") GIVEN_KEY=$(absolute "${APPLIANCE_TLS#*,}") ;;
     *) refuse "--tls is self, off, or CERT,KEY" ;;
   esac
-  [ -n "$TLS" ] || return 0
-  TLS_LISTEN=$(setting tls_listen "${APPLIANCE_LISTEN:-}" 0.0.0.0)
-  LISTEN=127.0.0.1
+  if [ -n "$TLS" ]; then
+    TLS_LISTEN=0.0.0.0
+    is_loopback "$LISTEN" || TLS_LISTEN=$LISTEN
+    TLS_LISTEN=$(address_of "$(setting tls_listen "${APPLIANCE_LISTEN:-}" "$TLS_LISTEN")")
+    LISTEN=127.0.0.1
+  elif [ -n "$HAD_TLS" ] && [ -z "${APPLIANCE_LISTEN:-}" ] && [ -r "$PLAIN_LISTEN_FILE" ]; then
+    LISTEN=$(cat "$PLAIN_LISTEN_FILE")
+  fi
+}
+
+# Where the plain ports were reached from elsewhere before TLS, they are again after it; where they were not, they stay closed.
+keep_plain_listen() {
+  before=$(setting listen '' '')
+  if [ -z "$TLS" ] || { [ -z "$HAD_TLS" ] && is_loopback "$before"; }; then
+    rm -f "$PLAIN_LISTEN_FILE"
+  elif [ -z "$HAD_TLS" ]; then
+    mkdir -p "$TLS_FOLDER"
+    printf '%s\n' "$before" >"$PLAIN_LISTEN_FILE"
+  fi
 }
 
 # setting NAME GIVEN DEFAULT: what was given now, else what the config file of an earlier run says, else the default.
@@ -458,6 +482,7 @@ check_directories() {
     base_mb=1500 state_mb=250
     if [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ]; then base_mb=0 state_mb=0; fi
   fi
+  [ "$MODE" = local ] || check_state_for_units
   check_writable E005 "$BASE" "$base_at" || base_mb=0
   check_writable E006 "$STATE" "$state_at" || state_mb=0
   if [ "$base_mb" != 0 ] && [ "$state_mb" != 0 ] && [ "$(file_system "$base_at")" = "$(file_system "$state_at")" ]; then
@@ -487,6 +512,20 @@ check_writable() { # CODE DIRECTORY WHAT-IS-THERE-OF-IT
   return 1
 }
 
+# Written into units, where a blank ends a path and % begins something else; and where these units see what is there.
+check_state_for_units() {
+  way="choose another with --state"
+  case $STATE in
+    *[[:space:]%\"\'\\\|\&\;\$\`]*)
+      problem E016 "$STATE has a character that does not go into units" "$way, without blanks, quotes and %|&;\$\\"
+      return ;;
+  esac
+  case $(readlink -m "$STATE")/ in
+    /home/* | /root/* | /run/user/* | /tmp/* | /var/tmp/*)
+      problem E016 "$STATE lies where units see nothing (home directories, temporary folders)" "$way, below /var/lib or /srv" ;;
+  esac
+}
+
 check_room() { # CODE DIRECTORY MEGABYTES [WHAT-FOR]
   free_mb=$(df -Pm "$2" | awk 'NR == 2 { print $4 }')
   [ "$free_mb" -ge "$3" ] ||
@@ -510,7 +549,7 @@ choose_guest_ports() {
 }
 
 next_free() { # ADDRESS PORT: the first port above it that can be listened on and that is none of ours
-  look_at_ports next "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
+  look_at_ports next "$MODE" "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
     "$UI_PREFECT_PORT" "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
 }
 
@@ -526,7 +565,7 @@ check_ports() {
     set -- "$@" "ui-$one-port $LISTEN $plain"
     [ -z "$TLS" ] || [ "$outer" = 0 ] || set -- "$@" "tls-ui-$one-port $TLS_LISTEN $outer"
   done
-  taken=$(look_at_ports check "$@")
+  taken=$(look_at_ports check "$MODE" "$@")
   old_ifs=$IFS
   IFS='
 '
@@ -544,9 +583,32 @@ check_ports() {
   IFS=$old_ifs
 }
 
-look_at_ports() { # next ADDRESS PORT OURS… | check "NAME ADDRESS PORT"…
+look_at_ports() { # next system|local ADDRESS PORT OURS… | check system|local "NAME ADDRESS PORT"…
   "$PYTHON" - "$@" <<'PYTHON'
-import socket, sys
+import ipaddress, socket, sys
+
+BY_SYSTEMD = {"api-port", "mlflow-port"}  # opened by it, as root
+
+
+def parts(one):
+    name, _, rest = one.partition(" ")
+    host, _, port = rest.rpartition(" ")
+    return name, host, port
+
+
+def lowest_of_units():
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as file:
+            return int(file.read())
+    except OSError:
+        return 1024
+
+
+def is_address(host):
+    try:
+        return not getattr(ipaddress.ip_address(host), "scope_id", None)
+    except ValueError:
+        return False
 
 
 def listen(host, port):
@@ -558,20 +620,22 @@ def listen(host, port):
         probe.listen(1)
 
 
-def print_next(host, above, *ours):
-    for port in range(int(above) + 1, min(int(above) + 200, 65536)) if above.isdigit() else ():
+def print_next(mode, host, above, *ours):
+    can_be = above.isdigit() and (mode == "local" or is_address(host))
+    for port in range(int(above) + 1, min(int(above) + 200, 65536)) if can_be else ():
         try:
             listen(host, port)
-        except OSError:
+        except (OSError, UnicodeError):
             continue
         if str(port) not in ours:
             return print(port)
     print(0)  # not served; what is wrong with the address or the port is said with the others
 
 
-def print_problems(*wanted):
-    seen = {}
-    for name, host, port in (one.split(" ") for one in wanted):
+def print_problems(mode, *wanted):
+    seen, names = {}, set()
+    lowest = lowest_of_units() if mode == "system" else 0
+    for name, host, port in map(parts, wanted):
         if not port.isdigit() or not 1 <= int(port) <= 65535:
             print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
             continue
@@ -579,9 +643,17 @@ def print_problems(*wanted):
             print(f"E007|--{seen[port]} and --{name} are both {port}|give each its own port")
             continue
         seen[port] = name
+        if int(port) < lowest and name not in BY_SYSTEMD:
+            print(f"E007|port {port} needs root, which its unit does not have|choose one from {lowest} on with --{name}")
+            continue
+        if mode == "system" and not is_address(host):
+            if host not in names:
+                print(f"E008|--listen {host} is no address, and units take no names|give it in numbers, such as 127.0.0.1 or 0.0.0.0")
+            names.add(host)
+            continue
         try:
             listen(host, int(port))
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             print(f"E008|--listen {host} is no address|use 127.0.0.1 or 0.0.0.0")
         except PermissionError:
             print(f"E007|port {port} needs root|choose one from 1024 on with --{name}")
@@ -904,7 +976,9 @@ write_config() {
   config_text >"$CONFIG.new"
   chmod 640 "$CONFIG.new"
   [ "$MODE" = local ] || chown root:appliance "$CONFIG.new"
+  [ -z "$TLS" ] || keep_plain_listen
   mv "$CONFIG.new" "$CONFIG"
+  [ -n "$TLS" ] || keep_plain_listen
 }
 
 # The proxies of whoever installs, for what is fetched later (datasets by address); never for our own processes.
