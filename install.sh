@@ -68,6 +68,7 @@ E012 the bundle is missing, damaged, or for another Python or architecture
 E013 the installation directory holds something else
 E014 the certificate or its key cannot be used
 E015 the settings file is no TOML
+E016 units cannot use the state directory: its name, or where it lies
 CODES
 }
 
@@ -75,9 +76,7 @@ CODES
 
 parse_arguments() {
   LOCAL=${APPLIANCE_LOCAL:-} PYTHON=${APPLIANCE_PYTHON:-}
-  DEMO=${APPLIANCE_DEMO:-} NO_START=${APPLIANCE_NO_START:-} DRY_RUN=${APPLIANCE_DRY_RUN:-}
-  UPGRADE=${APPLIANCE_UPGRADE:-} ROLLBACK=${APPLIANCE_ROLLBACK:-} UNINSTALL=${APPLIANCE_UNINSTALL:-}
-  PURGE=${APPLIANCE_PURGE:-} YES=${APPLIANCE_YES:-} NO_BACKUP=${APPLIANCE_NO_BACKUP:-}
+  for flag in DEMO NO_START DRY_RUN UPGRADE ROLLBACK UNINSTALL PURGE YES NO_BACKUP; do read_twin "$flag"; done
   WITH=${APPLIANCE_WITH:-} OFFLINE=${APPLIANCE_OFFLINE:-} MAKE_BUNDLE=${APPLIANCE_MAKE_BUNDLE:-}
   while [ $# -gt 0 ]; do
     case $1 in
@@ -142,6 +141,15 @@ parse_arguments() {
   [ -z "$MAKE_BUNDLE" ] || MAKE_BUNDLE=$(absolute "$MAKE_BUNDLE")
 }
 
+read_twin() { # FLAG: what the environment says of it
+  eval "said=\${APPLIANCE_$1:-}"
+  case $(printf '%s' "$said" | tr '[:upper:]' '[:lower:]') in
+    1 | true | yes | on) eval "$1=1" ;;
+    '' | 0 | false | no | off) eval "$1=" ;;
+    *) refuse "APPLIANCE_$1 is 1 or 0 (true or false, yes or no, on or off), not $said" ;;
+  esac
+}
+
 refuse() {
   echo "install.sh: $1; ./install.sh --help lists the options" >&2
   exit "$EXIT_USAGE"
@@ -170,7 +178,7 @@ choose_layout() {
   fi
   read_settings
   STATE=$(absolute "$(setting state "${APPLIANCE_STATE:-}" "$default_state")")
-  LISTEN=$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)
+  LISTEN=$(address_of "$(setting listen "${APPLIANCE_LISTEN:-}" 127.0.0.1)")
   API_PORT=$(setting api_port "${APPLIANCE_API_PORT:-}" 8000)
   UI_PORT=$(setting ui_port "${APPLIANCE_UI_PORT:-}" 8080)
   ORCHESTRATOR_PORT=$(setting orchestrator_port "${APPLIANCE_ORCHESTRATOR_PORT:-}" 4200)
@@ -188,6 +196,11 @@ choose_layout() {
   PROXY_FILE=$(dirname "$CONFIG")/proxy.env
 }
 
+# A socket of systemd's knows no names.
+address_of() { if [ "$1" = localhost ]; then echo 127.0.0.1; else printf '%s\n' "$1"; fi; }
+
+is_loopback() { case $1 in '' | 127.* | ::1 | localhost) return 0 ;; *) return 1 ;; esac; }
+
 # With TLS the plain ports stay on loopback, and the address to listen on is that of the TLS ports.
 choose_tls() {
   TLS_FOLDER=$(dirname "$CONFIG")/tls GIVEN_CERT='' GIVEN_KEY=''
@@ -198,7 +211,9 @@ choose_tls() {
   TLS_UI_PORT=$(setting tls_ui_port "${APPLIANCE_TLS_UI_PORT:-}" 8444)
   TLS_UI_MLFLOW_PORT=$(setting tls_ui_mlflow_port "${APPLIANCE_TLS_UI_MLFLOW_PORT:-}" '')
   TLS_UI_PREFECT_PORT=$(setting tls_ui_prefect_port "${APPLIANCE_TLS_UI_PREFECT_PORT:-}" '')
-  TLS=$(setting tls_cert '' '')
+  TLS=$(setting tls_cert '' '') HAD_TLS=''
+  [ -z "$TLS" ] || HAD_TLS=1
+  PLAIN_LISTEN_FILE=$TLS_FOLDER/plain-listen
   case ${APPLIANCE_TLS:-} in
     '') ;;
     off) TLS='' ;;
@@ -206,9 +221,25 @@ choose_tls() {
     *,*) TLS=given GIVEN_CERT=$(absolute "${APPLIANCE_TLS%%,*}") GIVEN_KEY=$(absolute "${APPLIANCE_TLS#*,}") ;;
     *) refuse "--tls is self, off, or CERT,KEY" ;;
   esac
-  [ -n "$TLS" ] || return 0
-  TLS_LISTEN=$(setting tls_listen "${APPLIANCE_LISTEN:-}" 0.0.0.0)
-  LISTEN=127.0.0.1
+  if [ -n "$TLS" ]; then
+    TLS_LISTEN=0.0.0.0
+    is_loopback "$LISTEN" || TLS_LISTEN=$LISTEN
+    TLS_LISTEN=$(address_of "$(setting tls_listen "${APPLIANCE_LISTEN:-}" "$TLS_LISTEN")")
+    LISTEN=127.0.0.1
+  elif [ -n "$HAD_TLS" ] && [ -z "${APPLIANCE_LISTEN:-}" ] && [ -r "$PLAIN_LISTEN_FILE" ]; then
+    LISTEN=$(cat "$PLAIN_LISTEN_FILE")
+  fi
+}
+
+# Where the plain ports were reached from elsewhere before TLS, they are again after it; where they were not, they stay closed.
+keep_plain_listen() {
+  before=$(setting listen '' '')
+  if [ -z "$TLS" ] || { [ -z "$HAD_TLS" ] && is_loopback "$before"; }; then
+    rm -f "$PLAIN_LISTEN_FILE"
+  elif [ -z "$HAD_TLS" ]; then
+    mkdir -p "$TLS_FOLDER"
+    printf '%s\n' "$before" >"$PLAIN_LISTEN_FILE"
+  fi
 }
 
 # setting NAME GIVEN DEFAULT: what was given now, else what the config file of an earlier run says, else the default.
@@ -451,6 +482,7 @@ check_directories() {
     base_mb=1500 state_mb=250
     if [ -n "$PYTHON" ] && [ -z "$OFFLINE" ] && [ -f "$BASE/releases/$(release_name)/.complete" ]; then base_mb=0 state_mb=0; fi
   fi
+  [ "$MODE" = local ] || check_state_for_units
   check_writable E005 "$BASE" "$base_at" || base_mb=0
   check_writable E006 "$STATE" "$state_at" || state_mb=0
   if [ "$base_mb" != 0 ] && [ "$state_mb" != 0 ] && [ "$(file_system "$base_at")" = "$(file_system "$state_at")" ]; then
@@ -480,6 +512,20 @@ check_writable() { # CODE DIRECTORY WHAT-IS-THERE-OF-IT
   return 1
 }
 
+# Written into units, where a blank ends a path and % begins something else; and where these units see what is there.
+check_state_for_units() {
+  way="choose another with --state"
+  case $STATE in
+    *[[:space:]%\"\'\\\|\&\;\$\`]*)
+      problem E016 "$STATE has a character that does not go into units" "$way, without blanks, quotes and %|&;\$\\"
+      return ;;
+  esac
+  case $(readlink -m "$STATE")/ in
+    /home/* | /root/* | /run/user/* | /tmp/* | /var/tmp/*)
+      problem E016 "$STATE lies where units see nothing (home directories, temporary folders)" "$way, below /var/lib or /srv" ;;
+  esac
+}
+
 check_room() { # CODE DIRECTORY MEGABYTES [WHAT-FOR]
   free_mb=$(df -Pm "$2" | awk 'NR == 2 { print $4 }')
   [ "$free_mb" -ge "$3" ] ||
@@ -503,7 +549,7 @@ choose_guest_ports() {
 }
 
 next_free() { # ADDRESS PORT: the first port above it that can be listened on and that is none of ours
-  look_at_ports next "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
+  look_at_ports next "$MODE" "$@" "$API_PORT" "$ORCHESTRATOR_PORT" "$MLFLOW_PORT" "$TLS_API_PORT" "$TLS_UI_PORT" "$UI_MLFLOW_PORT" \
     "$UI_PREFECT_PORT" "$TLS_UI_MLFLOW_PORT" "$TLS_UI_PREFECT_PORT"
 }
 
@@ -519,7 +565,7 @@ check_ports() {
     set -- "$@" "ui-$one-port $LISTEN $plain"
     [ -z "$TLS" ] || [ "$outer" = 0 ] || set -- "$@" "tls-ui-$one-port $TLS_LISTEN $outer"
   done
-  taken=$(look_at_ports check "$@")
+  taken=$(look_at_ports check "$MODE" "$@")
   old_ifs=$IFS
   IFS='
 '
@@ -537,9 +583,32 @@ check_ports() {
   IFS=$old_ifs
 }
 
-look_at_ports() { # next ADDRESS PORT OURS… | check "NAME ADDRESS PORT"…
+look_at_ports() { # next system|local ADDRESS PORT OURS… | check system|local "NAME ADDRESS PORT"…
   "$PYTHON" - "$@" <<'PYTHON'
-import socket, sys
+import ipaddress, socket, sys
+
+BY_SYSTEMD = {"api-port", "mlflow-port"}  # opened by it, as root
+
+
+def parts(one):
+    name, _, rest = one.partition(" ")
+    host, _, port = rest.rpartition(" ")
+    return name, host, port
+
+
+def lowest_of_units():
+    try:
+        with open("/proc/sys/net/ipv4/ip_unprivileged_port_start") as file:
+            return int(file.read())
+    except OSError:
+        return 1024
+
+
+def is_address(host):
+    try:
+        return not getattr(ipaddress.ip_address(host), "scope_id", None)
+    except ValueError:
+        return False
 
 
 def listen(host, port):
@@ -551,20 +620,22 @@ def listen(host, port):
         probe.listen(1)
 
 
-def print_next(host, above, *ours):
-    for port in range(int(above) + 1, min(int(above) + 200, 65536)) if above.isdigit() else ():
+def print_next(mode, host, above, *ours):
+    can_be = above.isdigit() and (mode == "local" or is_address(host))
+    for port in range(int(above) + 1, min(int(above) + 200, 65536)) if can_be else ():
         try:
             listen(host, port)
-        except OSError:
+        except (OSError, UnicodeError):
             continue
         if str(port) not in ours:
             return print(port)
     print(0)  # not served; what is wrong with the address or the port is said with the others
 
 
-def print_problems(*wanted):
-    seen = {}
-    for name, host, port in (one.split(" ") for one in wanted):
+def print_problems(mode, *wanted):
+    seen, names = {}, set()
+    lowest = lowest_of_units() if mode == "system" else 0
+    for name, host, port in map(parts, wanted):
         if not port.isdigit() or not 1 <= int(port) <= 65535:
             print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
             continue
@@ -572,9 +643,17 @@ def print_problems(*wanted):
             print(f"E007|--{seen[port]} and --{name} are both {port}|give each its own port")
             continue
         seen[port] = name
+        if int(port) < lowest and name not in BY_SYSTEMD:
+            print(f"E007|port {port} needs root, which its unit does not have|choose one from {lowest} on with --{name}")
+            continue
+        if mode == "system" and not is_address(host):
+            if host not in names:
+                print(f"E008|--listen {host} is no address, and units take no names|give it in numbers, such as 127.0.0.1 or 0.0.0.0")
+            names.add(host)
+            continue
         try:
             listen(host, int(port))
-        except socket.gaierror:
+        except (socket.gaierror, UnicodeError):
             print(f"E008|--listen {host} is no address|use 127.0.0.1 or 0.0.0.0")
         except PermissionError:
             print(f"E007|port {port} needs root|choose one from 1024 on with --{name}")
@@ -865,6 +944,11 @@ switch_release() {
   mv -T "$BASE/.current-new" "$BASE/current"
 }
 
+first_release() {
+  : >"$BASE/.preparing" # until the state is
+  switch_release
+}
+
 # The last release is kept, so that one can go back; older ones are removed.
 remove_old_releases() {
   for old in "$BASE"/releases/*; do
@@ -892,7 +976,9 @@ write_config() {
   config_text >"$CONFIG.new"
   chmod 640 "$CONFIG.new"
   [ "$MODE" = local ] || chown root:appliance "$CONFIG.new"
+  [ -z "$TLS" ] || keep_plain_listen
   mv "$CONFIG.new" "$CONFIG"
+  [ -n "$TLS" ] || keep_plain_listen
 }
 
 # The proxies of whoever installs, for what is fetched later (datasets by address); never for our own processes.
@@ -1001,14 +1087,18 @@ drop_ins() {
   cat <<'FILES'
 appliance-.service.d/20-state.conf
 appliance-api.service.d/30-listen.conf
+appliance-api.service.d/30-proc.conf
 appliance-api.socket.d/20-listen.conf
 appliance-api.socket.d/30-listen.conf
 appliance-backup.service.d/20-passphrase.conf
+appliance-backup.service.d/30-proc.conf
 appliance-mlflow.service.d/20-memory.conf
 appliance-mlflow.socket.d/20-listen.conf
 appliance-orchestrator.service.d/20-memory.conf
+appliance-recover.service.d/30-proc.conf
 appliance-recover.service.d/40-state.conf
 appliance-tls.service.d/20-key.conf
+appliance-tls.service.d/30-proc.conf
 appliance-ui.service.d/20-memory.conf
 appliance-ui.service.d/20-passphrase.conf
 appliance-ui.service.d/30-listen.conf
@@ -1068,6 +1158,13 @@ stage_system_files() {
         >"$units/appliance-$unit.service.d/20-passphrase.conf"
     done
   fi
+  # Before 250 ProcSubset=pid cannot be had with ProtectKernelTunables= and ProtectKernelLogs=: no process would start.
+  if [ "$systemd" -lt 250 ]; then
+    for unit in api backup recover tls; do
+      mkdir -p "$units/appliance-$unit.service.d"
+      printf '[Service]\nProcSubset=all\n' >"$units/appliance-$unit.service.d/30-proc.conf"
+    done
+  fi
   # The units write nowhere but in the state and, on another disk, where the settings say that backups lie.
   backups=$(setting backup_dir '' '')
   if [ "$STATE" != /var/lib/appliance ] || [ -n "$backups" ]; then
@@ -1119,17 +1216,29 @@ same_file() { if [ -e "$1" ]; then cmp -s "$1" "$2"; else [ ! -e "$2" ]; fi; }
 install_system_files() {
   staged=$(mktemp -d)
   stage_system_files "$staged"
+  # First: once the files lie in their places, another run sees nothing to do.
+  systemd-sysusers "$staged/etc/sysusers.d/appliance.conf"
   drop_ins | while IFS= read -r file; do [ -e "$staged$UNITS/$file" ] || rm -f "$UNITS/$file"; done
   cp -R "$staged/etc/." /etc/
   rm -rf "$staged"
-  systemd-sysusers /etc/sysusers.d/appliance.conf
   systemctl daemon-reload
 }
 
+# systemd knows the files of before: whoever wrote others did not come to say so.
+units_stale() { systemctl show --value -p NeedDaemonReload 'appliance*' | grep -q '^yes$'; }
+
 make_state() {
   systemd-tmpfiles --create /etc/tmpfiles.d/appliance.conf
-  "$BASE/bin/appliance" migrate
+  make_local_state
 }
+
+make_local_state() {
+  "$BASE/bin/appliance" migrate
+  rm -f "$BASE/.preparing"
+}
+
+# Also what a first installation that was interrupted left to do.
+state_missing() { [ -n "$FRESH" ] || [ -e "$BASE/.preparing" ] || [ ! -e "$STATE/appliance.db" ]; }
 
 # One service after the other; the sockets stay open, so that no request is refused meanwhile.
 restart_units() {
@@ -1179,6 +1288,8 @@ start() {
     elif [ -n "$RENEWED" ]; then # a unit is handed its key when it starts
       step "Starting TLS with the new certificate" systemctl try-restart appliance-tls.service
     fi
+    # An installation that was interrupted before this.
+    systemctl is-enabled -q appliance.target || step "Having the units start with the host" systemctl enable appliance.target
     is_up || step "Waiting until everything is well" wait_until_well
   elif [ -n "$NEW" ] && [ "$BEFORE" != none ]; then
     step "Restarting the processes with the new release" restart_local
@@ -1227,14 +1338,14 @@ install_local() {
   change_release
   if tls_changed; then step "Writing the certificate to $TLS_FOLDER" write_certificate; fi
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
-  [ -z "$FRESH" ] || step "Preparing the state in $STATE" "$BASE/bin/appliance" migrate
+  if state_missing; then NEW=1 && step "Preparing the state in $STATE" make_local_state; fi
 }
 
 install_system() {
   SOCKETS_CHANGED='' RENEWED=''
   if command_changed; then step "Writing the command appliance" write_command; fi
   change_release
-  if system_files_changed '*'; then
+  if system_files_changed '*' || units_stale; then
     NEW=1
     if system_files_changed '*socket*'; then SOCKETS_CHANGED=1; fi
     step "Installing the units and the user appliance" install_system_files
@@ -1243,7 +1354,7 @@ install_system() {
   if config_changed; then NEW=1 && step "Writing the settings $CONFIG" write_config; fi
   if key_open && [ -z "$RENEWED" ]; then step "Closing the certificate's key to all but root" close_certificate; fi
   if proxy_changed; then NEW=1 && step "Writing the proxies to $PROXY_FILE" write_proxy; fi
-  [ -z "$FRESH" ] || step "Preparing the state in $STATE" make_state
+  if state_missing; then NEW=1 && step "Preparing the state in $STATE" make_state; fi
 }
 
 # The first release is switched to; a later one proves itself first, or the one before it goes on.
@@ -1251,7 +1362,7 @@ change_release() {
   [ "$NAME" != "$BEFORE" ] || return 0
   if [ "$BEFORE" = none ]; then
     NEW=1 FRESH=1
-    step "Switching to the release $NAME" switch_release
+    step "Switching to the release $NAME" first_release
   else
     UPGRADING=1
     step "Upgrading from $BEFORE: backup, check, migration, switch, start, check" upgrade_release
@@ -1262,10 +1373,37 @@ change_release() {
 }
 
 upgrade_release() {
+  # Whoever ends the installer ends the upgrade too, which then goes back: that is waited for.
+  trap : HUP INT TERM
   : >>"$BASE/.switch"
   : >>"$BASE/.changing"
   APPLIANCE_CONFIG=$CONFIG APPLIANCE_DEFAULTS=$RELEASE/defaults.toml \
     "$RELEASE/venv/bin/python" -P -m appliance.processes.upgrade to "$NAME" --base "$BASE" ${NO_BACKUP:+--no-backup}
+}
+
+# An upgrade that was interrupted: until it is taken back, a boot would do so, also weeks later.
+interrupted_upgrade() {
+  journal=$(setting state '' "$STATE")/upgrade/journal.json
+  [ -e "$journal" ] && [ -x "$BASE/current/venv/bin/python" ]
+}
+
+take_back() {
+  step "Taking back a change of the release that was interrupted" recover_release
+  BEFORE=$(current_release)
+  # What a dry run does not do, it says.
+  [ -z "$DRY_RUN" ] || BEFORE=$(sed -n 's/.*"before":"\([^"]*\)".*/\1/p' "$journal")
+}
+
+recover_release() {
+  trap : HUP INT TERM
+  ran=$(grep '"ran":true' "$journal") || true
+  APPLIANCE_CONFIG=$CONFIG "$BASE/current/venv/bin/python" -P -m appliance.processes.upgrade recover --base "$BASE"
+  if [ -e "$journal" ]; then
+    echo "another upgrade is at work; wait for it"
+    return 1
+  fi
+  # The upgrade that may come next looks at how this one does.
+  [ -z "$ran" ] || [ -n "$UNINSTALL" ] || "$BASE/bin/appliance" up --detach || true
 }
 
 # --- instead of installing --------------------------------------------------------------------------------------------
@@ -1292,6 +1430,8 @@ roll_back() {
 uninstall() {
   require_installed_or_left
   LOG=/dev/null LOG_OPEN=1
+  # No other release could.
+  if [ -z "$PURGE" ] && interrupted_upgrade; then take_back; fi
   own=
   if [ "$MODE" = system ]; then
     own=$(own_files | sed "s|^|  $UNITS/|")
@@ -1346,7 +1486,7 @@ remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
   rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
-    "$BASE/.changing" "$BASE/.upgrade" "$BASE"/.work-*
+    "$BASE/.changing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 
@@ -1369,7 +1509,7 @@ main() {
   choose_layout
   CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
   trap clean_up EXIT
-  trap 'exit 130' INT TERM
+  trap 'exit 130' HUP INT TERM
   umask 022
   if [ -n "$MAKE_BUNDLE" ]; then
     MODE=local
@@ -1388,6 +1528,7 @@ main() {
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
+  if interrupted_upgrade; then take_back; fi
   install_release
   if [ "$MODE" = system ]; then install_system; else install_local; fi
   if [ -z "$NO_START" ]; then start; fi

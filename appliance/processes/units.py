@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,22 +79,25 @@ def _read_unit(service: Service, *, weigh: bool) -> ProcessReport:
 
 def _show(unit: str) -> dict[str, str]:
     properties = "ActiveState,SubState,MainPID,StateChangeTimestamp,NRestarts,StatusText,Result,ControlGroup"
-    text = _systemctl("show", "--timestamp=unix", f"--property={properties}", unit)
+    text = _systemctl("show", f"--property={properties}", unit)
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def _read_time(text: str) -> str | None:
-    """``@1700000000`` as ISO 8601."""
-    if not text.startswith("@"):
+    """``Tue 2023-11-14 22:13:20 UTC`` as ISO 8601; None where a unit has none."""
+    try:
+        return datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC).isoformat()
+    except ValueError:
         return None
-    return datetime.fromtimestamp(int(text[1:]), tz=UTC).isoformat()
 
 
 def _systemctl(*arguments: str) -> str:
     try:
+        # Times are printed in the zone of the environment; the options for that differ between versions.
         done = subprocess.run(
-            ["systemctl", "--no-pager", *arguments], capture_output=True, text=True, timeout=120, check=False
-        )
+            ["systemctl", "--no-pager", *arguments], capture_output=True, text=True, timeout=120, check=False,
+            env={**os.environ, "TZ": "UTC"},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise NotReady(f"systemctl {arguments[0]} does not answer: {exc}") from exc
     if done.returncode:

@@ -16,7 +16,6 @@ import argparse
 import fcntl
 import json
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -24,19 +23,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.processes.hosts import Host, find_host, owner_of, restarts
+from appliance.processes.interruptions import hear_interruptions, uninterrupted
 from appliance.processes.release_journal import DATABASES, Files, Journal
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
 from storage.handover import LiveDatabase, shut_all
 from storage.stillness import standing_still
 
-FAILED, UNHEALTHY = 3, 4
+FAILED, UNHEALTHY, INTERRUPTED = 3, 4, 130
 WELL_S = 180
 STEADY_S = 5.0
 """What is well must stay so for a while: a process that dies after its first request is not."""
@@ -196,19 +196,20 @@ class Upgrade:
         self._step("units placed")
 
     def _go_back(self, journal: Journal) -> int:
-        try:
-            with _uninterrupted(), self._host.switching():
-                self._take_back(journal)
-        except TROUBLE as exc:
-            _say(
-                f"going back failed too: {exc}; the journal stays: mend that, then boot, run 'appliance up' or "
-                "./install.sh again, which go back",
-                error=True,
-            )
-            return UNHEALTHY
-        if not journal.ran:
-            return FAILED
-        self._host.start()
+        with uninterrupted():
+            try:
+                with self._host.switching():
+                    self._take_back(journal)
+            except TROUBLE as exc:
+                _say(
+                    f"going back failed too: {exc}; the journal stays: mend that, then boot, run 'appliance up' or "
+                    "./install.sh again, which go back",
+                    error=True,
+                )
+                return UNHEALTHY
+            if not journal.ran:
+                return FAILED
+            self._host.start()
         try:
             self._require_well(journal.before, ready=False)
         except ApplianceError as exc:
@@ -221,7 +222,7 @@ class Upgrade:
         journal = self._files.find_journal()
         if journal is None:
             return False
-        print(f"the change from {journal.before} to {journal.after} was interrupted; going back", flush=True)
+        _say(f"the change from {journal.before} to {journal.after} was interrupted; going back")
         with self._changing():
             self._host.stop_writers()
             with self._host.switching():
@@ -331,17 +332,8 @@ class Upgrade:
 
 def _say(sentence: str, *, error: bool = False) -> None:
     at = datetime.now().astimezone()
-    print(f"{at:%H:%M:%S} upgrade: {sentence}", file=sys.stderr if error else sys.stdout, flush=True)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until this is over."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with suppress(OSError):  # a terminal that went away must not end what takes a change back
+        print(f"{at:%H:%M:%S} upgrade: {sentence}", file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def _now() -> str:
@@ -357,6 +349,7 @@ def main() -> int:
     parser.add_argument("--yes", action="store_true")
     parser.add_argument("--no-backup", action="store_true")
     given = parser.parse_args()
+    hear_interruptions()
     try:
         settings = load_settings()
         upgrade = Upgrade(settings, given.base, find_host(settings, given.base))
@@ -371,6 +364,9 @@ def main() -> int:
     except (ApplianceError, StorageError, OSError) as exc:
         print(f"upgrade: {exc}; nothing was changed", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt as exc:
+        _say(f"{exc}; what had begun is taken back by the next ./install.sh, 'appliance up' or boot", error=True)
+        return INTERRUPTED
     return 0
 
 

@@ -18,9 +18,10 @@ import pytest
 from tests.install.place import ROOT, Done, Place
 
 UNITS = "/etc/systemd/system"
+STATE = "/opt/appliance-state"
 _PROGRAMS = {
     # Nothing is active.
-    "systemctl": 'case $1 in --version) echo "systemd 252 (252.1)" ;; is-active) exit 3 ;; esac',
+    "systemctl": 'case "$*" in --version) echo "systemd 252 (252.1)" ;; *is-active*) exit 3 ;; esac',
     "systemd-sysusers": "grep -q ^appliance: /etc/group || echo appliance:x:64123: >>/etc/group",
     "systemd-tmpfiles": "exit 0",
 }
@@ -33,7 +34,7 @@ done
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/system
 [ ! -d /var/lib/systemd ] || mount -t tmpfs tmpfs /var/lib/systemd
-rm -rf /opt/appliance /etc/appliance /usr/local/bin/appliance /var/log/appliance-install.log {units}/appliance*
+rm -rf /opt/appliance {state} /etc/appliance /usr/local/bin/appliance /var/log/appliance-install.log {units}/appliance*
 mount --bind {prefix} {folder}/python
 echo ready
 exec sleep infinity
@@ -64,7 +65,7 @@ class Host:
         environment = {"PATH": f"{self.folder}/bin:{os.environ['PATH']}", "HOME": str(self.folder)}
         done = subprocess.run(
             ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "--wd=/", "sh", "-c", line],
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False, env=environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False, env=environment,
         )  # fmt: skip
         return Done(code=done.returncode, out=done.stdout, err=done.stderr)
 
@@ -75,11 +76,12 @@ class Host:
         return done.out
 
     def install(self, flags: str = "", *, python: Path | None = None) -> Done:
-        """The installer, with the state in the host's own folder; nothing is started."""
-        return self.run(
-            f"sh {ROOT}/install.sh --python {python or self.python} --state {self.folder}/state --no-start"
-            f" {self.ports} {flags}"
-        )
+        """The installer, with a state directory that units can see; nothing is started."""
+        return self.run(self.command(flags, python=python))
+
+    def command(self, flags: str = "", *, python: Path | None = None) -> str:
+        """The shell line for that."""
+        return f"sh {ROOT}/install.sh --python {python or self.python} --state {STATE} --no-start {self.ports} {flags}"
 
     def listing(self, *places: str) -> set[str]:
         """The files below these places."""
@@ -113,7 +115,7 @@ def pretended(folder: Path) -> Iterator[Host]:
     for name, text in _PROGRAMS.items():
         (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
         (folder / "bin" / name).chmod(0o755)
-    script = _MOUNTS.format(folder=folder, units=UNITS, prefix=sys.base_prefix)
+    script = _MOUNTS.format(folder=folder, units=UNITS, state=STATE, prefix=sys.base_prefix)
     holder = subprocess.Popen(["unshare", "-m", "sh", "-ec", script], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.host import UNITS, Host, pretended
+from tests.install.host import STATE, UNITS, Host, pretended
 from tests.install.place import ROOT, Done, free_ports
 
 SETTINGS = "/etc/appliance/appliance.toml"
@@ -39,7 +39,7 @@ def test_a_dry_run_touches_nothing(host: Host) -> None:
     assert "would: Installing the units and the user appliance" in done.out
     assert "Nothing was changed." in done.out
     assert host.ok("find /opt /etc /var/log /usr/local/bin ! -type c | sort") == before
-    assert not (host.folder / "state").exists()
+    assert host.run(f"test -e {STATE}").code
 
 
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
@@ -111,6 +111,25 @@ def test_the_units_may_write_where_the_settings_say_that_backups_lie(host: Host)
     assert host.ok(f"cat {drop_in} 2>/dev/null || true") == before
 
 
+def test_a_systemd_that_cannot_show_a_part_of_proc_is_not_asked_for_it(host: Host) -> None:
+    """Beside ProtectKernelTunables= that came with 250."""
+    host.place_release()
+    asking = {
+        path.name if path.suffix == ".service" else path.parent.name.removesuffix(".d")
+        for path in (ROOT / "systemd" / "units").rglob("*")
+        if path.is_file() and "ProcSubset=pid" in path.read_text().splitlines()
+    }
+    instead = {f"{UNITS}/{unit}.d/30-proc.conf" for unit in asking}
+    systemctl = host.folder / "bin" / "systemctl"
+    systemctl.write_text(systemctl.read_text().replace("252", "249"))
+    installed(host)
+    assert {path for path in host.listing(UNITS) if path.endswith("30-proc.conf")} == instead
+    assert all(host.ok(f"cat {path}") == "[Service]\nProcSubset=all\n" for path in instead)
+    systemctl.write_text(systemctl.read_text().replace("249", "250"))
+    assert "Installing the units" in installed(host)
+    assert not instead & host.listing(UNITS)
+
+
 def test_an_address_that_is_closed_again_stops_what_listens(host: Host) -> None:
     """The sockets are opened anew: a drop-in of a socket that went is a change of a socket."""
     host.place_release()
@@ -165,7 +184,7 @@ def by_hand(host: Host) -> str:
     ports = [f"{name} = {said[name]}" for name in said if name.endswith("_port") and name != "api_port"]
     return (
         f"# ours\n  api_port = {api[:-3]}_{api[-3:]}  # behind nginx\n\"listen\" = '127.0.0.1'\n"
-        f"state = '{host.folder}/state'\n" + "\n".join(ports) + "\n"
+        f"state = '{STATE}'\n" + "\n".join(ports) + "\n"
         'metrics_aliases = [\n  "mlserver",\n]\nsystemd = true\n[notes]\nui_port = "beside nginx"\n'
     )
 

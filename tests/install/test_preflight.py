@@ -148,6 +148,25 @@ def test_every_flag_has_its_environment_twin(place: Place) -> None:
     assert "add --yes" in twin.install().err
 
 
+@pytest.mark.parametrize("said", ["0", "false", "No", "OFF", ""])
+def test_a_twin_that_says_no_is_no(place: Place, said: str) -> None:
+    names = ("UNINSTALL", "PURGE", "YES", "UPGRADE", "ROLLBACK", "NO_START", "NO_BACKUP", "DEMO")
+    no = {f"APPLIANCE_{name}": said for name in names}
+    done = replace(place, environment=no | {"APPLIANCE_DRY_RUN": "True"}).install(*place.port_flags)
+    assert (done.code, "Nothing was changed." in done.out) == (0, True), done.err
+    assert "would: Starting the appliance" in done.out
+
+
+def test_a_twin_that_says_neither_yes_nor_no_is_said(place: Place) -> None:
+    done = replace(place, environment={"APPLIANCE_PURGE": "maybe"}).install(*place.port_flags, "--dry-run")
+    assert (done.code, "APPLIANCE_PURGE is 1 or 0 (true or false, yes or no, on or off), not maybe" in done.err) == (
+        1,
+        True,
+    )
+    both = {"APPLIANCE_UNINSTALL": "yes", "APPLIANCE_PURGE": "on"}
+    assert "add --yes" in replace(place, environment=both).install().err
+
+
 def test_a_directory_of_something_else_is_left_alone(place: Place) -> None:
     place.base.mkdir()
     (place.base / "thesis.tex").touch()

@@ -1,4 +1,7 @@
-"""A ``systemctl`` for where no systemd runs: everything is active, but a release that never starts; calls are noted."""
+"""A ``systemctl`` of systemd 249, for where none runs: all is active, but a release that never starts; calls are noted.
+
+What came later it does not know.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ STUB = """#!/bin/sh
 shift # --no-pager
 echo "$*" >>'{folder}/calls'
 [ "$1" = show ] || exit 0
+case "$*" in *--timestamp=unix*) echo 'Failed to parse timestamp style: unix.' >&2; exit 1 ;; esac
 case "$*" in *--value*) cat '{folder}/pid' 2>/dev/null; exit 0 ;; esac
 echo MainPID=0
+date -d @1700000000 '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S %Z'
 if [ "$(basename "$(readlink '{base}/current')")" = '{failing}' ]; then
   echo >>'{folder}/failures'
   printf 'ActiveState=activating\\nSubState=auto-restart\\nNRestarts=%s\\n' "$(wc -l <'{folder}/failures')"

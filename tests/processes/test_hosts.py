@@ -1,4 +1,4 @@
-"""What an upgrade asks of systemd."""
+"""What systemd is asked: by an upgrade, and how each unit stands."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from appliance.processes.hosts import UnitsHost
+from appliance.processes.roster import Service
+from appliance.processes.units import read_units
 from tests.processes.releases import Installation
 from tests.processes.stub_systemctl import Units, with_units
 
@@ -50,3 +52,11 @@ def test_the_door_of_tls_keeps_its_callers_when_it_is_of_this_release(units: Uni
         UnitsHost(units.place.base).start()
     assert units.called("start --no-block appliance-api.service")
     assert not units.called(RESTART)
+
+
+def test_since_when_a_unit_stands_so_is_told_in_utc(units: Units, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the oldest systemd that will do, in whichever zone the host is."""
+    monkeypatch.setenv("TZ", "EST5")
+    [report] = read_units((Service(name="runner", module="none", host="", port=0, setting=""),), weigh=False)
+    assert (report.state, report.since) == ("running", "2023-11-14T22:13:20+00:00")
+    assert units.called("show")

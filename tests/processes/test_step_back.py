@@ -52,7 +52,15 @@ def test_a_copy_that_finds_no_room_changes_nothing(place: Installation) -> None:
 def test_an_interruption_is_taken_back(place: Installation, step: str) -> None:
     done = place.changing("back", "interrupt", step)
     assert done.returncode == 3, done.stderr
-    assert "KeyboardInterrupt; going back to two" in done.stderr
+    assert "interrupted by SIGINT; going back to two" in done.stderr
+    require_untouched(place)
+
+
+@pytest.mark.parametrize(("deed", "name"), [("hangup", "SIGHUP"), ("stop", "SIGTERM")])
+def test_a_terminal_that_goes_away_and_a_stop_are_interruptions_too(place: Installation, deed: str, name: str) -> None:
+    done = place.changing("back", deed, "flipped")
+    assert done.returncode == 3, done.stderr
+    assert f"interrupted by {name}; going back to two" in done.stderr
     require_untouched(place)
 
 

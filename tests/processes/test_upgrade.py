@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,6 +100,57 @@ def test_a_migration_that_fails_changes_nothing(pristine: Installation, place: I
     assert place.current == "one"
     assert place.read() == (False, [])
     place.add_key("works")
+
+
+MIGRATION = "\nimport os, signal\n\n@migrations()\ndef m9999_long(db: Database) -> None:\n"
+
+
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
+def test_an_upgrade_that_is_ended_from_outside_goes_back(
+    pristine: Installation, place: Installation, name: str
+) -> None:
+    """Told twice, as by the kernel and the shell of a terminal that goes away."""
+    tell = f"    os.kill(os.getppid(), signal.{name})\n"
+    break_release(pristine, place, "storage/migrations.py", f"{MIGRATION}{tell}{tell}    signal.pause()\n")
+    place.add_key("before")
+    done = place.upgrade("two", "to", "two", "--no-backup")
+    assert done.returncode == 3, done.stderr
+    assert f"interrupted by {name}; going back to one" in done.stderr
+    assert not place.is_under_way
+    assert (place.current, place.read()) == ("one", (False, ["before"]))
+
+
+def test_an_upgrade_whose_terminal_goes_away_goes_back(pristine: Installation, place: Installation) -> None:
+    """Also from then on nobody can be told anything: writing to that terminal fails."""
+    break_release(pristine, place, "storage/migrations.py", f"{MIGRATION}    signal.pause()\n")
+    place.add_key("before")
+    terminal, its = os.openpty()
+    command = place.upgrade_command("two", "to", "two", "--no-backup")
+    process = subprocess.Popen(
+        ["env", "--default-signal", "setsid", "--ctty", *command],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env=place.environment,
+    )
+    os.close(its)
+    said = b""
+    while b"migrating copies" not in said:
+        said += os.read(terminal, 1000)
+    os.close(terminal)
+    assert process.wait(timeout=200)
+    assert not place.is_under_way
+    assert (place.current, place.read()) == ("one", (False, ["before"]))
+
+
+def test_a_hangup_that_the_caller_ignores_ends_nothing(pristine: Installation, place: Installation) -> None:
+    """As ``nohup`` does."""
+    tell = "    os.kill(os.getppid(), signal.SIGHUP)\n"
+    break_release(pristine, place, "storage/migrations.py", f"{MIGRATION}{tell}")
+    command = place.upgrade_command("two", "to", "two", "--no-backup")
+    done = subprocess.run(["nohup", *command], env=place.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert place.current == "two"
 
 
 def test_what_the_command_writes_while_copies_are_migrated_is_there_afterwards(place: Installation) -> None:

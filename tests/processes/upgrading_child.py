@@ -1,8 +1,8 @@
 """Upgrades and does something at a step: ``python -m tests.processes.upgrading_child BASE VERB DEED STEP``.
 
-Deeds: ``kill`` and ``interrupt`` (Ctrl-C) this process; ``write`` a key with the current release's command, as often as
-the step comes; ``hold`` a transaction open for a second in another process; ``full``: from the step on no file of more
-than 16 kB can be written.
+Deeds: ``kill``, ``interrupt`` (Ctrl-C), ``hangup`` (its terminal goes away) and ``stop`` this process; ``write`` a key
+with the current release's command, as often as the step comes; ``hold`` a transaction open for a second in another
+process; ``full``: from the step on no file of more than 16 kB can be written.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import sys
 from pathlib import Path
 
 from appliance.processes.hosts import find_host
+from appliance.processes.interruptions import hear_interruptions
 from appliance.processes.upgrade import Upgrade
 from appliance.settings import load_settings
 
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT, "hangup": signal.SIGHUP, "stop": signal.SIGTERM}
 HOLD = (
     "import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1], isolation_level=None); db.execute('BEGIN IMMEDIATE');"
     " db.execute(\"UPDATE keys SET name = 'held'\"); print(flush=True); time.sleep(1); db.execute('COMMIT');"
@@ -29,14 +31,17 @@ def main() -> None:
     base, verb, deed, last = Path(sys.argv[1]), *sys.argv[2:5]
     settings = load_settings()
     count = 0
+    for one in SIGNALS.keys() - {"kill"}:  # whoever runs the tests may have ignored them
+        signal.signal(SIGNALS[one], signal.SIG_DFL)
+    hear_interruptions()
 
     def step(name: str) -> None:
         nonlocal count
         if name != last:
             return
         count += 1
-        if deed in {"kill", "interrupt"}:
-            os.kill(os.getpid(), signal.SIGKILL if deed == "kill" else signal.SIGINT)
+        if deed in SIGNALS:
+            os.kill(os.getpid(), SIGNALS[deed])
         elif deed == "full":
             resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, 16_384))
         elif deed == "write":

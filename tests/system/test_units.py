@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -31,6 +32,9 @@ def test_every_unit_runs_and_status_says_so(installed: Machine) -> None:
         (*SERVICES, "mlflow"), "running"
     )
     assert all(service["pss_mb"] > 1 for service in report["services"] if service["name"] != "mlflow")
+    now = datetime.now(UTC)
+    since = [datetime.fromisoformat(service["since"]) for service in report["services"] if service["name"] != "mlflow"]
+    assert all(timedelta(0) < now - one < timedelta(hours=2) for one in since), "of this boot"
     assert installed.run("systemctl is-active appliance-mlflow.service").out.strip() == "inactive"
 
 
