@@ -22,8 +22,8 @@ def routes(control: Control) -> list[tuple[str, str, HTTPRouteHandler]]:
     for route in control.client.app.routes:
         for handler in getattr(route, "route_handlers", ()):
             for method in handler.http_methods - {HttpMethod.OPTIONS}:
-                path = str(handler.paths and route.path).replace("{name:str}", "x").replace("{job_id:str}", "x")
-                found.append((str(method), re.sub(r"{[a-z]+_id:int}", "1", path).replace("{column:str}", "x"), handler))
+                path = re.sub(r"{[a-z]+_id:int}", "1", str(handler.paths and route.path))
+                found.append((str(method), re.sub(r"{(name:str|job_id:str|column:path)}", "x", path), handler))
     return found
 
 
