@@ -22,6 +22,7 @@ from appliance.permissions import Caller
 from appliance.settings import Settings
 from ui.components.markup import text
 from ui.page import SESSION_KEY, View
+from ui.pages.time_range import chosen_range
 
 
 @asynccontextmanager
@@ -140,6 +141,17 @@ def test_a_timer_that_ended_does_not_begin_again_when_the_tab_is_seen(
         for hidden in (True, False):
             view.pause(hidden=hidden)
             assert (ended.active, going.active) == (False, not hidden)
+
+    run(test, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("kept", "taken"), [("7d", "7d"), ("999999d", "24h"), ("soon", "24h"), ("usual", "24h")])
+def test_a_kept_range_that_is_none_any_more_is_the_usual_one(
+    kept: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(view: View) -> None:
+        monkeypatch.setattr(view, "remembered", lambda _name, _usual: kept)
+        assert chosen_range(view, "24h") == taken
 
     run(test, tmp_path, monkeypatch)
 
