@@ -79,7 +79,7 @@ class Access:
         with self._database() as db, statedb.transaction(db):
             if user_rows.list_users(db):
                 return False
-            password = secrets.token_urlsafe(15)
+            password = one_time_password()
             row = UserRow(
                 name=FIRST_ADMIN, role=Role.ADMIN, password_hash=_hash(password), must_change=True, created_at=_now()
             )
@@ -140,8 +140,7 @@ class Access:
             if not user_rows.set_user_password(db, name, hashed, must_change=who != name):
                 raise NotFound(_no_user(db, name))
             _append(db, who, "user.password", name)
-        if name == FIRST_ADMIN:
-            self._settings.layout.admin_password.unlink(missing_ok=True)
+        self._forget_first_password(name)
 
     def set_role(self, name: str, role: str, *, who: str) -> None:
         """Change a user's role.
@@ -172,6 +171,12 @@ class Access:
             if not user_rows.delete_user(db, name):
                 raise Conflict(f"{name!r} is the last admin; make somebody else admin first")
             _append(db, who, "user.delete", name)
+        self._forget_first_password(name)
+
+    def _forget_first_password(self, name: str) -> None:
+        """The file of the first admin's one-time password opens nothing any more; the login page tells of it."""
+        if name == FIRST_ADMIN:
+            self._settings.layout.admin_password.unlink(missing_ok=True)
 
     def find_user(self, name: str) -> User | None:
         """The user of that name, or None."""
@@ -259,6 +264,11 @@ class Access:
             ) from exc
         finally:
             connection.close()
+
+
+def one_time_password() -> str:
+    """A made-up password, 20 characters of 120 random bits, to be given out once and replaced at the first login."""
+    return secrets.token_urlsafe(15)
 
 
 def _append(db: sqlite3.Connection, who: str, action: str, subject: str, detail: str = "") -> None:

@@ -151,7 +151,7 @@ class Appliance:
         """Models tried through the inference API."""
         from appliance.trial import Trial  # noqa: PLC0415  (loads httpx)
 
-        return Trial(self.settings, access=self.access, datasets=self.datasets)
+        return Trial(self.settings, access=self.access)
 
     @cached_property
     def upkeep(self) -> Upkeep:

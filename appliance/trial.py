@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import httpx
 import msgspec
 
 from appliance.access import Access
-from appliance.datasets import Datasets
 from appliance.errors import BadInput, NotReady
 from appliance.own_key import OwnKey
-from appliance.schema import FeatureSchema
+from appliance.schema import Column, FeatureSchema, Golden, Kind, Raw
 from appliance.settings import Settings
 from storage.bundles import bundle_path
 from storage.errors import BundleNotFound
@@ -65,16 +64,45 @@ class _Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+def _real_rows(golden: Golden, schema: FeatureSchema) -> list[dict[str, Raw]]:
+    """Without those made up to prove a serving process: one of nulls, and one of new categories where it has any."""
+    made_up = 1 + any(column.kind is Kind.CATEGORY for column in schema.columns)
+    return golden.rows[:-made_up] or golden.rows
+
+
+class _Card(msgspec.Struct, frozen=True):
+    """Of ``card.json`` what is asked here."""
+
+    params: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+def _is_linear(folder: Path) -> bool:
+    """Of linear trees LightGBM tells no reasons, and the API refuses to give some."""
+    try:
+        params = msgspec.json.decode((folder / "card.json").read_bytes(), type=_Card).params
+    except (OSError, msgspec.DecodeError):
+        return False
+    return any(params.get(name) for name in ("linear_tree", "linear_trees"))
+
+
+def _as_typed(value: Raw, column: Column) -> Raw:
+    """A moment ends as the form's hint has it."""
+    if column.kind is Kind.DATETIME and isinstance(value, str):
+        return value.replace("+00:00", "Z")
+    return value
+
+
 class Trial:
     """Tries models; the API answers, counts and logs a try as it does any other request."""
 
-    def __init__(self, settings: Settings, *, access: Access, datasets: Datasets) -> None:
+    def __init__(self, settings: Settings, *, access: Access) -> None:
         self._settings = settings
-        self._datasets = datasets
         self._key = OwnKey(access, settings.layout.root / "ui" / "predict-key", "dashboard")
 
     def example(self, model: str, version: int) -> Example:
-        """The columns of a version, and a row of the dataset it was trained on.
+        """The columns of a version, and a row of the data it was trained on: of its golden rows, the fullest.
+
+        They came with its bundle, so the dataset need not be here, nor be what it was.
 
         Raises:
             BundleNotFound: The version is not published.
@@ -82,17 +110,14 @@ class Trial:
         folder = bundle_path(self._settings.layout, model, version)
         try:
             schema = msgspec.json.decode((folder / "schema.json").read_bytes(), type=FeatureSchema)
-            card: dict[str, Any] = msgspec.json.decode((folder / "card.json").read_bytes())
+            golden = msgspec.json.decode((folder / "golden.json").read_bytes(), type=Golden)
         except FileNotFoundError as exc:
             raise BundleNotFound(f"{model} version {version} is not published in {folder.parent}; train it") from exc
-        names = [column.name for column in schema.columns]
-        frame = self._datasets.preview(str(card["dataset"]), int(card["dataset_version"]), rows=100)
-        fullest = min(frame.select(names).to_dicts(), key=lambda row: sum(value is None for value in row.values()))
-        plain = msgspec.to_builtins(fullest)
-        # Of linear trees LightGBM tells no reasons, and the API refuses to give some.
-        is_linear = any(card.get("params", {}).get(name) for name in ("linear_tree", "linear_trees"))
-        row = {name: plain[name] for name in names}
-        return Example(schema=schema, row=row, reasons=0 if is_linear else REASONS)
+        row = min(_real_rows(golden, schema), key=lambda row: sum(value is None for value in row.values()))
+        return Example(
+            schema=schema, row={one.name: _as_typed(row[one.name], one) for one in schema.columns},
+            reasons=0 if _is_linear(folder) else REASONS,
+        )  # fmt: skip
 
     def predict(self, model: str, row: dict[str, Value], *, reasons: int = REASONS) -> Answer:
         """Ask the inference API.

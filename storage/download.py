@@ -14,6 +14,8 @@ from storage.addresses import redacted, scrubbed
 from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 MOST_REDIRECTS = 5
+MOST_NAME_BYTES = 200
+"""Of the file that is kept; file systems take 255 at most."""
 _SILENCE_S = 30.0
 """How long a server may say nothing."""
 _CHUNK = 1 << 20
@@ -99,9 +101,9 @@ def _refused_certificate(exc: BaseException | None) -> str | None:
 
 def _name(address: str) -> str:
     last = PurePosixPath(unquote(urlsplit(address).path)).name
-    return (
-        "".join(mark if mark.isalnum() or mark in "._-+ ()" else "_" for mark in last)[-120:].lstrip(".") or "download"
-    )
+    plain = "".join(mark if mark.isalnum() or mark in "._-+ ()" else "_" for mark in last)
+    # In bytes: a letter has up to four; one that is cut in two is left out.
+    return plain.encode()[-MOST_NAME_BYTES:].decode(errors="ignore").lstrip(".") or "download"
 
 
 def _next(address: str, here: httpx.URL, answer: httpx.Response) -> httpx.URL:

@@ -3,6 +3,7 @@
     StorageError
     ├── StateUnwritable      the state directory is read-only, full, or somebody else's
     ├── StaleSchema          the state database is older or newer than this program
+    ├── NumberTooLarge       a number beyond 64 bits, which no id and no version can be
     ├── EventLogUnwritable   an event could not be appended; nothing was acknowledged
     ├── SourceUnreadable     a file or table cannot be read as what it claims to be
     │   └── SourceUnreachable    a server does not answer, or not now; later it may
@@ -31,6 +32,10 @@ class StateUnwritable(StorageError):
 
 class StaleSchema(StorageError):
     """The state database has another schema than this program expects."""
+
+
+class NumberTooLarge(StorageError):
+    """A number is beyond 64 bits, so that the state database can have nothing under it."""
 
 
 class EventLogUnwritable(StorageError):

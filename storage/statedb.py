@@ -10,11 +10,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from storage.errors import StaleSchema, StateUnwritable
+from storage.errors import NumberTooLarge, StaleSchema, StateUnwritable
 
 SCHEMA_VERSION = 9
 """How many migrations this program knows; ``PRAGMA user_version`` of a current database."""
+
+
+class _Connection(sqlite3.Connection):
+    """Says of a number that SQLite cannot hold that nothing is there, whoever asked for it."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        try:
+            return super().execute(sql, parameters)
+        except OverflowError as exc:
+            raise NumberTooLarge(
+                f"ids and versions go from 1 up to {2**63 - 1}; nothing has a number beyond that"
+            ) from exc
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
@@ -28,7 +41,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
-            uri=True, isolation_level=None, timeout=10.0, check_same_thread=False,
+            uri=True, isolation_level=None, timeout=10.0, check_same_thread=False, factory=_Connection,
         )  # fmt: skip
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA busy_timeout = 10000")

@@ -30,14 +30,11 @@ from appliance.errors import NotAllowed
 from appliance.house import Appliance
 from appliance.permissions import Action, Caller, require
 from ui.guests import Guest
-from ui.page import SESSION_KEY
+from ui.page import LOOK_AGAIN_S, SESSION_KEY
 from ui.texts import _
 
 COOKIES = "appliance_"
 """How the names of our own cookies begin; no guest sees them, none may set them."""
-
-LOOK_AGAIN_S = 30.0
-"""An open websocket ends this long after its session at the latest."""
 
 _OF_ONE_HOP = frozenset({
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "transfer-encoding",

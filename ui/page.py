@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
+from urllib.parse import quote
 
 from nicegui import app, run
 from nicegui import ui as ng
@@ -32,6 +33,9 @@ T = TypeVar("T")
 SESSION_KEY = "login"
 """Where the browser's signed cookie keeps the session's token."""
 
+LOOK_AGAIN_S = 30.0
+"""What is left open, a page or a guest's websocket, ends this long after its session at the latest."""
+
 _LOG = logging.getLogger("appliance.ui")
 
 
@@ -41,9 +45,11 @@ class View:
     def __init__(self, *, appliance: Appliance, doorkeeper: Doorkeeper, caller: Caller, request: Request) -> None:
         self.appliance = appliance
         self.caller = caller
-        self._doorkeeper = doorkeeper
+        self.doorkeeper = doorkeeper
         self._token: str | None = request.session.get(SESSION_KEY)
         self._timers: list[ng.timer] = []
+        self._closed = False
+        self._here = address_of(request)
         self.parts: dict[str, str] = {key: str(value) for key, value in request.path_params.items()}
         self.actions: Element | None = None
         self.query: dict[str, str] = dict(request.query_params)
@@ -72,13 +78,19 @@ class View:
         return str(app.storage.user.get(name, usual))
 
     async def ask(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call the appliance off the event loop; its errors come through."""
+        """Call the appliance off the event loop; its errors come through.
+
+        Raises:
+            NotAllowed: The page was closed.
+        """
+        if self._closed:
+            raise NotAllowed(_("the session has ended; log in again"))
         return cast("T", await run.io_bound(fn, *args, **kwargs))  # None only while the process shuts down
 
     async def act(self, action: Action, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         """Do something for the caller, who is looked up anew; an error is shown, and the answer is None."""
         try:
-            caller = await run.io_bound(self._doorkeeper.of_session, self._token)
+            caller = await run.io_bound(self.doorkeeper.of_session, self._token)
             if caller is None:
                 raise NotAllowed(_("the session has ended; log in again"))
             require(caller, action)
@@ -145,7 +157,8 @@ class View:
 
     def end(self, timer: ng.timer) -> None:
         """Call back no more, not even when a hidden tab is seen again."""
-        self._timers.remove(timer)
+        if timer in self._timers:
+            self._timers.remove(timer)
         timer.deactivate()
         timer.cancel()
 
@@ -153,6 +166,34 @@ class View:
         """Stop the timers of a hidden tab, and start them again."""
         for timer in self._timers:
             timer.active = not hidden
+
+    def watch_session(self) -> None:
+        """Close the page once its session has ended; a hidden tab's, too, so that it does not wait to be seen."""
+        ng.timer(LOOK_AGAIN_S, self.look_again, immediate=False)
+
+    async def look_again(self) -> None:
+        """Look the caller up anew: one who may no longer see all that this page was drawn for is sent where one may.
+
+        Whoever has no session any more goes to the login, and comes back here after it; for a one-time password it is
+        the page that replaces it; for a lesser role the page is drawn anew, for what that role may see.
+        """
+        try:
+            caller: Caller | None = await run.io_bound(self.doorkeeper.of_session, self._token)
+        except (ApplianceError, StorageError):
+            return  # what is shown says what is wrong, and the next look may know
+        if self._closed or app.is_stopping:
+            return  # run.io_bound answers None while the process shuts down
+        elsewhere = way_in(caller, self._here)
+        if caller and not elsewhere and caller.role.includes(self.caller.role):
+            return
+        self._close()
+        ng.navigate.to(elsewhere or self._here)
+
+    def _close(self) -> None:
+        """Ask for nothing any more, whatever the browser makes of the address it is sent to."""
+        self._closed = True
+        for timer in list(self._timers):
+            self.end(timer)
 
 
 class Trouble:
@@ -213,6 +254,18 @@ class Page:
     cli: str = ""
     rest: str = ""
     action: Action = Action.LOOK
+
+
+def address_of(request: Request) -> str:
+    """Path and query of a page, as its links have them."""
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def way_in(caller: Caller | None, here: str) -> str | None:
+    """Where somebody has to go before a page opens: the login, which leads back, or one's password; else None."""
+    if caller is None:
+        return f"/login?next={quote(here)}"
+    return "/password" if caller.must_change else None
 
 
 def tell(message: str, *, wrong: bool = False) -> None:

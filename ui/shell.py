@@ -24,7 +24,7 @@ from ui.components.markup import box, icon, icon_html, link, text, with_attribut
 from ui.components.status import notice
 from ui.help.topics import read_topic, topic_of
 from ui.memory import let_go
-from ui.page import SESSION_KEY, Page, View, log_refused, log_unexpected
+from ui.page import SESSION_KEY, Page, View, address_of, log_refused, log_unexpected, way_in
 from ui.texts import _, script_messages
 
 MARK = (
@@ -71,11 +71,9 @@ class Shell:
 
         async def serve(request: Request) -> Response | None:
             caller = await run.io_bound(self._doorkeeper.of_session, request.session.get(SESSION_KEY))
-            if caller is None:
-                here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return RedirectResponse(f"/login?next={quote(here)}", status_code=303)
-            if caller.must_change:
-                return RedirectResponse("/password", status_code=303)
+            elsewhere = way_in(caller, address_of(request))
+            if caller is None or elsewhere:
+                return RedirectResponse(elsewhere or "/login", status_code=303)
             view = View(appliance=self._appliance, doorkeeper=self._doorkeeper, caller=caller, request=request)
             await self._draw(page, view)
             return None
@@ -98,6 +96,7 @@ class Shell:
         link(_("Skip to the content"), "#content", "nicegui-skip-link")
         ng.on("tab-hidden", lambda event: view.pause(hidden=bool(event.args)))
         ng.on("page-left", partial(let_go, ng.context.client))
+        view.watch_session()
         with box("frame"):
             with box("topbar"):
                 menu = ng.html(icon_html("menu"), sanitize=False, tag="button").classes("menu-button")

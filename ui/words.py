@@ -13,6 +13,9 @@ from ui.texts import _
 NONE = "\u2013"
 """Stands where there is no figure."""
 
+_FULL = 999.5
+"""From here on three digits say 1,000, which is one of the next unit."""
+
 
 def number(value: float | None, *, digits: int = 4) -> str:
     """A figure with sensible digits, thousands apart: 0.8312, 12.35, 17,389; a dash for none."""
@@ -39,9 +42,9 @@ def micros(value: float | None) -> str:
     """A time given in microseconds, in the unit that reads best."""
     if value is None:
         return NONE
-    if value < 1_000:
+    if value < _FULL:
         return f"{value:.0f} µs"
-    return f"{value / 1_000:.3g} ms" if value < 1_000_000 else f"{value / 1_000_000:.3g} s"
+    return f"{value / 1e3:.3g} ms" if value < _FULL * 1e3 else f"{_three(value / 1e6)} s"
 
 
 def seconds(value: float | None) -> str:
@@ -83,10 +86,15 @@ def _rough(value: float) -> float:
 
 def size(value: float) -> str:
     """Bytes, in the unit that reads best: 512 MB, 23.5 GB."""
-    for limit, unit, name in ((1e9, 1e6, "MB"), (1e12, 1e9, "GB")):
-        if value < limit:
+    for unit, name in ((1e6, "MB"), (1e9, "GB")):
+        if value < _FULL * unit:
             return f"{value / unit:.3g} {name}"
-    return f"{value / 1e12:.3g} TB"
+    return f"{_three(value / 1e12)} TB"
+
+
+def _three(value: float) -> str:
+    """Three digits, or as many as there are before the point."""
+    return f"{value:.3g}" if value < _FULL else f"{value:,.0f}"
 
 
 def when(value: datetime | None) -> str:

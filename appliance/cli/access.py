@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from appliance.access import one_time_password
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, show_time
 from appliance.errors import BadInput
@@ -139,7 +139,7 @@ def _entry(entry: object) -> dict[str, object]:
 
 def _take_password(file: Path | None, *, generate: bool) -> str:
     if generate:
-        return secrets.token_urlsafe(15)
+        return one_time_password()
     if file is not None:
         try:
             text = sys.stdin.readline() if str(file) == "-" else file.read_text()

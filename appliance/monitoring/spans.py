@@ -16,6 +16,9 @@ GLANCE_S = 30 * DAY_S
 SERIES_S = 90 * DAY_S
 """What quality in time is of, unless somebody chooses."""
 
+LONGEST_D = 99_999
+"""Days of the longest span, as a model's declaration may have it; from 1970 on it reaches back to 1696."""
+
 Json = dict[str, object]
 """A report's public JSON shape; times are ISO 8601 in UTC, shares lie in 0 … 1."""
 
@@ -77,16 +80,19 @@ class Pair:
 
 
 def parse_span(text: str) -> int:
-    """Seconds of a span such as ``90m``, ``24h``, ``7d`` or ``30d``.
+    """Seconds of a span such as ``90m``, ``24h``, ``7d`` or ``30d``, up to ``LONGEST_D``.
 
     Raises:
-        BadInput: Not a positive number followed by m, h or d.
+        BadInput: Not a positive number followed by m, h or d, or longer.
     """
     found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", text.strip())
     if found is None:
         raise BadInput(f"window {text!r}: accepted: a number with m, h or d, such as 24h, 7d or 30d, or FROM/TO")
     unit = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
-    return int(found[1]) * int(unit.total_seconds())
+    seconds = int(found[1]) * int(unit.total_seconds())
+    if seconds > LONGEST_D * DAY_S:
+        raise BadInput(f"window {text!r}: at most {LONGEST_D}d, so that it begins within the calendar")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +154,8 @@ def duration_text(seconds: float) -> str:
     """``45 s``, ``12 min``, ``3.5 h`` or ``2.1 d``; two or three digits are enough for people."""
     for size, unit in ((DAY_S, "d"), (3_600, "h"), (60, "min")):
         if abs(seconds) >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            value = seconds / size
+            return f"{value:.3g} {unit}" if abs(value) < 999.5 else f"{value:,.0f} {unit}"
     return f"{seconds:.3g} s"
 
 

@@ -103,7 +103,7 @@ def test_users_that_are_there_already_or_not_at_all(access: Access) -> None:
             change()
 
 
-def test_somebody_stays_admin(access: Access) -> None:
+def test_somebody_stays_admin(settings: Settings, access: Access) -> None:
     changes: list[Callable[[], None]] = [
         lambda: access.set_role("admin", "viewer", who="admin"),
         lambda: access.delete_user("admin", who="admin"),
@@ -114,6 +114,7 @@ def test_somebody_stays_admin(access: Access) -> None:
     access.create_user("ann", "viewer", PASSWORD, who="admin")
     access.set_role("ann", "admin", who="admin")
     access.delete_user("admin", who="ann")
+    assert not settings.layout.admin_password.exists()  # the login page tells of it while it is there
     assert [(user.name, user.role) for user in access.list_users()] == [("ann", Role.ADMIN)]
 
 

@@ -79,6 +79,20 @@ def test_a_version_arrives_proved_and_predicts_the_same(factory: Appliance, edge
     assert {"bundle.trust", "bundle.import"} <= set(actions)
 
 
+@pytest.mark.parametrize("there", ["nothing", "a dataset of the same name"])
+def test_an_imported_version_is_tried_with_a_row_that_came_with_it(
+    factory: Appliance, edge: Appliance, file: Path, there: str
+) -> None:
+    trust(edge, factory)
+    if there != "nothing":
+        add(edge, "data", made_up().with_columns(x=-1.0).drop("color"))
+    edge.transfer.import_file(file, who="bob")
+    example = edge.trial.example("m", 1)
+    assert example == factory.trial.example("m", 1)
+    assert list(example.row) == [one.name for one in example.schema.columns]
+    assert example.row in made_up().drop("y").to_dicts()
+
+
 def test_the_same_file_twice_is_one_version(factory: Appliance, edge: Appliance, file: Path) -> None:
     trust(edge, factory)
     first = edge.transfer.import_file(file, who="bob")

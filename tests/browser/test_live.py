@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from appliance.model_spec import Threshold
 from tests.browser.test_pages import settle
 from tests.browser.world import SECOND, World
+from tests.ui.dashboard import PASSWORD
 from ui.words import number
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -83,6 +84,43 @@ def test_the_dialog_of_a_button_that_is_drawn_anew_stays(tab: Page, world: World
     asked.get_by_role("button", name="Remove the channel").click()
     expect(tab.locator("td", has_text="first")).to_have_count(0, timeout=PATIENCE_MS)
     channels.remove("second", who="test")
+
+
+def logged_in(world: World, chromium: Browser, name: str) -> Page:
+    """The audit, open in a browser of its own, for a new admin who sees what happens."""
+    access = world.appliance.access
+    access.create_user(name, "admin", PASSWORD, who="test")
+    access.set_password(name, PASSWORD, who=name)
+    page = chromium.new_context().new_page()
+    page.goto(f"{world.url}/audit")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{world.url}/audit")
+    settle(page)
+    access.record("test", "seen", f"by-{name}")
+    expect(page.locator("td", has_text=f"by-{name}")).to_have_count(1, timeout=PATIENCE_MS)
+    return page
+
+
+def test_a_page_left_open_ends_with_the_session_the_user_or_the_role(world: World, chromium: Browser) -> None:
+    access = world.appliance.access
+    left, removed, lesser = (logged_in(world, chromium, name) for name in ("lea", "rea", "tea"))
+    elsewhere = left.context.new_page()
+    elsewhere.goto(world.url)
+    elsewhere.get_by_role("button", name="Log out").click()
+    elsewhere.wait_for_url("**/login**")
+    access.delete_user("rea", who="test")
+    access.set_role("tea", "viewer", who="test")
+    for page in (left, removed):
+        page.wait_for_url(f"{world.url}/login?next=/audit", timeout=PATIENCE_MS)
+    expect(lesser.locator(".notice")).to_contain_text("needs the role admin", timeout=PATIENCE_MS)
+    access.record("test", "unseen", "by-nobody")
+    for page in (left, removed, lesser):
+        assert page.locator("td").count() == 0
+        page.context.close()
+    for name in ("lea", "tea"):
+        access.delete_user(name, who="test")
 
 
 def test_the_slider_stays_where_it_was_put(tab: Page, world: World) -> None:

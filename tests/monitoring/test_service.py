@@ -98,7 +98,9 @@ def test_a_model_without_traffic_is_no_data_and_an_unknown_one_is_not_found(sett
         monitoring.drift("rent", version=7)
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90m", 5400), ("24h", 86_400), ("7d", 604_800), ("99999d", 99_999 * 86_400)]
+)
 def test_spans(text: str, seconds: int) -> None:
     assert parse_span(text) == seconds
 
@@ -132,6 +134,7 @@ def test_windows_that_are_over(window: str, until: str | None, seconds: int, end
         ("2026-01-01/2026-01-01", None, "ends before it begins"),
         ("2026-01-01/2026-02-01", "2026-03-01", "has its end already"),
         ("week", None, "FROM/TO"),
+        ("999999d", None, "at most 99999d"),
     ],
 )
 def test_windows_that_are_none(window: str, until: str | None, told: str) -> None:

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -34,6 +35,11 @@ def test_a_file_of_an_address_is_read_like_one_of_the_disk(desk: Desk, site: Sit
     assert desk.read(url, "SELECT b FROM source WHERE a = 2").rows() == [("y",)]
     assert desk.read(site.put("/rows.csv.gz", gzip.compress(CSV, mtime=0))).height == 2
     assert desk.read(site.put("/", b'{"a":1}\n')).rows() == [(1,)]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "魚", "𠀋"])
+def test_a_long_name_is_cut_at_a_letter_of_it(desk: Desk, site: Site, letter: str) -> None:
+    assert desk.read(site.put("/" + quote(letter * 245 + ".csv"), CSV)).height == 2
 
 
 def test_redirects_are_followed_on_the_same_host_alone(desk: Desk, site: Site) -> None:

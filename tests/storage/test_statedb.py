@@ -10,7 +10,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from storage import statedb
-from storage.errors import StaleSchema, StateUnwritable
+from storage.errors import NumberTooLarge, StaleSchema, StateUnwritable
 from storage.layout import Layout
 from storage.migrations import m001_first, migrate
 from storage.outcome_rows import DAY_US
@@ -113,6 +113,13 @@ def test_a_transaction_inside_another_joins_it(db: sqlite3.Connection) -> None:
     with pytest.raises(RuntimeError):
         half_written()
     assert db.execute("SELECT count(*) FROM faults").fetchone()[0] == 0
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_beyond_what_a_row_can_have_is_said(db: sqlite3.Connection, number: int) -> None:
+    with pytest.raises(NumberTooLarge, match=r"from 1 up to 9223372036854775807; nothing has a number beyond that"):
+        db.execute("SELECT id FROM alerts WHERE id = ?", (number,))
+    assert db.execute("SELECT id FROM alerts WHERE id = ?", (2**63 - 1,)).fetchall() == []
 
 
 def test_a_reader_cannot_write(layout: Layout) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import polars as pl
 import pytest
 
 from appliance.errors import BadSetting
+from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.settings import Settings
+from tests.monitoring.traffic import publish, training_frame
 from tests.served_api import free_port
 from tests.ui.dashboard import PASSWORD, Dashboard, environment, log_in, serve_dashboard
 from ui.app import without_crowded_guests
@@ -163,3 +166,12 @@ def test_a_guest_whose_port_nobody_chose_is_left_out_where_something_has_it(tmp_
             without_crowded_guests(Settings(state=tmp_path, ui_mlflow_port=0, ui_prefect_port=taken))
     crowded = without_crowded_guests(Settings(state=tmp_path, api_port=8081, orchestrator_port=8082))
     assert list_guests(crowded) == ()
+
+
+def test_a_slash_in_a_columns_name_comes_through_the_whole_server(admin: httpx.Client, dashboard: Dashboard) -> None:
+    settings = Settings(state=dashboard.state)
+    columns = (Column(name="price//kg/", kind=Kind.NUMBER),)
+    schema = FeatureSchema(model="m", version=1, task=Task.REGRESSION, target="count", columns=columns)
+    publish(settings, schema, training_frame().with_columns(pl.col("temp").alias("price//kg/")))
+    answer = admin.get("/api/models/m/drift/price%2F%2Fkg%2F?window=7d")
+    assert answer.json()["column"]["name"] == "price//kg/", answer.text

@@ -16,12 +16,13 @@ from starlette.requests import Request
 from appliance.access import Role
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
-from appliance.errors import NotReady
+from appliance.errors import NotAllowed, NotReady
 from appliance.house import open_appliance, prepare_state
 from appliance.permissions import Caller
 from appliance.settings import Settings
 from ui.components.markup import text
-from ui.page import View
+from ui.page import SESSION_KEY, View
+from ui.pages.time_range import chosen_range
 
 
 @asynccontextmanager
@@ -31,18 +32,22 @@ async def open_view(folder: Path) -> AsyncIterator[View]:
     prepare_state(settings)
     appliance = open_appliance(settings)
     doorkeeper = Doorkeeper(appliance.access, Sessions(folder / "sessions.json"))
-    scope = {
-        "type": "http", "path_params": {}, "query_string": b"", "session": {}, "headers": [], "path": "/test",
-        "scheme": "http", "server": ("127.0.0.1", 8080),
-    }  # fmt: skip
     client = Client(ng.page("/test"))
     with client:
         yield View(
-            appliance=appliance, doorkeeper=doorkeeper, request=Request(scope),
+            appliance=appliance, doorkeeper=doorkeeper, request=asked({}),
             caller=Caller(name="ada", role=Role.ADMIN, must_change=False),
         )  # fmt: skip
     client.delete()
     appliance.jobs.close()
+
+
+def asked(session: dict[str, str]) -> Request:
+    """What a browser sent with such a session."""
+    return Request({
+        "type": "http", "path_params": {}, "query_string": b"q=eve", "session": session, "headers": [],
+        "path": "/audit", "scheme": "http", "server": ("127.0.0.1", 8080),
+    })  # fmt: skip
 
 
 def run(test: Callable[[View], object], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,5 +141,60 @@ def test_a_timer_that_ended_does_not_begin_again_when_the_tab_is_seen(
         for hidden in (True, False):
             view.pause(hidden=hidden)
             assert (ended.active, going.active) == (False, not hidden)
+
+    run(test, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("kept", "taken"), [("7d", "7d"), ("999999d", "24h"), ("soon", "24h"), ("usual", "24h")])
+def test_a_kept_range_that_is_none_any_more_is_the_usual_one(
+    kept: str, taken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(view: View) -> None:
+        monkeypatch.setattr(view, "remembered", lambda _name, _usual: kept)
+        assert chosen_range(view, "24h") == taken
+
+    run(test, tmp_path, monkeypatch)
+
+
+def sent_to() -> list[str]:
+    """Where the browser was told to go."""
+    return [data["path"] for _, kind, data in ng.context.client.outbox.messages if kind == "open"]
+
+
+@pytest.mark.parametrize(
+    ("happens", "goes_to"),
+    [
+        (lambda view, token: view.doorkeeper.logout(token), ["/login?next=/audit%3Fq%3Deve"]),
+        (lambda view, _: view.doorkeeper.remove_user("eve", who="ada"), ["/login?next=/audit%3Fq%3Deve"]),
+        (lambda view, _: view.appliance.access.set_password("eve", "given out 12", who="cli"), ["/password"]),
+        (lambda view, _: view.appliance.access.set_role("eve", "viewer", who="ada"), ["/audit?q=eve"]),
+        (lambda view, _: view.appliance.access.set_role("eve", "admin", who="ada"), []),
+        (lambda *_: None, []),
+    ],
+    ids=["logged out", "removed", "a password for one use", "a lesser role", "a higher role", "nothing"],
+)
+def test_an_open_page_ends_with_what_opened_it(
+    happens: Callable[[View, str], None], goes_to: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(house: View) -> None:
+        access = house.appliance.access
+        access.create_user("eve", "operator", "given out 12", who="ada")
+        access.set_password("eve", "my own secret", who="eve")
+        token = house.doorkeeper.login("eve", "my own secret", address="127.0.0.1")
+        caller = house.doorkeeper.of_session(token)
+        assert caller is not None
+        view = View(
+            appliance=house.appliance, doorkeeper=house.doorkeeper, caller=caller, request=asked({SESSION_KEY: token})
+        )
+        timer = view.every(2.0, view.look_again)
+        happens(view, token)
+        await view.look_again()
+        assert sent_to() == goes_to
+        assert timer.active is not bool(goes_to)
+        if goes_to:
+            with pytest.raises(NotAllowed, match="the session has ended"):
+                await view.ask(access.audit)
+        else:
+            assert await view.ask(access.audit)
 
     run(test, tmp_path, monkeypatch)

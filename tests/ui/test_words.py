@@ -8,7 +8,7 @@ import pytest
 
 from ui.pages.add_data import suggest_name
 from ui.pages.quality_tab import bucket_for
-from ui.words import NONE, ago, metric, micros, number, plain, seconds, share, when
+from ui.words import NONE, ago, metric, micros, number, plain, seconds, share, size, when
 
 NOW = datetime(2026, 11, 21, 22, 53, tzinfo=UTC)
 
@@ -33,10 +33,25 @@ def test_share(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, NONE), (854.2, "854 µs"), (2150.0, "2.15 ms"), (3_200_000.0, "3.2 s")]
-)
+    ("value", "text"),
+    [
+        (None, NONE), (854.2, "854 µs"), (999.4, "999 µs"), (999.7, "1 ms"), (2150.0, "2.15 ms"), (999_400.0, "999 ms"),
+        (999_700.0, "1 s"), (3_200_000.0, "3.2 s"), (999_700_000.0, "1,000 s"), (1_234_567_890.0, "1,235 s"),
+    ],
+)  # fmt: skip
 def test_micros(value: float | None, text: str) -> None:
     assert micros(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (512e6, "512 MB"), (999.4e6, "999 MB"), (999.9e6, "1 GB"), (23.5e9, "23.5 GB"), (999.4e9, "999 GB"),
+        (999.9e9, "1 TB"), (999.9e12, "1,000 TB"),
+    ],
+)  # fmt: skip
+def test_size(value: float, text: str) -> None:
+    assert size(value) == text
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-
 from nicegui import ui as ng
 
-from appliance.access import Role, User
+from appliance.access import Role, User, one_time_password
 from appliance.keys import Scope
 from appliance.permissions import Action
 from storage.key_rows import KeyRow
@@ -38,7 +36,7 @@ _ROLES = {
 }  # fmt: skip
 
 _SAME = {
-    "users": ("appliance user add NAME --role operator", "GET /api/users"),
+    "users": ("appliance user add NAME --role operator", "GET /api/users; POST /api/users"),
     "retention": ("appliance retention --dry-run", "GET /api/upkeep"),
     "limits": ("appliance doctor", "GET /api/health"),
     "backup": ("appliance backup list; appliance backup create", "GET /api/upkeep; POST /api/backups"),
@@ -166,7 +164,7 @@ class _Users:
                 role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
 
             async def create() -> None:
-                password = secrets.token_urlsafe(12)
+                password = one_time_password()
                 access = self._view.appliance.access
                 made = await self._view.act(
                     Action.ADMINISTER, access.create_user, (name.value or "").strip(), str(role.value), password,
@@ -225,8 +223,8 @@ class _Users:
                 if typed.value != name:
                     tell(_("The name differs; nothing was done"), wrong=True)
                     return
-                access = self._view.appliance.access
-                await self._view.act(Action.ADMINISTER, access.delete_user, name, who=self._view.caller.name)
+                remove = self._view.doorkeeper.remove_user
+                await self._view.act(Action.ADMINISTER, remove, name, who=self._view.caller.name)
                 window.close()
 
             button(_("Remove the user"), go, kind="danger")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from appliance.errors import BadInput
 from appliance.monitoring.spans import parse_span
 from ui.components.form import segmented
 from ui.components.markup import box
@@ -16,7 +17,7 @@ WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d
 
 
 def chosen_range(view: View, usual: str) -> str:
-    """The range of the address, else the one that was chosen before, else ``usual``.
+    """The range of the address, else the one that was chosen before, else, or where that is none, ``usual``.
 
     Raises:
         BadInput: The address names no span; it is not kept.
@@ -25,7 +26,10 @@ def chosen_range(view: View, usual: str) -> str:
     if given and given != USUAL:
         parse_span(given)
     span = view.remembered("window", usual)
-    return usual if span == USUAL else span
+    try:
+        return usual if span == USUAL else span if parse_span(span) else usual
+    except BadInput:
+        return usual  # it was kept when longer ones were taken
 
 
 def choose_range(view: View, address: Callable[[str], str], *, usual: str) -> int | None:

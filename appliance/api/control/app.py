@@ -39,6 +39,9 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
     async def provide_appliance() -> Appliance:
         return appliance
 
+    async def provide_doorkeeper() -> Doorkeeper:
+        return doorkeeper
+
     return Litestar(
         route_handlers=[
             health, *DATASET_ROUTES, *QUERY_ROUTES, *FEED_ROUTES, *MODEL_ROUTES, *MONITORING_ROUTES, *CHANNEL_ROUTES,
@@ -49,6 +52,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
         dependencies={
             "caller": Provide(provide_caller, use_cache=False),
             "appliance": Provide(provide_appliance, use_cache=True),
+            "doorkeeper": Provide(provide_doorkeeper, use_cache=True),
         },
         exception_handlers={
             **dict.fromkeys(STATUS, answer_known), HTTPException: answer_http, Exception: answer_unexpected,

@@ -38,6 +38,8 @@ ENDINGS = (*_TABLES, ".xlsx", ".xls", ".ods", *(f"{table}{packed}" for table in 
 """What a dropped file may be; databases and Delta tables are added by path."""
 
 MOST_PREVIEWED = 1000
+MOST_NAME_BYTES = 200
+"""Of an upload's file; a result that is written beside it has a longer name, and 255 is the most."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -231,7 +233,9 @@ def open_upload(layout: Layout, name: str) -> Path:
     Raises:
         BadInput: The file's ending is not one that can be read.
     """
-    plain = re.sub(r"[^\w. ()+-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip(".")[-120:]
+    whole = re.sub(r"[^\w. ()+-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])
+    # File systems count bytes, of which a letter has up to four; one that is cut in two is left out.
+    plain = whole.encode()[-MOST_NAME_BYTES:].decode(errors="ignore").lstrip(".")
     if not plain.lower().endswith(ENDINGS):
         raise BadInput(f"{name[:200]!r} ends in no known way; accepted: {', '.join(ENDINGS)}")
     folder = layout.tmp / f"upload-{secrets.token_hex(12)}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from appliance.access import Access, Role
+from appliance.access import Access, Role, one_time_password
 from appliance.api.control.attempts import LoginAttempts
 from appliance.api.control.sessions import Sessions
-from appliance.errors import NotAllowed
+from appliance.errors import BadInput, NotAllowed
 from appliance.keys import Scope
 from appliance.permissions import Caller
 
@@ -94,6 +94,29 @@ class Doorkeeper:
             raise NotAllowed(f"the key {info.name} has the scope {opened}; the control API needs read or admin")
         return Caller(name=f"key:{info.name}", role=Role.ADMIN if info.opens(Scope.ADMIN) else Role.VIEWER)
 
-    def end_sessions(self, user: str) -> None:
-        """Log a user out everywhere, after an admin changed the password or removed the user."""
-        self._sessions.close_all(user, now_s=time.time())
+    def remove_user(self, name: str, *, who: str) -> None:
+        """Remove a user and end the sessions, which would open again for a new user of that name.
+
+        Raises:
+            NotFound: No such user.
+            Conflict: It is the last admin.
+        """
+        self._access.delete_user(name, who=who)
+        self._sessions.close_all(name, now_s=time.time())
+
+    def give_password(self, name: str, *, who: str) -> str:
+        """Replace another's password by a made-up one for one use, and end the sessions that the old one opened.
+
+        Returns:
+            The password, which opens only the page that replaces it.
+
+        Raises:
+            NotFound: No such user.
+            BadInput: It is one's own, which ``change_password`` replaces.
+        """
+        if name == who:
+            raise BadInput("one's own password is changed on the dashboard's page Password, with the present one")
+        password = one_time_password()
+        self._access.set_password(name, password, who=who)
+        self._sessions.close_all(name, now_s=time.time())
+        return password

@@ -5,16 +5,34 @@ A window is text such as ``24h``, before the newest event or before ``until``, o
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from urllib.parse import unquote
 
 from litestar import Request, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
 from appliance.monitoring.skew import skew_json
 from appliance.monitoring.spans import Json, parse_span, parse_window
 from appliance.permissions import Caller
+
+_COLUMN = re.compile(r"/models/[^/]+/(?:drift|quality/by)/([^?]*)")
+
+
+async def provide_column(request: Request[Any, Any, Any], column: FromPath[str]) -> str:
+    """The column that an address ends with, whatever slashes its name has.
+
+    The router puts a slash before the rest of a path and folds those at its end or in a row, so the rest is taken from
+    the address as it was sent, where the server keeps that.
+    """
+    sent: bytes = request.scope.get("raw_path", b"")
+    found = _COLUMN.search(sent.decode("latin-1"))
+    return unquote(found[1]) if found else column.removeprefix("/")
+
+
+EXACT = {"exact": Provide(provide_column, use_cache=False)}
 
 
 @get("/models/{name:str}/drift", sync_to_thread=True)
@@ -32,18 +50,18 @@ def drift(
     return report.to_json()
 
 
-@get("/models/{name:str}/drift/{column:str}", sync_to_thread=True)
+@get("/models/{name:str}/drift/{column:path}", sync_to_thread=True, dependencies=EXACT)
 def drift_detail(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
-    column: FromPath[str],
+    exact: NamedDependency[str],
     window: FromQuery[str] = "24h",
     until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
-    """One column's two histograms; ``prediction`` and ``label`` are columns too."""
+    """One column's two histograms; ``prediction`` and ``label`` are columns too. A slash in a name is ``%2F``."""
     asked = parse_window(window, until)
-    found = appliance.monitoring.drift_detail(name, column, asked.seconds, version=version, until=asked.until)
+    found = appliance.monitoring.drift_detail(name, exact, asked.seconds, version=version, until=asked.until)
     return found.to_json()
 
 
@@ -109,11 +127,11 @@ def quality(
     return appliance.monitoring.quality(name, asked.seconds, version=version, until=asked.until).to_json()
 
 
-@get("/models/{name:str}/quality/by/{column:str}", sync_to_thread=True)
+@get("/models/{name:str}/quality/by/{column:path}", sync_to_thread=True, dependencies=EXACT)
 def quality_by(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
-    column: FromPath[str],
+    exact: NamedDependency[str],
     window: FromQuery[str] = "30d",
     until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
@@ -121,7 +139,7 @@ def quality_by(
     """The same by the values or bins of an input or a protected column, and how alike binary answers treat them."""
     asked = parse_window(window, until)
     return appliance.monitoring.segments(
-        name, column, asked.seconds, version=version, until=asked.until
+        name, exact, asked.seconds, version=version, until=asked.until
     ).to_json()  # fmt: skip
 
 

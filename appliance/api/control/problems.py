@@ -35,6 +35,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     stored.StorageError: (500, "Not remembered"),
     stored.StateUnwritable: (507, "State directory cannot be written"),
     stored.StaleSchema: (503, "State has another schema"),
+    stored.NumberTooLarge: (404, "No such number"),
     stored.EventLogUnwritable: (507, "Event log cannot be written"),
     stored.SourceUnreadable: (422, "Source cannot be read"),
     stored.SourceUnreachable: (502, "Source's server does not answer"),

@@ -6,6 +6,7 @@ and no other file, no network, no setting; it ends by itself when its time is up
 
 from __future__ import annotations
 
+import math
 import resource
 import signal
 import sys
@@ -50,8 +51,8 @@ def run(order: QueryOrder) -> QueryAnswer:
 
 
 def _short(value: object) -> object:
-    if value is None or isinstance(value, bool | int | float):
-        return value
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value  # JSON has no infinity and no NaN; null would say that nothing is there
     return str(value)[:CELL_LETTERS]
 
 

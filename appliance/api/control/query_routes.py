@@ -47,7 +47,10 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer: ``columns`` are names and DuckDB types; ``truncated`` when there were more rows."""
+    """The answer: ``columns`` are names and DuckDB types; ``truncated`` when there were more rows.
+
+    A cell that JSON has no word for is text: ``inf``, ``-inf``, ``nan``, times, decimals, lists.
+    """
 
     columns: tuple[tuple[str, str], ...]
     rows: tuple[tuple[Any, ...], ...]

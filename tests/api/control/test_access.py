@@ -22,8 +22,8 @@ def routes(control: Control) -> list[tuple[str, str, HTTPRouteHandler]]:
     for route in control.client.app.routes:
         for handler in getattr(route, "route_handlers", ()):
             for method in handler.http_methods - {HttpMethod.OPTIONS}:
-                path = str(handler.paths and route.path).replace("{name:str}", "x").replace("{job_id:str}", "x")
-                found.append((str(method), re.sub(r"{[a-z]+_id:int}", "1", path).replace("{column:str}", "x"), handler))
+                path = re.sub(r"{[a-z]+_id:int}", "1", str(handler.paths and route.path))
+                found.append((str(method), re.sub(r"{(name:str|job_id:str|column:path)}", "x", path), handler))
     return found
 
 
@@ -78,12 +78,64 @@ def test_what_is_done_with_a_key_stands_in_the_audit(control: Control) -> None:
     assert control.client.get("/audit/verify", headers=control.admin).json()["broken_at"] is None
 
 
+def test_users_are_managed_and_every_change_stands_in_the_audit(control: Control) -> None:
+    client, admin = control.client, control.admin
+    made = client.post("/users", headers=admin, json={"name": "ann", "role": "viewer"})
+    assert made.status_code == 201
+    one_time = made.json()["password"]
+    assert made.json() == {"name": "ann", "role": "viewer", "password": one_time}
+    assert control.appliance.access.login("ann", one_time).must_change
+    changed = client.put("/users/ann/role", headers=admin, json={"role": "operator"})
+    assert (changed.status_code, changed.json()["role"]) == (200, "operator")
+    given = client.post("/users/ann/password", headers=admin).json()["password"]
+    assert given != one_time
+    assert control.appliance.access.login("ann", given).role is Role.OPERATOR
+    listed = client.get("/users", headers=admin).text
+    assert client.delete("/users/ann", headers=admin).status_code == 204
+    assert control.appliance.access.find_user("ann") is None
+    entries = client.get("/audit?q=ann", headers=admin)
+    assert [(one["who"], one["action"], one["detail"]) for one in reversed(entries.json())] == [
+        ("key:test-admin", "user.add", "role viewer"),
+        ("key:test-admin", "user.role", "role operator"),
+        ("key:test-admin", "user.password", ""),
+        ("key:test-admin", "user.delete", ""),
+    ]
+    for password in (one_time, given):
+        assert password not in listed + entries.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "said"),
+    [
+        ("POST", "/users", {"name": "admin", "role": "viewer"}, 409, "there is a user 'admin' already"),
+        ("POST", "/users", {"name": "an n", "role": "viewer"}, 422, "cannot be a user's name"),
+        ("POST", "/users", {"name": "ann", "role": "king"}, 422, "use viewer, operator, admin"),
+        ("POST", "/users", {"name": "ann", "role": "viewer", "password": "mine"}, 400, "password"),
+        ("PUT", "/users/admin/role", {"role": "viewer"}, 409, "the last admin"),
+        ("PUT", "/users/admin/role", {"role": "king"}, 422, "use viewer, operator, admin"),
+        ("DELETE", "/users/admin", None, 409, "the last admin"),
+        ("PUT", "/users/ann/role", {"role": "viewer"}, 404, "there is no user 'ann'; users: admin"),
+        ("POST", "/users/ann/password", None, 404, "there is no user 'ann'; users: admin"),
+        ("DELETE", "/users/ann", None, 404, "there is no user 'ann'; users: admin"),
+    ],
+)
+def test_what_cannot_be_done_to_a_user(
+    control: Control, method: str, path: str, body: dict[str, str] | None, status: int, said: str
+) -> None:
+    answer = control.client.request(method, path, headers=control.admin, json=body)
+    assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
+
+
 def test_the_schema_describes_every_route(control: Control) -> None:
     schema = control.client.get("/schema", headers=control.read).json()
     described = {
         (method.upper(), path) for path, item in schema["paths"].items() for method in item if method != "parameters"
     }
     assert ("POST", "/models/{name}/deploy") in described
+    assert {
+        ("POST", "/users"), ("PUT", "/users/{name}/role"), ("POST", "/users/{name}/password"),
+        ("DELETE", "/users/{name}"),
+    } <= described  # fmt: skip
     assert len(described) >= 35
 
 

@@ -36,6 +36,16 @@ def test_an_uploaded_file_becomes_a_version_and_is_gone_from_tmp(control: Contro
     assert profile[0]["minimum"] == 1
 
 
+@pytest.mark.parametrize("name", ["魚" * 90 + ".csv", "x" * 300 + ".csv", "é" * 110 + ".csv", "𠀋" * 60 + ".csv"])
+def test_a_long_name_is_cut_at_a_letter_of_it(control: Control, name: str) -> None:
+    sent = upload(control, name)
+    (kept,) = (control.appliance.settings.layout.tmp / sent).iterdir()
+    assert 190 < len(kept.name.encode()) <= 200
+    assert name.endswith(kept.name)
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses", "upload": sent})
+    assert answer.status_code == 201, answer.text
+
+
 def test_a_form_as_curl_sends_it_and_the_difference_of_two_versions(control: Control) -> None:
     for _ in range(2):
         answer = control.client.post(

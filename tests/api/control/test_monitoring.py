@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import closing
+from urllib.parse import quote
 
 import numpy as np
+import polars as pl
 import pytest
 
 from appliance.monitoring.watch import Watch, watch_once
+from appliance.schema import Column, FeatureSchema, Kind, Task
 from appliance.settings import Settings
 from storage.alert_rows import NewAlert, open_alert
 from storage.statedb import connect, transaction
@@ -61,6 +64,55 @@ def test_every_question_may_be_of_a_span_that_is_over(control: Control, settings
             assert found.json()["window"] == {"from": "2026-03-02T00:00:00Z", "to": "2026-03-03T00:00:00Z"}
     refused = ask(f"/models/rent/{path}?until=soon", headers=read)
     assert (refused.status_code, "ISO 8601" in refused.text) == (422, True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["drift", "drift/temp", "data-quality", "latency", "traffic", "quality", "quality/by/season", "fairness",
+     "quality/series"],
+)  # fmt: skip
+def test_the_longest_span_is_answered_and_a_longer_one_refused(control: Control, settings: Settings, path: str) -> None:
+    assert settings.state.is_dir()
+    ask, read = control.client.get, control.read
+    for query in ("window=99999d", "window=99999d&until=1970-01-01"):
+        found = ask(f"/models/rent/{path}?{query}", headers=read)
+        assert found.status_code == 200, found.text
+    refused = ask(f"/models/rent/{path}?window=999999d", headers=read)
+    assert (refused.status_code, "at most 99999d" in refused.text) == (422, True)
+
+
+BEYOND = 10**20
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", f"/alerts/{BEYOND}", None), ("POST", f"/alerts/{BEYOND}/acknowledge", None),
+        ("POST", f"/alerts/{BEYOND}/snooze", {"span": "8h"}), ("POST", f"/alert-deliveries/{BEYOND}/retry", None),
+        ("POST", "/models/rent/deploy", {"version": BEYOND}), ("GET", f"/models/rent/drift?version={BEYOND}", None),
+        ("GET", f"/models/rent/quality?version={BEYOND}", None), ("GET", f"/models/rent/card?version={BEYOND}", None),
+    ],
+)  # fmt: skip
+def test_a_number_that_nothing_has_is_not_found(
+    control: Control, settings: Settings, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    assert settings.state.is_dir()
+    answer = control.client.request(method, path, json=body, headers=control.admin)
+    assert answer.status_code == 404, answer.text
+    assert answer.json()["type"] != "NotFoundException"  # no route would be no answer
+
+
+@pytest.mark.parametrize("name", ["price/kg", "/kg", "kg/", "a//b", "50%2F", "a b", "größe/m²", "drift/x"])
+def test_a_column_is_found_by_whatever_name_it_has(control: Control, settings: Settings, name: str) -> None:
+    read, url = control.read, f"/models/named/drift/{quote(name, safe='')}"
+    named = FeatureSchema(
+        model="named", version=1, task=Task.REGRESSION, target="count", columns=(Column(name=name, kind=Kind.NUMBER),)
+    )
+    publish(settings, named, training_frame().with_columns(pl.col("temp").alias(name)))
+    found = control.client.get(url, headers=read)
+    assert (found.status_code, found.json().get("column", {}).get("name")) == (200, name), found.text
+    by = control.client.get(url.replace("/drift/", "/quality/by/"), headers=read)
+    assert (by.status_code, by.json().get("column")) == (200, name), by.text
 
 
 def test_a_span_without_traffic_has_none(control: Control, settings: Settings) -> None:

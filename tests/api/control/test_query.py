@@ -36,6 +36,11 @@ def test_a_select_is_answered(table: Control) -> None:
     assert found["truncated"] is False
 
 
+def test_what_is_no_finite_number_is_told_apart_from_what_is_missing(table: Control) -> None:
+    found = ask(table, "SELECT 'inf'::DOUBLE AS a, '-inf'::FLOAT AS b, 'nan'::DOUBLE AS c, NULL::DOUBLE AS d, 1.5 AS e")
+    assert found["rows"] == [["inf", "-inf", "nan", None, "1.5"]]
+
+
 def test_datasets_are_tables_under_their_names(table: Control) -> None:
     found = ask(table, 'SELECT count(*) FROM penguins, "other-one"')
     assert found["rows"] == [[3]]
