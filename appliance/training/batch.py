@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from appliance.errors import BadInput, NotFound
 from appliance.model_card import PredictionReport
 from appliance.models import Models
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import FeatureSchema, Kind, Task
 from appliance.serving.interval import FILES
 from appliance.settings import Settings
 from appliance.training.cores import Cores
@@ -28,6 +28,8 @@ from appliance.training.fit import Floats, Scorer
 from appliance.training.intervals import predict_interval
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
+from storage.columns import ColumnInfo, Dtype
+from storage.conform import columns_of, conform
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
 from storage.sources import SourceOptions, open_source
 
@@ -60,10 +62,10 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
     opened = _open(settings, order.model, version)
     unseen: Counter[str] = Counter()
     rows = 0
-    options = SourceOptions(tmp=settings.layout.tmp, memory=settings.duckdb_memory)
+    options = SourceOptions(tmp=settings.layout.tmp, memory=settings.duckdb_memory, like=_like(opened.schema))
     try:
         with open_source(str(order.file), options) as source, _writer(order.out) as write:
-            for batch in source.batches:
+            for batch in conform(source.batches, columns_of(source.batches.schema)):
                 frame = pl.DataFrame(pa.Table.from_batches([batch]))
                 write(_score(frame, opened))
                 unseen.update(unseen_counts(frame, opened.schema))
@@ -86,6 +88,15 @@ def _version(settings: Settings, order: BatchOrder) -> int:
     if version is None:
         raise NotFound(f"model {order.model!r} has no version yet; train it with 'appliance train {order.model}'")
     return version
+
+
+def _like(schema: FeatureSchema) -> tuple[ColumnInfo, ...]:
+    """The columns that are text, whatever a file's own values look like: 007, or true and false alone."""
+    return tuple(
+        ColumnInfo(name=column.name, dtype=Dtype.STRING)
+        for column in schema.columns
+        if column.kind is Kind.CATEGORY and not column.integer
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
