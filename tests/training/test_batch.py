@@ -13,11 +13,13 @@ import pytest
 from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BadTable, NotFound
 from appliance.house import Appliance
+from appliance.intake import Intake
+from appliance.model_card import PredictionReport
 from appliance.model_spec import ModelSpec
 from appliance.schema import FeatureSchema, Kind
 from appliance.training.batch import BatchOrder, predict_file
 from appliance.training.fit import Scorer
-from storage.bundles import read_bundle
+from storage.bundles import publish_bundle, read_bundle
 from tests.training.rows import Remembered, made_up, penguins, spec
 from tests.training.state import add, new_appliance, train_now
 
@@ -176,3 +178,56 @@ def test_further_columns_of_any_type_come_back_as_an_ingest_would_keep_them(
     assert found["seal"].to_list() == ["AAE=", None]
     assert found["at"].cast(pl.String).to_list()[0].startswith("10:00:00")
     assert found["prediction"].null_count() == 0
+
+
+@pytest.fixture(scope="module")
+def exported(house: Appliance, tmp_path_factory: pytest.TempPathFactory) -> Appliance:
+    """A model of an export with the month first, decimal commas and points between thousands."""
+    lines = [
+        f"{1 + row % 12:02d}/{1 + row % 28:02d}/2026;{row % 9}.{100 + row % 50};{row % 5},5;"
+        f"{'None' if row % 3 else 'x'};{row % 12 + row % 5}"
+        for row in range(9, 400)
+    ]
+    file = tmp_path_factory.mktemp("export") / "x.csv"
+    file.write_text("\n".join(["day;count;size;alley;y", *(line for line in lines if ";0." not in line)]))
+    house.datasets.take_in("export", Intake(source=str(file)), who="test")
+    declared = ModelSpec(name="export", dataset="export", target="y", columns={"day": Kind.DATETIME})
+    train_now(house, declared)
+    return house
+
+
+def score(house: Appliance, folder: Path, content: str) -> tuple[list[float], PredictionReport]:
+    (folder / "in.csv").write_text(content)
+    order = BatchOrder(model="export", version=1, file=folder / "in.csv", out=folder / "out.parquet")
+    report = predict_file(house.settings, order, Remembered())
+    return pl.read_parquet(folder / "out.parquet")["prediction"].to_list(), report
+
+
+def test_a_file_is_read_as_the_rows_that_the_version_learned_from(exported: Appliance, tmp_path: Path) -> None:
+    plain = "day,count,size,alley\n2026-11-02,1250,2.5,None\n2026-02-11,3100,1000.5,x\n"
+    told, report = score(exported, tmp_path, plain)
+    assert report.notes == ()
+    found, report = score(
+        exported, tmp_path, "day;count;size;alley\n11/02/2026;1.250;2,5;None\n02/11/2026;3.100;1.000,5;x\n"
+    )
+    assert found == told
+    assert "Read as month/day/year, as the rows before: day." in report.notes
+    found, report = score(exported, tmp_path, "day;count;size;alley\n11/02/2026;1.250;2.500;x\n")
+    assert pl.read_parquet(tmp_path / "out.parquet").select("count", "size").row(0) == (1250, 2500.0)
+    with pytest.raises(BadInput, match="'day' can only be read as day/month/year"):
+        score(exported, tmp_path, "day;count;size;alley\n25/02/2026;1.250;2,5;x\n")
+
+
+def test_a_version_of_an_earlier_release_reads_each_file_by_itself(exported: Appliance, tmp_path: Path) -> None:
+    layout = exported.settings.layout
+    manifest, kept = read_bundle(layout, "export", 1)
+    card = msgspec.json.decode(kept["card.json"])
+    del card["readings"]
+    publish_bundle(
+        layout, msgspec.structs.replace(manifest, version=2), {**kept, "card.json": msgspec.json.encode(card)}
+    )
+    (tmp_path / "in.csv").write_text("day;count;size;alley\n25/02/2026;1.250;2,5;x\n")
+    order = BatchOrder(model="export", version=2, file=tmp_path / "in.csv", out=tmp_path / "out.parquet")
+    report = predict_file(exported.settings, order, Remembered())
+    assert pl.read_parquet(tmp_path / "out.parquet")["day"].to_list() == [date(2026, 2, 25)]
+    assert "Dates were read as day/month/year." in report.notes
