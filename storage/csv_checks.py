@@ -14,6 +14,9 @@ from storage.duck import sql_list, sql_text
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
 
+KEPT_DIGITS = "Kept as text, since a number cannot hold so many digits exactly"
+"""Begins a note; the columns' names follow."""
+
 CHECKED: Mapping[str, Callable[[str], tuple[str, str]]] = {
     # Whatever is written otherwise, like 007 or 1e3, is for a look at the whole file to decide.
     "BIGINT": lambda column: (f"CAST(CAST({column} AS BIGINT) AS VARCHAR) = {column}", f"CAST({column} AS BIGINT)"),

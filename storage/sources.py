@@ -187,7 +187,7 @@ def _open_files(
     match files[0].format:
         case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
-            batches = _guard(source, read_sqlite(files[0].path, query, stack))
+            batches = _guard(source, read_sqlite(files[0].path, query, stack, notes))
         case Format.DUCKDB:
             query = _require_query(source, options.query, len(files), "DuckDB")
             batches = _query_database(source, _connect(options, stack), files[0].path, query)
