@@ -188,13 +188,13 @@ class _Holding:
 
     def _hold_mark(self, name: str, before: str | None) -> None:
         own = self._numbers.get(name) or (POINT if self._types[name] == "DOUBLE" else None)
-        is_whole = before is None and self._dtypes.get(name) is Dtype.INT
-        if own is None or own is Writing.DIGITS or own == before or not (before or is_whole):
+        may_be_whole = self._dtypes.get(name) is Dtype.INT and self._dialect.delimiter != "," and own == POINT
+        if own is None or own is Writing.DIGITS or own == before or not (before or may_be_whole):
             return
         if not self._has_point(name):
             return
         if before is None:
-            self._require_no_doubt(name, own)
+            self._require_no_doubt(name)
         elif before == POINT:
             if own is Writing.COMMA or not self._every(name, f"TRY_CAST({sql_name(name)} AS DOUBLE) IS NOT NULL"):
                 raise self._other_mark(name, own, before)
@@ -221,10 +221,9 @@ class _Holding:
         """A value with a point or a comma: without one, the number is the same however it is read."""
         return bool(self._ask(f"bool_or(regexp_matches({sql_name(name)}, '[.,]'))"))
 
-    def _require_no_doubt(self, name: str, own: str) -> None:
+    def _require_no_doubt(self, name: str) -> None:
         """Whole numbers were there; 1.250 would be none of them, but 1.000 would go in as 1."""
-        may_be = own == POINT and self._dialect.delimiter != ","
-        if may_be and self._every(name, _matches(name, WRITTEN[Writing.THOUSANDS])):
+        if self._every(name, _matches(name, WRITTEN[Writing.THOUSANDS])):
             raise self._doubt(name, "whole numbers in the rows that these go with")
 
     def _doubt(self, name: str, before: str) -> SourceUnreadable:

@@ -11,6 +11,7 @@ import pytest
 from appliance.errors import BadInput
 from appliance.house import Appliance
 from appliance.intake import Intake
+from storage.csv_dialect import LARGE_BYTES
 from storage.datasets import IngestInfo, get_readings
 from tests.training.state import new_appliance
 
@@ -178,3 +179,25 @@ def test_a_version_says_how_it_was_read(desk: Desk) -> None:
     assert get_readings(layout, "d") == found
     desk.append("day;a;b;c;n\n2026-02-01;1,5;1.000;y;1\n")
     assert get_readings(layout, "d") == found
+
+
+def test_beside_a_kept_word_every_other_type_is_read_as_ever(desk: Desk) -> None:
+    desk.add("a;b;c;d;e;f\nNone;1;true;01/31/2026 10:00:00;1.5;1,5\nx;2;false;01/30/2026 10:00:00;2.5;2\n")
+    desk.append(
+        "a;b;c;d;e;f\nNone;NA;true;NA;NA;NA\nx;12;;02/03/2026 10:00:00;2.5e3;1,25\ny;3;false;02/04/2026 10:00:00;1;7\n"
+    )
+    assert desk.rows.rows()[2:] == [
+        ("None", None, True, None, None, None),
+        ("x", 12, None, datetime(2026, 2, 3, 10, tzinfo=UTC), 2500.0, 1.25),
+        ("y", 3, False, datetime(2026, 2, 4, 10, tzinfo=UTC), 1.0, 7.0),
+    ]
+
+
+def test_a_large_file_is_held_to_the_rows_before_as_well(desk: Desk) -> None:
+    """More than is looked at first: a later row decides."""
+    lines = "".join(f"{1 + row % 12:02d}/{1 + row % 12:02d}/2026,{'x' * 50}\n" for row in range(80_000))
+    assert len(lines) > LARGE_BYTES
+    desk.add("day,x\n01/31/2026,a\n")
+    desk.append(f"day,x\n{lines}01/25/2026,a\n")
+    assert desk.house.datasets.show("d").rows == 80_002
+    desk.refuse(f"day,x\n{lines}25/01/2026,a\n", "'day' can only be read as day/month/year")
