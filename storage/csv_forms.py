@@ -239,8 +239,8 @@ class _Holding:
         )
 
     def _hold_words(self, dialect: Dialect) -> Dialect:
-        texts = [name for name in dialect.types if name in self._earlier.texts or name in _texts(dialect)]
-        said = {name: self._earlier.readings[name] for name in texts if name in self._earlier.readings}
+        texts = dialect.types.keys() & (self._earlier.texts | set(_texts(dialect)))
+        said = {name: reading for name, reading in self._earlier.readings.items() if name in texts}
         asked = {
             name: reading["words"]
             for name, reading in said.items()
