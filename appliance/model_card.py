@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from appliance.model_evaluation import Evaluation
+from storage.readings import Reading
 
 
 class GateCheck(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +151,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
         cross_validation: Where it was asked for.
         record: None for versions of earlier releases, as is evaluation.
         evaluation: More about the holdout: curves, slices, groups.
+        readings: How the dataset's text files were read where that was in question, of the inputs: a file that is
+            scored is read likewise. None: an earlier release did not know.
     """
 
     model: str
@@ -191,6 +194,7 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     cross_validation: CrossValidation | None = None
     record: Record | None = None
     evaluation: Evaluation | None = None
+    readings: dict[str, Reading] | None = None
 
 
 class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="training"):
@@ -211,7 +215,12 @@ class TrainingReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
 
 
 class PredictionReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="prediction"):
-    """What a batch prediction did."""
+    """What a batch prediction did.
+
+    Attributes:
+        unseen: By column, rows with a category that training never saw; those with none are left out.
+        notes: What was decided while the file was read, one sentence each.
+    """
 
     model: str
     version: int
@@ -219,3 +228,4 @@ class PredictionReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="kin
     out: str
     seconds: float
     unseen: dict[str, int]
+    notes: tuple[str, ...] = ()

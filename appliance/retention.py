@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -72,10 +72,21 @@ class Retention:
 
     def plan(self) -> Sequence[Spare]:
         """What would go now, by kind."""
-        return [
-            *self._history(), *self._labels(), *self._rows(), *self._minutes(), *self._runs(), *self._snapshots(),
-            *self._old_backups(), *self._scratch(), *self._jobs(),
-        ]  # fmt: skip
+        return [one for find, _ in self._kinds().values() for one in find()]
+
+    def _kinds(self) -> dict[str, tuple[Callable[[], Iterable[Spare]], Callable[[], object]]]:
+        """Kind to what finds what may go, and what lets it go."""
+        return {
+            "history": (self._history, lambda: tidy_history(self._settings)),
+            "labels": (self._labels, self._remove_labels),
+            "rows": (self._rows, self._remove_rows),
+            "minutes": (self._minutes, self._add_up_minutes),
+            "runs": (self._runs, self._remove_runs),
+            "datasets": (self._snapshots, self._forget_snapshots),
+            "backups": (self._old_backups, self._remove_backups),
+            "scratch": (self._scratch, self._remove_scratch),
+            "jobs": (self._jobs, lambda: None),  # which go by themselves
+        }
 
     def apply(self) -> Sequence[Spare]:
         """Let it go; what fails is logged, the rest goes on.
@@ -83,22 +94,16 @@ class Retention:
         Returns:
             What went.
         """
-        found = self.plan()
-        steps: dict[str, Callable[[], object]] = {
-            "history": lambda: tidy_history(self._settings), "labels": self._remove_labels, "rows": self._remove_rows,
-            "minutes": self._add_up_minutes, "runs": self._remove_runs, "datasets": self._forget_snapshots,
-            "backups": self._remove_backups, "scratch": self._remove_scratch,
-        }  # fmt: skip
-        gone = []
-        for kind, step in steps.items():
-            wanted = [one for one in found if one.kind == kind]
-            if not wanted:
-                continue
-            try:
-                step()
-                gone += wanted
-            except (ApplianceError, StorageError, sqlite3.Error, OSError) as exc:
-                log.error("%s were not removed: %s", kind, exc)
+        kinds, found = self._kinds(), dict[str, list[Spare]]()
+        for kind, (find, _) in kinds.items():
+            with _apart(kind):
+                found[kind] = list(find())
+        gone: list[Spare] = []
+        for kind, wanted in found.items():
+            if wanted and kind != "jobs":
+                with _apart(kind):
+                    kinds[kind][1]()
+                    gone += wanted
         return gone
 
     def _history(self) -> Iterator[Spare]:
@@ -310,6 +315,16 @@ class Retention:
                 path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _apart(kind: str) -> Iterator[None]:
+    """Log what fails: a kind that is damaged keeps nothing else from going."""
+    try:
+        yield
+    except Exception as exc:
+        known = isinstance(exc, ApplianceError | StorageError | sqlite3.Error | OSError)
+        log.error("%s were not removed: %s: %s", kind, type(exc).__name__, exc, exc_info=not known)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
     id: str
@@ -318,14 +333,20 @@ class _Run:
 
 
 def _size(path: Path) -> int:
-    if path.is_file():
-        return path.stat().st_size
-    return sum(one.stat().st_size for one in path.rglob("*") if one.is_file())
+    """Bytes of a file, or of those below a folder; of one that has gone meanwhile, none."""
+    size = 0
+    for one in path.rglob("*") if path.is_dir() else [path]:
+        with suppress(FileNotFoundError):
+            size += one.stat().st_size if one.is_file() else 0
+    return size
 
 
 def _newest(path: Path) -> float:
-    """When anything in it was last changed."""
-    changed = [path.lstat().st_mtime]
-    for folder, _, files in os.walk(path):
-        changed += [(Path(folder) / name).lstat().st_mtime for name in files]
+    """When anything in it was last changed; now, where it goes while it is looked at: somebody works in it."""
+    try:
+        changed = [path.lstat().st_mtime]
+        for folder, _, files in os.walk(path):
+            changed += [(Path(folder) / name).lstat().st_mtime for name in files]
+    except FileNotFoundError:
+        return time.time()
     return max(changed)

@@ -52,6 +52,7 @@ from storage.datasets import (
     ArrowStream,
     IngestInfo,
     Snapshot,
+    get_readings,
     get_snapshot,
     list_datasets,
     read_rejected,
@@ -63,6 +64,7 @@ from storage.download import DownloadLimits
 from storage.errors import StateUnwritable
 from storage.ingest import ingest
 from storage.profile import TableProfile, profile
+from storage.readings import Readings, readings_for, with_earlier, with_sql
 from storage.rules import Rules, find_rules
 from storage.sources import Source, SourceOptions, read_source, told_source
 
@@ -107,11 +109,13 @@ class TableWork:
         with as_bad_input():
             require_name(name)
             exists = name in list_datasets(self._layout)
-            old = get_snapshot(self._layout, name).columns if intake.append and exists else ()
+            is_append = intake.append and exists
+            old = get_snapshot(self._layout, name).columns if is_append else ()
+            readings = get_readings(self._layout, name) if is_append else {}
             with declared_types(self._layout, name, intake.types):
                 like = (*old, *read_as_text(find_rules(self._layout, name)))
                 snapshot = read_source(
-                    intake.source, self._options(intake, like),
+                    intake.source, self._options(intake, like, readings),
                     lambda opened: self._ingest(name, intake, opened, who=who, values=1 if old else 2),
                 )  # fmt: skip
         if intake.types:
@@ -136,38 +140,42 @@ class TableWork:
             delimiter=newest.delimiter, target=newest.target,
         )  # fmt: skip
         rules = find_rules(self._layout, name)
+        readings = get_readings(self._layout, name, newest.version)
 
         def replace_rows(opened: Source) -> Snapshot | None:
             if opened.sha256 == newest.sha256 and (rules.sha256 if rules else None) == newest.rules:
                 return None
             fitted = opened if order.evolve else _with_columns(opened, newest, rules)
-            return self._ingest(name, intake, fitted, who=order.who, values=2)
+            return self._ingest(name, intake, fitted, who=order.who, values=2, before=readings)
 
         with as_bad_input():
             like = (*newest.columns, *read_as_text(rules))
-            snapshot = read_source(intake.source, self._options(intake, like), replace_rows)
+            snapshot = read_source(intake.source, self._options(intake, like, readings), replace_rows)
         added = None if snapshot is None else self._added(snapshot)
         return Refreshed(dataset=name, version=newest.version, source=newest.source, added=added)
 
-    def _ingest(self, name: str, intake: Intake, opened: Source, *, who: str, values: int) -> Snapshot:
+    def _ingest(
+        self, name: str, intake: Intake, opened: Source, *, who: str, values: int, before: Readings | None = None
+    ) -> Snapshot:
+        readings = with_earlier(before or {}, with_sql(opened.readings, intake.query, intake.prepare))
         info = IngestInfo(
             who=who, source=told_source(intake.source), sha256=opened.sha256, query=intake.query,
             prepare=intake.prepare, sheet=intake.sheet, delimiter=intake.delimiter, target=intake.target,
-            notes=opened.notes, once=intake.once,
+            notes=opened.notes, readings=readings, once=intake.once,
         )  # fmt: skip
         rows = opened.batches
         if intake.target is not None:
             rows = require_target(rows, intake.target, values=values)
         return ingest(self._layout, name, rows, append=intake.append, info=info, evolve=intake.evolve)
 
-    def _options(self, intake: Intake, like: tuple[ColumnInfo, ...]) -> SourceOptions:
+    def _options(self, intake: Intake, like: tuple[ColumnInfo, ...], readings: Readings | None = None) -> SourceOptions:
         settings = self._settings
         limits = DownloadLimits(
             most_bytes=settings.max_upload_bytes, timeout_s=settings.download_timeout_s, ca=settings.download_ca
         )
         return SourceOptions(
             tmp=self._layout.tmp, query=intake.query, prepare=intake.prepare, sheet=intake.sheet,
-            delimiter=intake.delimiter, like=like,
+            delimiter=intake.delimiter, like=like, readings=readings_for(readings or {}, intake.query, intake.prepare),
             memory=settings.duckdb_memory, threads=_threads(), limits=limits,
         )  # fmt: skip
 

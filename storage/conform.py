@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -33,6 +35,9 @@ EVOLVE_HINT = ", or append it with --evolve to widen the column"
 
 YEARS = {Dtype.DATE: (-719_162, 2_932_896), Dtype.DATETIME: (-62_135_596_800_000_000, 253_402_300_799_999_999)}
 """The first and last moments, in days and microseconds since 1970, that Python's dates can say: the years 1 to 9999."""
+
+EXACT_WHOLE = 2.0**53
+"""A float64 holds every whole number up to here, beyond only some."""
 
 LONGEST_NAME = 1_000
 """Characters of a column's name; more are a line of data, or a file without lines."""
@@ -224,8 +229,30 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
     if column.dtype in YEARS:
         _require_years(fitted, column)
     if column.dtype is Dtype.FLOAT:
+        if pa.types.is_decimal(values.type):
+            require_kept(values, fitted, column.name)
         return pc.if_else(pc.is_nan(fitted), pa.scalar(None, wanted), fitted)
     return fitted
+
+
+def require_kept(values: pa.Array, floats: pa.Array, name: str) -> None:
+    """Check that no number beyond 2**53 became another one as a float; below that, fractions alone are rounded.
+
+    Args:
+        values: Decimals, or texts that are numbers.
+        floats: The same as float64.
+        name: Of their column.
+
+    Raises:
+        SourceUnreadable: One did; tells it.
+    """
+    large = pc.greater_equal(pc.abs(floats), pa.scalar(EXACT_WHOLE))
+    for value, number in zip(values.filter(large).to_pylist(), floats.filter(large).to_pylist(), strict=True):
+        if math.isfinite(number) and Decimal(value) != Decimal(number):
+            raise SourceUnreadable(
+                f"column {name!r} has the number {value}, which a float would round to {number:.0f}; bring it as text "
+                "where it is an id, with a query that casts it (AS VARCHAR, in Postgres AS TEXT), or round it there"
+            )
 
 
 def _require_years(values: pa.Array, column: ColumnInfo) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 
-from storage.duck import sql_list, sql_name, sql_text
+from storage.duck import sql_list, sql_text
 
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
 """Read as missing where that turns a column of text into numbers, dates or booleans; otherwise they are text."""
+
+KEPT_DIGITS = "Kept as text, since a number cannot hold so many digits exactly"
+"""Begins a note; the columns' names follow."""
 
 CHECKED: Mapping[str, Callable[[str], tuple[str, str]]] = {
     # Whatever is written otherwise, like 007 or 1e3, is for a look at the whole file to decide.
@@ -82,12 +85,11 @@ def is_checked(type_: str, *, formats: Mapping[str, str | None]) -> bool:
     return type_ in CHECKED and not formats.get(type_)
 
 
-def checked_sql(name: str, type_: str) -> str:
-    """An expression that is the column as the type, missing where it is missing; an error where it does not fit."""
-    column = sql_name(name)
+def checked_sql(column: str, type_: str) -> str:
+    """An expression that is a text as the type, missing where it is missing; an error where it does not fit."""
     fits, value = CHECKED[type_](column)
     wrong = f"error('a value that is no {type_}')"
-    return f"CASE WHEN {column} IS NULL THEN NULL WHEN {fits} THEN {value} ELSE {wrong} END AS {column}"
+    return f"CASE WHEN {column} IS NULL THEN NULL WHEN {fits} THEN {value} ELSE {wrong} END"
 
 
 def time_sql(column: str, formats: tuple[str, ...]) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from storage.columns import ColumnInfo, Dtype
 from storage.conform import require_new_name
 from storage.csv_checks import EXACT, NULL_WORDS, is_checked
+from storage.csv_forms import Earlier, agree_on_dates, find_readings, hold
 from storage.csv_lines import count_fields, find_broken_line, find_line, likely_delimiter, mixed_ends
 from storage.csv_reading import Dialect
 from storage.csv_values import (
@@ -28,6 +28,7 @@ from storage.csv_values import (
 from storage.duck import OUT_OF_MEMORY, allow_memory, sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
 from storage.partitions import partition_columns, partition_links, partition_notes
+from storage.readings import Reading
 from storage.source_files import SourceFile, read_blocks, text_encoding, write_utf8
 
 SAMPLE_ROWS = 20_480
@@ -52,6 +53,7 @@ class CsvScan:
         sampled: The types are those of the files' first rows. While the rows are read, whatever does not fit them is
             an error, which says nothing about the files: they are to be scanned whole then.
         line_of: The line of a row, both from 1; None where there are several files.
+        readings: How the columns were read that may be read otherwise as well.
     """
 
     sql: str
@@ -59,6 +61,7 @@ class CsvScan:
     notes: tuple[str, ...]
     sampled: bool
     line_of: Callable[[int], int | None]
+    readings: dict[str, Reading]
 
 
 def csv_scan(
@@ -66,7 +69,7 @@ def csv_scan(
     files: Sequence[SourceFile],
     links: Sequence[Path],
     *,
-    like: Sequence[ColumnInfo],
+    earlier: Earlier,
     delimiter: str | None = None,
     sample: bool = False,
 ) -> CsvScan:
@@ -76,12 +79,14 @@ def csv_scan(
         connection: Not confined yet.
         files: All with the same columns.
         links: A path without special characters for each; a copy in UTF-8 is written beside it where one is needed.
-        like: Columns that stay text although they read as numbers, where they are text here.
+        earlier: The rows that these go with: text stays text although it reads as numbers, and what may be read in two
+            ways is read as it was there.
         delimiter: Between columns; found out when left out.
         sample: Look at the first rows of large files, where those say enough; else at every value.
 
     Raises:
-        SourceUnreadable: A file is no CSV, names a column twice, or has other columns than the first.
+        SourceUnreadable: A file is no CSV, names a column twice, has other columns than the first, or can only be read
+            otherwise than the first, or than the earlier rows.
     """
     notes: list[str] = []
     paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
@@ -89,12 +94,12 @@ def csv_scan(
     is_wide = fields > WIDE
     if is_wide:
         allow_memory(connection, fields * FIELD_BYTES)
-    look = _Look(connection, files, paths, mark if is_wide else delimiter, is_wide=is_wide)
+    look = _Look(connection, files, paths, mark if is_wide else delimiter, earlier, is_wide=is_wide)
     is_large = sum(file.path.stat().st_size for file in files) > LARGE_BYTES
     dialect = look.sample() if sample and is_large and not is_wide else None
     sampled = dialect is not None
     dialect = dialect or look.decide(None)
-    text = {column.name for column in like if column.dtype is Dtype.STRING}
+    text = earlier.texts
     types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
     times = {name: formats for name, formats in dialect.times.items() if name not in text}
     numbers = {name: written for name, written in dialect.numbers.items() if name not in text}
@@ -112,6 +117,7 @@ def csv_scan(
     return CsvScan(
         sql=dialect.read(paths), paths=tuple(paths), notes=(*notes, *look.notes, *partition_notes(given)),
         sampled=sampled, line_of=partial(_line_of, files, dialect),
+        readings=find_readings(connection, dialect, paths, sampled=sampled or is_wide),
     )  # fmt: skip
 
 
@@ -126,13 +132,15 @@ class _Look:
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], paths: Sequence[Path],
-        delimiter: str | None, *, is_wide: bool,
+        delimiter: str | None, earlier: Earlier, *, is_wide: bool,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._files = files
         self._paths = paths
         self._delimiter = delimiter
+        self._earlier = earlier
         self._is_wide = is_wide
+        self._held: list[str] = []
         self.notes: list[str] = []
 
     def sample(self) -> Dialect | None:
@@ -143,8 +151,8 @@ class _Look:
                 return None
             if dialect.blank and having_values(self._connection, dialect, self._paths, None, dialect.blank):
                 return None  # a column whose first value comes late: its type is that of the later ones
-            if dialect.swapped:
-                return None  # a later day tells which is the month
+            if dialect.swapped or self._held:
+                return None  # a later day tells which is the month, and whether all can be read as it was before
             if not dialect.quote:
                 if any(b'"' in next(read_blocks(file), b"") for file in self._files):
                     return None
@@ -163,7 +171,7 @@ class _Look:
             dialects = [
                 with_blank(connection, dialect, path, rows) for dialect, path in zip(dialects, self._paths, strict=True)
             ]
-        dialect = _merge(files, dialects)
+        dialect = _merge(files, agree_on_dates(connection, files, self._paths, dialects, rows))
         if len(dialect.types) == 1 and (mark := likely_delimiter(files[0])) is not None:
             if dialect.header:
                 # Its header is no single name, so "1 2 3" is no time either, which DuckDB takes it for.
@@ -174,6 +182,7 @@ class _Look:
             )
         try:
             dialect = refine(connection, dialect, self._paths, rows, self.notes)
+            dialect, self._held = hold(connection, dialect, self._paths, rows, self._earlier)
         except duckdb.Error as exc:
             told = find_broken_line(files[0], dialect.delimiter) or f"{files[0].path}: {_reason(exc)}"
             raise SourceUnreadable(told) from exc
@@ -186,8 +195,10 @@ class _Look:
         if not dialect.header:
             self.notes.append("No header line was found: the columns are named column0, column1 and so on.")
         self.notes += told_swapped(dialect.swapped)
-        for what, form in (("Dates", dialect.date_format), ("Times", dialect.time_format)):
-            if form and not form.startswith("%Y"):
+        self.notes += self._held
+        for what, type_, form in (("Dates", "DATE", dialect.date_format), ("Times", "TIMESTAMP", dialect.time_format)):
+            is_used = any(each == type_ and name not in dialect.times for name, each in dialect.types.items())
+            if form and is_used and not form.startswith("%Y"):
                 self.notes.append(f"{what} were read as {told_format(form)}.")
         return dialect
 

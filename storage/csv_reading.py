@@ -18,9 +18,9 @@ class Dialect:
     Attributes:
         types: DuckDB's, by column.
         blank: Columns that have no value in the rows seen.
-        times: Text columns that are times of these formats.
+        times: Columns that are times of these formats, or dates where that is their type.
         numbers: Columns whose numbers DuckDB would not read; their ``types`` are what they become.
-        words: Columns of ``times`` and ``numbers`` in which ``NULL_WORDS`` say that there is no value.
+        words: Columns in which ``NULL_WORDS`` say that there is no value, beside ``nulls``, which hold for all columns.
         swapped: Columns of dates and times whose day may be the month, with the format that they are read by.
         checked: A value that is not of its column's type is an error, not brought to it.
         folders: How DuckDB takes columns from folders, and ``given``: the names of these.
@@ -74,24 +74,34 @@ class Dialect:
         return f"SELECT {', '.join(wanted)} FROM {rows}"
 
     def _is_expression(self, name: str) -> bool:
-        if self.numbers.get(name) is Writing.DIGITS:
+        if self.numbers.get(name) is Writing.DIGITS and name not in self.words:
             return self.checked
-        return name in self.times or name in self.numbers or self._is_checked(name)
+        return name in self.times or name in self.numbers or name in self.words or self._is_checked(name)
 
     def _is_checked(self, name: str) -> bool:
         formats = {"DATE": self.date_format, "TIMESTAMP": self.time_format}
         return self.checked and is_checked(self.types[name], formats=formats)
 
     def _expression(self, name: str) -> str:
-        if name in self.times or name in self.numbers:
-            column = sql_name(name)
-            here = column = sql_name(name)
-            if name in self.words:
-                here = f"(CASE WHEN NOT contains({sql_list(NULL_WORDS)}, {column}) THEN {column} END)"
-            is_time = name in self.times
-            value = time_sql(here, self.times[name]) if is_time else number_sql(here, self.numbers[name])
-            return f"{value} AS {column}"
-        return checked_sql(name, self.types[name]) if self._is_checked(name) else sql_name(name)
+        if not self._is_expression(name):
+            return sql_name(name)
+        here = column = sql_name(name)
+        if name in self.words:
+            here = f"(CASE WHEN NOT contains({sql_list(NULL_WORDS)}, {column}) THEN {column} END)"
+        return f"{self._value(name, here)} AS {column}"
+
+    def _value(self, name: str, text: str) -> str:
+        """The text of a column as what the column is."""
+        type_ = self.types[name]
+        form = {"DATE": self.date_format, "TIMESTAMP": self.time_format}.get(type_)
+        if name in self.times or form:
+            value = time_sql(text, self.times.get(name) or (str(form),))
+            return f"CAST({value} AS DATE)" if type_ == "DATE" else value
+        if name in self.numbers:
+            return number_sql(text, self.numbers[name])
+        if self._is_checked(name):
+            return checked_sql(text, type_)
+        return text if type_ == "VARCHAR" else f"CAST({text} AS {type_})"
 
     def first_rows(self, paths: Sequence[Path], rows: int | None) -> str:
         """SQL that reads the first rows of each file, or all, as text."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from storage.csv_checks import BECOMES, NULL_WORDS, TIMES, WRITTEN, Writing
+from storage.csv_checks import BECOMES, KEPT_DIGITS, NULL_WORDS, TIMES, WRITTEN, Writing
 from storage.csv_lines import GLIMPSE
 from storage.csv_reading import Dialect
 from storage.duck import sql_list, sql_name, sql_text
@@ -152,7 +152,7 @@ class _Seen:
                 'source".'
             )
         if digits:
-            notes.append(f"Kept as text, since a number cannot hold so many digits exactly: {', '.join(digits)}.")
+            notes.append(f"{KEPT_DIGITS}: {', '.join(digits)}.")
         return (dict(found) if commas else {}) | dict.fromkeys(digits, Writing.DIGITS)
 
     def swapped(self, times: dict[str, list[tuple[str, ...]]]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +27,7 @@ from storage.dataset_log import (
 )
 from storage.errors import DatasetNotFound, SnapshotNotFound, SourceUnreadable
 from storage.layout import Layout
+from storage.readings import Reading
 
 if TYPE_CHECKING:  # 45 MB, and whoever only asks which snapshots there are needs neither
     import pyarrow as pa
@@ -72,6 +73,7 @@ class IngestInfo:
         delimiter: The delimiter of a CSV file that was asked for.
         target: The column that had to be there and have two values.
         notes: What the reader decided, one sentence each.
+        readings: How columns were read that may be read otherwise as well; an append keeps those of the rows before.
         once: A name for what is ingested, which no other ingest into the dataset may carry; it is recorded by the very
             commit that adds the rows.
     """
@@ -85,6 +87,7 @@ class IngestInfo:
     delimiter: str | None = None
     target: str | None = None
     notes: tuple[str, ...] = ()
+    readings: dict[str, Reading] = field(default_factory=dict)
     once: str | None = None
 
 
@@ -175,6 +178,18 @@ def _found(layout: Layout, name: str, version: int) -> tuple[int, tuple[ColumnIn
     table = open_table(layout, name, version)
     rows = sum(pa.table(table.get_add_actions(flatten=True))["num_records"].to_pylist())
     return rows, columns_of(pa.schema(table.schema().to_arrow()))
+
+
+def get_readings(layout: Layout, name: str, version: int | None = None) -> dict[str, Reading]:
+    """How the columns of a snapshot were read that may be read otherwise as well; none of an earlier release's.
+
+    Raises:
+        DatasetNotFound: No dataset has that name.
+        SnapshotNotFound: It has no such version.
+    """
+    path, version = _require(layout, name, version)
+    readings: dict[str, Reading] = read_commit(commit_path(path, version), version).facts.get("readings", {})
+    return readings
 
 
 def list_snapshots(layout: Layout, name: str) -> list[Snapshot]:

@@ -85,3 +85,16 @@ def sql_name(name: str) -> str:
 def sql_list(values: Sequence[object]) -> str:
     """Values as a SQL list of text literals."""
     return "[" + ", ".join(sql_text(value) for value in values) + "]"
+
+
+def short_message(exc: Exception) -> str:
+    """A library's message without its list of options: the lines that say what is wrong, at most 300 characters."""
+    if isinstance(exc, duckdb.OutOfMemoryException):
+        return OUT_OF_MEMORY
+    lines = [line.strip() for line in str(exc).splitlines()]
+    stop = next(
+        (i for i, line in enumerate(lines) if line.startswith(("Possible ", "The search space", "Try setting "))),
+        len(lines),
+    )
+    told = [line for line in lines[:stop] if line and not line.startswith("LINE ") and not set(line) <= set("^ ")]
+    return "; ".join(told)[:300]

@@ -30,6 +30,7 @@ from storage.datasets import (
     Snapshot,
     arrow_reader,
     dataset_path,
+    get_readings,
     get_snapshot,
     is_ingested,
     list_datasets,
@@ -39,6 +40,7 @@ from storage.datasets import (
 from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
 from storage.layout import Layout
 from storage.read_ahead import read_ahead
+from storage.readings import with_earlier
 from storage.rules import find_rules
 from storage.screening import Screened, Screening, as_there, screened, typed_columns
 
@@ -87,6 +89,8 @@ def ingest(
             columns = as_there(columns, before.columns, rules)
         typed = columns if rules is None else typed_columns(columns, rules)
         wanted = appended_columns(name, before.columns, typed, evolve=evolve) if append and before else typed
+        if added:
+            info = replace(info, readings=with_earlier(get_readings(layout, name), info.readings))
         screening = None
         if rules is not None:
             old = snapshot_files(layout, name) if added else []

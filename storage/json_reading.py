@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
-from storage.duck import sql_list, sql_name
+from storage.csv_checks import KEPT_DIGITS
+from storage.csv_values import LONG_WHOLE, answers
+from storage.duck import sql_list, sql_name, sql_text
+from storage.errors import SourceUnreadable
 from storage.partitions import NO_FOLDERS, partition_columns, partition_links, partition_notes
 from storage.source_files import SourceFile, read_blocks
 
@@ -38,29 +41,85 @@ def json_scan(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile]
 
     Raises:
         duckdb.Error: A file is no JSON.
+        SourceUnreadable: A column of floats has a whole number that a float would round.
     """
     if len(files) == 1 and _is_one_object(files[0]):
         return _unwrapped(connection, files, links)
-    if not any(file.folders for file in files):
-        return JsonScan(sql=_read(links, NO_FOLDERS), paths=tuple(links), notes=())
-    return _with_folders(files, links, connection.sql(_read(links, NO_FOLDERS)).columns)
+    return _rows(connection, files, links)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path]) -> JsonScan:
+    """Each object is a row."""
+    found = connection.sql(_read(links, NO_FOLDERS, size=files[0].path.stat().st_size))
+    types = dict(zip(found.columns, map(str, found.types), strict=True))
+    digits = _find_digits(connection, files[0], links, types)
+    columns = types | dict.fromkeys(digits, "VARCHAR") if digits else None
+    told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()
+    if any(file.folders for file in files):
+        read = _with_folders(files, links, list(types), columns=columns)
+        return replace(read, notes=(*told, *read.notes))
+    sql = _read(links, NO_FOLDERS, size=files[0].path.stat().st_size, columns=columns)
+    return JsonScan(sql=sql, paths=tuple(links), notes=told)
+
+
+def _find_digits(
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, links: Sequence[Path], types: Mapping[str, str]
+) -> list[str]:
+    """Columns of whole numbers that no float and no whole number of 64 bits holds.
+
+    Raises:
+        SourceUnreadable: One has fractions as well.
+    """
+    names = [name for name, type_ in types.items() if type_ in {"DOUBLE", *LONG_WHOLE}]
+    if not names:
+        return []
+    texts = _read(links, NO_FOLDERS, size=file.path.stat().st_size, columns=dict.fromkeys(names, "VARCHAR"))
+    lost = {
+        name: number
+        for name, number in zip(names, answers(connection, [_lost(name) for name in names], texts), strict=True)
+        if number is not None
+    }
+    whole = answers(connection, [f"bool_and({_is_whole(name)})" for name in lost], texts)
+    for (name, number), are_whole in zip(lost.items(), whole, strict=True):
+        if not are_whole:
+            raise SourceUnreadable(
+                f"{file.path}: its column {name!r} has fractions, so it is a float, which would round the whole number "
+                f"{number}; write it as a text where it is an id"
+            )
+    return list(lost)
+
+
+def _is_whole(name: str) -> str:
+    return f"regexp_full_match({sql_name(name)}, '-?[0-9]+')"
+
+
+def _lost(name: str) -> str:
+    """A whole number that a float does not give back, or none."""
+    column = sql_name(name)
+    number, again = f"TRY_CAST({column} AS HUGEINT)", f"TRY_CAST(TRY_CAST({column} AS DOUBLE) AS HUGEINT)"
+    is_lost = f"{_is_whole(name)} AND ({number} IS NULL OR {number} IS DISTINCT FROM {again})"
+    return f"min({column}) FILTER (CASE WHEN length({column}) > 15 THEN {is_lost} ELSE false END)"
 
 
 def _with_folders(
-    files: Sequence[SourceFile], links: Sequence[Path], names: Sequence[str], unwrap: str | None = None
-) -> JsonScan:
+    files: Sequence[SourceFile], links: Sequence[Path], names: Sequence[str], unwrap: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> JsonScan:  # fmt: skip
     given = partition_columns(files, names)
     paths, folders = partition_links(links, given)
-    sql = _read(paths, folders, size=files[0].path.stat().st_size)
+    sql = _read(paths, folders, size=files[0].path.stat().st_size, columns=columns)
     if unwrap is not None:
         wanted = [f"unnest({sql_name(unwrap)}, max_depth := 2)", *(sql_name(column.name) for column in given)]
         sql = f"SELECT {', '.join(wanted)} FROM ({sql})"
     return JsonScan(sql=sql, paths=tuple(paths), notes=tuple(partition_notes(given)))
 
 
-def _read(paths: Sequence[Path], folders: str, *, size: int = 0) -> str:
-    largest = f", maximum_object_size = {min(size, MOST_OBJECT_BYTES)}" if size > OBJECT_BYTES else ""
-    return f"SELECT * FROM read_json({sql_list(paths)}, sample_size = -1, union_by_name = true, {folders}{largest})"
+def _read(paths: Sequence[Path], folders: str, *, size: int = 0, columns: Mapping[str, str] | None = None) -> str:
+    more = f", maximum_object_size = {min(size, MOST_OBJECT_BYTES)}" if size > OBJECT_BYTES else ""
+    if columns is not None:
+        told = ", ".join(f"{sql_text(name)}: {sql_text(type_)}" for name, type_ in columns.items())
+        more += f", columns = {{{told}}}"
+    return f"SELECT * FROM read_json({sql_list(paths)}, sample_size = -1, union_by_name = true, {folders}{more})"
 
 
 def _is_one_object(file: SourceFile) -> bool:
@@ -84,7 +143,7 @@ def _unwrapped(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile
     lists = [name for name, type_ in zip(names, map(str, rows.types), strict=True) if _is_list_of_objects(type_)]
     (count,) = connection.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({plain}) LIMIT 2)").fetchone() or (0,)
     if not lists or count != 1:
-        return _with_folders(files, links, names)
+        return _rows(connection, files, links)
     if len(lists) > 1:
         read = _with_folders(files, links, names)
         query = f"SELECT unnest({sql_name(lists[0])}, max_depth := 2) FROM source"

@@ -20,6 +20,9 @@ from storage.source_files import COPY_AGAIN, SourceFile
 EXACT = {True: 2**24, False: 2**53}
 """Whole numbers up to here are whole numbers as float32, as float64; by whether it is float32."""
 
+DUCKDB_DIGITS = 38
+"""Of a decimal, at most."""
+
 SHOWN = 5
 
 
@@ -60,6 +63,7 @@ def parquet_scan(
     schemas = [_read_schema(file) for file in files]
     names = dict.fromkeys(name for schema in schemas for name in schema.names)
     _require_one_case(files, schemas)
+    _require_held(connection, files, links, schemas)
     partitions = partition_columns(files, names)
     paths, folders = partition_links(links, partitions)
     first = {field.name: field.type for field in schemas[0]}
@@ -120,6 +124,26 @@ def _require_one_case(files: Sequence[SourceFile], schemas: Sequence[pa.Schema])
                 raise SourceUnreadable(
                     f"{file.path}: its column {name!r} is {other!r} in another file: they differ by case; give it one "
                     "name in all files, or add the files one by one"
+                )
+
+
+def _require_held(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path],
+    schemas: Sequence[pa.Schema],
+) -> None:  # fmt: skip
+    """DuckDB takes decimals of more than 38 digits as floats: what may become another whole number is refused."""
+    for file, link, schema in zip(files, links, schemas, strict=True):
+        for field in schema:
+            if not pa.types.is_decimal(field.type) or field.type.precision <= DUCKDB_DIGITS:
+                continue
+            rows = f"read_parquet({sql_list([link])}, hive_partitioning = false)"
+            column = sql_name(field.name)
+            found = connection.execute(f"SELECT {column} FROM {rows} WHERE abs({column}) >= {2**53} LIMIT 1").fetchone()
+            if found is not None:
+                raise SourceUnreadable(
+                    f"{file.path}: its column {field.name!r} has {field.type.precision} digits and the number "
+                    f"{found[0]:.0f}, which is read as a float; write it as text where it is an id, or with at most "
+                    f"{DUCKDB_DIGITS} digits"
                 )
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 import pyarrow as pa
 
 from storage.addresses import redacted, scrubbed
+from storage.conform import require_kept
 from storage.errors import SourceUnreachable, SourceUnreadable, StateUnwritable
 
 SCHEMES = ("postgresql", "postgres")
@@ -101,6 +102,8 @@ def _plain_batches(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa
         for values, field in zip(batch.columns, schema, strict=True):
             storage = values.storage if isinstance(values, pa.ExtensionArray) else values
             arrays.append(storage.cast(field.type))
+            if pa.types.is_floating(field.type) and pa.types.is_string(storage.type):
+                require_kept(storage, arrays[-1], field.name)
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -20,12 +20,14 @@ from storage.arrow_source import read_arrow
 from storage.columns import ColumnInfo
 from storage.conform import ValueMisfit, columns_of
 from storage.csv_dialect import csv_scan
+from storage.csv_forms import Earlier
 from storage.download import DownloadLimits, download
-from storage.duck import OUT_OF_MEMORY, confine, open_duckdb, sql_text
+from storage.duck import confine, open_duckdb, short_message, sql_text
 from storage.errors import SourceUnreadable
 from storage.json_reading import json_scan
 from storage.parquet_columns import parquet_scan
 from storage.postgres_source import SCHEMES, spool_postgres
+from storage.readings import Reading, Readings
 from storage.scratch import open_scratch
 from storage.source_files import Format, SourceFile, find_files, hash_files, unpacked
 from storage.sqlite_source import read_sqlite
@@ -48,7 +50,8 @@ class SourceOptions:
         prepare: DuckDB SQL over the rows that were picked; they are the table ``source`` in it.
         sheet: The sheet of a workbook; the first with rows when left out.
         delimiter: What separates the columns of a CSV file, one to four characters; found out when left out.
-        like: Columns whose types a text format shall be read with, where the names are the same (an append).
+        like: Columns of the rows that these go with (an append): text there stays text in a text format.
+        readings: How those columns were read where that was in question: they are read likewise, or refused.
         memory: DuckDB's memory limit.
         threads: DuckDB's threads.
         limits: For sources that are fetched.
@@ -62,6 +65,7 @@ class SourceOptions:
     sheet: str | None = None
     delimiter: str | None = None
     like: tuple[ColumnInfo, ...] = ()
+    readings: Readings = field(default_factory=dict)
     memory: str = "1GB"
     threads: int = 1
     limits: DownloadLimits = field(default_factory=DownloadLimits)
@@ -79,12 +83,14 @@ class Source:
         notes: What was decided while reading it, one sentence each (another encoding, a decimal comma).
         line_of: The line of the file in which a row stands, both from 1; None where the source has no lines, or where
             its rows went through SQL.
+        readings: How the columns of a text file were read that may be read otherwise as well.
     """
 
     batches: pa.RecordBatchReader
     sha256: str
     notes: tuple[str, ...] = ()
     line_of: Callable[[int], int | None] | None = None
+    readings: dict[str, Reading] = field(default_factory=dict)
 
 
 class SampleMisled(SourceUnreadable):
@@ -135,7 +141,7 @@ def open_source(source: str, options: SourceOptions) -> Iterator[Source]:
         opened = _open(source, options, work, stack)
         if options.prepare is not None:
             rows = _query_stream("the prepared rows", opened.batches, options.prepare, options, stack)
-            opened = Source(batches=rows, sha256=opened.sha256, notes=opened.notes)
+            opened = replace(opened, batches=rows, line_of=None)
         yield opened
 
 
@@ -178,11 +184,11 @@ def _open_files(
     sha256 = hash_files(files)
     files = unpacked(files, work)
     notes: list[str] = []
-    line_of = None
+    line_of, readings = None, dict[str, Reading]()
     match files[0].format:
         case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
-            batches = _guard(source, read_sqlite(files[0].path, query, stack))
+            batches = _guard(source, read_sqlite(files[0].path, query, stack, notes))
         case Format.DUCKDB:
             query = _require_query(source, options.query, len(files), "DuckDB")
             batches = _query_database(source, _connect(options, stack), files[0].path, query)
@@ -200,7 +206,8 @@ def _open_files(
             notes += said
             batches = _query_files(source, connection, scan, options.query)
             line_of = scan.line_of if options.query is None else None
-    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of)
+            readings = scan.readings
+    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of, readings=readings)
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:
@@ -218,6 +225,7 @@ class _Scan:
     originals: tuple[Path, ...]
     sampled: bool = False
     line_of: Callable[[int], int | None] | None = None
+    readings: dict[str, Reading] = field(default_factory=dict)
 
     @property
     def unreadable(self) -> type[SourceUnreadable]:
@@ -253,11 +261,13 @@ def _scan_sql(
             return replace(plain, sql=told.sql, paths=told.paths), told.notes
         case _:
             found = csv_scan(
-                connection, files, links, like=options.like, delimiter=options.delimiter, sample=options.sample
-            )
+                connection, files, links, earlier=Earlier(columns=options.like, readings=options.readings),
+                delimiter=options.delimiter, sample=options.sample,
+            )  # fmt: skip
             scan = _Scan(
-                sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled, line_of=found.line_of
-            )
+                sql=found.sql, paths=found.paths, originals=originals, sampled=found.sampled, line_of=found.line_of,
+                readings=found.readings,
+            )  # fmt: skip
             return scan, found.notes
 
 
@@ -281,19 +291,6 @@ def _query_database(source: str, connection: duckdb.DuckDBPyConnection, path: Pa
         way = "; end the program that holds it, or copy the file" if "lock" in str(exc) else ""
         raise SourceUnreadable(f"{source} cannot be opened as a DuckDB database: {short_message(exc)}{way}") from exc
     return _run(source, connection, query)
-
-
-def short_message(exc: Exception) -> str:
-    """A library's message without its list of options: the lines that say what is wrong, at most 300 characters."""
-    if isinstance(exc, duckdb.OutOfMemoryException):
-        return OUT_OF_MEMORY
-    lines = [line.strip() for line in str(exc).splitlines()]
-    stop = next(
-        (i for i, line in enumerate(lines) if line.startswith(("Possible ", "The search space", "Try setting "))),
-        len(lines),
-    )
-    told = [line for line in lines[:stop] if line and not line.startswith("LINE ") and not set(line) <= set("^ ")]
-    return "; ".join(told)[:300]
 
 
 def _run(

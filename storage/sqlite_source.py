@@ -14,16 +14,20 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from storage.csv_checks import KEPT_DIGITS
 from storage.errors import SourceUnreadable
 
 ROWS = 20_000
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?")
 
 
-def read_sqlite(path: Path, query: str, stack: contextlib.ExitStack) -> pa.RecordBatchReader:
+def read_sqlite(
+    path: Path, query: str, stack: contextlib.ExitStack, notes: list[str] | None = None
+) -> pa.RecordBatchReader:
     """The rows of one SELECT, in bounded memory; the file is opened read-only and closed by ``stack``.
 
     The query runs twice in one transaction: SQLite's columns have no type, so the first pass looks at every value.
+    ``notes`` takes what was decided.
 
     Raises:
         SourceUnreadable: The file is no database, or the query is wrong.
@@ -41,6 +45,8 @@ def read_sqlite(path: Path, query: str, stack: contextlib.ExitStack) -> pa.Recor
         columns = _look(connection, query)
     except (sqlite3.Error, sqlite3.Warning, UnicodeDecodeError) as exc:
         raise SourceUnreadable(f"the query cannot be run on {path}: {exc}") from exc
+    if notes is not None and (texts := [column.name for column in columns if column.kinds == _WOULD_ROUND]):
+        notes.append(f"{KEPT_DIGITS}: {', '.join(texts)}.")
     schema = pa.schema([pa.field(column.name, column.arrow) for column in columns])
     return pa.RecordBatchReader.from_batches(schema, _batches(connection, query, columns, schema))
 
@@ -58,6 +64,10 @@ def _require_whole(path: Path) -> None:
         )
 
 
+_WOULD_ROUND = {"int", "long", "float"}
+"""Of a column of whole numbers and floats: one that no float holds, so all are kept as text."""
+
+
 class _Convert(Protocol):
     def __call__(self, value: object, /) -> object: ...
 
@@ -70,6 +80,8 @@ class _Column:
     def look(self, value: object) -> None:
         if isinstance(value, str):
             self.kinds.add(_text_kind(value) if "text" not in self.kinds else "text")
+        elif isinstance(value, int) and int(float(value)) != value:
+            self.kinds |= {"int", "long"}
         elif value is not None:
             self.kinds.add(type(value).__name__)
 
@@ -84,7 +96,7 @@ class _Column:
     @property
     def _decision(self) -> tuple[pa.DataType, _Convert]:
         kinds = self.kinds
-        if kinds and kinds <= {"int"}:
+        if kinds and kinds <= {"int", "long"}:
             return pa.int64(), _same
         if kinds and kinds <= {"int", "float"}:
             return pa.float64(), _number

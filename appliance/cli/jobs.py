@@ -83,6 +83,8 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
         print_json({**{key: getattr(report, key) for key in report.__struct_fields__}, "out": str(out)})
     else:
         print(f"{report.rows} rows scored by {report.model} version {report.version} in {report.seconds:.1f} s: {out}")
+        for note in report.notes:
+            print(f"  {note}")
         for column, count in report.unseen.items():
             print(f"  {column}: {count} rows with a category that training never saw")
     return 0

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from appliance.errors import BadInput, NotFound
 from appliance.model_card import PredictionReport
 from appliance.models import Models
-from appliance.schema import FeatureSchema, Task
+from appliance.schema import FeatureSchema, Kind, Task
 from appliance.serving.interval import FILES
 from appliance.settings import Settings
 from appliance.training.cores import Cores
@@ -28,7 +28,10 @@ from appliance.training.fit import Floats, Scorer
 from appliance.training.intervals import predict_interval
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
+from storage.columns import ColumnInfo, Dtype
+from storage.conform import columns_of, conform
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
+from storage.readings import Reading
 from storage.sources import SourceOptions, open_source
 
 Write = Callable[[pl.DataFrame], None]
@@ -60,10 +63,14 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
     opened = _open(settings, order.model, version)
     unseen: Counter[str] = Counter()
     rows = 0
-    options = SourceOptions(tmp=settings.layout.tmp, memory=settings.duckdb_memory)
+    options = SourceOptions(
+        tmp=settings.layout.tmp, memory=settings.duckdb_memory, like=_like(opened), readings=opened.readings or {}
+    )
+    notes: tuple[str, ...] = ()
     try:
         with open_source(str(order.file), options) as source, _writer(order.out) as write:
-            for batch in source.batches:
+            notes = source.notes
+            for batch in conform(source.batches, columns_of(source.batches.schema)):
                 frame = pl.DataFrame(pa.Table.from_batches([batch]))
                 write(_score(frame, opened))
                 unseen.update(unseen_counts(frame, opened.schema))
@@ -76,7 +83,7 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
     progress.step("done", 1.0, f"{rows} rows scored into {order.out}")
     return PredictionReport(
         model=order.model, version=version, rows=rows, out=str(order.out),
-        seconds=round(time.monotonic() - started, 3), unseen=dict(unseen),
+        seconds=round(time.monotonic() - started, 3), unseen=dict(unseen), notes=notes,
     )  # fmt: skip
 
 
@@ -88,13 +95,37 @@ def _version(settings: Settings, order: BatchOrder) -> int:
     return version
 
 
+class _Card(msgspec.Struct, frozen=True, kw_only=True):
+    """What is needed of a version's card, whichever release wrote it."""
+
+    readings: dict[str, Reading] | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
-    """A version ready to score; ``interval`` has the models of its lower and upper end, or none."""
+    """A version ready to score.
+
+    Attributes:
+        interval: The models of its lower and upper end, or none.
+        readings: How the text files were read that it learned from; None where that is not known.
+    """
 
     schema: FeatureSchema
     scorer: Scorer
     interval: tuple[Scorer, ...]
+    readings: dict[str, Reading] | None
+
+
+def _like(opened: _Opened) -> tuple[ColumnInfo, ...]:
+    """The columns that are text, whatever a file's own values look like (007, or true and false alone), or whole."""
+    kinds = {Kind.CATEGORY: Dtype.STRING} if opened.readings is None else {
+        Kind.CATEGORY: Dtype.STRING, Kind.NUMBER: Dtype.INT
+    }  # fmt: skip
+    return tuple(
+        ColumnInfo(name=column.name, dtype=kinds[column.kind])
+        for column in opened.schema.columns
+        if column.kind in kinds and column.integer is (column.kind is Kind.NUMBER)
+    )
 
 
 def _open(settings: Settings, model: str, version: int) -> _Opened:
@@ -108,6 +139,7 @@ def _open(settings: Settings, model: str, version: int) -> _Opened:
     return _Opened(
         schema=schema, scorer=Scorer(files["model.txt"].decode(), schema, threads=threads),
         interval=tuple(Scorer(text, schema, threads=threads) for text in ends),
+        readings=msgspec.json.decode(files["card.json"], type=_Card).readings,
     )  # fmt: skip
 
 

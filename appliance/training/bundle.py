@@ -22,6 +22,7 @@ from appliance.training.record import installed_hash
 from appliance.training.train import TrainedModel, with_version
 from storage.bundles import Manifest, read_bundle
 from storage.layout import Layout
+from storage.readings import Readings
 
 MODEL, SCHEMA, REFERENCE, GOLDEN, CARD = "model.txt", "schema.json", "reference.json", "golden.json", "card.json"
 DECLARATION = "model.toml"
@@ -29,7 +30,13 @@ DECLARATION = "model.toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a version came from; ``seconds`` is how long its training took, ``record`` what it ran on and with."""
+    """Where a version came from.
+
+    Attributes:
+        seconds: How long its training took.
+        record: What it ran on and with.
+        readings: How the dataset's text files were read where that was in question.
+    """
 
     version: int
     run_id: str
@@ -37,6 +44,7 @@ class Origin:
     created_at: datetime
     seconds: float
     record: Record
+    readings: Readings
 
 
 def reference_file(trained: TrainedModel) -> bytes:
@@ -81,6 +89,11 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
         threshold=trained.schema.threshold, calibrated=bool(trained.schema.calibrations),
         evaluation=trained.evaluation, record=origin.record, trials=trained.trials,
         cross_validation=trained.cross_validation,
+        readings={
+            column.name: origin.readings[column.name]
+            for column in trained.schema.columns
+            if column.name in origin.readings
+        },
     )  # fmt: skip
 
 

@@ -104,15 +104,15 @@ def encode_named(frame: pl.DataFrame, column: Column) -> NDArray[np.float64]:
 
 def encode_column(series: pl.Series, column: Column) -> pl.Series:
     """One column, as ``encode_frame`` encodes it."""
-    if series.dtype == pl.Null:
-        return series.cast(pl.Float64).fill_null(float("nan"))
+    if series.null_count() == len(series):  # whatever its type: a file's column without values reads as text
+        return pl.repeat(float("nan"), len(series), dtype=pl.Float64, eager=True).alias(series.name)
     match column.kind:
         case Kind.CATEGORY:
             encoded = _codes(series, column)
         case Kind.DATETIME:
             encoded = _seconds(series, column)
-        case Kind.BOOLEAN if series.dtype == pl.Boolean:
-            encoded = series.cast(pl.Float64)
+        case Kind.BOOLEAN if series.dtype == pl.Boolean or series.dtype.is_numeric():
+            encoded = _zero_or_one(series)
         case Kind.NUMBER if series.dtype.is_numeric() or isinstance(series.dtype, pl.String):
             encoded = _read_text(series, column).cast(pl.Float64)
             if not is_finite(encoded) and (infinite := encoded.is_infinite()).any():
@@ -123,12 +123,28 @@ def encode_column(series: pl.Series, column: Column) -> pl.Series:
     return encoded.fill_null(float("nan")) if encoded.null_count() else encoded
 
 
+def _zero_or_one(series: pl.Series) -> pl.Series:
+    """Booleans, and the numbers that serving takes for them."""
+    encoded = series.cast(pl.Float64).fill_nan(None)
+    wrong = encoded.filter(~encoded.is_in([0.0, 1.0]))  # null is neither
+    if len(wrong):
+        raise BadTable(
+            f"column {series.name!r} holds the number {wrong[0]:g}, but the model takes it as a boolean: write true or "
+            "false, 1 or 0, or nothing"
+        )
+    return encoded
+
+
 def _codes(series: pl.Series, column: Column) -> pl.Series:
     if series.dtype.is_float():
         series = series.set(series.is_nan() | series.is_infinite(), None)
         whole = series.drop_nulls().round(0).eq(series.drop_nulls()).all()
         text = series.cast(pl.Int64).cast(pl.String) if whole else series.cast(pl.String)
-    elif series.dtype.is_integer() or isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
+    elif (
+        series.dtype == pl.Boolean  # a file with true and false alone, of a column that has a third word
+        or series.dtype.is_integer()
+        or isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum)
+    ):
         text = series.cast(pl.String)
     else:
         raise _mismatch(series, column)

@@ -37,9 +37,10 @@ from appliance.training.record import hash_files, installed_hash, make_record
 from appliance.training.train import Progress, TrainedModel, train
 from appliance.training.trial_runs import TrialRuns
 from storage.bundles import publish_bundle
-from storage.datasets import Mode, Snapshot, get_snapshot, list_snapshots, snapshot_files
+from storage.datasets import Mode, Snapshot, get_readings, get_snapshot, list_snapshots, snapshot_files
 from storage.errors import BundleCorrupt, BundleNotFound, DatasetNotFound, SnapshotNotFound
 from storage.model_rows import GateRow, VersionRow, find_alias, find_version, put_version
+from storage.readings import readings_for
 from storage.statedb import connect, transaction
 
 if TYPE_CHECKING:
@@ -217,6 +218,7 @@ def _release(
     origin = Origin(
         version=registered.version, run_id=registered.run_id, dataset_version=work.snapshot.version,
         created_at=datetime.now(UTC), seconds=round(time.monotonic() - work.started, 3), record=record,
+        readings=readings_for(get_readings(settings.layout, work.snapshot.dataset, work.snapshot.version)),
     )  # fmt: skip
     card = model_card(spec, trained, origin)
     publish_bundle(settings.layout, manifest_of(card), bundle_files(spec, trained, card, reference))

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from appliance import nightly
 from appliance.backups import Backups
 from appliance.datasets import Datasets
 from appliance.monitoring.monitoring import Monitoring
@@ -193,6 +194,27 @@ def test_scratch_goes_after_a_day_unless_something_in_it_is_new(settings: Settin
     assert [path.name for path in tmp.iterdir()] == ["spill"]
 
 
+def test_what_is_damaged_keeps_nothing_else_from_going(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
+    old = (datetime.now(UTC) - timedelta(hours=30)).timestamp()
+    left = settings.layout.tmp / "spill"
+    left.write_bytes(b"x" * 10)
+    os.utime(left, (old, old))
+    (settings.layout.mlflow / "mlflow.db").write_bytes(b"no database, but long enough to be read as one" * 100)
+    torn = settings.layout.history / "predictions" / "_delta_log" / "00000000000000000000.json"
+    torn.parent.mkdir(parents=True, exist_ok=True)
+    torn.write_text('{"commitInfo": {}}\n{"protoc')
+    assert [one.what for one in Retention(settings).apply()] == ["spill"]
+    assert not left.exists()
+    assert {line.split()[0] for line in caplog.messages} >= {"history", "runs"}
+    (settings.layout.mlflow / "mlflow.db").unlink()
+    torn.unlink()
+    assert nightly.main() == 0
+    assert len(Backups(settings).list()) == 1
+
+
 def test_an_empty_state_has_nothing_to_lose(settings: Settings) -> None:
     assert list(Retention(settings).plan()) == []
     assert list(Retention(settings).apply()) == []
@@ -219,7 +241,8 @@ def test_old_versions_of_datasets_go_but_never_one_that_a_model_was_trained_on(s
     assert [one for one in Retention(settings).apply() if one.kind == "datasets"] == found
     assert [one.version for one in datasets.versions("d")] == [4, 1]
     backups = Backups(settings)
-    assert backups.verify(backups.create(who="t").name).problems == ()
+    (bundles,) = backups.verify(backups.create(who="t").name).problems
+    assert "has no bundle of it" in bundles, "the tables are whole; no version was published here"
 
 
 def test_alerts_messages_studies_and_progress_go_when_they_are_old(settings: Settings) -> None:

@@ -56,6 +56,14 @@ def test_every_type_of_postgres_becomes_one_of_ours(desk: Desk, postgres: Postgr
     assert rows.row(1) == (2, *[None] * 12)
 
 
+def test_a_numeric_that_a_float_would_round_is_refused_and_the_way_out_works(desk: Desk, postgres: Postgres) -> None:
+    with pytest.raises(SourceUnreadable, match="column 'id' has the number 12345678901234567891, which a float would"):
+        desk.read(postgres.url, "SELECT 12345678901234567891::numeric AS id")
+    found = desk.read(postgres.url, "SELECT CAST(12345678901234567891::numeric AS TEXT) AS id, 1::numeric / 3 AS third")
+    assert found.rows() == [("12345678901234567891", 1 / 3)]
+    assert desk.read(postgres.url, "SELECT sum(i::bigint) AS s FROM many").rows() == [(45_000_150_000.0,)]
+
+
 def test_the_fingerprint_is_of_the_rows(desk: Desk, postgres: Postgres) -> None:
     desk.read(postgres.url, "SELECT id FROM sales ORDER BY id")
     first = desk.sha256

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, time
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
+from appliance.encoder import RowEncoder
 from appliance.errors import BadInput, BadTable, NotFound
 from appliance.house import Appliance
+from appliance.intake import Intake
+from appliance.model_card import PredictionReport
+from appliance.model_spec import ModelSpec
+from appliance.schema import FeatureSchema, Kind
 from appliance.training.batch import BatchOrder, predict_file
+from appliance.training.fit import Scorer
+from storage.bundles import publish_bundle, read_bundle
 from tests.training.rows import Remembered, made_up, penguins, spec
 from tests.training.state import add, new_appliance, train_now
 
@@ -76,3 +85,149 @@ def test_what_cannot_be_scored_is_said_and_nothing_is_written(house: Appliance, 
     )
     assert "prediction already" in refuse(house, rows.with_columns(pl.lit(1).alias("prediction")), tmp_path, BadInput)
     assert "no published version 9" in refuse(house, rows, tmp_path, NotFound, version=9)
+
+
+@pytest.fixture(scope="module")
+def worded(house: Appliance) -> FeatureSchema:
+    """A model of a boolean, of a word that may be true or false, of a date and of a number."""
+    rows = 400
+    frame = pl.DataFrame(
+        {
+            "flag": [None if row % 11 == 0 else row % 2 == 0 for row in range(rows)],
+            "asked": [("true", "false", "unknown")[row % 3] for row in range(rows)],
+            "code": [f"{row % 4:03d}" for row in range(rows)],
+            "born": [None if row % 13 == 0 else date(2020, 1, 1 + row % 28) for row in range(rows)],
+            "size": [None if row % 17 == 0 else row % 7 / 4 for row in range(rows)],
+            "paid": [float(row % 2 + 2 * (row % 3) + row % 4) + row % 7 / 4 for row in range(rows)],
+        }
+    )
+    add(house, "worded", frame)
+    train_now(house, ModelSpec(name="worded", dataset="worded", target="paid", columns={"born": Kind.DATETIME}))
+    _, files = read_bundle(house.settings.layout, "worded", 1)
+    return msgspec.json.decode(files["schema.json"], type=FeatureSchema)
+
+
+HEADER = "flag,asked,code,born,size\n"
+TWO = [
+    {"flag": True, "asked": "true", "code": "001", "born": "2020-01-05", "size": 0.5},
+    {"flag": False, "asked": "false", "code": "002", "born": None, "size": 0.25},
+]
+EMPTY = [{**row, "flag": None, "born": None} for row in TWO]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("words.csv", f"{HEADER}true,true,001,2020-01-05,0.5\nfalse,false,002,,0.25\n", TWO),
+        ("digits.csv", f"{HEADER}1,true,001,2020-01-05,0.5\n0,false,002,,0.25\n", TWO),
+        ("empty.csv", f"{HEADER},true,001,,0.5\n,false,002,,0.25\n", EMPTY),
+        (
+            "digits.ndjson",
+            '{"flag": 1, "asked": true, "code": "001", "born": "2020-01-05", "size": 0.5}\n'
+            '{"flag": 0, "asked": false, "code": "002", "born": null, "size": 0.25}\n',
+            TWO,
+        ),
+        (
+            "empty.ndjson",
+            '{"flag": null, "asked": "true", "code": "001", "born": null, "size": 0.5}\n'
+            '{"flag": null, "asked": "false", "code": "002", "born": null, "size": 0.25}\n',
+            EMPTY,
+        ),
+    ],
+)
+def test_a_file_is_read_as_the_models_columns_and_gives_the_bits_that_a_request_gives(
+    house: Appliance, worded: FeatureSchema, tmp_path: Path, name: str, content: str, rows: list[dict[str, object]]
+) -> None:
+    (tmp_path / name).write_text(content)
+    out = tmp_path / "out.parquet"
+    predict_file(
+        house.settings, BatchOrder(model="worded", version=1, file=tmp_path / name, out=out), Remembered()
+    )  # fmt: skip
+    assert {column.name for column in worded.columns} == {"flag", "asked", "code", "born", "size"}
+    _, files = read_bundle(house.settings.layout, "worded", 1)
+    asked = RowEncoder(worded).encode(rows).matrix
+    frame = pl.DataFrame({f"f{at}": asked[:, at] for at in range(asked.shape[1])})
+    answers = Scorer(files["model.txt"].decode(), worded, threads=1).predict(frame)[:, 0].tolist()
+    assert pl.read_parquet(out)["prediction"].to_list() == answers
+    assert answers[0] != answers[1]
+
+
+def test_a_number_that_is_no_boolean_is_said(house: Appliance, worded: FeatureSchema, tmp_path: Path) -> None:
+    assert worded.model == "worded"
+    (tmp_path / "in.csv").write_text(f"{HEADER}1,true,001,,0.5\n2,true,001,,0.5\n")
+    order = BatchOrder(model="worded", version=1, file=tmp_path / "in.csv", out=tmp_path / "out.csv")
+    with pytest.raises(BadTable, match="'flag' holds the number 2, but the model takes it as a boolean"):
+        predict_file(house.settings, order, Remembered())
+
+
+@pytest.mark.parametrize("suffix", sorted(READ))
+def test_further_columns_of_any_type_come_back_as_an_ingest_would_keep_them(
+    house: Appliance, worded: FeatureSchema, tmp_path: Path, suffix: str
+) -> None:
+    assert worded.model == "worded"
+    frame = pl.DataFrame(TWO).with_columns(
+        pl.Series("tags", [["a", "b"], None]), pl.Series("seal", [b"\x00\x01", None]), pl.Series("at", [time(10), None])
+    )
+    frame.write_parquet(tmp_path / "in.parquet")
+    out = tmp_path / f"out{suffix}"
+    predict_file(
+        house.settings, BatchOrder(model="worded", version=1, file=tmp_path / "in.parquet", out=out), Remembered()
+    )  # fmt: skip
+    found = READ[suffix](out)
+    assert found["tags"].to_list() == ['["a", "b"]', None]
+    assert found["seal"].to_list() == ["AAE=", None]
+    assert found["at"].cast(pl.String).to_list()[0].startswith("10:00:00")
+    assert found["prediction"].null_count() == 0
+
+
+@pytest.fixture(scope="module")
+def exported(house: Appliance, tmp_path_factory: pytest.TempPathFactory) -> Appliance:
+    """A model of an export with the month first, decimal commas and points between thousands."""
+    lines = [
+        f"{1 + row % 12:02d}/{1 + row % 28:02d}/2026;{row % 9}.{100 + row % 50};{row % 5},5;"
+        f"{'None' if row % 3 else 'x'};{row % 12 + row % 5}"
+        for row in range(9, 400)
+    ]
+    file = tmp_path_factory.mktemp("export") / "x.csv"
+    file.write_text("\n".join(["day;count;size;alley;y", *(line for line in lines if ";0." not in line)]))
+    house.datasets.take_in("export", Intake(source=str(file)), who="test")
+    declared = ModelSpec(name="export", dataset="export", target="y", columns={"day": Kind.DATETIME})
+    train_now(house, declared)
+    return house
+
+
+def score(house: Appliance, folder: Path, content: str) -> tuple[list[float], PredictionReport]:
+    (folder / "in.csv").write_text(content)
+    order = BatchOrder(model="export", version=1, file=folder / "in.csv", out=folder / "out.parquet")
+    report = predict_file(house.settings, order, Remembered())
+    return pl.read_parquet(folder / "out.parquet")["prediction"].to_list(), report
+
+
+def test_a_file_is_read_as_the_rows_that_the_version_learned_from(exported: Appliance, tmp_path: Path) -> None:
+    plain = "day,count,size,alley\n2026-11-02,1250,2.5,None\n2026-02-11,3100,1000.5,x\n"
+    told, report = score(exported, tmp_path, plain)
+    assert report.notes == ()
+    found, report = score(
+        exported, tmp_path, "day;count;size;alley\n11/02/2026;1.250;2,5;None\n02/11/2026;3.100;1.000,5;x\n"
+    )
+    assert found == told
+    assert "Read as month/day/year, as the rows before: day." in report.notes
+    found, report = score(exported, tmp_path, "day;count;size;alley\n11/02/2026;1.250;2.500;x\n")
+    assert pl.read_parquet(tmp_path / "out.parquet").select("count", "size").row(0) == (1250, 2500.0)
+    with pytest.raises(BadInput, match="'day' can only be read as day/month/year"):
+        score(exported, tmp_path, "day;count;size;alley\n25/02/2026;1.250;2,5;x\n")
+
+
+def test_a_version_of_an_earlier_release_reads_each_file_by_itself(exported: Appliance, tmp_path: Path) -> None:
+    layout = exported.settings.layout
+    manifest, kept = read_bundle(layout, "export", 1)
+    card = msgspec.json.decode(kept["card.json"])
+    del card["readings"]
+    publish_bundle(
+        layout, msgspec.structs.replace(manifest, version=2), {**kept, "card.json": msgspec.json.encode(card)}
+    )
+    (tmp_path / "in.csv").write_text("day;count;size;alley\n25/02/2026;1.250;2,5;x\n")
+    order = BatchOrder(model="export", version=2, file=tmp_path / "in.csv", out=tmp_path / "out.parquet")
+    report = predict_file(exported.settings, order, Remembered())
+    assert pl.read_parquet(tmp_path / "out.parquet")["day"].to_list() == [date(2026, 2, 25)]
+    assert "Dates were read as day/month/year." in report.notes

@@ -131,6 +131,8 @@ def show_scored(view: View, job_id: str, report: PredictionReport) -> None:
         out=name if kept else report.out,
     )  # fmt: skip
     notice(said, tone="ok", title=_("Done"))
+    for note in report.notes:
+        text(note, "muted small")
     for column, count in report.unseen.items():
         notice(
             ngettext(
