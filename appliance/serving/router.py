@@ -163,6 +163,7 @@ class Router:
         self._layout = layout
         self._load = load
         self._seen: tuple[int, int, int] | None = None
+        self._unfinished = False
         self._refused: dict[tuple[str, int], _BundleStamp] = {}
         self._classes: dict[tuple[str, int], tuple[str, ...]] = {}
         self.current = Routes()
@@ -220,40 +221,54 @@ class Router:
         return route
 
     def has_changed(self) -> bool:
-        """Whether ``deployments.json`` or a refused bundle was replaced since the last poll; mostly one ``stat``."""
-        return self._stamp() != self._seen or self._is_mended()
+        """Whether ``deployments.json`` or a refused bundle was replaced since the last poll; mostly one ``stat``.
+
+        Also when the last poll could not be carried through.
+        """
+        return self._unfinished or self._stamp() != self._seen or self._is_mended()
 
     def poll(self) -> bool:
         """Follow ``deployments.json`` if it changed: load, prove and swap; True when something was swapped.
 
         A bundle that is refused leaves the version before it serving, with the reason in its route; it is tried again
-        when its files change.
+        when its files change. What else fails leaves its model as it was, and is tried again with the next poll.
         """
         stamp = self._stamp()
-        if stamp == self._seen and not self._is_mended():
+        if stamp == self._seen and not self._unfinished and not self._is_mended():
             return False
-        self._seen = stamp
-        self._refused = {}
+        self._seen, self._unfinished, self._refused = stamp, False, {}
         try:
             wanted = self._read() if stamp else Deployments(revision=0, models={})
         except (OSError, msgspec.DecodeError) as exc:
+            self._unfinished = isinstance(exc, OSError)
             self.current = Routes(
                 revision=self.current.revision, routes=self.current.routes,
                 problem=f"cannot read {self._layout.deployments}: {exc}; run 'appliance deploy' again",
             )  # fmt: skip
             return False
-        before = self.current.routes
-        self.current = Routes(
-            revision=wanted.revision,
-            routes={
-                name: self._follow(name, roles.champion, roles, before.get(name))
-                for name, roles in sorted(wanted.models.items())
-                if roles.champion is not None
-            },
-        )
+        self.current = self._follow_all(wanted)
+        self._unfinished = bool(self.current.problem)
         return True
 
+    def _follow_all(self, wanted: Deployments) -> Routes:
+        """The routes of every deployed model; one that cannot be followed keeps its own, and the others go on."""
+        routes, problems = {}, []
+        for name, roles in sorted(wanted.models.items()):
+            before = self.current.routes.get(name)
+            try:
+                if roles.champion is not None:
+                    routes[name] = self._follow(name, roles.champion, roles, before)
+            except Exception as exc:
+                # The border to whatever the disk holds: the other models, and the versions that serve, must go on.
+                problems.append(f"cannot follow the deployment of model {name!r}: {str(exc) or repr(exc)}")
+                if problems[-1] not in self.current.problem:
+                    log.exception("model %s: its deployment cannot be followed; trying again", name)
+                if before is not None:
+                    routes[name] = before
+        return Routes(revision=wanted.revision, routes=routes, problem="; ".join(problems))
+
     def _follow(self, name: str, version: int, roles: Roles, before: Route | None) -> Route:
+        published = self._read_published(name)
         known = {model.version: model for model in before.loaded} if before else {}
         reasons: dict[str, tuple[int, str]] = {}
 
@@ -282,11 +297,16 @@ class Router:
                 role: Refusal(model=name, role=role, version=wanted, serving=serving, reason=reason)
                 for role, (wanted, reason) in reasons.items()
             },
-            classes=self._find_classes(name, champion),
+            classes=tuple(dict.fromkeys([*(champion.schema.classes if champion else ()), *published])),
         )  # fmt: skip
 
-    def _find_classes(self, name: str, champion: LoadedModel | None) -> tuple[str, ...]:
-        found = dict.fromkeys(champion.schema.classes if champion else ())
+    def _read_published(self, name: str) -> list[str]:
+        """The classes of every published version.
+
+        Raises:
+            OSError: The model's directory cannot be read.
+        """
+        found: list[str] = []
         for version in list_bundles(self._layout, name):
             if (name, version) not in self._classes:
                 try:
@@ -295,8 +315,8 @@ class Router:
                 except (OSError, msgspec.DecodeError):
                     continue  # what cannot be read cannot be deployed either
                 self._classes[name, version] = schema.classes
-            found |= dict.fromkeys(self._classes[name, version])
-        return tuple(found)
+            found += self._classes[name, version]
+        return found
 
     def _is_mended(self) -> bool:
         return any(_stamp_bundle(self._layout, *bundle) != stamp for bundle, stamp in self._refused.items())
