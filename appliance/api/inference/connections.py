@@ -18,7 +18,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
-from appliance.api.inference.draining import DrainingProtocol
+from appliance.api.inference.bounded import BoundedProtocol
+from appliance.api.inference.endpoints import refusal_of
 from appliance.api.inference.errors import ClientGone, NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
@@ -155,11 +156,11 @@ class _Arriving:
         self.parts: list[bytes] = []
 
 
-class Connection(DrainingProtocol):
+class Connection(BoundedProtocol):
     """One connection of a caller."""
 
     def __init__(self, desk: Desk, plans: Plans, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(desk.bodies.timeout_s, *args, **kwargs)
         self._desk = desk
         self._plans = plans
         self._arriving: _Arriving | None = None
@@ -197,6 +198,10 @@ class Connection(DrainingProtocol):
             self._end_arriving(arriving)
             self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
         super().connection_lost(exc)
+
+    def turn_away(self, exc: Exception) -> None:
+        """Refuse a request whose head is not whole, in the dialect of what came of its path."""
+        self._write(self._desk.refuse_unread(refusal_of(self.url.decode("latin-1")), exc), last=True)
 
     def is_busy(self) -> bool:
         """Whether a request has begun and is not answered."""

@@ -234,6 +234,10 @@ class Desk:
         """Answer a request that no endpoint is for."""
         await _send(send, self._written(refuse, call_of(scope, {}), exc))
 
+    def refuse_unread(self, refuse: Refuse, exc: Exception) -> Answer:
+        """The answer to a request whose head is not known, counted."""
+        return self._written(refuse, Call("", {}, {}, ""), exc)
+
     async def _record(self, call: Call, answer: Answer) -> None:
         """Append the answer's events; without a disk to wait for, this never suspends."""
         recorded = self._append(call, answer)
