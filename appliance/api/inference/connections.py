@@ -10,6 +10,7 @@ with the same bytes, so that it is read as before.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
 _CONNECTION = {b"keep-alive": False, b"close": True}
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"})
+
+log = logging.getLogger("appliance.api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +282,16 @@ class Connection(BoundedProtocol):
         return b""
 
     async def _answer_later(self, endpoint: Endpoint, call: Call) -> None:
-        answer = await self._desk.answer_later(endpoint, call)
+        try:
+            self._go_on(await self._desk.answer_later(endpoint, call))
+        except Exception:
+            # The border of a task that nobody waits for: its caller must not wait for good, either.
+            log.exception("an answer about model %r could not be given; its connection is closed", call.subject[0])
+            self._waiting = False
+            self.transport.close()
+
+    def _go_on(self, answer: Answer) -> None:
+        """Give an answer that was waited for, and read on."""
         self._waiting = False
         if self.transport.is_closing():
             return

@@ -289,7 +289,11 @@ class Desk:
 
     def _written(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
         answer_id = call.given_id or new_request_id(call.at_us)
-        refusal = refuse(exc, answer_id)
+        try:
+            refusal = refuse(exc, answer_id)
+        except Exception as unwritable:  # noqa: BLE001  (the border: what cannot be written is an error of ours)
+            exc = unwritable
+            refusal = refuse(exc, answer_id)
         if kind_of(exc) is INTERNAL:
             log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
         self.counts.series(*call.subject).count_status(refusal.status)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -115,9 +115,26 @@ def decode_leniently(body: bytes) -> tuple[Any, str]:
         return msgspec.json.decode(body), ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
         try:
-            return json.loads(body), f"the body is not JSON: {strict}"
+            return load_json(body), f"the body is not JSON: {strict}"
         except (ValueError, RecursionError):
             raise BadJson(f"the body is not JSON: {strict}") from None
+
+
+def load_json(body: bytes, *, constant: Callable[[str], object] | None = None) -> Any:
+    """Decode JSON with Python's own decoder; text must be text, half a surrogate pair is none and fits in no answer.
+
+    Args:
+        body: UTF-8, UTF-16 or UTF-32.
+        constant: Reads NaN, Infinity and -Infinity; None: as float.
+
+    Raises:
+        ValueError: Not JSON, or text that UTF-8 cannot hold.
+        RecursionError: Nested too deeply.
+    """
+    found = json.loads(body, parse_constant=constant)
+    if b"\\" in body or not body.isascii():
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _body_type(schema: FeatureSchema) -> Any:
