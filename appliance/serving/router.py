@@ -25,6 +25,7 @@ SHADOW: Literal["shadow"] = "shadow"
 DIRECT: Literal["direct"] = "direct"
 """Not a role to be deployed in: the version was addressed by its number."""
 _BUCKETS = 100
+_UNKNOWN = -1
 _BundleStamp = tuple[tuple[str, int, int, int], ...]
 log = logging.getLogger("appliance.api")
 
@@ -231,24 +232,29 @@ class Router:
         """Follow ``deployments.json`` if it changed: load, prove and swap; True when something was swapped.
 
         A bundle that is refused leaves the version before it serving, with the reason in its route; it is tried again
-        when its files change. What else fails leaves its model as it was, and is tried again with the next poll.
+        when its files change. A file that was followed and is missing withdraws nothing: ``deployments.json`` without
+        models does that. What else fails leaves its model as it was, and is tried again with the next poll.
         """
         stamp = self._stamp()
         if stamp == self._seen and not self._unfinished and not self._is_mended():
             return False
         self._seen, self._unfinished, self._refused = stamp, False, {}
+        if stamp is None and self.current.routes:
+            self._keep(f"{self._layout.deployments} is missing; run 'appliance deploy' again")
+            return False
         try:
             wanted = self._read() if stamp else Deployments(revision=0, models={})
         except (OSError, msgspec.DecodeError) as exc:
             self._unfinished = isinstance(exc, OSError)
-            self.current = Routes(
-                revision=self.current.revision, routes=self.current.routes,
-                problem=f"cannot read {self._layout.deployments}: {exc}; run 'appliance deploy' again",
-            )  # fmt: skip
+            self._keep(f"cannot read {self._layout.deployments}: {exc}; run 'appliance deploy' again")
             return False
         self.current = self._follow_all(wanted)
         self._unfinished = bool(self.current.problem)
         return True
+
+    def _keep(self, problem: str) -> None:
+        """What serves goes on, with a reason why nothing newer does."""
+        self.current = Routes(revision=self.current.revision, routes=self.current.routes, problem=problem)
 
     def _follow_all(self, wanted: Deployments) -> Routes:
         """The routes of every deployed model; one that cannot be followed keeps its own, and the others go on."""
@@ -325,10 +331,13 @@ class Router:
         return msgspec.json.decode(self._layout.deployments.read_bytes(), type=Deployments)
 
     def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes when ``deployments.json`` is replaced or written; None when there is none."""
         try:
             found = os.stat(self._layout.deployments)  # noqa: PTH116  (five times a second; Path.stat costs thrice)
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as exc:
+            return _UNKNOWN, _UNKNOWN, exc.errno or _UNKNOWN  # reading it says what is wrong
         return found.st_ino, found.st_mtime_ns, found.st_size
 
 

@@ -196,10 +196,41 @@ def test_a_withdrawn_model_is_gone_and_its_memory_too(layout: Layout) -> None:
     deploy(layout, {"m": 1})
     router.poll()
     booster = weakref.ref(router.find("m").booster)
-    layout.deployments.unlink()
+    deploy(layout, {}, revision=2)
     assert router.poll() is True
     gc.collect()
     assert booster() is None
+
+
+def test_a_file_that_is_missing_withdraws_nothing_and_is_told(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    content = layout.deployments.read_bytes()
+    layout.deployments.unlink()
+    assert router.has_changed()
+    assert router.poll() is False
+    assert not router.has_changed()
+    assert router.find("m").version == 1
+    (refusal,) = router.current.refusals
+    assert refusal.reason == f"{layout.deployments} is missing; run 'appliance deploy' again"
+    layout.deployments.write_bytes(content)
+    assert router.poll() is True
+    assert router.current.refusals == []
+
+
+def test_a_file_that_cannot_be_looked_at_withdraws_nothing(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    aside = layout.deployments.rename(layout.models / "aside")
+    layout.deployments.symlink_to(layout.deployments)
+    assert router.poll() is False
+    assert router.find("m").version == 1
+    assert "Too many levels of symbolic links" in router.current.problem
+    aside.replace(layout.deployments)
+    assert router.poll() is True
+    assert (router.find("m").version, router.current.problem) == (1, "")
 
 
 def deploy_roles(layout: Layout, revision: int = 1, **roles: int) -> None:
