@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError, NotFound, NotReady
 from appliance.schema import FeatureSchema
 from appliance.serving.loaded_model import LoadedModel, load_model
 from appliance.serving.refusals import Refusal
+from appliance.serving.shadow import missing_columns
 from storage.bundles import bundle_path, list_bundles
 from storage.layout import Layout
 
@@ -82,6 +83,7 @@ class Route:
         canary: None without one, or when it was refused.
         percent: The canary's share of the requests.
         shadow: None without one, or when it was refused.
+        feeds: The canary's rows have every column that the shadow needs.
         refusals: About each role whose version was refused, the champion's too.
         classes: Of every published version, those of the champion first: a label is about the version that made the
             prediction, which may not serve any more.
@@ -93,6 +95,7 @@ class Route:
     canary: LoadedModel | None = None
     percent: int = 0
     shadow: LoadedModel | None = None
+    feeds: bool = True
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
@@ -128,7 +131,7 @@ class Route:
         if self.champion is None:
             return None
         if self.canary is not None and in_share(self.canary, key, self.percent):
-            return Choice(model=self.canary, role=CANARY, shadow=self.shadow)
+            return Choice(model=self.canary, role=CANARY, shadow=self.shadow if self.feeds else None)
         return Choice(model=self.champion, role=CHAMPION, shadow=self.shadow)
 
 
@@ -296,9 +299,13 @@ class Router:
 
         champion = take(CHAMPION, version) or (before.champion if before else None)
         canary, shadow = take(CANARY, roles.canary), take(SHADOW, roles.shadow)
+        if champion and shadow and (missing := missing_columns(champion.schema, shadow.schema)):
+            reasons[SHADOW] = shadow.version, _not_fed(champion, shadow, missing)
+            shadow = None
         serving = champion.version if champion else None
         return Route(
             name=name, wanted=version, champion=champion, canary=canary, percent=roles.percent, shadow=shadow,
+            feeds=not (canary and shadow and missing_columns(canary.schema, shadow.schema)),
             refusals={
                 role: Refusal(model=name, role=role, version=wanted, serving=serving, reason=reason)
                 for role, (wanted, reason) in reasons.items()
@@ -361,6 +368,13 @@ def _stamp_bundle(layout: Layout, name: str, version: int) -> _BundleStamp:
     except OSError:
         return ()
     return tuple(sorted((file, found.st_ino, found.st_mtime_ns, found.st_size) for file, found in facts))
+
+
+def _not_fed(champion: LoadedModel, shadow: LoadedModel, missing: Sequence[str]) -> str:
+    return (
+        f"version {shadow.version} cannot be the shadow: it needs {', '.join(missing)}, which the champion, version "
+        f"{champion.version}, does not take; deploy another shadow, or try it as a canary"
+    )
 
 
 def _not_ready(route: Route) -> NotReady:
