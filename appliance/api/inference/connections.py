@@ -33,7 +33,9 @@ _END = b"\r\n\r\n"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
 _CONNECTION = {b"keep-alive": False, b"close": True}
-_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"})
+_UNUSUAL = frozenset(
+    {b"expect", b"transfer-encoding", b"content-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"}
+)
 
 log = logging.getLogger("appliance.api")
 

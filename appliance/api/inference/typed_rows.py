@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,12 +106,15 @@ class PredictBodyDecoder:
 def decode_leniently(body: bytes) -> tuple[Any, str]:
     """Decode JSON, reading NaN and Infinity too, so that a refusal can name the field that holds one.
 
+    A byte order mark before it is dropped.
+
     Returns:
         The value, and why strict JSON does not allow it, or an empty text.
 
     Raises:
         BadJson: Not JSON in any reading.
     """
+    body = body.removeprefix(BOM_UTF8)
     try:
         return msgspec.json.decode(body), ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
