@@ -47,8 +47,12 @@ class BoundedProtocol(DrainingProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Wait no more: a timer would hold the connection, and its last request, until it ends.
+
+        Uvicorn lets its own run on when the caller reset the connection.
+        """
         self._stop_waiting()
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

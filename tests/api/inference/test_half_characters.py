@@ -116,13 +116,19 @@ def open_desk(layout: Layout) -> Iterator[Desk]:
     capture.close()
 
 
-async def ask(desk: Desk, endpoint: Endpoint, body: bytes) -> bytes:
-    """What a process of which ``/odd`` is the only path says to a request."""
+def server_of(desk: Desk, endpoint: Endpoint) -> uvicorn.Server:
+    """A server of which ``/odd`` is the only path."""
     paths = PathTable({"/odd": endpoint})
     config = uvicorn.Config(Front(desk, paths, nullcontext), http=speak(desk, paths), lifespan="off", log_config=None)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
+    return server
+
+
+async def ask(desk: Desk, endpoint: Endpoint, body: bytes) -> bytes:
+    """What it says to a request."""
+    server = server_of(desk, endpoint)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         await server.startup([listener.dup()])
         reader, writer = await asyncio.open_connection(*listener.getsockname())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import resource
 import socket
+import struct
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from appliance.api.inference.endpoints import refusal_of
-from appliance.api.inference.exchange import Endpoint
+from appliance.api.inference.exchange import Answer, Call, Desk, Endpoint
 from appliance.api.inference.paths import PathTable
 from appliance.schema import Task
+from tests.api.inference.test_half_characters import open_desk, server_of
 from tests.model_bundles import deploy, numeric_columns, prepare_state, publish, sample_rows, train_model
 from tests.served_api import ServedApi, serve_api
 
@@ -196,6 +201,33 @@ def test_nothing_is_at_a_path_that_is_too_long(api: ServedApi, path: str) -> Non
         assert len(answer) < 1000
         caller.sendall(request(api))
         assert read_one(caller).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_that_its_caller_reset_is_gone(tmp_path: Path) -> None:
+    with open_desk(prepare_state(tmp_path)) as desk:
+        asyncio.run(reset_one(desk))
+
+
+async def reset_one(desk: Desk) -> None:
+    def say(call: Call) -> Answer:
+        return Answer(body=b"", request_id="x")
+
+    server = server_of(desk, Endpoint(methods={"GET": say}, refuse=refusal_of("/odd"), scopes=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        await server.startup([listener.dup()])
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET /odd?x HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not server.server_state.total_requests:
+            await asyncio.sleep(0.01)
+        (connection,) = map(weakref.ref, server.server_state.connections)
+        linger = struct.pack("ii", 1, 0)
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.transport.abort()
+        while server.server_state.connections:
+            await asyncio.sleep(0.01)
+        gc.collect()
+        assert connection() is None
+        await server.shutdown([])
 
 
 def test_as_many_callers_may_connect_as_the_host_lets(tmp_path: Path) -> None:
