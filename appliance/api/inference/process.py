@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import faulthandler
@@ -65,7 +66,8 @@ def run(config: ApiConfig) -> None:
 def _raise_descriptor_limit() -> None:
     """Let as many callers be connected as this host lets a process have: a shell gives 1,024, the unit says its own."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(OSError, ValueError):  # a host that has lowered its own bound since: serve with less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def count_workers(wanted: int) -> int:
