@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
     body_timeout_s: float = Field(
         default=30.0, gt=0, allow_inf_nan=False,
-        description="Seconds that a request body of the inference API may take to arrive.",
+        description="Seconds that a request's head, and then its body, may take to arrive at the inference API.",
     )  # fmt: skip
     max_rows: int = Field(default=100_000, ge=1, description="Most rows of one prediction request.")
     max_in_flight: int = Field(

@@ -95,9 +95,13 @@ def read_bundle(layout: Layout, model: str, version: int) -> tuple[Manifest, dic
 
 
 def list_bundles(layout: Layout, model: str) -> list[int]:
-    """The published versions of a model, ascending."""
+    """The published versions of a model, ascending; what else lies beside them (a copy ``1.bak``) is passed over."""
     directory = layout.models / model
-    return sorted(int(path.name) for path in directory.glob("[0-9]*") if (path / MANIFEST).is_file())
+    return sorted(
+        int(path.name)
+        for path in directory.glob("[1-9]*")
+        if path.name.isascii() and path.name.isdigit() and (path / MANIFEST).is_file()
+    )
 
 
 def replace_durably(path: Path, content: bytes, *, mode: int = 0o640) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Literal
@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError, NotFound, NotReady
 from appliance.schema import FeatureSchema
 from appliance.serving.loaded_model import LoadedModel, load_model
 from appliance.serving.refusals import Refusal
+from appliance.serving.shadow import missing_columns
 from storage.bundles import bundle_path, list_bundles
 from storage.layout import Layout
 
@@ -25,6 +26,7 @@ SHADOW: Literal["shadow"] = "shadow"
 DIRECT: Literal["direct"] = "direct"
 """Not a role to be deployed in: the version was addressed by its number."""
 _BUCKETS = 100
+_UNKNOWN = -1
 _BundleStamp = tuple[tuple[str, int, int, int], ...]
 log = logging.getLogger("appliance.api")
 
@@ -81,6 +83,7 @@ class Route:
         canary: None without one, or when it was refused.
         percent: The canary's share of the requests.
         shadow: None without one, or when it was refused.
+        feeds: The canary's rows have every column that the shadow needs.
         refusals: About each role whose version was refused, the champion's too.
         classes: Of every published version, those of the champion first: a label is about the version that made the
             prediction, which may not serve any more.
@@ -92,6 +95,7 @@ class Route:
     canary: LoadedModel | None = None
     percent: int = 0
     shadow: LoadedModel | None = None
+    feeds: bool = True
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
 
@@ -127,7 +131,7 @@ class Route:
         if self.champion is None:
             return None
         if self.canary is not None and in_share(self.canary, key, self.percent):
-            return Choice(model=self.canary, role=CANARY, shadow=self.shadow)
+            return Choice(model=self.canary, role=CANARY, shadow=self.shadow if self.feeds else None)
         return Choice(model=self.champion, role=CHAMPION, shadow=self.shadow)
 
 
@@ -163,6 +167,7 @@ class Router:
         self._layout = layout
         self._load = load
         self._seen: tuple[int, int, int] | None = None
+        self._unfinished = False
         self._refused: dict[tuple[str, int], _BundleStamp] = {}
         self._classes: dict[tuple[str, int], tuple[str, ...]] = {}
         self.current = Routes()
@@ -220,40 +225,59 @@ class Router:
         return route
 
     def has_changed(self) -> bool:
-        """Whether ``deployments.json`` or a refused bundle was replaced since the last poll; mostly one ``stat``."""
-        return self._stamp() != self._seen or self._is_mended()
+        """Whether ``deployments.json`` or a refused bundle was replaced since the last poll; mostly one ``stat``.
+
+        Also when the last poll could not be carried through.
+        """
+        return self._unfinished or self._stamp() != self._seen or self._is_mended()
 
     def poll(self) -> bool:
         """Follow ``deployments.json`` if it changed: load, prove and swap; True when something was swapped.
 
         A bundle that is refused leaves the version before it serving, with the reason in its route; it is tried again
-        when its files change.
+        when its files change. A file that was followed and is missing withdraws nothing: ``deployments.json`` without
+        models does that. What else fails leaves its model as it was, and is tried again with the next poll.
         """
         stamp = self._stamp()
-        if stamp == self._seen and not self._is_mended():
+        if stamp == self._seen and not self._unfinished and not self._is_mended():
             return False
-        self._seen = stamp
-        self._refused = {}
+        self._seen, self._unfinished, self._refused = stamp, False, {}
+        if stamp is None and self.current.routes:
+            self._keep(f"{self._layout.deployments} is missing; run 'appliance deploy' again")
+            return False
         try:
             wanted = self._read() if stamp else Deployments(revision=0, models={})
         except (OSError, msgspec.DecodeError) as exc:
-            self.current = Routes(
-                revision=self.current.revision, routes=self.current.routes,
-                problem=f"cannot read {self._layout.deployments}: {exc}; run 'appliance deploy' again",
-            )  # fmt: skip
+            self._unfinished = isinstance(exc, OSError)
+            self._keep(f"cannot read {self._layout.deployments}: {exc}; run 'appliance deploy' again")
             return False
-        before = self.current.routes
-        self.current = Routes(
-            revision=wanted.revision,
-            routes={
-                name: self._follow(name, roles.champion, roles, before.get(name))
-                for name, roles in sorted(wanted.models.items())
-                if roles.champion is not None
-            },
-        )
+        self.current = self._follow_all(wanted)
+        self._unfinished = bool(self.current.problem)
         return True
 
+    def _keep(self, problem: str) -> None:
+        """What serves goes on, with a reason why nothing newer does."""
+        self.current = Routes(revision=self.current.revision, routes=self.current.routes, problem=problem)
+
+    def _follow_all(self, wanted: Deployments) -> Routes:
+        """The routes of every deployed model; one that cannot be followed keeps its own, and the others go on."""
+        routes, problems = {}, []
+        for name, roles in sorted(wanted.models.items()):
+            before = self.current.routes.get(name)
+            try:
+                if roles.champion is not None:
+                    routes[name] = self._follow(name, roles.champion, roles, before)
+            except Exception as exc:
+                # The border to whatever the disk holds: the other models, and the versions that serve, must go on.
+                problems.append(f"cannot follow the deployment of model {name!r}: {str(exc) or repr(exc)}")
+                if problems[-1] not in self.current.problem:
+                    log.exception("model %s: its deployment cannot be followed; trying again", name)
+                if before is not None:
+                    routes[name] = before
+        return Routes(revision=wanted.revision, routes=routes, problem="; ".join(problems))
+
     def _follow(self, name: str, version: int, roles: Roles, before: Route | None) -> Route:
+        published = self._read_published(name)
         known = {model.version: model for model in before.loaded} if before else {}
         reasons: dict[str, tuple[int, str]] = {}
 
@@ -275,18 +299,27 @@ class Router:
 
         champion = take(CHAMPION, version) or (before.champion if before else None)
         canary, shadow = take(CANARY, roles.canary), take(SHADOW, roles.shadow)
+        if champion and shadow and (missing := missing_columns(champion.schema, shadow.schema)):
+            reasons[SHADOW] = shadow.version, _not_fed(champion, shadow, missing)
+            shadow = None
         serving = champion.version if champion else None
         return Route(
             name=name, wanted=version, champion=champion, canary=canary, percent=roles.percent, shadow=shadow,
+            feeds=not (canary and shadow and missing_columns(canary.schema, shadow.schema)),
             refusals={
                 role: Refusal(model=name, role=role, version=wanted, serving=serving, reason=reason)
                 for role, (wanted, reason) in reasons.items()
             },
-            classes=self._find_classes(name, champion),
+            classes=tuple(dict.fromkeys([*(champion.schema.classes if champion else ()), *published])),
         )  # fmt: skip
 
-    def _find_classes(self, name: str, champion: LoadedModel | None) -> tuple[str, ...]:
-        found = dict.fromkeys(champion.schema.classes if champion else ())
+    def _read_published(self, name: str) -> list[str]:
+        """The classes of every published version.
+
+        Raises:
+            OSError: The model's directory cannot be read.
+        """
+        found: list[str] = []
         for version in list_bundles(self._layout, name):
             if (name, version) not in self._classes:
                 try:
@@ -295,8 +328,8 @@ class Router:
                 except (OSError, msgspec.DecodeError):
                     continue  # what cannot be read cannot be deployed either
                 self._classes[name, version] = schema.classes
-            found |= dict.fromkeys(self._classes[name, version])
-        return tuple(found)
+            found += self._classes[name, version]
+        return found
 
     def _is_mended(self) -> bool:
         return any(_stamp_bundle(self._layout, *bundle) != stamp for bundle, stamp in self._refused.items())
@@ -305,10 +338,13 @@ class Router:
         return msgspec.json.decode(self._layout.deployments.read_bytes(), type=Deployments)
 
     def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes when ``deployments.json`` is replaced or written; None when there is none."""
         try:
             found = os.stat(self._layout.deployments)  # noqa: PTH116  (five times a second; Path.stat costs thrice)
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError as exc:
+            return _UNKNOWN, _UNKNOWN, exc.errno or _UNKNOWN  # reading it says what is wrong
         return found.st_ino, found.st_mtime_ns, found.st_size
 
 
@@ -332,6 +368,13 @@ def _stamp_bundle(layout: Layout, name: str, version: int) -> _BundleStamp:
     except OSError:
         return ()
     return tuple(sorted((file, found.st_ino, found.st_mtime_ns, found.st_size) for file, found in facts))
+
+
+def _not_fed(champion: LoadedModel, shadow: LoadedModel, missing: Sequence[str]) -> str:
+    return (
+        f"version {shadow.version} cannot be the shadow: it needs {', '.join(missing)}, which the champion, version "
+        f"{champion.version}, does not take; deploy another shadow, or try it as a canary"
+    )
 
 
 def _not_ready(route: Route) -> NotReady:

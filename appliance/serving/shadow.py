@@ -55,6 +55,7 @@ class Shadows:
         self._orders = 0
         self._cells = 0
         self._thread: threading.Thread | None = None
+        self._failed: set[tuple[str, int]] = set()
 
     def offer(self, order: Order) -> None:
         """Score it when there is time; dropped, and counted, when as much as may wait is waiting."""
@@ -83,10 +84,19 @@ class Shadows:
             record = None
             try:
                 record = score(order)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # The border of the shadow: whatever it does, nobody waits for it.
-                log.exception("the shadow, version %d of %s, failed", order.shadow.version, order.shadow.name)
+                self._tell_once(order.shadow)
             loop.call_soon_threadsafe(self._done, order, record)
+
+    def _tell_once(self, shadow: LoadedModel) -> None:
+        """Log what failed; what fails for one request often fails for each, and they are counted."""
+        if (shadow.name, shadow.version) not in self._failed:
+            self._failed.add((shadow.name, shadow.version))
+            log.exception(
+                "the shadow, version %d of %s, failed; further failures are counted (appliance_shadow_requests_total)",
+                shadow.version, shadow.name,
+            )  # fmt: skip
 
     def _done(self, order: Order, record: bytes | None) -> None:
         self._orders -= 1

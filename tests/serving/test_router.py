@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import resource
+import shutil
 import struct
 import weakref
 from itertools import pairwise
@@ -142,15 +144,93 @@ def test_a_file_that_cannot_be_read_changes_nothing_but_is_told(layout: Layout, 
     assert not router.current.problem
 
 
+def test_a_copy_beside_the_bundles_stops_nothing(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    shutil.copytree(bundle_path(layout, "m", 1), layout.models / "m" / "1.bak")
+    deploy(layout, {"m": 2}, revision=2)
+    assert router.poll() is True
+    assert router.find("m").version == 2
+    assert Router(layout).poll() is True
+    assert not router.current.problem
+
+
+def test_a_file_that_cannot_be_opened_is_tried_again(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    deploy(layout, {"m": 2}, revision=2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        assert router.poll() is False
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "Too many open files" in router.current.problem
+    assert router.find("m").version == 1
+    assert router.has_changed()
+    assert router.poll() is True
+    assert (router.find("m").version, router.current.problem) == (2, "")
+    assert not router.has_changed()
+
+
+def test_a_model_that_cannot_be_followed_stops_no_other_and_is_told_until_it_can(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1, "no\0path": 1})
+    router.poll()
+    assert router.find("m").version == 1
+    assert "cannot follow the deployment of model 'no\\x00path'" in router.current.problem
+    before = router.find("m")
+    assert router.has_changed()
+    router.poll()
+    assert router.find("m") is before
+    deploy(layout, {"m": 2}, revision=2)
+    router.poll()
+    assert (router.find("m").version, router.current.problem) == (2, "")
+    assert not router.has_changed()
+
+
 def test_a_withdrawn_model_is_gone_and_its_memory_too(layout: Layout) -> None:
     router = Router(layout)
     deploy(layout, {"m": 1})
     router.poll()
     booster = weakref.ref(router.find("m").booster)
-    layout.deployments.unlink()
+    deploy(layout, {}, revision=2)
     assert router.poll() is True
     gc.collect()
     assert booster() is None
+
+
+def test_a_file_that_is_missing_withdraws_nothing_and_is_told(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    content = layout.deployments.read_bytes()
+    layout.deployments.unlink()
+    assert router.has_changed()
+    assert router.poll() is False
+    assert not router.has_changed()
+    assert router.find("m").version == 1
+    (refusal,) = router.current.refusals
+    assert refusal.reason == f"{layout.deployments} is missing; run 'appliance deploy' again"
+    layout.deployments.write_bytes(content)
+    assert router.poll() is True
+    assert router.current.refusals == []
+
+
+def test_a_file_that_cannot_be_looked_at_withdraws_nothing(layout: Layout) -> None:
+    router = Router(layout)
+    deploy(layout, {"m": 1})
+    router.poll()
+    aside = layout.deployments.rename(layout.models / "aside")
+    layout.deployments.symlink_to(layout.deployments)
+    assert router.poll() is False
+    assert router.find("m").version == 1
+    assert "Too many levels of symbolic links" in router.current.problem
+    aside.replace(layout.deployments)
+    assert router.poll() is True
+    assert (router.find("m").version, router.current.problem) == (1, "")
 
 
 def deploy_roles(layout: Layout, revision: int = 1, **roles: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,13 @@ def test_a_half_published_bundle_is_invisible(layout: Layout) -> None:
     assert list_bundles(layout, "bikes") == []
     with pytest.raises(BundleNotFound, match=r"'bikes' has no published version 1"):
         read_bundle(layout, "bikes", 1)
+
+
+@pytest.mark.parametrize("name", ["1.bak", "1-old", "2²", "01", "²", "backup"])
+def test_what_lies_beside_the_versions_is_no_version(layout: Layout, name: str) -> None:
+    published = publish_bundle(layout, manifest(), FILES)
+    shutil.copytree(published, published.with_name(name))
+    assert list_bundles(layout, "bikes") == [1]
 
 
 def test_a_version_is_published_once(layout: Layout) -> None:

@@ -42,7 +42,7 @@ class ApiConfig:
         port: Port to bind; 0 picks a free one.
         workers: Equal processes on one socket; 0: a core less one, at least one.
         max_body_bytes: Larger bodies are refused.
-        body_timeout_s: Seconds that a request body may take to arrive.
+        body_timeout_s: Seconds that a request's head, and then its body, may take to arrive.
         max_rows: Requests with more rows are refused.
         max_in_flight: Requests with a body that a worker answers at once; more are refused.
         key_rate_per_s: Requests a second that one key may send to one worker; 0: no limit.

@@ -10,6 +10,7 @@ with the same bytes, so that it is read as before.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE
 
-from appliance.api.inference.draining import DrainingProtocol
+from appliance.api.inference.bounded import BoundedProtocol
+from appliance.api.inference.endpoints import refusal_of
 from appliance.api.inference.errors import ClientGone, NoSuchRoute
 from appliance.api.inference.exchange import OFFLOAD_BYTES, Answer, Call, Desk, Endpoint, Headers, find_request_id
 from appliance.api.inference.paths import PathTable
@@ -31,7 +33,11 @@ _END = b"\r\n\r\n"
 _PLAIN_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]+")
 _PLAIN_PATH = re.compile(rb"/[A-Za-z0-9._~:/-]*")
 _CONNECTION = {b"keep-alive": False, b"close": True}
-_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"})
+_UNUSUAL = frozenset(
+    {b"expect", b"transfer-encoding", b"content-encoding", b"upgrade", b"te", b"trailer", b"proxy-connection"}
+)
+
+log = logging.getLogger("appliance.api")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,11 +161,11 @@ class _Arriving:
         self.parts: list[bytes] = []
 
 
-class Connection(DrainingProtocol):
+class Connection(BoundedProtocol):
     """One connection of a caller."""
 
     def __init__(self, desk: Desk, plans: Plans, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(desk.bodies.timeout_s, *args, **kwargs)
         self._desk = desk
         self._plans = plans
         self._arriving: _Arriving | None = None
@@ -197,6 +203,10 @@ class Connection(DrainingProtocol):
             self._end_arriving(arriving)
             self._desk.refuse(arriving.endpoint, arriving.call, ClientGone("the caller hung up before the body's end"))
         super().connection_lost(exc)
+
+    def turn_away(self, exc: Exception) -> None:
+        """Refuse a request whose head is not whole, in the dialect of what came of its path."""
+        self._write(self._desk.refuse_unread(refusal_of(self.url.decode("latin-1")), exc), last=True)
 
     def is_busy(self) -> bool:
         """Whether a request has begun and is not answered."""
@@ -274,7 +284,16 @@ class Connection(DrainingProtocol):
         return b""
 
     async def _answer_later(self, endpoint: Endpoint, call: Call) -> None:
-        answer = await self._desk.answer_later(endpoint, call)
+        try:
+            self._go_on(await self._desk.answer_later(endpoint, call))
+        except Exception:
+            # The border of a task that nobody waits for: its caller must not wait for good, either.
+            log.exception("an answer about model %r could not be given; its connection is closed", call.subject[0])
+            self._waiting = False
+            self.transport.close()
+
+    def _go_on(self, answer: Answer) -> None:
+        """Give an answer that was waited for, and read on."""
         self._waiting = False
         if self.transport.is_closing():
             return

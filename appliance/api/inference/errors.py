@@ -5,6 +5,8 @@ RequestError
 ├── MethodNotAllowed    the path has no such method
 ├── BadJson             the body is not JSON, or not an object of the right shape
 ├── BadField            one member of the body is missing or wrong
+├── HeadTooLarge        the head has too many bytes
+├── HeadTooSlow         the head did not arrive in time
 ├── BodyTooLarge        more bytes than max_body_bytes
 ├── BodyTooSlow         the body did not arrive in time
 ├── BadCsv              the body is not a CSV table
@@ -58,6 +60,14 @@ class BadField(RequestError):
         self.found = found
         self.accepted = accepted
         super().__init__(f"field {field!r}: {found}; accepted: {accepted}")
+
+
+class HeadTooLarge(RequestError):
+    """The request line and the headers have too many bytes."""
+
+
+class HeadTooSlow(RequestError):
+    """The request line and the headers did not arrive in time."""
 
 
 class BodyTooLarge(RequestError):

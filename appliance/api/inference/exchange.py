@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from appliance.api.inference.bodies import BodyReader
-from appliance.api.inference.errors import MethodNotAllowed
+from appliance.api.inference.errors import MethodNotAllowed, UnknownMediaType
 from appliance.api.inference.keys import KeyRing
 from appliance.api.inference.limits import Limits
 from appliance.api.inference.problems import INTERNAL, JSON, Refusal, kind_of
@@ -206,6 +206,7 @@ class Desk:
             answer = handler(call)
             self._count_answered(call, answer)
             return answer
+        _require_plain_coding(call.headers)
         self.limits.require_room()
         with self.limits.one_more():
             call.body = await self.bodies.read(call.headers, receive)
@@ -233,6 +234,10 @@ class Desk:
     async def turn_away(self, refuse: Refuse, scope: Mapping[str, Any], send: Send, exc: Exception) -> None:
         """Answer a request that no endpoint is for."""
         await _send(send, self._written(refuse, call_of(scope, {}), exc))
+
+    def refuse_unread(self, refuse: Refuse, exc: Exception) -> Answer:
+        """The answer to a request whose head is not known, counted."""
+        return self._written(refuse, Call("", {}, {}, ""), exc)
 
     async def _record(self, call: Call, answer: Answer) -> None:
         """Append the answer's events; without a disk to wait for, this never suspends."""
@@ -285,7 +290,11 @@ class Desk:
 
     def _written(self, refuse: Refuse, call: Call, exc: Exception) -> Answer:
         answer_id = call.given_id or new_request_id(call.at_us)
-        refusal = refuse(exc, answer_id)
+        try:
+            refusal = refuse(exc, answer_id)
+        except Exception as unwritable:  # noqa: BLE001  (the border: what cannot be written is an error of ours)
+            exc = unwritable
+            refusal = refuse(exc, answer_id)
         if kind_of(exc) is INTERNAL:
             log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
         self.counts.series(*call.subject).count_status(refusal.status)
@@ -306,6 +315,19 @@ async def _succeeds(synced: Awaitable[None]) -> bool:
     return True
 
 
+def _require_plain_coding(headers: Headers) -> None:
+    """Refuse a compressed body; connections hand each request that names a coding on to here.
+
+    Raises:
+        UnknownMediaType: It is coded.
+    """
+    coding = headers.get(b"content-encoding", b"identity").decode("latin-1")
+    if coding.strip().lower() not in {"", "identity"}:
+        raise UnknownMediaType(
+            f"the body is coded (Content-Encoding: {coding[:100]}); accepted: a body as it is, without Content-Encoding"
+        )
+
+
 def find_request_id(headers: Headers) -> str:
     """The caller's own id from the headers, the first that is given in the order of precedence; else empty.
 
@@ -319,9 +341,17 @@ def find_request_id(headers: Headers) -> str:
 
 
 def find_entity_key(headers: Headers) -> str | None:
-    """What a request is about, from ``X-Entity-Key``: a canary is sticky by it."""
+    """What a request is about, from ``X-Entity-Key``: a canary is sticky by it.
+
+    UTF-8, so that a header and a body's ``key`` mean the same; bytes that are none count as Latin-1.
+    """
     value = headers.get(b"x-entity-key")
-    return value.decode("latin-1") if value else None
+    if not value:
+        return None
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def new_request_id(at_us: int) -> str:

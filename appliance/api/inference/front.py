@@ -39,6 +39,9 @@ class Front:
         if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]  # Litestar's Scope leaves this one out
             await self._follow_life(receive, send)
             return
+        if self._paths.is_too_long(scope["path"]):
+            await _answer(self._desk, self._paths, scope, receive, send)
+            return
         if self._app is None:
             async with self._loading:
                 if self._app is None:
@@ -70,13 +73,7 @@ def make_app(desk: Desk, paths: PathTable) -> Litestar:
     from litestar.exceptions import HTTPException  # noqa: PLC0415
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        try:
-            match = paths.find(path)
-        except NoSuchRoute as exc:
-            await desk.turn_away(refusal_of(path), scope, send, exc)
-            return
-        await desk.serve(match.endpoint, scope, receive, send, match.params)
+        await _answer(desk, paths, scope, receive, send)
 
     return Litestar(
         route_handlers=[asgi("/", is_mount=True, copy_scope=False)(handle)],
@@ -84,6 +81,16 @@ def make_app(desk: Desk, paths: PathTable) -> Litestar:
         openapi_config=None,
         logging_config=None,
     )
+
+
+async def _answer(desk: Desk, paths: PathTable, scope: Scope, receive: Receive, send: Send) -> None:
+    path = scope["path"]
+    try:
+        match = paths.find(path)
+    except NoSuchRoute as exc:
+        await desk.turn_away(refusal_of(path), scope, send, exc)
+        return
+    await desk.serve(match.endpoint, scope, receive, send, match.params)
 
 
 def _refuse_unrouted(request: Request[Any, Any, Any], exc: HTTPException) -> Response[bytes]:

@@ -6,7 +6,6 @@ can be made of the answer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from appliance.api.inference.row_forms import (
     read_numbers,
     read_split,
 )
+from appliance.api.inference.typed_rows import load_json
 from appliance.api.inference.v1 import headers_of
 from appliance.encoder import RowEncoder, describe
 from appliance.errors import NotReady
@@ -151,7 +151,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
         try:
-            found = json.loads(body, parse_constant=lambda text: None if text == "NaN" else float(text))
+            found = load_json(body, constant=lambda text: None if text == "NaN" else float(text))
         except (ValueError, RecursionError):
             raise BadJson(f"the body is not JSON: {strict}") from None
     if not isinstance(found, dict):

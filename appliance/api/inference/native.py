@@ -190,7 +190,10 @@ def _read_truth(value: object, field: str, accepted: Truth) -> float | str:
     """A label as the event log holds it: a number for regression, else one of the classes."""
     if accepted.task is Task.REGRESSION:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            try:
+                return float(value)
+            except OverflowError:
+                raise BadField(field=field, found="a number beyond float64", accepted="a number") from None
         raise BadField(field=field, found=describe(value), accepted="a number")
     for text in _spellings(value):
         if text in accepted.classes:

@@ -13,6 +13,9 @@ from appliance.api.inference.errors import NoSuchRoute
 from appliance.api.inference.exchange import Endpoint
 
 _MAX_REMEMBERED = 4096
+_MAX_REMEMBERED_LENGTH = 256
+_MAX_LENGTH = 1024
+"""Of a path that may mean something. Litestar keeps the last paths: what anybody may send must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,16 +44,26 @@ class PathTable:
         """
         return self._remembered.get(path) or self._match(path)
 
+    @staticmethod
+    def is_too_long(path: str) -> bool:
+        """Whether nothing can be at a path, by its length alone."""
+        return len(path) > _MAX_LENGTH
+
     def _match(self, path: str) -> Match:
-        segments = _segments(path)
+        segments = [] if self.is_too_long(path) else _segments(path)
         for template, endpoint in self._templates:
             params = _fit(template, segments)
             if params is not None:
-                if len(self._remembered) >= _MAX_REMEMBERED:
-                    self._remembered.clear()
-                match = self._remembered[path] = Match(endpoint=endpoint, params=params)
+                match = Match(endpoint=endpoint, params=params)
+                if len(path) <= _MAX_REMEMBERED_LENGTH:
+                    self._remember(path, match)
                 return match
         raise NoSuchRoute(f"there is nothing at {path.strip('/')[:200]!r}; what there is stands at /docs")
+
+    def _remember(self, path: str, match: Match) -> None:
+        if len(self._remembered) >= _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[path] = match
 
 
 def _segments(path: str) -> list[str]:

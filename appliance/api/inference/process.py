@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import faulthandler
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -48,6 +50,7 @@ def run(config: ApiConfig) -> None:
         StorageError: The state cannot be opened.
     """
     config = replace(config, workers=count_workers(config.workers))
+    _raise_descriptor_limit()
     if fd := os.environ.get(LISTENER_FD):
         _end_with_parent()
         _serve(config, socket.socket(fileno=int(fd)), int(os.environ[SLOT]))
@@ -58,6 +61,13 @@ def run(config: ApiConfig) -> None:
         _serve(config, listener, 0)
     else:
         Workers(config.workers, listener, __spec__.name).run()
+
+
+def _raise_descriptor_limit() -> None:
+    """Let as many callers be connected as this host lets a process have: a shell gives 1,024, the unit says its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # a host that has lowered its own bound since: serve with less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def count_workers(wanted: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,6 +85,8 @@ def decode_request(body: bytes, json_length: int | None) -> InferRequest:
     try:
         request = _DECODE(head)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        if head.startswith(BOM_UTF8):
+            return decode_request(body.removeprefix(BOM_UTF8), json_length and json_length - len(BOM_UTF8))
         _, malformed = decode_leniently(head)
         hint = "; NaN and Infinity are not JSON, send null for missing" if malformed else ""
         raise BadJson(f"the body is not an inference request: {exc}{hint}") from None
@@ -97,7 +100,7 @@ def _decode_numbers(body: bytes) -> InferRequest | None:
     document = open_document(body)
     if document is None:
         return None
-    inputs = []
+    inputs, shapes = [], []
     lists = 1
     for at in range(document.length("inputs")):
         here = ("inputs", at)
@@ -109,6 +112,7 @@ def _decode_numbers(body: bytes) -> InferRequest | None:
         lists += 2 if data.ndim == 1 else 2 + len(data)
         members = {name: document.get(*here, name) for name in document.members(*here) if name != "data"}
         inputs.append({**members, "data": data.ravel()})
+        shapes.append(data.shape)
     if document.lists != lists + (document.get("outputs") is not None):
         return None
     members = {name: document.get(name) for name in document.members() if name != "inputs"}
@@ -116,7 +120,10 @@ def _decode_numbers(body: bytes) -> InferRequest | None:
         request = msgspec.convert({**members, "inputs": inputs}, InferRequest)
     except msgspec.ValidationError:
         return None
-    fits = all(tensor.datatype != "BYTES" and tensor.size == len(tensor.data) for tensor in request.inputs)
+    fits = all(
+        tensor.datatype != "BYTES" and tensor.size == len(tensor.data) and (len(shape) == 1 or [*shape] == tensor.shape)
+        for tensor, shape in zip(request.inputs, shapes, strict=True)
+    )
     return request if fits else None
 
 
@@ -215,9 +222,12 @@ def _flat(tensor: Tensor) -> list[Any]:
     cells = tensor.data
     if not isinstance(cells, list):
         raise BadField(field=f"{tensor.name}.data", found=describe(cells), accepted=f"a list of {tensor.size} values")
+    depth = 0
     while cells and isinstance(cells[0], list):
         if not all(isinstance(part, list) for part in cells):
             raise BadField(field=f"{tensor.name}.data", found="lists beside values", accepted="flat or nested data")
+        depth += 1
+        _require_nesting(tensor, cells, depth)
         cells = [cell for part in cells for cell in part]
     if len(cells) != tensor.size:
         raise BadField(
@@ -225,6 +235,16 @@ def _flat(tensor: Tensor) -> list[Any]:
             accepted=f"{tensor.size} values, as the shape {tensor.shape} says",
         )  # fmt: skip
     return cells
+
+
+def _require_nesting(tensor: Tensor, parts: list[list[Any]], depth: int) -> None:
+    """Refuse lists that are nested otherwise than the shape says, though their values were as many."""
+    lengths = sorted({len(part) for part in parts})
+    if depth >= len(tensor.shape) or len(parts) != math.prod(tensor.shape[:depth]) or lengths != [tensor.shape[depth]]:
+        raise BadField(
+            field=f"{tensor.name}.data", found=f"{len(parts)} lists of {' or '.join(map(str, lengths[:4]))} values",
+            accepted=f"lists as the shape {tensor.shape} says, or one flat list of {tensor.size} values",
+        )  # fmt: skip
 
 
 def _attach_binary(inputs: Sequence[Tensor], rest: memoryview) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from codecs import BOM_UTF8
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -105,19 +106,39 @@ class PredictBodyDecoder:
 def decode_leniently(body: bytes) -> tuple[Any, str]:
     """Decode JSON, reading NaN and Infinity too, so that a refusal can name the field that holds one.
 
+    A byte order mark before it is dropped.
+
     Returns:
         The value, and why strict JSON does not allow it, or an empty text.
 
     Raises:
         BadJson: Not JSON in any reading.
     """
+    body = body.removeprefix(BOM_UTF8)
     try:
         return msgspec.json.decode(body), ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
         try:
-            return json.loads(body), f"the body is not JSON: {strict}"
+            return load_json(body), f"the body is not JSON: {strict}"
         except (ValueError, RecursionError):
             raise BadJson(f"the body is not JSON: {strict}") from None
+
+
+def load_json(body: bytes, *, constant: Callable[[str], object] | None = None) -> Any:
+    """Decode JSON with Python's own decoder; text must be text, half a surrogate pair is none and fits in no answer.
+
+    Args:
+        body: UTF-8, UTF-16 or UTF-32.
+        constant: Reads NaN, Infinity and -Infinity; None: as float.
+
+    Raises:
+        ValueError: Not JSON, or text that UTF-8 cannot hold.
+        RecursionError: Nested too deeply.
+    """
+    found = json.loads(body, parse_constant=constant)
+    if b"\\" in body or not body.isascii():
+        json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _body_type(schema: FeatureSchema) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from appliance.events import LabelEvent, PredictionEvent
 from appliance.schema import Column, Kind, Task
+from appliance.serving.refusals import read_refusals
 from storage.bundles import replace_durably
 from storage.eventlog import list_segments
 from storage.layout import Layout
@@ -98,6 +99,19 @@ def test_a_canary_answers_its_keys_in_every_dialect_and_is_recorded_as_one(api: 
     recorded = events(api.layout)
     assert len(recorded) == 91
     assert {(event.v, event.r) for event in recorded[:-1]} == {(1, "champion"), (2, "canary")}
+
+
+def test_a_key_means_the_same_in_a_header_and_in_the_body(api: ServedApi) -> None:
+    follow(api, 2, champion=1, canary=2, percent=50)
+    names = ["Zürich", "Köln", "Malmö", "Ærø", "Łódź", "Åbo", "Öland", "Ürümqi"]
+    for name in names:
+        by_body = api.client.post("/models/m/predict", json={"rows": ROWS, "key": name})
+        by_header = api.client.post("/models/m/predict", json={"rows": ROWS}, headers={b"X-Entity-Key": name.encode()})
+        assert by_header.headers["x-model-version"] == by_body.headers["x-model-version"]
+    latin = api.client.post("/models/m/predict", json={"rows": ROWS}, headers={b"X-Entity-Key": b"Z\xfcrich"})
+    assert latin.status_code == 200
+    api.stop()
+    assert [event.k for event in events(api.layout)] == [*(name for name in names for _ in range(2)), "Zürich"]
 
 
 def test_v1_and_mlflows_dialect_follow_the_canary_and_feed_the_shadow(api: ServedApi) -> None:
@@ -193,19 +207,44 @@ def test_a_shadow_scores_the_same_rows_in_its_own_columns_and_never_answers(api:
         assert event.y == values(MODELS[3], rows)
 
 
-def test_a_shadow_that_needs_other_columns_fails_alone_and_is_counted(api: ServedApi) -> None:
-    follow(api, 4, champion=1, shadow=4)
-    for _ in range(3):
-        answer = api.client.post("/models/m/predict", json={"rows": ROWS})
-        assert answer.status_code == 200
+def test_a_shadow_that_needs_other_columns_is_refused_and_gets_no_rows(api: ServedApi) -> None:
+    deploy_roles(api.layout, 2, champion=1, shadow=4)
     deadline = time.monotonic() + 30
-    line = 'appliance_shadow_requests_total{model="m",version="4",outcome="failed"} 3.0'
-    while line not in (text := api.client.get("/metrics").text):
+    while "shadow" not in (model := api.client.get("/health/ready").json()["models"][0]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert 'appliance_shadow_queue_depth{model="m",version="4"} 0.0' in text
+    assert (model["version"], model["state"], model["shadow"]["state"]) == (1, "ready", "refused")
+    assert "it needs c, which the champion, version 1, does not take" in model["shadow"]["reason"]
+    while not (refusals := read_refusals(api.layout)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (refusal,) = refusals
+    assert (refusal.role, refusal.version, refusal.serving) == ("shadow", 4, 1)
+    for _ in range(3):
+        assert api.client.post("/models/m/predict", json={"rows": ROWS}).status_code == 200
+    text = api.client.get("/metrics").text
     assert "appliance_shadow_queue_limit 64.0" in text
+    assert 'outcome="failed"} 3.0' not in text
+    api.stop()
     assert len(events(api.layout)) == 3
+
+
+def test_a_shadow_that_the_canary_cannot_feed_scores_the_champions_share(api: ServedApi) -> None:
+    """Version 3 has no column b, which version 2 as the shadow needs."""
+    follow(api, 2, champion=1, canary=3, percent=50, shadow=2)
+    answers = [api.client.post("/models/m/predict", json={"rows": ROWS, "key": f"k{n}"}).json() for n in range(20)]
+    assert {answer["version"] for answer in answers} == {1, 3}
+    of = 'appliance_shadow_requests_total{model="m",version="2",outcome='
+    scored = sum(answer["version"] == 1 for answer in answers)
+    deadline = time.monotonic() + 30
+    while f'{of}"scored"}} {scored}.0' not in (text := api.client.get("/metrics").text):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert f'{of}"failed"}} 0.0' in text
+    api.stop()
+    recorded = events(api.layout)
+    shadows = {event.id.removesuffix("-shadow") for event in recorded if event.r == "shadow"}
+    assert shadows == {event.id for event in recorded if event.r == "champion"}
 
 
 def test_labels_of_every_version_that_answered_are_taken(tmp_path: Path) -> None:
