@@ -520,6 +520,8 @@ check_state_for_units() {
       problem E016 "$STATE has a character that does not go into units" "$way, without blanks, quotes and %|&;\$\\"
       return ;;
   esac
+  # An operator's drop-in may let the units see what they have used so far.
+  [ "$(setting state '' '')" != "$STATE" ] || return 0
   case $(readlink -m "$STATE")/ in
     /home/* | /root/* | /run/user/* | /tmp/* | /var/tmp/*)
       problem E016 "$STATE lies where units see nothing (home directories, temporary folders)" "$way, below /var/lib or /srv" ;;
@@ -584,8 +586,8 @@ check_ports() {
 }
 
 look_at_ports() { # next system|local ADDRESS PORT OURS… | check system|local "NAME ADDRESS PORT"…
-  "$PYTHON" - "$@" <<'PYTHON'
-import ipaddress, socket, sys
+  SETTINGS=$SETTINGS "$PYTHON" - "$@" <<'PYTHON'
+import ipaddress, os, socket, sys
 
 BY_SYSTEMD = {"api-port", "mlflow-port"}  # opened by it, as root
 
@@ -635,6 +637,8 @@ def print_next(mode, host, above, *ours):
 def print_problems(mode, *wanted):
     seen, names = {}, set()
     lowest = lowest_of_units() if mode == "system" else 0
+    # Those that an installation has are its operator's: a drop-in of their own may let the unit open them.
+    had = [line.partition("=")[2] for line in os.environ["SETTINGS"].splitlines() if "_port=" in line]
     for name, host, port in map(parts, wanted):
         if not port.isdigit() or not 1 <= int(port) <= 65535:
             print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
@@ -643,7 +647,7 @@ def print_problems(mode, *wanted):
             print(f"E007|--{seen[port]} and --{name} are both {port}|give each its own port")
             continue
         seen[port] = name
-        if int(port) < lowest and name not in BY_SYSTEMD:
+        if int(port) < lowest and name not in BY_SYSTEMD and port not in had:
             print(f"E007|port {port} needs root, which its unit does not have|choose one from {lowest} on with --{name}")
             continue
         if mode == "system" and not is_address(host):
@@ -1402,6 +1406,8 @@ recover_release() {
     echo "another upgrade is at work; wait for it"
     return 1
   fi
+  # It starts as a boot does, whatever ran before.
+  [ -n "$ran" ] || [ "$MODE" = local ] || systemctl stop appliance.target 'appliance-*.service' 'appliance-*.socket' || true
   # The upgrade that may come next looks at how this one does.
   [ -z "$ran" ] || [ -n "$UNINSTALL" ] || "$BASE/bin/appliance" up --detach || true
 }

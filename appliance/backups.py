@@ -190,7 +190,11 @@ class Backups:
             self._alert(f"The nightly backup failed: {exc}.")
             raise
         self._alert("")
-        spare = self.prune()
+        spare: Sequence[Backup] = ()
+        try:
+            spare = self.prune()
+        except OSError as exc:  # this night's is good
+            log.error("backups that are kept no longer cannot be removed: %s", exc)
         log.info("backup %s: %d versions proved, %d files, %d removed", made.name, proof.versions, proof.files,
                  len(spare))  # fmt: skip
 

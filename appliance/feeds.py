@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -243,8 +244,8 @@ class Feeds:
             found = self._datasets.take_in(name, intake, who="watch", look=False)
         except Conflict:
             return None  # another process was faster
-        except StateUnwritable:
-            raise  # not the file's fault
+        except (StateUnwritable, sqlite3.Error, OSError, MemoryError):
+            raise  # not the file's fault: the pass is tried again
         except (ApplianceError, StorageError) as exc:
             log.error("feed of %s: %s: %s", name, file.name, exc)
             return Trouble(bytes=file.bytes, changed_ns=file.changed_ns, message=str(exc))

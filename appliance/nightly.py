@@ -7,6 +7,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from appliance.backups import Backups
 from appliance.errors import ApplianceError
@@ -19,8 +20,15 @@ from storage.errors import StorageError
 log = logging.getLogger("appliance.nightly")
 
 
+NOT_GOOD = os.EX_DATAERR
+"""Exit code: a backup was made, though something failed; to make another in an hour would only push good ones out."""
+
+
 def main() -> int:
-    """Exit code 75 when the backup failed; an alert says so too. Whatever becomes of one, the other is done."""
+    """Exit code 75 when something failed, ``NOT_GOOD`` when a backup was made all the same; an alert says so too.
+
+    Whatever becomes of what may go, the backup is made.
+    """
     start_log()
     step_back()
     try:
@@ -28,8 +36,12 @@ def main() -> int:
     except (ApplianceError, OSError) as exc:
         log.error("%s", exc)
         return os.EX_TEMPFAIL
+    began = datetime.now(UTC)
     done = [_attempt(_let_go, settings), not settings.backup_nightly or _attempt(_back_up, settings)]
-    return 0 if all(done) else os.EX_TEMPFAIL
+    if all(done):
+        return 0
+    made = any(one.created_at >= began for one in Backups(settings).list())
+    return NOT_GOOD if made else os.EX_TEMPFAIL
 
 
 def _attempt(work: Callable[[Settings], None], settings: Settings) -> bool:

@@ -104,6 +104,9 @@ class Retention:
                 with _apart(kind):
                     kinds[kind][1]()
                     gone += wanted
+        if self._settings.history_days:
+            with _apart("figures"):  # what was worked out of rows, whenever it was, goes with their day
+                forget_days(self._layout.figures, before=self._oldest_us() // DAY_US)
         return gone
 
     def _history(self) -> Iterator[Spare]:
@@ -132,7 +135,6 @@ class Retention:
         with closing(connect(self._layout.database)) as connection:
             for model, _ in count_old_outcomes(connection, before_us=before_us):
                 remove_old_outcomes(connection, model, before_us=before_us)
-        forget_days(self._layout.figures, before=before_us // DAY_US)
 
     def _rows(self) -> Iterator[Spare]:
         """What else the state database collects with time."""

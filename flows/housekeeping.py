@@ -6,6 +6,7 @@ Under systemd ``appliance-backup.timer`` starts what is nightly.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 from datetime import datetime, timedelta
@@ -26,6 +27,8 @@ NIGHT_HOUR = 3
 NIGHT_LOOK_S = 60.0
 DISK_LOOK_S = 15.0
 RETRY_S = 3600.0
+_SPENT = frozenset({0, os.EX_DATAERR})
+"""How ``appliance.nightly`` ends when nothing is to be tried again: all is done, or a backup was made at least."""
 
 
 class Housekeeping:
@@ -52,7 +55,7 @@ class Housekeeping:
         self._night.stop()
 
     def _spend_night(self) -> None:
-        if self._night.reap() == 0:
+        if self._night.reap() in _SPENT:
             note_night(self._settings.layout)
         if self._settings.systemd or self._night.is_running():
             return

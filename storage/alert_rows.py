@@ -51,23 +51,26 @@ class StandingRow:
 def open_alert(connection: sqlite3.Connection, new: NewAlert) -> None:
     """Write an alert and what its channels are to be told; a subject has one open alert, so close the earlier first."""
     written = connection.execute(
-        "INSERT INTO alerts (model, subject, state, message, opened_at, noted_at) VALUES (?, ?, ?, ?, ?, ?) "
-        "RETURNING id",
+        "INSERT INTO alerts (model, subject, state, message, opened_at, noted_at) VALUES (?, ?, ?, ?, ?, ?)",
         (new.model, new.subject, new.state, new.message, to_text(new.opened_at), to_text(datetime.now(UTC))),
     )
-    queue_opened(connection, int(written.fetchone()["id"]), alarm=new.state == "alarm")
+    queue_opened(connection, int(written.lastrowid or 0), alarm=new.state == "alarm")
 
 
 def close_alert(connection: sqlite3.Connection, model: str, subject: str, at: datetime) -> bool:
     """End a subject's open alert and tell the channels that were told of it; False when there is none."""
-    closed = connection.execute(
-        "UPDATE alerts SET closed_at = ?, noted_at = ? WHERE model = ? AND subject = ? AND closed_at IS NULL "
-        "RETURNING id",
-        (to_text(at), to_text(datetime.now(UTC)), model, subject),
+    row = connection.execute(
+        "SELECT id FROM alerts WHERE model = ? AND subject = ? AND closed_at IS NULL", (model, subject)
     ).fetchone()
-    if closed is None:
+    if row is None:
         return False
-    queue_closed(connection, int(closed["id"]))
+    closed = connection.execute(
+        "UPDATE alerts SET closed_at = ?, noted_at = ? WHERE id = ? AND closed_at IS NULL",
+        (to_text(at), to_text(datetime.now(UTC)), row["id"]),
+    )
+    if closed.rowcount == 0:
+        return False
+    queue_closed(connection, int(row["id"]))
     return True
 
 

@@ -30,8 +30,10 @@ SUFFIX = ".backup"
 NAME = re.compile(r"\d{8}T\d{6}Z(-\d+)?")
 DATABASES = ("appliance.db", "mlflow/mlflow.db", "prefect/prefect.db")
 """Below the state, as far as they are there; read through SQLite's online backup."""
-LEFT_OUT = ("tmp", "run", "logs", "backups", "figures", "prefect/ui", "upgrade", "lost+found")
-"""What dies with the processes, what is made anew, the backups themselves, and what a file system keeps for itself."""
+LEFT_OUT = ("tmp", "run", "logs", "backups", "figures", "prefect/ui", "upgrade")
+"""What dies with the processes, what is made anew, and the backups themselves."""
+_FILE_SYSTEM_S = "lost+found"
+"""Root's own at the top of every disk."""
 _LINKED = 2
 """Folders so deep below the state may be links to another disk: ``datasets``, or one dataset."""
 ROOM_LEFT_BYTES = 256 << 20
@@ -221,7 +223,7 @@ def list_state(layout: Layout) -> Iterator[str]:
             return
         for entry in entries:
             path = Path(entry.path)
-            if path in left_out:
+            if path in left_out or entry.name == _FILE_SYSTEM_S:
                 continue
             linked = entry.is_symlink() and _is_elsewhere(layout, path)
             if entry.is_dir(follow_symlinks=linked):

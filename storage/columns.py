@@ -9,7 +9,8 @@ from enum import StrEnum
 class Dtype(StrEnum):
     """What a column holds; every type of a source becomes one of these at ingest.
 
-    int64: every whole number. float64: floats and decimals, but none that would be rounded beyond 2**53. datetime: UTC,
+    int64: every whole number. float64: floats and decimals; what it would round beyond 2**53 is refused or kept as
+    text, but among a CSV's fractions and inside JSON's objects. datetime: UTC,
     in microseconds; naive times are read as UTC. string: text, and everything else as text (nested values as JSON,
     bytes as base64). In Polars: Boolean, Int64, Float64, String, Date, Datetime("us", "UTC").
     """

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import duckdb
 from storage.columns import ColumnInfo, Dtype
 from storage.csv_checks import BECOMES, NULL_WORDS, WRITTEN, Writing
 from storage.csv_reading import Dialect
-from storage.csv_values import answers, told_format
+from storage.csv_values import answers, day_part, told_format
 from storage.duck import sql_list, sql_name, sql_text
 from storage.errors import SourceUnreadable
 from storage.readings import Reading, Readings
@@ -165,7 +166,9 @@ class _Holding:
             if self._fits({name: (before,)}):  # the file's other dates are written otherwise
                 self._take_days(name, (before,), "DATE")
             return
-        day = own[0].partition(" ")[0]
+        day = day_part(own[0])
+        if not (_is_plain(day) and _is_plain(before)):
+            return
         if _order(day) == _order(before):
             self._sure.add(name)
             return
@@ -313,7 +316,12 @@ def _own_formats(dialect: Dialect, name: str) -> tuple[str, ...]:
 
 def _own_days(dialect: Dialect, name: str) -> str | None:
     formats = _own_formats(dialect, name)
-    return formats[0].partition(" ")[0] if formats else None
+    return day_part(formats[0]) if formats else None
+
+
+def _is_plain(day: str) -> bool:
+    """Whether day, month and year stand in a format, with one mark between them."""
+    return re.fullmatch(r"%[dmyY](.)%[dmyY]\1%[dmyY]", day) is not None and len(set(_order(day))) == 3
 
 
 def _order(day: str) -> str:
@@ -333,8 +341,10 @@ def _in_order(day: str, like: str) -> str:
 
 
 def _may_be_mistaken(one: str, other: str) -> bool:
-    days = [form.partition(" ")[0] for form in (one, other)]
-    return days[0][2] == days[1][2] and _year(days[0]) == _year(days[1]) and _order(days[0]) != _order(days[1])
+    days = [day_part(form) for form in (one, other)]
+    if not all(map(_is_plain, days)) or days[0][2] != days[1][2]:
+        return False
+    return _year(days[0]) == _year(days[1]) and _order(days[0]) != _order(days[1])
 
 
 def _texts(dialect: Dialect) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,10 +27,15 @@ LONG_WHOLE = frozenset({"UBIGINT", "HUGEINT", "UHUGEINT", "BIGNUM"})
 Key = TypeVar("Key")
 
 
+def day_part(form: str) -> str:
+    """A format without its clock; blanks may stand between day, month and year, too."""
+    return re.split(r"[ T]?%[HI]", form, maxsplit=1)[0]
+
+
 def told_format(form: str) -> str:
     """The days of a format in words, like day/month/year."""
     words = {"%d": "day", "%m": "month", "%Y": "year", "%y": "year of two digits"}
-    told = form.partition(" ")[0]
+    told = day_part(form)
     for mark, word in words.items():
         told = told.replace(mark, word)
     return told
@@ -216,7 +222,7 @@ def told_swapped(swapped: Mapping[str, str]) -> list[str]:
     for name, form in swapped.items():
         column, is_day = sql_name(name), "%H" not in form and "%I" not in form
         clock = "" if is_day else " %H:%M:%S.%f"
-        day = form.partition(" ")[0]
+        day = day_part(form)
         other = f"strptime(strftime({column}, '{day}{clock}'), '{_month_first(day)}{clock}')" + "::DATE" * is_day
         notes.append(
             f"{name} was read as {told_format(form)}, but {told_format(_month_first(form))} fits every value, too. If "

@@ -90,12 +90,12 @@ def queue_still_open(connection: sqlite3.Connection, alert: int, *, due_at: date
 
 def queue_test(connection: sqlite3.Connection, channel: str, *, claim: str, until: datetime) -> DeliveryRow:
     """A test message that is held by its writer from the beginning, who sends it at once."""
-    row = connection.execute(
+    written = connection.execute(
         "INSERT INTO deliveries (channel, event, state, due_at, attempts, claim, created_at) "
-        "VALUES (?, 'test', 'sending', ?, 1, ?, ?) RETURNING *",
+        "VALUES (?, 'test', 'sending', ?, 1, ?, ?)",
         (channel, to_text(until), claim, to_text(datetime.now(UTC))),
-    ).fetchone()
-    return _delivery(row)
+    )
+    return _delivery(connection.execute("SELECT * FROM deliveries WHERE id = ?", (written.lastrowid,)).fetchone())
 
 
 def due_deliveries(connection: sqlite3.Connection, now: datetime, *, limit: int = 100) -> list[DeliveryRow]:

@@ -20,8 +20,7 @@ from storage.eventlog import free_bytes
 
 ROOM_LEFT_BYTES = 512 << 20
 """Nothing is kept on a disk with less room: what must be written comes first."""
-DAY_S = 86_400
-LEFT_S = DAY_S
+LEFT_S = 86_400
 """No process takes so long to write a file."""
 _DIGEST_BYTES = 16
 
@@ -78,11 +77,11 @@ def keep(path: Path, stamp: bytes, content: bytes | memoryview) -> bool:
 def forget_days(figures: Path, *, before: int) -> None:
     """Remove what is kept of days before that (since 1970), and what a killed process left half-written.
 
-    What was worked out since then of days before stays: their rows were replayed, and are there.
+    Rows of such a day that were replayed since are there; what is worked out of them is worked out again.
     """
     for path in figures.glob("*/*/*"):
         day = re.fullmatch(r"(-?\d+)(-shadow)?\.(rows|cells|counts)", path.name)
-        if int(day[1]) < before and _is_older(path, before * DAY_S) if day else _is_left(path):
+        if int(day[1]) < before if day else _is_left(path):
             path.unlink(missing_ok=True)
     for path in figures.glob("*/.*"):
         if _is_left(path):

@@ -224,13 +224,19 @@ def remove_old_outcomes(connection: sqlite3.Connection, model: str, *, before_us
 
 def _put_overtaken(connection: sqlite3.Connection, outcome: Outcome) -> None:
     """Into the history alone, once; below zero, so that no revision of the row that counts ever has its number."""
-    connection.execute(
-        "INSERT INTO outcome_history (id, revision, label, label_us, arrived_us) "
-        "SELECT :id, min(0, coalesce(min(revision), 0)) - 1, :label, :label_us, :arrived_us FROM outcome_history "
-        "WHERE id = :id HAVING NOT EXISTS (SELECT 1 FROM outcome_history WHERE id = :id AND label = :label "
-        "AND label_us = :label_us AND arrived_us = :arrived_us)",
-        {"id": outcome.id, "label": outcome.label, "label_us": outcome.label_us, "arrived_us": outcome.arrived_us},
-    )
+    told = {"id": outcome.id, "label": outcome.label, "label_us": outcome.label_us, "arrived_us": outcome.arrived_us}
+    noted = connection.execute(
+        "SELECT 1 FROM outcome_history WHERE id = :id AND label = :label AND label_us = :label_us "
+        "AND arrived_us = :arrived_us",
+        told,
+    ).fetchone()
+    if noted is None:
+        connection.execute(
+            "INSERT INTO outcome_history (id, revision, label, label_us, arrived_us) "
+            "SELECT :id, min(0, coalesce(min(revision), 0)) - 1, :label, :label_us, :arrived_us FROM outcome_history "
+            "WHERE id = :id",
+            told,
+        )
 
 
 def _known(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> set[str]:

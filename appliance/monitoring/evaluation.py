@@ -91,10 +91,11 @@ def _data_quality_days(connection: sqlite3.Connection, versions: KnownVersions, 
         if day not in quiet:
             version = find_main_version(connection, model, day) or newest_version
             verdict = _data_quality_verdict(connection, versions, quiet, window_until(model, version, day, quiet.hours))
-        quiet.until = day
+        if verdict is not None:
+            changed += settle(connection, model, day, {DATA_QUALITY: verdict}, today=today)
+        quiet.until = day  # not before: a day whose verdict could not be written is judged again
         if verdict is None:
             continue
-        changed += settle(connection, model, day, {DATA_QUALITY: verdict}, today=today)
         settled += 1
         if settled == MOST_DAYS:
             break

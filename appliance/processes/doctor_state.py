@@ -232,5 +232,5 @@ def _age_h(path: Path, now: datetime) -> float:
 
 
 def _shallow(root: Path) -> list[Path]:
-    """Two levels: what root once made there would stop the processes; ``lost+found`` is the file system's own."""
-    return [path for pattern in ("*", "*/*") for path in root.glob(pattern) if path != root / "lost+found"]
+    """Two levels: what root once made there would stop the processes; ``lost+found`` is a file system's own."""
+    return [path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.name != "lost+found"]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import nightly
 from appliance.backups import Backups
 from appliance.settings import Settings
 from storage import restore
@@ -48,15 +49,19 @@ def test_a_link_that_leads_nowhere_is_no_good_night(settings: Settings, tmp_path
     assert alerts(settings) == [("backup", "alarm", True)]
 
 
-def test_a_version_that_serves_and_has_no_bundle_is_said(settings: Settings) -> None:
+def test_a_version_that_serves_and_has_no_bundle_is_said(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     with closing(connect(settings.layout.database)) as connection:
         connection.execute(
             "INSERT INTO deployments (model, version, role, started_at, who, reason) "
             "VALUES ('m', 7, 'champion', '2026-01-01T00:00:00+00:00', 'ann', '')"
         )
         connection.commit()
+    monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
+    assert nightly.main() == nightly.NOT_GOOD, "it was made: another one in an hour would push good ones out"
     backups = Backups(settings)
-    proof = backups.verify(backups.create(who="test").name)
+    proof = backups.verify("latest")
     assert proof.problems == ("version 7 of m stands as the champion, and the backup has no bundle of it",)
     with pytest.raises(BackupDamaged, match="version 7 of m"):
         backups.restore("latest", who="test", replace_state=True)
@@ -75,9 +80,14 @@ def unprivileged_night(settings: Settings) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_a_file_system_keeps_for_itself_is_left_alone(settings: Settings) -> None:
+def test_what_a_file_system_keeps_for_itself_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    shutil.copytree(settings.layout.datasets, disk)
+    shutil.rmtree(settings.layout.datasets)
+    settings.layout.datasets.symlink_to(disk)
     own = settings.state / "lost+found"
-    own.mkdir(mode=0)
+    for folder in (own, disk / "lost+found"):
+        folder.mkdir(mode=0)
     night = unprivileged_night(settings)
     assert night.returncode == 0, night.stderr
     assert alerts(settings) == []

@@ -67,6 +67,15 @@ def test_an_append_whose_days_may_be_months_is_read_as_the_rows_before(desk: Des
     assert desk.rows["day"].to_list()[-1] == date(2026, 2, 6)
 
 
+def test_dates_with_blanks_between_are_held_as_well(desk: Desk) -> None:
+    blanks = JANUARY.replace("/", " ")
+    desk.add(blanks)
+    desk.append("day,x\n02 03 2026,1\n02 04 2026,2\n")
+    assert desk.rows["day"].to_list()[-2:] == [date(2026, 2, 3), date(2026, 2, 4)]
+    assert "month day year" in desk.notes
+    desk.refuse("day,x\n25 02 2026,1\n", "can only be read as day month year")
+
+
 def test_a_file_that_decides_against_the_rows_before_is_refused(desk: Desk) -> None:
     desk.add(JANUARY)
     desk.refuse(

@@ -105,8 +105,16 @@ def test_an_upgrade_that_was_interrupted_is_taken_back_and_done_again(host: Host
     said = installed(host, "--dry-run")
     assert f"would: {SAID}\n  would: Upgrading from old:" in said
     assert host.ok(f"cat {JOURNAL}")
+    calls = host.folder / "calls"
+    systemctl = host.folder / "bin" / "systemctl"
+    systemctl.write_text(systemctl.read_text().replace("#!/bin/sh\n", f'#!/bin/sh\necho "$*" >> {calls}\n', 1))
     said = installed(host)
     assert f"{SAID} ..." in said
+    told = calls.read_text().splitlines()
+    started = next(at for at, line in enumerate(told) if "start --no-block" in line and "appliance.target" in line)
+    stopped = told.index("stop appliance.target appliance-*.service appliance-*.socket")
+    assert started < stopped, "it did not run before, so it does not now"
+    assert not [line for line in told[stopped:] if " start " in line]
     assert "Upgrading from old:" in said
     assert current(host) == after
     assert host.run(f"test -e {JOURNAL}").code, "the next boot takes nothing back"

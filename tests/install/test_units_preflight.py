@@ -96,6 +96,16 @@ def test_a_state_directory_that_units_do_not_see_is_said(host: Host, path: str) 
     assert "E016" not in host.run(f"sh {ROOT}/install.sh --local /opt/place --state {path} {host.ports} --dry-run").err
 
 
+def test_what_an_installation_has_already_is_its_operator_s(host: Host) -> None:
+    """Whose drop-ins may let the units see a home directory, or open a low port."""
+    host.ok("mkdir -p /etc/appliance")
+    (host.folder / "toml").write_text('state = "/home/me/state"\nui_port = 81\n')
+    host.ok(f"cp {host.folder}/toml {SETTINGS}")
+    done = host.run(f"sh {ROOT}/install.sh --python {host.python} --no-start --dry-run")
+    assert "E016" not in done.err
+    assert "port 81 needs root" not in done.err
+
+
 def test_a_state_directory_of_any_other_name_will_do(host: Host) -> None:
     assert "E016" not in host.install("--state /srv/größe_1.a-b/@home:x --dry-run").err
     assert "E016" not in host.install("--state /homes/a --dry-run").err

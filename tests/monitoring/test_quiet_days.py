@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 
 import numpy as np
@@ -14,6 +15,7 @@ from appliance.monitoring.watch import Watch, watch_once
 from appliance.settings import Settings
 from storage.alert_rows import find_standing
 from storage.bundles import bundle_path
+from storage.errors import StorageError
 from tests.monitoring.traffic import DAY_US, START_US, Traffic, encoded_rows
 
 FEW = 10
@@ -133,3 +135,20 @@ def test_a_judged_day_passes_those_before_it() -> None:
     days.unread = {1: 2, 2: 6}
     days.forget(5)
     assert (days.until, 3 in days, 7 in days, days.unread) == (5, False, True, {2: 6})
+
+
+def test_a_day_whose_verdict_could_not_be_written_is_judged_again(
+    watch: Watch, traffic: Traffic, settings: Settings
+) -> None:
+    for day in range(4):
+        answer(traffic, day, 300, unseen=True)
+    watch.connection.execute(
+        "CREATE TRIGGER full BEFORE INSERT ON alerts WHEN NEW.subject = 'data_quality' "
+        "BEGIN SELECT RAISE(ABORT, 'no room'); END"
+    )
+    for _ in range(2):
+        with pytest.raises((StorageError, sqlite3.Error)):
+            watch_once(watch)
+    watch.connection.execute("DROP TRIGGER full")
+    watch_once(watch)
+    assert alerts(settings) == ["alarm"]

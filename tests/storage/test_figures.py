@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from storage.figures import DAY_S, LEFT_S, forget_days, is_kept, keep, read_kept, stamp_of
+from storage.figures import LEFT_S, forget_days, is_kept, keep, read_kept, stamp_of
 from storage.layout import Layout
 from tests.storage.conftest import SmallDisk
 
@@ -61,10 +61,8 @@ def test_old_days_and_what_a_killed_process_left_go(layout: Layout) -> None:
     folder = layout.figures / "m" / "1"
     gone = ["19.rows", "19-shadow.rows", "19.cells", "-3.rows"]
     stay = ["20.rows", "20.cells", "21-shadow.rows", "spans.answers"]
-    replayed = "18.rows"
-    for name in (*gone, *stay, replayed):
+    for name in (*gone, *stay):
         assert keep(folder / name, ONE, b"x")
-        os.utime(folder / name, (DAY_S * (20 if name == replayed else 19),) * 2)
     old, new = folder / ".20.rows.77.88", folder / ".21.rows.77.88"
     model_wide = layout.figures / "m" / ".buckets-24-all.answers.77.88"
     for half in (old, new, model_wide):
@@ -72,6 +70,6 @@ def test_old_days_and_what_a_killed_process_left_go(layout: Layout) -> None:
     for half in (old, model_wide):
         os.utime(half, (time.time() - 2 * LEFT_S,) * 2)
     forget_days(layout.figures, before=20)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*stay, replayed, new.name])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*stay, new.name])
     assert not model_wide.exists()
     forget_days(Path("/nowhere"), before=20)

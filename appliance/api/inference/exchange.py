@@ -315,14 +315,19 @@ async def _succeeds(synced: Awaitable[None]) -> bool:
     return True
 
 
+_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz"})
+
+
 def _require_plain_coding(headers: Headers) -> None:
     """Refuse a compressed body; connections hand each request that names a coding on to here.
+
+    What is no coding, ``utf-8`` for example, which callers take this header for, is passed over.
 
     Raises:
         UnknownMediaType: It is coded.
     """
     coding = headers.get(b"content-encoding", b"identity").decode("latin-1")
-    if coding.strip().lower() not in {"", "identity"}:
+    if not _CODINGS.isdisjoint(one.strip() for one in coding.lower().split(",")):
         raise UnknownMediaType(
             f"the body is coded (Content-Encoding: {coding[:100]}); accepted: a body as it is, without Content-Encoding"
         )
