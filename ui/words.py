@@ -86,6 +86,8 @@ def _rough(value: float) -> float:
 
 def size(value: float) -> str:
     """Bytes, in the unit that reads best: 512 MB, 23.5 GB."""
+    if value < 1_000:
+        return f"{value:.0f} B"
     for unit, name in ((1e6, "MB"), (1e9, "GB")):
         if value < _FULL * unit:
             return f"{value / unit:.3g} {name}"

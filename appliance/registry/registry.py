@@ -22,7 +22,7 @@ from storage.layout import Layout
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking import MlflowClient
@@ -200,6 +200,8 @@ class Registry:
     def _experiment(self, model: str) -> str:
         found = self._client.get_experiment_by_name(model)
         if found is not None:
+            if found.lifecycle_stage == LifecycleStage.DELETED:  # in MLflow's own pages; its name stays taken
+                self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         return str(
             self._client.create_experiment(model, artifact_location=(self._artifacts / model).absolute().as_uri())

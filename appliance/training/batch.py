@@ -76,6 +76,8 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
                 unseen.update(unseen_counts(frame, opened.schema))
                 rows += len(frame)
                 progress.step("predict", 0.5, f"{rows} rows scored")
+            if rows == 0:  # the result has the columns all the same
+                write(_score_none(source.batches.schema, opened))
     except SourceUnreadable as exc:
         raise BadInput(str(exc)) from exc
     except OSError as exc:
@@ -150,6 +152,19 @@ def _score(frame: pl.DataFrame, opened: _Opened) -> pl.DataFrame:
         low, high = opened.interval
         lower, upper = predict_interval(low, high, encoded)
         added = added.with_columns(pl.Series("interval_low", lower), pl.Series("interval_high", upper))
+    return _beside(frame, added)
+
+
+def _score_none(schema: pa.Schema, opened: _Opened) -> pl.DataFrame:
+    """What a file without rows becomes: its columns, which must be the model's, and those of the answers."""
+    frame = pl.DataFrame(schema.empty_table())
+    encode_frame(frame, opened.schema)
+    added = _answers(np.zeros((0, opened.schema.outputs)), opened.schema)
+    ends = ("interval_low", "interval_high") if opened.interval else ()
+    return _beside(frame, added.with_columns(pl.lit(0.0).alias(name) for name in ends))
+
+
+def _beside(frame: pl.DataFrame, added: pl.DataFrame) -> pl.DataFrame:
     if taken := [name for name in added.columns if name in frame.columns]:
         raise BadInput(f"the file has column(s) {', '.join(taken)} already; rename them, the predictions go there")
     return frame.hstack(added)

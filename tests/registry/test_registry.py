@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from appliance.registry.registry import Registry, RegistryFailed, RunRecord
 from appliance.settings import Settings
@@ -48,6 +49,16 @@ def test_a_run_keeps_all_of_it(registry: Registry, settings: Settings) -> None:
         assert store.execute("SELECT status FROM runs WHERE run_uuid = ?", (found.run_id,)).fetchone()[0] == "FINISHED"
     artifacts = settings.layout.mlflow / "artifacts" / "kept"
     assert [path.read_bytes() for path in artifacts.rglob("model.txt")] == [b"tree"]
+
+
+def test_an_experiment_that_somebody_deleted_in_mlflow_is_taken_back(registry: Registry, settings: Settings) -> None:
+    registry.record(record("deleted"))
+    client = MlflowClient(tracking_uri=settings.mlflow_uri)
+    experiment = client.get_experiment_by_name("deleted")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    assert registry.record(record("deleted")).version == 2
+    assert registry.begin("deleted", "another run", {})
 
 
 def test_an_alias_moves(registry: Registry) -> None:

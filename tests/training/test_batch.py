@@ -231,3 +231,20 @@ def test_a_version_of_an_earlier_release_reads_each_file_by_itself(exported: App
     report = predict_file(exported.settings, order, Remembered())
     assert pl.read_parquet(tmp_path / "out.parquet")["day"].to_list() == [date(2026, 2, 25)]
     assert "Dates were read as day/month/year." in report.notes
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".ndjson"])
+def test_a_file_without_rows_gives_one_with_the_columns(
+    house: Appliance, worded: FeatureSchema, tmp_path: Path, ending: str
+) -> None:
+    (tmp_path / "header.csv").write_text(f"{HEADER}")
+    out = tmp_path / f"out{ending}"
+    order = BatchOrder(model="worded", version=1, file=tmp_path / "header.csv", out=out)
+    assert predict_file(house.settings, order, Remembered()).rows == 0
+    if ending == ".parquet":
+        assert pl.read_parquet(out).columns == [*HEADER.strip().split(","), "prediction"]
+    else:
+        assert out.read_text() == (f"{HEADER.strip()},prediction\n" if ending == ".csv" else "")
+    (tmp_path / "header.csv").write_text("flag,asked\n")
+    with pytest.raises(BadInput, match="born"):
+        predict_file(house.settings, order, Remembered())

@@ -46,7 +46,8 @@ def test_micros(value: float | None, text: str) -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (512e6, "512 MB"), (999.4e6, "999 MB"), (999.9e6, "1 GB"), (23.5e9, "23.5 GB"), (999.4e9, "999 GB"),
+        (0.0, "0 B"), (50.0, "50 B"), (512e6, "512 MB"), (999.4e6, "999 MB"), (999.9e6, "1 GB"),
+        (23.5e9, "23.5 GB"), (999.4e9, "999 GB"),
         (999.9e9, "1 TB"), (999.9e12, "1,000 TB"),
     ],
 )  # fmt: skip
