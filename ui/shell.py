@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from functools import partial
@@ -104,6 +105,7 @@ class Shell:
                 with_attributes(menu, aria_label=_("Menu"))
                 _brand()
             await self._side(page.section, view)
+            await asyncio.sleep(0)  # what others wait for comes first: drawing a page is long enough in parts
             box("backdrop")
             with box("main", "main").props("id=content tabindex=-1"), box("page"):
                 with box("page-head"):
@@ -116,6 +118,7 @@ class Shell:
                     view.actions = box("actions")
                 with box("stack l"):
                     await _fill(page, view)
+                await asyncio.sleep(0)  # NiceGUI puts the whole page into words next
                 _same(page, view)
 
     async def _side(self, section: str, view: View) -> None:
