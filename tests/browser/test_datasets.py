@@ -113,7 +113,7 @@ def test_a_folder_is_watched_from_the_page_and_a_file_that_changed_is_read_again
     for wrong, says in (("inbox", "whole path"), (str(tmp_path / "nowhere"), "nowhere")):
         folder.fill(wrong)
         tab.get_by_role("button", name="Declare").click()
-        expect(tab.locator(".q-notification").first).to_contain_text(says, timeout=PATIENCE_MS)
+        expect(tab.locator(".q-notification", has_text=says).first).to_be_visible(timeout=PATIENCE_MS)
     folder.fill(str(tmp_path))
     tab.get_by_role("checkbox", name="Take a file's rows again").click()
     tab.get_by_role("button", name="Declare").click()
