@@ -15,6 +15,9 @@ from appliance.settings import Settings
 
 PLANNED = "planned"
 """The tag of runs that a schedule asked for."""
+_WITHDRAWN = "the schedule was changed"
+_MOST_PLANS = 100
+"""Of one model for one hour: nobody changes a schedule to and fro so often."""
 
 
 class Schedules:
@@ -42,10 +45,19 @@ class Schedules:
         for run in orchestrator.runs_in(SCHEDULED):
             at = run.next_scheduled_start_time
             if PLANNED in run.tags and at is not None and at > now and times.get(str(run.parameters["model"])) != at:
-                orchestrator.set_state(run.id, CANCELLED, "the schedule was changed")
+                orchestrator.set_state(run.id, CANCELLED, _WITHDRAWN)
         for model, at in times.items():
-            orchestrator.create_run(
-                "retrain", name=f"retrain {model}", parameters={"model": model, "who": "schedule"},
-                tags=[DEPLOYMENT, PLANNED, f"model:{model}"], plan=Plan(at=at, key=f"{model} {at.isoformat()}"),
-            )  # fmt: skip
+            _plan(orchestrator, model, at)
         self._planned = wanted
+
+
+def _plan(orchestrator: Orchestrator, model: str, at: datetime) -> None:
+    """Plan a model's run once; one that was withdrawn keeps its key, so the same hour declared again takes another."""
+    for serial in range(_MOST_PLANS):
+        run = orchestrator.create_run(
+            "retrain", name=f"retrain {model}", parameters={"model": model, "who": "schedule"},
+            tags=[DEPLOYMENT, PLANNED, f"model:{model}"],
+            plan=Plan(at=at, key=f"{model} {at.isoformat()}" + f" {serial}" * bool(serial)),
+        )  # fmt: skip
+        if run.state is None or run.state.message != _WITHDRAWN:
+            return

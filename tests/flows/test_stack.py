@@ -311,6 +311,11 @@ def test_a_schedule_plans_one_run_ahead_and_follows_its_declaration(stack: Stack
     until(
         lambda: sorted(state for _, _, state in planned()) == [JobState.CANCELLED, JobState.SCHEDULED], "another plan"
     )
+    stack.house.models.apply(msgspec.structs.replace(spec, schedule="0 3 1 1 *"), who="test")
+    until(
+        lambda: sorted(state for _, _, state in planned()) == [*[JobState.CANCELLED] * 2, JobState.SCHEDULED],
+        "the first hour again",
+    )
     stack.house.models.apply(spec, who="test")
     until(lambda: {state for _, _, state in planned()} == {JobState.CANCELLED}, "a plan that was withdrawn")
 
