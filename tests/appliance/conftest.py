@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.datasets import Datasets
+from appliance.feeds import Feeds
 from appliance.settings import Settings
 from storage.migrations import migrate
 
@@ -22,3 +23,15 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def datasets(settings: Settings) -> Datasets:
     return Datasets(settings)
+
+
+@pytest.fixture
+def feeds(settings: Settings, datasets: Datasets) -> Feeds:
+    return Feeds(settings, datasets)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "drop"
+    made.mkdir()
+    return made

@@ -26,18 +26,6 @@ class Panic(BaseException):
 
 
 @pytest.fixture
-def feeds(settings: Settings, datasets: Datasets) -> Feeds:
-    return Feeds(settings, datasets)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "drop"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def broken_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyArrow fails on rows with a column that is called so."""
     write = pq.ParquetWriter.write_batch

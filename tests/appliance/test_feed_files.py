@@ -19,18 +19,6 @@ from storage.source_files import SourceFile
 from tests.appliance.test_feeds import NOW, drop, open_alerts, watch
 
 
-@pytest.fixture
-def feeds(settings: Settings, datasets: Datasets) -> Feeds:
-    return Feeds(settings, datasets)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "drop"
-    made.mkdir()
-    return made
-
-
 def test_a_file_that_changes_after_it_was_read_is_a_trouble_until_it_is_as_it_was(
     feeds: Feeds, datasets: Datasets, settings: Settings, folder: Path
 ) -> None:

@@ -35,18 +35,6 @@ NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def feeds(settings: Settings, datasets: Datasets) -> Feeds:
-    return Feeds(settings, datasets)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    made = tmp_path / "drop"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
 def site() -> Iterator[Site]:
     with serve() as made:
         yield made

@@ -124,3 +124,10 @@ def pretended(folder: Path) -> Iterator[Host]:
     finally:
         holder.kill()
         holder.communicate()
+
+
+def installed(host: Host, flags: str = "") -> str:
+    """What the installer says where it succeeds."""
+    done = host.install(flags)
+    assert done.code == 0, done.out + done.err
+    return done.out

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.host import STATE, UNITS, Host, pretended
+from tests.install.host import STATE, UNITS, Host, installed, pretended
 from tests.install.place import ROOT, Done, free_ports
 
 SETTINGS = "/etc/appliance/appliance.toml"
@@ -24,12 +24,6 @@ PASSPHRASE_HANDED_OVER = {f"{UNITS}/appliance-{unit}.service.d/20-passphrase.con
 def host(tmp_path: Path) -> Iterator[Host]:
     with pretended(tmp_path) as host:
         yield host
-
-
-def installed(host: Host, flags: str = "") -> str:
-    done = host.install(flags)
-    assert done.code == 0, done.out + done.err
-    return done.out
 
 
 def test_a_dry_run_touches_nothing(host: Host) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.host import STATE, Host, pretended
+from tests.install.host import STATE, Host, installed, pretended
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -38,12 +38,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
     with pretended(tmp_path) as host:
         host.place_release()
         yield host
-
-
-def installed(host: Host, flags: str = "") -> str:
-    done = host.install(flags)
-    assert done.code == 0, done.out + done.err
-    return done.out
 
 
 def interrupt_upgrade(host: Host) -> str:

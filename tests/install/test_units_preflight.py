@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.install.host import STATE, UNITS, Host, pretended
+from tests.install.host import STATE, UNITS, Host, installed, pretended
 from tests.install.place import ROOT
 
 SETTINGS = "/etc/appliance/appliance.toml"
@@ -33,12 +33,6 @@ def said(host: Host, flags: str) -> str:
 
 def settings(host: Host) -> dict[str, object]:
     return tomllib.loads(host.ok(f"cat {SETTINGS}"))
-
-
-def installed(host: Host, flags: str = "") -> str:
-    done = host.install(flags)
-    assert done.code == 0, done.out + done.err
-    return done.out
 
 
 @pytest.mark.parametrize(
