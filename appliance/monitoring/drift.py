@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from appliance.monitoring.bins import EdgeBins, Floats, Ints, LevelBins
+from appliance.monitoring.chi_square_tail import upper_quantile, upper_tail
 from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift, strongest
 from appliance.monitoring.reference import ColumnReference
 from appliance.monitoring.spans import Pair, State
@@ -54,13 +55,11 @@ def noise_floor(reference: Ints, current: Ints, *, alpha: float = ALPHA, referen
         alpha: In (0, 1).
         reference_rows: n, where the reference tells less than its rows; see ``telling_rows``.
     """
-    from scipy.special import chdtri  # noqa: PLC0415  (weighs 18 MB; most of what imports this module judges nothing)
-
     k = int(np.count_nonzero((reference > 0) | (current > 0)))
     if k < 2:
         return 0.0
     rows = float(reference.sum()) if reference_rows is None else reference_rows
-    return float(chdtri(k - 1, alpha)) * (1.0 / rows + 1.0 / float(current.sum()))
+    return upper_quantile(alpha, k - 1) * (1.0 / rows + 1.0 / float(current.sum()))
 
 
 def telling_rows(reference: ColumnReference) -> float:
@@ -135,15 +134,13 @@ def chi_square(reference: Ints, current: Ints) -> tuple[float, float]:
         reference: Row counts a bin, at least one row.
         current: Row counts over the same bins, at least one row.
     """
-    from scipy.special import chdtrc  # noqa: PLC0415  (as above)
-
     table = np.vstack([reference, current])[:, (reference > 0) | (current > 0)].astype(np.float64)
     k = table.shape[1]
     if k < 2:
         return 0.0, 1.0
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
     statistic = float(((table - expected) ** 2 / expected).sum())
-    return statistic, float(chdtrc(k - 1, statistic))
+    return statistic, upper_tail(statistic, k - 1)
 
 
 def kolmogorov_smirnov(reference: Ints, current: Ints) -> float:
