@@ -11,7 +11,7 @@ import fcntl
 import sqlite3
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +23,7 @@ from appliance.events import LabelEvent, PredictionEvent
 from appliance.history import find_predictions, scan_labels
 from appliance.model_spec import ModelSpec
 from appliance.models import Models
+from appliance.monitoring.outcomes import label_text
 from appliance.schema import FeatureSchema
 from appliance.settings import Settings
 from appliance.training.decode import Raw, decode_row
@@ -76,6 +77,8 @@ class _Answered:
     label: LabelEvent
     event: PredictionEvent
     time: str | None
+    known: bool
+    """Whether the label is one that who answered can give."""
 
 
 def collect_labelled(settings: Settings, model: str, *, who: str) -> Collected:
@@ -95,7 +98,7 @@ def collect_labelled(settings: Settings, model: str, *, who: str) -> Collected:
         labels = _new_labels(layout, connection, model)
         skipped: Counter[str] = Counter()
         rows = dict(_rows(layout, spec, labels, skipped))
-        frame, kept = _as_dataset(rows, scan_snapshot(layout, spec.dataset).head(0).collect(), spec, skipped)
+        frame, kept = _as_dataset(rows, scan_snapshot(layout, spec.dataset), spec, skipped)
         if not kept:
             version = get_snapshot(layout, spec.dataset).version
             return Collected(rows=0, dataset_version=version, skipped=skipped)
@@ -152,7 +155,11 @@ def _rows(
             if values is None:
                 skipped["the prediction cannot be read back"] += 1
             else:
-                yield key, _Answered(values=values, label=labels[key], event=event, time=schema.time_column)
+                label = labels[key]
+                yield key, _Answered(
+                    values=values, label=label, event=event, time=schema.time_column,
+                    known=label_text(label.l, schema) is not None,
+                )  # fmt: skip
     skipped["the prediction is not in the log"] += sum(len(wanted[token]) for token in wanted.keys() - found)
 
 
@@ -165,9 +172,16 @@ def _schema(layout: Layout, spec: ModelSpec, version: int) -> FeatureSchema | No
 
 
 def _as_dataset(
-    rows: Mapping[str, _Answered], like: pl.DataFrame, spec: ModelSpec, skipped: Counter[str]
+    rows: Mapping[str, _Answered], dataset: pl.LazyFrame, spec: ModelSpec, skipped: Counter[str]
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Rows with the dataset's columns and types; what no prediction knows is null."""
+    """Rows with the dataset's columns and types; what no prediction knows is null.
+
+    A label that is none of the classes stays out: one mistake would end each training from here on, and a row that is
+    in the dataset stays there when its label is corrected.
+    """
+    like = dataset.head(0).collect()
+    taught = _taught(dataset, spec, [row.label.l for row in rows.values() if not row.known])
+    strays: Counter[str] = Counter()
     times = {one.time: _time_column(like, spec, one.time) for one in rows.values()}
     columns: dict[str, list[Raw | date]] = {name: [] for name in like.columns}
     kept: list[str] = []
@@ -181,11 +195,33 @@ def _as_dataset(
         if lost:
             skipped[f"{', '.join(lost)} does not fit the dataset's column"] += 1
             continue
+        if not row.known and fitted.get(spec.target) not in taught:
+            strays[repr(row.label.l)] += 1
+            continue
         kept.append(key)
         for name in like.columns:
             columns[name].append(fitted[name])
+    if strays:
+        named = ", ".join(name for name, _ in strays.most_common(3))
+        skipped[
+            f"the label is none of the model's classes or the dataset's ({named}{', …' if len(strays) > 3 else ''}); "
+            "correct it, or add rows of a new class to the dataset"
+        ] += strays.total()
     series = [pl.Series(name, columns[name], dtype=like.schema[name], strict=False) for name in like.columns]
     return pl.DataFrame(series), kept
+
+
+def _taught(dataset: pl.LazyFrame, spec: ModelSpec, labels: Iterable[float | str]) -> frozenset[object]:
+    """Which of the labels are the target of some row already: a version may come that knows more than who answered."""
+    dtype = dataset.collect_schema().get(spec.target)
+    fitted = [] if dtype is None else [value for value in (_fit(label, dtype) for label in labels) if value is not None]
+    if not fitted:
+        return frozenset()
+    target = pl.col(spec.target)
+    return frozenset(
+        dataset.filter(target.is_in(pl.Series(fitted, dtype=dtype).unique().implode())).select(target.unique())
+        .collect().to_series()
+    )  # fmt: skip
 
 
 def _time_column(like: pl.DataFrame, spec: ModelSpec, ordered_by: str | None) -> str | None:

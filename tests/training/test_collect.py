@@ -138,6 +138,31 @@ def test_labels_of_other_models_and_of_no_prediction_are_left(house: Appliance, 
     assert "1 left out: the prediction is not in the log" in found.sentence
 
 
+def test_a_label_that_is_no_class_stays_out_until_it_is_corrected(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state")
+    words = pl.Series("kind", ["yes", "no"] * 100)
+    add(house, "data", made_up(200).drop("y").with_columns(words))
+    train_now(house, spec("kind", rounds=20))
+    traffic = Traffic(house, "model")
+    good, odd, new = traffic.predict([ROW] * 3)
+    for prediction, label in ((good, "yes"), (odd, "Yes"), (new, "perhaps")):
+        traffic.label(prediction, label)
+    found = collect_labelled(house.settings, "model", who="test")
+    assert found.rows == 1
+    assert "2 left out: the label is none of the model's classes or the dataset's" in found.sentence
+    assert "'Yes'" in found.sentence
+    assert "'perhaps'" in found.sentence
+
+    taught = made_up(30, seed=2).drop("y").with_columns(pl.lit("perhaps").alias("kind"))
+    ingest(house.settings.layout, "data", taught, append=True, info=IngestInfo(who="test", source="by hand"))
+    traffic.label(odd, "no")
+    traffic.close()
+    assert collect_labelled(house.settings, "model", who="test").rows == 2
+    assert read_snapshot(house.settings.layout, "data")["kind"].to_list()[200:] == [
+        "yes", *["perhaps"] * 30, "no", "perhaps"
+    ]  # fmt: skip
+
+
 class KilledError(Exception):
     """Stands for the end of the process at that line."""
 
