@@ -1005,21 +1005,22 @@ write_proxy() {
   (umask 077 && proxy_text >"$PROXY_FILE")
 }
 
-# A certificate of our own is made once; one that was given is copied, so that its owner alone needs to read it.
+# A certificate of our own is made once, and anew when the host has another address or it ends soon; one that was given is
+# copied, so that its owner alone needs to read it.
 tls_changed() {
   case $TLS in
-    self) [ ! -e "$TLS_FOLDER/cert.pem" ] ;;
+    self) [ ! -e "$TLS_FOLDER/cert.pem" ] || { [ -x "$RELEASE/venv/bin/python" ] && ! own_certificate --check; } ;;
     given) ! { cmp -s "$GIVEN_CERT" "$TLS_FOLDER/cert.pem" && cmp -s "$GIVEN_KEY" "$TLS_FOLDER/key.pem"; } ;;
     *) return 1 ;;
   esac
 }
 
+own_certificate() { "$RELEASE/venv/bin/python" -P -m appliance.processes.certificate "$TLS_FOLDER" "$TLS_LISTEN" "$@"; }
+
 write_certificate() {
   mkdir -p "$TLS_FOLDER"
   if [ "$TLS" = self ]; then
-    host=$(uname -n)
-    case $TLS_LISTEN in 0.0.0.0 | ::) set -- ;; *) set -- "$TLS_LISTEN" ;; esac
-    "$RELEASE/venv/bin/python" -P -m appliance.processes.certificate "$TLS_FOLDER" "$host" localhost 127.0.0.1 "$@"
+    own_certificate
   else
     cp "$GIVEN_CERT" "$TLS_FOLDER/cert.new" && mv "$TLS_FOLDER/cert.new" "$TLS_FOLDER/cert.pem"
     (umask 077 && cp "$GIVEN_KEY" "$TLS_FOLDER/key.new") && mv "$TLS_FOLDER/key.new" "$TLS_FOLDER/key.pem"

@@ -202,7 +202,7 @@ def check_certificate(settings: Settings, now: datetime) -> list[Check]:
         return []
     from appliance.processes.certificate import read_expiry  # noqa: PLC0415  (loads cryptography)
 
-    fix = "replace it with './install.sh --tls CERT,KEY', or remove it and run '--tls self'"
+    fix = "replace it with './install.sh --tls CERT,KEY', or have one made anew with '--tls self'"
     try:
         expiry = read_expiry(settings.tls_cert)
     except (OSError, ValueError) as exc:

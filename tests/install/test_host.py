@@ -16,6 +16,7 @@ SETTINGS = "/etc/appliance/appliance.toml"
 TLS_WANTED = f"{UNITS}/appliance.target.d/30-tls.conf"
 KEY_HANDED_OVER = f"{UNITS}/appliance-tls.service.d/20-key.conf"
 KEY = "/etc/appliance/tls/key.pem"
+CERTIFICATE = "/etc/appliance/tls/cert.pem"
 PASSPHRASE_HANDED_OVER = {f"{UNITS}/appliance-{unit}.service.d/20-passphrase.conf" for unit in ("backup", "ui")}
 """To whoever makes backups: every night, and when the dashboard is asked."""
 
@@ -44,6 +45,17 @@ def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     assert "Installing the units" in installed(host, "--tls off")
     assert not {TLS_WANTED, KEY_HANDED_OVER} & host.listing(UNITS)
     assert "nothing was changed" in installed(host)
+
+
+def test_the_own_certificate_is_made_anew_for_another_address(host: Host) -> None:
+    host.place_release()
+    installed(host, "--tls self --listen 127.0.0.1")
+    made = host.ok(f"sha256sum {CERTIFICATE}")
+    assert "nothing was changed" in installed(host, "--tls self")
+    assert "Writing the certificate" in installed(host, "--tls self --listen 0.0.0.0")
+    assert host.ok(f"sha256sum {CERTIFICATE}") != made
+    assert host.ok(f"stat -c '%U:%G %a' {KEY}") == "root:root 600\n"
+    assert "nothing was changed" in installed(host, "--tls self")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_tls_is_in_front_when_it_was_asked_for_and_gone_when_not(serving: Machin
     assert "nothing was changed" in serving.ok(f"sh {SOURCE}/install.sh")
     assert serving.ok("sha256sum /etc/appliance/tls/cert.pem") == before, "made once"
     python = "/opt/appliance/current/venv/bin/python -P"
-    serving.ok(f"{python} -m appliance.processes.certificate /root/pair localhost && umask 077")
+    serving.ok(f"{python} -m appliance.processes.certificate /root/pair 127.0.0.1 && umask 077")
     serving.ok(f"sh {SOURCE}/install.sh --tls /root/pair/cert.pem,/root/pair/key.pem", timeout_s=300)
     assert (
         serving.ok(
