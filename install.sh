@@ -1171,7 +1171,7 @@ stage_system_files() {
     done
   fi
   # The units write nowhere but in the state and, on another disk, where the settings say that backups lie.
-  backups=$(setting backup_dir '' '')
+  backups=$(setting backup_dir '' '' | sed 's/[\\"]/\\&/g; s/%/%%/g')
   if [ "$STATE" != /var/lib/appliance ] || [ -n "$backups" ]; then
     mkdir -p "$units/appliance-.service.d"
     {

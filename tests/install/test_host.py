@@ -103,14 +103,21 @@ def test_a_passphrase_that_was_removed_is_handed_over_no_more(host: Host) -> Non
     assert not PASSPHRASE_HANDED_OVER & host.listing(UNITS)
 
 
-def test_the_units_may_write_where_the_settings_say_that_backups_lie(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("'/mnt/other disk/backups'", "/mnt/other disk/backups"),
+        ("""'/mnt/100% \"safe\"/backups'""", r"/mnt/100%% \"safe\"/backups"),
+    ],
+)
+def test_the_units_may_write_where_the_settings_say_that_backups_lie(host: Host, setting: str, allowed: str) -> None:
     drop_in = f"{UNITS}/appliance-.service.d/20-state.conf"
     host.place_release()
     installed(host)
     before = host.ok(f"cat {drop_in} 2>/dev/null || true")
-    host.ok(f"echo 'backup_dir = \"/mnt/other disk/backups\"' >>{SETTINGS}")
+    write_settings(host, host.ok(f"cat {SETTINGS}") + f"backup_dir = {setting}\n")
     assert "Installing the units" in installed(host)
-    assert 'ReadWritePaths="-/mnt/other disk/backups"' in host.ok(f"cat {drop_in}")
+    assert f'ReadWritePaths="-{allowed}"' in host.ok(f"cat {drop_in}")
     assert "nothing was changed" in installed(host)
     host.ok(f"sed -i /backup_dir/d {SETTINGS}")
     assert "Installing the units" in installed(host)

@@ -37,14 +37,9 @@ def test_on_one_address_it_names_the_host_and_that_one() -> None:
 def test_on_all_interfaces_it_names_each_address_that_others_reach(
     everywhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ips = [
-        ("127.0.0.1", 8),
-        ("192.0.2.7", 24),
-        (("::1", 0, 0), 128),
-        (("fe80::1", 0, 2), 64),
-        (("2001:db8::7", 0, 0), 64),
-    ]
-    adapter = ifaddr.Adapter("eth0", "eth0", [ifaddr.IP(ip, bits, "eth0") for ip, bits in ips])
+    ips: list[str | tuple[str, int, int]] = ["127.0.0.1", "192.0.2.7"]
+    ips += [("::1", 0, 0), ("fe80::1", 0, 2), ("2001:db8::7", 0, 0)]
+    adapter = ifaddr.Adapter("eth0", "eth0", [ifaddr.IP(ip, 64, "eth0") for ip in ips])
     monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
     assert names_of_host(everywhere)[3:] == ["192.0.2.7", "2001:db8::7"]
 
