@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from appliance.disk import watch_disk
+from appliance.processes import heap
 from appliance.settings import Settings
 from flows.side_process import SideProcess
 from storage.errors import StorageError
@@ -26,6 +27,7 @@ NIGHT_HOUR = 3
 """Local time; on a host that was off then, it is done when it is on again."""
 NIGHT_LOOK_S = 60.0
 DISK_LOOK_S = 15.0
+GIVE_BACK_S = 60.0
 RETRY_S = 3600.0
 _SPENT = frozenset({0, os.EX_DATAERR})
 """How ``appliance.nightly`` ends when nothing is to be tried again: all is done, or a backup was made at least."""
@@ -40,6 +42,7 @@ class Housekeeping:
         self._night = SideProcess("appliance.nightly")
         self._looked_at_clock = 0.0
         self._looked_at_disk = 0.0
+        self._gave_back = 0.0
         self._started = time.monotonic()
         self._day = -1
 
@@ -48,6 +51,9 @@ class Housekeeping:
         self._compact()
         self._spend_night()
         self._watch_disk()
+        if time.monotonic() - self._gave_back >= GIVE_BACK_S:
+            self._gave_back = time.monotonic()
+            heap.give_back()
 
     def stop(self) -> None:
         """End what runs; the next runner goes on with it."""

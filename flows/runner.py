@@ -29,6 +29,7 @@ from appliance.orchestrator import (
     FlowRun,
     Orchestrator,
 )  # fmt: skip
+from appliance.processes import heap
 from appliance.processes.loglines import start_log
 from appliance.processes.notify import notify, watchdog_interval_s
 from appliance.processes.priority import BEHIND_SERVING, step_back
@@ -351,7 +352,7 @@ def _serve(runner: Runner, pulse: _Pulse, is_stopping: Callable[[], bool]) -> No
 
 def _watch(settings: Settings, stop: threading.Event, pulse: _Pulse) -> None:
     """The watch loop; after an error that nobody foresaw it starts anew, since jobs must not suffer from it."""
-    from appliance.monitoring.watch import watch_until  # noqa: PLC0415  (loads Polars and SciPy)
+    from appliance.monitoring.watch import watch_until  # noqa: PLC0415  (loads Polars)
 
     while not stop.is_set():
         try:
@@ -383,6 +384,7 @@ def main() -> int:
     start_log()
     faulthandler.enable()  # a watchdog ends a process that hangs with SIGABRT: it says where it hangs
     step_back(BEHIND_SERVING)
+    heap.keep_small()
     try:
         return run(load_settings())
     except (ApplianceError, StorageError) as exc:

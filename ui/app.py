@@ -13,12 +13,13 @@ import tempfile
 
 from appliance.errors import ApplianceError, BadSetting
 from appliance.house import prepare_state
+from appliance.processes import heap
 from appliance.processes.loglines import report, start_log
 from appliance.processes.ports import is_free
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
 from ui.guests import list_guests
-from ui.memory import keep_few_heaps, refuse_unused
+from ui.memory import refuse_unused
 from ui.texts import NoTranslation, install
 
 
@@ -29,7 +30,7 @@ def run(settings: Settings) -> None:
         BadSetting: The port or the address cannot be had.
         StateUnwritable: The state directory cannot be written.
     """
-    keep_few_heaps()
+    heap.keep_small()
     refuse_unused()
     prepare_state(settings)
     require_port(settings.listen, settings.ui_port, "ui_port")

@@ -23,6 +23,7 @@ from appliance.api.control.app import create_control_app
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
 from appliance.house import Appliance, open_appliance
+from appliance.processes import heap
 from appliance.processes.notify import say_ready
 from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings
@@ -30,7 +31,7 @@ from ui.beside import Beside
 from ui.gate import Gate, local
 from ui.guest_door import COOKIES, GuestDoor
 from ui.guests import Guest, list_guests
-from ui.memory import give_back, settle, sweep
+from ui.memory import settle, sweep
 from ui.page import SESSION_KEY
 from ui.pages import PAGES
 from ui.shell import NAME, Shell
@@ -91,7 +92,8 @@ def serve(settings: Settings) -> None:
     app.on_startup(lambda: feed_while_answering(settings.listen, settings.ui_port, "/api/health"))
     app.on_startup(settle)
     app.timer(SWEEP_S, sweep, immediate=False)
-    app.timer(GIVE_BACK_S, lambda: run.io_bound(give_back), immediate=False)
+    app.timer(GIVE_BACK_S, lambda: run.io_bound(heap.give_back), immediate=False)
+    settle()
     ng.run(
         host=settings.listen,
         port=settings.ui_port,

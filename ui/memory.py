@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import sys
 from copy import copy
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     from nicegui import Client
 
 _NEVER = 1_000_000
-_M_ARENA_MAX = -8
-"""glibc's number of the option, malloc.h."""
-
 
 _UNUSED = (
     "pandas",  # MLflow brings it; pyarrow and sqlite-utils load it where they find it: 55 MB
@@ -46,18 +41,13 @@ def refuse_unused() -> None:
     sys.meta_path.insert(0, _Refusing())
 
 
-def keep_few_heaps() -> None:
-    """Two malloc heaps instead of one a thread: each keeps what its busiest moment needed. Nothing where not glibc."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-
-
 def settle() -> None:
     """Take what is there for good, modules and routes, out of what the garbage collector looks through.
 
-    A look through all of it holds the GIL, and so every tab, for 0.2 s. From now on ``sweep`` looks through what is
-    old: the collector of itself would do so in the middle of drawing a page, and only once a dozen pages are garbage,
-    which weigh 20 MB and hold every tab for 0.1 s.
+    Called before the loop runs and again once it does, when the little that was added since is all there is to look
+    through: a look through all of it holds the GIL, and so every tab, for 0.2 s. From now on ``sweep`` looks through
+    what is old: the collector of itself would do so in the middle of drawing a page, and only once a dozen pages are
+    garbage, which weigh 20 MB and hold every tab for 0.1 s.
     """
     gc.collect()
     gc.freeze()
@@ -79,9 +69,3 @@ def let_go(client: Client) -> None:
     """
     client.page = copy(client.page)  # every client of an address shares the page's settings
     client.page.reconnect_timeout = 0.0
-
-
-def give_back() -> None:
-    """Give the kernel back what was freed, which malloc keeps; takes milliseconds, the GIL is free meanwhile."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -75,11 +75,6 @@ def test_datasets_are_looked_at_without_what_reads_and_writes_their_rows(tmp_pat
     assert modules_after(code).isdisjoint({"duckdb", "pyarrow", "deltalake", "lightgbm", "scipy", "pandas"})
 
 
-def test_heaps_are_few_and_are_given_back_without_harm() -> None:
-    code = "from ui.memory import *; keep_few_heaps(); x = [bytes(100_000) for _ in range(1000)]; del x; give_back()"
-    assert "ui.memory" in modules_after(code)
-
-
 def test_what_is_garbage_is_found_between_pages_and_never_while_one_is_drawn() -> None:
     code = (
         "import gc, weakref; from ui.memory import settle, sweep; settle(); looks = gc.get_stats()[2]['collections']\n"
