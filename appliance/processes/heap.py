@@ -1,8 +1,8 @@
 """glibc's heap in a process that lives for months: what was freed goes back to the kernel.
 
-By its own choice glibc takes the largest buffer that was ever freed, up to 32 MB, for the size below which buffers share the
-heap. There a small one that lives on above a large one that is gone keeps the large one's memory: the figures of a day of
-labels would weigh on the process for good.
+By its own choice glibc takes the largest buffer that was ever freed, up to 32 MB, for the size below which buffers
+share the heap. There a small one that lives on above a large one that is gone keeps the large one's memory: the figures
+of a day of labels would weigh on the process for good.
 """
 
 from __future__ import annotations
