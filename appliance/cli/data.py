@@ -33,7 +33,7 @@ def add(  # noqa: PLR0913  (a verb's options)
     replace: Flag = False,
     evolve: Flag = False,
     target: str | None = None,
-    type_: Annotated[tuple[str, ...], Parameter(name="--type")] = (),
+    type_: Annotated[tuple[str, ...], Parameter(name="--type", negative="")] = (),
     json: Json = False,
 ) -> None:
     """Read a table into a new version of a dataset.
@@ -192,7 +192,8 @@ def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Jso
         rows: How many to show.
     """
     datasets = open_house().datasets
-    shown, frame = datasets.show(name, version), datasets.rejected(name, version, rows=max(rows, 1))
+    shown = datasets.show(name, version)
+    frame = datasets.rejected(name, shown.version, rows=max(rows, 1))
     if json:
         print_json({"dataset": name, "version": shown.version, "rejected": shown.rejected, "rows": frame.to_dicts()})
         return
