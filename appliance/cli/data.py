@@ -108,8 +108,9 @@ def watch(  # noqa: PLR0913  (a verb's options)
 
     Args:
         name: The dataset; made with the first file.
-        folder: Files below it count as well; names that begin with '.' or '_', or end in .part or .tmp, do not. Write
-            elsewhere on the same disk and move the file in, or let it be for two seconds.
+        folder: Files below it count as well; names that begin with '.' or '_', or end as programs name what they still
+            write (.part, .tmp, .crdownload), do not. Write elsewhere on the same disk and move the file in, or let it
+            be for two seconds.
         query: SQL that picks each file's rows, the table 'source'.
         prepare: DuckDB SQL over the rows that were picked, the table 'source'.
         sheet: The sheet of a workbook; the first with rows when left out.
