@@ -139,7 +139,7 @@ def control(house: Appliance) -> Iterator[str]:
         thread.join()
 
 
-def until(what: object, *, timeout_s: float = 60.0) -> None:
+def until(what: object, *, timeout_s: float = 120.0) -> None:
     end = time.monotonic() + timeout_s
     while not what():  # type: ignore[operator]
         assert time.monotonic() < end

@@ -29,7 +29,7 @@ asyncio.run(Door(Layout(root=Path(sys.argv[1])), idle_s=1.0).serve(listener, end
 """
 
 
-def wait_for(what: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_for(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
     end = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < end, "it did not happen"
