@@ -127,6 +127,8 @@ def run(arguments: Sequence[str]) -> int:
         code = 130
     except sqlite3.Error as exc:
         code = _complain(_say_database(exc), 1)
+    except PermissionError as exc:
+        code = _complain(ApplianceError(f"{_denied(exc)}; run the command as somebody who may, or name another"), 1)
     except OSError as exc:
         if exc.errno != errno.ENOSPC:
             code = _complain(_Unexpected(exc), 1)
@@ -199,6 +201,10 @@ def _say_database(error: sqlite3.Error) -> Exception:
 
 def _where(error: OSError) -> str:
     return f" {error.filename}" if error.filename else ", to standard output maybe"
+
+
+def _denied(error: PermissionError) -> str:
+    return f"{error.filename or 'something'} may not be used by this user ({error.strerror})"
 
 
 def _write_nowhere() -> None:

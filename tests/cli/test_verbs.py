@@ -93,6 +93,24 @@ def test_a_settings_file_that_is_no_utf8_is_said(fresh: Shell, tmp_path: Path) -
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["drift-compare {} {}", "bundle import {}", "backup verify {}", "backup restore {} --replace", "predict m {}"],
+)
+def test_what_may_not_be_looked_at_is_no_fault_of_the_program(shell: Shell, tmp_path: Path, words: str) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "p.csv").write_bytes(PENGUINS.read_bytes())
+    folder.chmod(0)
+    try:
+        done = replace(shell, is_somebody=True).run(*words.replace("{}", str(folder / "p.csv")).split())
+    finally:
+        folder.chmod(0o700)
+    assert done.code == 1
+    assert f"{folder}/p.csv may not be used by this user (Permission denied); run the command as" in done.err
+    assert "fault of the program" not in done.err
+
+
 def test_a_password_file_that_is_no_utf8_is_said(shell: Shell, tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("gr\xfc\xdfe an alle\n", encoding="latin-1")
