@@ -156,6 +156,8 @@ def test_a_folder_that_goes_is_said_and_taken_up_again(feeds: Feeds, folder: Pat
 def test_wrong_feeds_are_refused(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot watch /nowhere: No such file or directory; name a folder"):
         feeds.watch("d", Intake(source="/nowhere"), who="ann")
+    with pytest.raises(BadInput, match=r"the folder is empty"):
+        feeds.watch("d", Intake(source=""), who="ann")
     with pytest.raises(BadInput, match=r"cannot name a dataset"):
         feeds.watch("No Name", Intake(source=str(folder)), who="ann")
     with pytest.raises(NotFound):
