@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 _RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
-_LOOK_AHEAD_DAYS = 366 * 8
-"""The 29th of February comes within eight years."""
+_LOOK_AHEAD_DAYS = 366 * 12
+"""The 29th of February comes within eight years, a date on a given weekday within eleven or twelve."""
 
 
 def require_cron(expression: str) -> None:
@@ -21,7 +21,8 @@ def require_cron(expression: str) -> None:
 def next_after(expression: str, moment: datetime) -> datetime:
     """The first minute after ``moment`` that the expression names.
 
-    As in cron, a restricted day of month and a restricted day of week are alternatives; 0 and 7 are Sunday.
+    As in cron, a day of month and a day of week that both have no ``*`` are alternatives, else both must hold; 0 and 7
+    are Sunday.
 
     Raises:
         ValueError: As ``require_cron``.
@@ -32,7 +33,7 @@ def next_after(expression: str, moment: datetime) -> datetime:
     minutes, hours, days, months, weekdays = (
         _field(text, low, high) for text, (low, high) in zip(texts, _RANGES, strict=True)
     )
-    either = texts[2] != "*" and texts[4] != "*"
+    either = "*" not in texts[2] and "*" not in texts[4]
     start = moment.astimezone(UTC).replace(second=0, microsecond=0) + timedelta(minutes=1)
     day = start.replace(hour=0, minute=0)
     for _ in range(_LOOK_AHEAD_DAYS):

@@ -92,14 +92,17 @@ def _below(folder: Path, root: Path) -> Iterator[WatchedFile]:
             if entry.name.startswith((".", "_")) or entry.name.lower().endswith(UNREADY):
                 continue
             path = Path(entry.path)
-            if entry.is_dir(follow_symlinks=False):
-                yield from _below(path, root)
-            elif entry.is_file():
-                found = entry.stat()
-                yield WatchedFile(
-                    name=path.relative_to(root).as_posix(), path=path, bytes=found.st_size,
-                    changed_ns=max(found.st_mtime_ns, found.st_ctime_ns), written_ns=found.st_ctime_ns,
-                )  # fmt: skip
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _below(path, root)
+                elif entry.is_file():
+                    found = entry.stat()
+                    yield WatchedFile(
+                        name=path.relative_to(root).as_posix(), path=path, bytes=found.st_size,
+                        changed_ns=max(found.st_mtime_ns, found.st_ctime_ns), written_ns=found.st_ctime_ns,
+                    )  # fmt: skip
+            except FileNotFoundError:
+                continue  # renamed or taken away while this looked: the folder itself is well
 
 
 def next_run(feed: Feed, status: FeedStatus) -> datetime | None:

@@ -82,6 +82,8 @@ class Feeds:
             Conflict: The dataset is refreshed by a schedule.
             StateUnwritable: The disk is full or read-only.
         """
+        if not intake.source.strip():
+            raise BadInput("the folder is empty; name it by its path")
         folder = Path(intake.source).absolute()
         require_seen(self._settings, str(folder))
         try:

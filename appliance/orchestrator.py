@@ -94,13 +94,6 @@ class Orchestrator:
         """Close the connections."""
         self._client.close()
 
-    def is_healthy(self) -> bool:
-        """Whether it answers."""
-        try:
-            return self._client.get("/health", timeout=2.0).status_code == httpx.codes.OK
-        except httpx.HTTPError:
-            return False
-
     def register(self, flow: str, *, schema: Mapping[str, object], entrypoint: str) -> str:
         """Make a flow and its deployment known, or change them; returns the deployment's id.
 

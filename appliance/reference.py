@@ -1,4 +1,4 @@
-"""The reference of the command line and of both HTTP APIs, from the parser and the routes themselves.
+"""The reference of the command line, of both HTTP APIs and of the settings, from the program itself.
 
 ``python -m appliance.reference`` works it out and prints it as JSON; ``read_reference`` asks such a process, since the
 parser and every module behind a verb are loaded for it.
@@ -12,11 +12,14 @@ from collections.abc import Iterator
 from inspect import getdoc
 from io import StringIO
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from appliance.errors import NotReady
+
+if TYPE_CHECKING:
+    from appliance.schema import FeatureSchema
 
 TIMEOUT_S = 120.0
 WIDTH = 92
@@ -26,7 +29,7 @@ _OF_EVERY_VERB = "Every verb that reads"
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A command, or a call: how it is written, what it does in a sentence, and all about it as plain text."""
+    """A command, a call or a setting: how it is written, what it does in a sentence, all about it as plain text."""
 
     name: str
     summary: str
@@ -38,6 +41,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     commands: tuple[Entry, ...]
     calls: tuple[Entry, ...]
+    settings: tuple[Entry, ...]
 
 
 def read_reference() -> Reference:
@@ -60,9 +64,9 @@ def list_commands() -> tuple[Entry, ...]:
     """Every verb, and what it has below it."""
     from appliance.cli.main import VERBS, build_app  # noqa: PLC0415  (loads the parser)
 
-    app = build_app()
     found: list[Entry] = []
     for name, _target, _group, text in VERBS:
+        app = build_app(whole=name)
         found.append(Entry(name=f"appliance {name}", summary=text, text=_help(app, [name])))
         found += _below(app, app[name], [name])
     return tuple(found)
@@ -88,11 +92,46 @@ def _help(app: Any, words: list[str]) -> str:
     return out.getvalue().partition(_OF_EVERY_VERB)[0].strip()
 
 
-def list_calls() -> tuple[Entry, ...]:
-    """Every call of the control API and of the inference API."""
-    from appliance.api.inference.openapi import build_document  # noqa: PLC0415
+def list_settings() -> tuple[Entry, ...]:
+    """Every setting, with what it is where nobody says otherwise."""
+    from appliance.settings import Settings  # noqa: PLC0415
 
-    return (*_calls(_control_document(), "/api"), *_calls(build_document([]), ""))
+    found = []
+    for name, field in Settings.model_fields.items():
+        summary, usual = str(field.description), _as_toml(field.default)
+        lines = (name, "", summary, "", f"  default {usual}", f"  environment APPLIANCE_{name.upper()}")
+        found.append(Entry(name=name, summary=summary, text="\n".join(lines)))
+    return tuple(found)
+
+
+def _as_toml(value: object) -> str:
+    if value is None:
+        return "(none)"
+    if isinstance(value, frozenset):
+        return str(sorted(value))
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value}"
+        if isinstance(value, int | float)
+        else f'"{value}"'
+    )
+
+
+def list_calls() -> tuple[Entry, ...]:
+    """Every call of the control API and of the inference API, of whose models one stands for all."""
+    from appliance.api.inference.openapi import document_of  # noqa: PLC0415
+
+    return (*_calls(_control_document(), "/api"), *_calls(document_of([_any_model()]), ""))
+
+
+def _any_model() -> FeatureSchema:
+    from appliance.schema import Column, FeatureSchema, Kind, Task  # noqa: PLC0415
+
+    return FeatureSchema(
+        model="{model}", version=0, task=Task.BINARY, target="target", classes=("no", "yes"),
+        columns=(Column(name="column", kind=Kind.NUMBER),),
+    )  # fmt: skip
 
 
 def _control_document() -> dict[str, Any]:
@@ -123,12 +162,13 @@ def _control_document() -> dict[str, Any]:
 
 
 def _calls(document: dict[str, Any], prefix: str) -> Iterator[Entry]:
+    schemas = document.get("components", {}).get("schemas", {})
     for path, methods in document["paths"].items():
         for method, one in methods.items():
             if not isinstance(one, dict) or "responses" not in one:
                 continue
             description = str(one.get("description") or one.get("summary") or "")
-            lines = [description, *_parameters(one), *_body(one), *_answers(one)]
+            lines = [description, *_parameters(one), *_body(one, schemas), *_answers(one)]
             first = description.strip().split("\n", 1)[0]
             name = f"{method.upper()} {prefix}{path}"
             yield Entry(name=name, summary=first, text="\n".join([name, "", *(line for line in lines if line)]))
@@ -140,10 +180,15 @@ def _parameters(one: dict[str, Any]) -> Iterator[str]:
         yield f"  {each.get('in')} {each.get('name')} ({need}) {each.get('description') or ''}".rstrip()
 
 
-def _body(one: dict[str, Any]) -> Iterator[str]:
+def _body(one: dict[str, Any], schemas: dict[str, Any]) -> Iterator[str]:
     for kind, content in one.get("requestBody", {}).get("content", {}).items():
-        named = str(content.get("schema", {}).get("$ref", "")).rsplit("/", 1)[-1]
+        schema = content.get("schema", {})
+        named = str(schema.get("$ref", "")).rsplit("/", 1)[-1]
         yield f"  body {kind} {named}".rstrip()
+        schema = schemas.get(named, schema)
+        for name, each in schema.get("properties", {}).items():
+            need = "required" if name in schema.get("required", ()) else "optional"
+            yield f"    {name} ({need}) {each.get('description') or ''}".rstrip()
 
 
 def _answers(one: dict[str, Any]) -> Iterator[str]:
@@ -153,7 +198,7 @@ def _answers(one: dict[str, Any]) -> Iterator[str]:
 
 def main() -> None:
     """Work it out, and print it."""
-    found = Reference(commands=list_commands(), calls=list_calls())
+    found = Reference(commands=list_commands(), calls=list_calls(), settings=list_settings())
     sys.stdout.buffer.write(msgspec.json.encode(found))
 
 

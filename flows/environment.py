@@ -50,5 +50,11 @@ def prefect_environment(settings: Settings) -> dict[str, str]:
 
 
 def enter_environment(settings: Settings) -> None:
-    """Make it this process's own; to be called before Prefect is imported."""
+    """Make it this process's own; to be called before Prefect is imported.
+
+    Whatever proxies there are, Prefect's server is asked past them: it listens on loopback.
+    """
     os.environ.update(prefect_environment(settings))
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ[name] = ",".join(part for part in (spared, "127.0.0.1") if part)

@@ -162,12 +162,6 @@ def labelled_by_day(
     return {(int(row["day"]), int(row["version"])): int(row["labelled"]) for row in rows}
 
 
-def newest_outcome_us(connection: sqlite3.Connection, model: str) -> int | None:
-    """The newest event time with a label, or None."""
-    row = connection.execute("SELECT MAX(event_us) AS newest FROM outcomes WHERE model = ?", (model,)).fetchone()
-    return None if row["newest"] is None else int(row["newest"])
-
-
 def find_outcome(connection: sqlite3.Connection, outcome_id: str) -> Outcome | None:
     """The label of one prediction, or None when none has come."""
     row = connection.execute(f"{_SELECT} WHERE id = ?", (outcome_id,)).fetchone()

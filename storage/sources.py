@@ -151,6 +151,8 @@ def told_source(source: str) -> str:
 
 
 def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.ExitStack) -> Source:
+    if not source.strip():  # as a path it would be the folder that the process happens to be in
+        raise SourceUnreadable("the source is empty; name a path, a glob or an address")
     if not is_address(source):
         try:
             files = [] if (Path(source) / "_delta_log").is_dir() else find_files(source)

@@ -39,7 +39,7 @@ class ServedApi:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_until_serving(self, model: str, version: int, *, timeout_s: float = 30.0) -> None:
+    def wait_until_serving(self, model: str, version: int, *, timeout_s: float = 120.0) -> None:
         """Until that version answers for the model."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -92,7 +92,7 @@ def serve_api(
 
 
 def _wait_until_answering(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"the API ended with {process.returncode}")

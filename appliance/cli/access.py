@@ -142,9 +142,9 @@ def _take_password(file: Path | None, *, generate: bool) -> str:
         return one_time_password()
     if file is not None:
         try:
-            text = sys.stdin.readline() if str(file) == "-" else file.read_text()
-        except OSError as exc:
-            raise BadInput(f"cannot read the password file {file}: {exc.strerror}") from exc
+            text = sys.stdin.readline() if str(file) == "-" else file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise BadInput(f"cannot read the password file {file}: {exc}") from exc
         return text.splitlines()[0] if text.strip() else ""
     if not sys.stdin.isatty():
         raise BadInput("no terminal to ask for the password; use --password-file FILE (or '-'), or --generate")

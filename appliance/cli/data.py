@@ -33,7 +33,7 @@ def add(  # noqa: PLR0913  (a verb's options)
     replace: Flag = False,
     evolve: Flag = False,
     target: str | None = None,
-    type_: Annotated[tuple[str, ...], Parameter(name="--type")] = (),
+    type_: Annotated[tuple[str, ...], Parameter(name="--type", negative="")] = (),
     json: Json = False,
 ) -> None:
     """Read a table into a new version of a dataset.
@@ -108,8 +108,9 @@ def watch(  # noqa: PLR0913  (a verb's options)
 
     Args:
         name: The dataset; made with the first file.
-        folder: Files below it count as well; names that begin with '.' or '_', or end in .part or .tmp, do not. Write
-            elsewhere on the same disk and move the file in, or let it be for two seconds.
+        folder: Files below it count as well; names that begin with '.' or '_', or end as programs name what they still
+            write (.part, .tmp, .crdownload), do not. Write elsewhere on the same disk and move the file in, or let it
+            be for two seconds.
         query: SQL that picks each file's rows, the table 'source'.
         prepare: DuckDB SQL over the rows that were picked, the table 'source'.
         sheet: The sheet of a workbook; the first with rows when left out.
@@ -192,7 +193,8 @@ def rejected(name: str, *, version: int | None = None, rows: int = 20, json: Jso
         rows: How many to show.
     """
     datasets = open_house().datasets
-    shown, frame = datasets.show(name, version), datasets.rejected(name, version, rows=max(rows, 1))
+    shown = datasets.show(name, version)
+    frame = datasets.rejected(name, shown.version, rows=max(rows, 1))
     if json:
         print_json({"dataset": name, "version": shown.version, "rejected": shown.rejected, "rows": frame.to_dicts()})
         return

@@ -104,9 +104,13 @@ def list_jobs(*, limit: int = 20, json: Json = False) -> None:
 
 
 @app.command
-def log(job: str) -> None:
-    """A job's log."""
-    for line in open_house().jobs.logs(job):
+def log(job: str, *, json: Json = False) -> None:
+    """A job's log, the oldest line first."""
+    found = open_house().jobs.logs(job)
+    if json:
+        print_json({"log": found})
+        return
+    for line in found:
         print(f"{show_time(line.at)} {line.level:7} {line.message}")
 
 

@@ -13,6 +13,8 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
+from inspect import getdoc
 from pathlib import Path
 
 from cyclopts import App, CycloptsError
@@ -27,8 +29,8 @@ from storage.errors import StorageError
 _GLOBAL = {"--state": "APPLIANCE_STATE", "--config": "APPLIANCE_CONFIG"}
 
 _EPILOGUE = """\
-Every verb that reads takes --json. Every verb takes --state DIR (or APPLIANCE_STATE) and --config FILE \
-(or APPLIANCE_CONFIG).
+Every verb that reads takes --json, but for 'logs', which are lines. Every verb takes --state DIR \
+(or APPLIANCE_STATE) and --config FILE (or APPLIANCE_CONFIG).
 
 Exit codes: 0 done, 1 cannot be done as asked, 3 a part that is needed does not run, 4 a job failed.
 """
@@ -78,8 +80,12 @@ VERBS: tuple[tuple[str, str, str, str], ...] = (
 """Name, function, group and one line of help of every verb."""
 
 
-def build_app() -> App:
-    """The command line; the modules behind the verbs are imported when a verb runs."""
+def build_app(*, whole: str = "") -> App:
+    """The command line; the modules behind the verbs are imported when a verb runs.
+
+    Args:
+        whole: A verb whose own words are in its help, too, for which its module is imported now.
+    """
     app = App(
         name="appliance", version=__version__, help_epilogue=_EPILOGUE, help_format="plaintext",
         help="Data, training, registry, inference API, monitoring and retraining on this host.",
@@ -88,8 +94,21 @@ def build_app() -> App:
         result_action="return_int_as_exit_code_else_zero",
     )  # fmt: skip
     for name, target, group, text in VERBS:
-        app.command(f"appliance.cli.{target}", name=name, help=text, group=group)
+        said = _in_full(text, target) if name == whole else text
+        app.command(f"appliance.cli.{target}", name=name, help=said, group=group)
     return app
+
+
+def _in_full(text: str, target: str) -> str:
+    own = _own_words(target)
+    return own if own.startswith(text.rstrip(".")) else f"{text}\n\n{own}".rstrip()
+
+
+def _own_words(target: str) -> str:
+    """What the function behind a verb says of it, without its parameters; of a group of verbs nothing."""
+    module, _, name = target.partition(":")
+    said = getattr(import_module(f"appliance.cli.{module}"), name)
+    return "" if isinstance(said, App) else (getdoc(said) or "").partition("\n\nArgs:")[0]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -108,6 +127,8 @@ def run(arguments: Sequence[str]) -> int:
         code = 130
     except sqlite3.Error as exc:
         code = _complain(_say_database(exc), 1)
+    except PermissionError as exc:
+        code = _complain(ApplianceError(f"{_denied(exc)}; run the command as somebody who may, or name another"), 1)
     except OSError as exc:
         if exc.errno != errno.ENOSPC:
             code = _complain(_Unexpected(exc), 1)
@@ -133,7 +154,8 @@ def _run(words: list[str]) -> int:
     act_as_owner(words)
     if words[:1] == ["serve"] and len(words) == 2 and not words[1].startswith("-"):
         serve(words[1])  # as a unit starts it: nothing else is imported
-    return int(build_app()(words))
+    asked = not {"--help", "-h"}.isdisjoint(words)
+    return int(build_app(whole=words[0] if asked else "")(words))
 
 
 def _take_global(arguments: Sequence[str]) -> list[str]:
@@ -179,6 +201,10 @@ def _say_database(error: sqlite3.Error) -> Exception:
 
 def _where(error: OSError) -> str:
     return f" {error.filename}" if error.filename else ", to standard output maybe"
+
+
+def _denied(error: PermissionError) -> str:
+    return f"{error.filename or 'something'} may not be used by this user ({error.strerror})"
 
 
 def _write_nowhere() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast, get_args
+from typing import Annotated, cast, get_args
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from appliance.card_page import render_card
 from appliance.cli.house import open_house
@@ -42,7 +42,7 @@ def create(  # noqa: PLR0913  (a verb's options)
     task: str | None = None,
     metric: str | None = None,
     time: str | None = None,
-    exclude: list[str] | None = None,
+    exclude: Annotated[list[str] | None, Parameter(negative="")] = None,
     json: Json = False,
 ) -> None:
     """Declare a new model; what is not said is found out from the data.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from appliance.cli.house import open_house
-from appliance.cli.output import Json, or_dash, print_json, print_table, show_metrics, show_time
+from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_metrics, show_time
 from appliance.house import Appliance
 from appliance.monitoring.data_quality_report import Oddity, Share
 from appliance.monitoring.drift_report import ColumnDrift
@@ -129,7 +129,7 @@ def drift_compare(reference: str, current: str, *, target: str | None = None, js
 
 def quality(  # noqa: PLR0913  (a verb's options)
     name: str, *, window: str = MONTH, until: str | None = None, version: int | None = None, by: str | None = None,
-    fairness: bool = False, json: Json = False,
+    fairness: Flag = False, json: Json = False,
 ) -> None:  # fmt: skip
     """How right the predictions were, from the labels that came.
 

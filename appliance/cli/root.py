@@ -57,7 +57,7 @@ def find_state() -> tuple[Path, bool]:
     """The state directory and whether systemd runs the processes, looked up without the settings' libraries."""
     found: dict[str, object] = {}
     if config := os.environ.get("APPLIANCE_CONFIG"):
-        with contextlib.suppress(OSError, tomllib.TOMLDecodeError):  # the settings say what is wrong with the file
-            found = tomllib.loads(Path(config).read_text())
+        with contextlib.suppress(OSError, ValueError):  # the settings say what is wrong with the file
+            found = tomllib.loads(Path(config).read_text(encoding="utf-8"))
     state = os.environ.get("APPLIANCE_STATE") or str(found.get("state", "/var/lib/appliance"))
     return Path(state), found.get("systemd") is True

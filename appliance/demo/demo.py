@@ -196,7 +196,7 @@ def _demo_key(appliance: Appliance) -> str:
 
 def _wait_for_api(appliance: Appliance, *, timeout_s: float = 60.0) -> None:
     _poll(
-        lambda: httpx.get(f"{appliance.settings.api_url}/health/live", timeout=5.0).is_success,
+        lambda: httpx.get(f"{appliance.settings.api_url}/health/live", timeout=5.0, trust_env=False).is_success,
         f"the inference API at {appliance.settings.api_url} does not answer; start it with 'appliance up --detach'",
         timeout_s=timeout_s,
     )
@@ -205,7 +205,7 @@ def _wait_for_api(appliance: Appliance, *, timeout_s: float = 60.0) -> None:
 def _wait_until_served(target: Target, *, version: int | None, timeout_s: float = 60.0) -> None:
     def served() -> bool:
         url = f"{target.api_url}/models/{target.model}"
-        answer = httpx.get(url, headers={"Authorization": f"Bearer {target.key}"}, timeout=5.0)
+        answer = httpx.get(url, headers={"Authorization": f"Bearer {target.key}"}, timeout=5.0, trust_env=False)
         return answer.is_success and (version is None or int(answer.json()["version"]) == version)
 
     _poll(served, f"the API does not serve {target.model} version {version or 'any'}", timeout_s=timeout_s)

@@ -73,7 +73,9 @@ async def _replay(
     sent = labelled = 0
     limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
     headers = {"Authorization": f"Bearer {target.key}"}
-    async with httpx.AsyncClient(base_url=target.api_url, headers=headers, limits=limits, timeout=30.0) as client:
+    async with httpx.AsyncClient(
+        base_url=target.api_url, headers=headers, limits=limits, timeout=30.0, trust_env=False
+    ) as client:
         for day, group in groupby(observations, key=lambda observation: observation.at.date()):
             batch = list(group)
             ids = await asyncio.gather(*(_predict(client, target.model, item) for item in batch))

@@ -8,7 +8,7 @@ a look may do is bounded: a long replay is caught up with over several looks.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from appliance.errors import NotFound
@@ -32,9 +32,6 @@ MOST_DAYS = 31
 """Days of one model judged in one look."""
 NAMED_COLUMNS = 3
 """Columns whose sentences an alert quotes."""
-
-Judge = Callable[[int, int], dict[str, Verdict]]
-"""Day and version to the verdict of each subject."""
 
 
 def evaluate(connection: sqlite3.Connection, versions: KnownVersions) -> int:

@@ -83,7 +83,9 @@ class Exposition:
 
     def _api(self, credentials: Mapping[str, str]) -> Iterator[Metric]:
         text = (
-            httpx.get(f"{self._settings.api_url}/metrics", headers=dict(credentials), timeout=TIMEOUT_S)
+            httpx.get(
+                f"{self._settings.api_url}/metrics", headers=dict(credentials), timeout=TIMEOUT_S, trust_env=False
+            )
             .raise_for_status()
             .text
         )

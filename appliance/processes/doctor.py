@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -30,6 +29,7 @@ from appliance.processes.doctor_state import (
     check_lag,
     check_permissions,
 )
+from appliance.processes.own_http import open_own
 from appliance.processes.ports import is_free
 from appliance.processes.roster import Service, roster
 from appliance.settings import Settings, list_strangers
@@ -128,7 +128,7 @@ def _check_service(service: Service) -> list[Check]:
     name = f"{service.name} answers"
     try:
         began = time.monotonic()
-        with urllib.request.urlopen(service.health, timeout=5) as answer:  # noqa: S310  (our own http URL)
+        with open_own(service.health, timeout_s=5) as answer:
             answer.read()
         return [Check(name=name, state="ok", message=f"{service.health} in {(time.monotonic() - began) * 1e3:.0f} ms")]
     except urllib.error.HTTPError as exc:
@@ -150,7 +150,7 @@ def _check_guest(settings: Settings, label: str, setting: str) -> list[Check]:
     state: Literal["fail", "warn"] = "fail" if settings.is_chosen(setting) else "warn"
     fix = f"free port {port} or choose another with APPLIANCE_{setting.upper()}, and start the dashboard again"
     try:
-        with urllib.request.urlopen(address, timeout=5):  # noqa: S310  (our own http URL)
+        with open_own(address, timeout_s=5):
             message = f"something else answers at {address}"
     except urllib.error.HTTPError as exc:
         if exc.code == 401 and b"log in to the dashboard" in exc.read():

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
@@ -46,8 +47,10 @@ def check_permissions(settings: Settings) -> list[Check]:
             mode = "700" if secret.is_dir() else "600"
             fix = f"run 'chmod {mode} {secret}'"
             return [Check(name="state", state="fail", message=f"others may read {secret}", fix=fix)]
-    if stranger := next((path for path in _shallow(root) if path.lstat().st_uid != owner), None):
-        message = f"{stranger} belongs to uid {stranger.lstat().st_uid}, the state to uid {owner}"
+    for stranger, uid in _owners(root):
+        if uid == owner:
+            continue
+        message = f"{stranger} belongs to uid {uid}, the state to uid {owner}"
         return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {owner} {root}'")]
     return [Check(name="state", state="ok", message=f"{root} is writable, its secrets are private")]
 
@@ -158,8 +161,9 @@ def check_backups(settings: Settings, now: datetime) -> list[Check]:
     good = next((backup for backup in backups if backup.proved), None)
     newest = backups[0] if backups else None
     if good is None:
-        age = now - datetime.fromtimestamp(settings.state.stat().st_ctime, UTC)
-        young = settings.layout.secret.exists() and _age_h(settings.layout.secret, now) < BACKUP_WARN_H
+        # The secret is written once; the state's folder changes with each file that comes or goes in it.
+        age_h = _age_h(settings.layout.secret, now) if settings.layout.secret.exists() else 0.0
+        young = settings.layout.secret.exists() and age_h < BACKUP_WARN_H
         message = f"none was proved yet{_problem(newest)}"
         if young and newest is None:
             return [Check(name="backup", state="ok", message=f"{message}; the first night is still to come")]
@@ -167,7 +171,7 @@ def check_backups(settings: Settings, now: datetime) -> list[Check]:
         return [
             Check(
                 name="backup",
-                state="fail" if age > timedelta(hours=BACKUP_FAIL_H) else "warn",
+                state="fail" if age_h > BACKUP_FAIL_H else "warn",
                 message=message,
                 fix=fix,
             )
@@ -231,6 +235,9 @@ def _age_h(path: Path, now: datetime) -> float:
     return (now.timestamp() - path.stat().st_mtime) / 3600
 
 
-def _shallow(root: Path) -> list[Path]:
+def _owners(root: Path) -> Iterator[tuple[Path, int]]:
     """Two levels: what root once made there would stop the processes; ``lost+found`` is a file system's own."""
-    return [path for pattern in ("*", "*/*") for path in root.glob(pattern) if path.name != "lost+found"]
+    for path in (path for pattern in ("*", "*/*") for path in root.glob(pattern)):
+        with suppress(FileNotFoundError):  # uploads, for example, come and go
+            if path.name != "lost+found":
+                yield path, path.lstat().st_uid

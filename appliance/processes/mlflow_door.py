@@ -156,24 +156,35 @@ def _listener(port: int) -> tuple[socket.socket, bool]:
 
 
 def _read_settings() -> tuple[Path, int]:
-    """The state directory and the port, without the settings' libraries, which weigh more than this process."""
+    """The state directory and the port, without the settings' libraries, which weigh more than this process.
+
+    Raises:
+        OSError: The settings file cannot be read; one that is not there holds nothing.
+        ValueError: It is no TOML or no UTF-8, or the port is no number.
+    """
     found: dict[str, object] = {}
-    if config := os.environ.get("APPLIANCE_CONFIG"):
-        found = tomllib.loads(Path(config).read_text())
+    config = os.environ.get("APPLIANCE_CONFIG")
+    if config and Path(config).exists():
+        found = tomllib.loads(Path(config).read_text(encoding="utf-8"))
     state = os.environ.get("APPLIANCE_STATE") or found.get("state", "/var/lib/appliance")
     port = os.environ.get("APPLIANCE_MLFLOW_PORT") or found.get("mlflow_port", 5000)
     return Path(str(state)), int(str(port))
 
 
-def main() -> None:
-    """Serve as ``appliance serve mlflow``."""
+def main() -> int:
+    """Serve as ``appliance serve mlflow``; a sentence when the settings keep it from that."""
     start_log()
-    state, port = _read_settings()
+    try:
+        state, port = _read_settings()
+    except (OSError, ValueError) as exc:
+        report(f"mlflow: settings file {os.environ.get('APPLIANCE_CONFIG')}: {exc}")
+        return os.EX_CONFIG
     layout = Layout(root=state)
     listener, from_systemd = _listener(port)
     listener.setblocking(False)
     asyncio.run(Door(layout).serve(listener, end_when_idle=from_systemd))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 
 from appliance.errors import NotAllowed, NotReady
 from appliance.processes.control_group import find_group_cpu_s, find_group_mb
@@ -20,11 +19,6 @@ _STATES: dict[str, State] = {
     "active": "running", "activating": "starting", "reloading": "running",
     "deactivating": "stopping", "failed": "failed",
 }  # fmt: skip
-
-
-def is_systemd_running() -> bool:
-    """Whether this host was booted with systemd."""
-    return Path("/run/systemd/system").is_dir()
 
 
 def start_units() -> None:

@@ -20,8 +20,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from pathlib import Path
 from appliance.errors import ApplianceError, Conflict, NotFound
 from appliance.processes.hosts import Host, find_host, owner_of, restarts
 from appliance.processes.interruptions import hear_interruptions, uninterrupted
+from appliance.processes.own_http import open_own
 from appliance.processes.release_journal import DATABASES, Files, Journal
 from appliance.settings import Settings, load_settings
 from storage.errors import StorageError
@@ -261,9 +260,9 @@ class Upgrade:
 
     def _is_ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self._settings.api_url}/health/ready", timeout=10) as answer:  # noqa: S310
+            with open_own(f"{self._settings.api_url}/health/ready", timeout_s=10) as answer:
                 return bool(answer.status == 200)
-        except (OSError, ValueError, urllib.error.URLError):
+        except (OSError, ValueError):
             return False
 
     def _run(

@@ -21,11 +21,10 @@ from storage.statedb import connect
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The published version of a job; ``is_listed`` once its row is in the state database."""
+    """The published version of a job, whether or not its row is in the state database yet."""
 
     model: str
     version: int
-    is_listed: bool
 
 
 def find_released(layout: Layout, job_id: str) -> Released | None:
@@ -37,9 +36,9 @@ def find_released(layout: Layout, job_id: str) -> Released | None:
     with closing(connect(layout.database, read_only=True)) as connection:
         row = find_version_of_job(connection, job_id)
     if row is not None:
-        return Released(model=row.model, version=row.version, is_listed=True)
+        return Released(model=row.model, version=row.version)
     entry = next((one for one in list_entries(layout, job_id) if _is_published(layout, one)), None)
-    return None if entry is None else Released(model=entry.model, version=entry.version, is_listed=False)
+    return None if entry is None else Released(model=entry.model, version=entry.version)
 
 
 def drop_unreleased(layout: Layout, job_id: str | None = None) -> int:

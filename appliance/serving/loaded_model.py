@@ -32,7 +32,6 @@ class LoadedModel:
 
     Attributes:
         example: A row it takes, from the golden rows.
-        bytes_of_text: Size of model.txt.
         interval: Of a regression that declares one; one that no golden row proves is not served.
     """
 
@@ -43,7 +42,6 @@ class LoadedModel:
     encoder: RowEncoder
     booster: Booster
     example: dict[str, Raw]
-    bytes_of_text: int
     interval: Interval | None
     _link: Link | None
     _features: FeatureMaker | None
@@ -130,7 +128,7 @@ def load_model(layout: Layout, name: str, version: int) -> LoadedModel:
     model = LoadedModel(
         name=name, version=version, manifest=manifest, schema=schema, encoder=RowEncoder(schema), booster=booster,
         example=golden.rows[0] if golden.rows else {column.name: None for column in schema.columns},
-        bytes_of_text=len(text), interval=_interval_of(files, golden), _link=_link_of(text, schema),
+        interval=_interval_of(files, golden), _link=_link_of(text, schema),
         _features=FeatureMaker(schema) if schema.features else None,
         _pack=struct.Struct(f"{booster.columns}d"), _rows=threading.local(),
     )  # fmt: skip

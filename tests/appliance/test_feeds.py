@@ -18,7 +18,7 @@ import pytest
 from appliance.access import Access
 from appliance.datasets import Datasets
 from appliance.errors import BadInput, Conflict, NotFound
-from appliance.feed_signs import Signs, ready_files
+from appliance.feed_signs import Signs, _below, ready_files
 from appliance.feeds import Feeds
 from appliance.intake import Intake
 from appliance.monitoring.alerts import Alert
@@ -156,6 +156,8 @@ def test_a_folder_that_goes_is_said_and_taken_up_again(feeds: Feeds, folder: Pat
 def test_wrong_feeds_are_refused(feeds: Feeds, datasets: Datasets, folder: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot watch /nowhere: No such file or directory; name a folder"):
         feeds.watch("d", Intake(source="/nowhere"), who="ann")
+    with pytest.raises(BadInput, match=r"the folder is empty"):
+        feeds.watch("d", Intake(source=""), who="ann")
     with pytest.raises(BadInput, match=r"cannot name a dataset"):
         feeds.watch("No Name", Intake(source=str(folder)), who="ann")
     with pytest.raises(NotFound):
@@ -210,15 +212,33 @@ def test_a_damaged_feed_hides_no_other(feeds: Feeds, settings: Settings, dataset
     assert Signs().look(settings.layout)
 
 
-def test_the_signs_are_new_once(feeds: Feeds, settings: Settings, folder: Path, datasets: Datasets) -> None:
+def test_what_goes_while_a_folder_is_looked_at_is_no_fault_of_the_folder(folder: Path) -> None:
+    for name in ("a.csv", "b.csv", "inner/c.csv", "inner/d.csv"):
+        drop(folder, name, "a\n1\n")
+    looking = _below(folder, folder)
+    first = next(looking)
+    for path in (*folder.glob("*.csv"), *folder.glob("inner/*.csv")):
+        if path != first.path:
+            path.unlink()
+    if first.path.parent == folder:
+        (folder / "inner").rmdir()
+    assert list(looking) == []
+
+
+def test_the_signs_are_new_once(
+    feeds: Feeds, settings: Settings, folder: Path, datasets: Datasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     signs = Signs()
     assert not signs.look(settings.layout)
     watch(feeds, folder)
     assert signs.look(settings.layout)
     assert not signs.look(settings.layout)
-    os.utime(drop(folder, "1.csv", "a\n1\n"), (1, 1))
+    file = drop(folder, "1.csv", "a\n1\n")
+    os.utime(file, (1, 1))
+    written = file.stat().st_ctime
+    monkeypatch.setattr("appliance.feed_signs.time.time", lambda: written + 1.0)
     assert not signs.look(settings.layout), "changed a moment ago"
-    time.sleep(2.1)
+    monkeypatch.setattr("appliance.feed_signs.time.time", lambda: written + 2.1)
     assert signs.look(settings.layout)
     assert not signs.look(settings.layout)
     signs.forget()

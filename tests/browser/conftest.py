@@ -7,11 +7,16 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.world import ARGUMENTS, World, first_login, open_world
+
+PATIENCE_MS = 120_000
+"""Where a test says none. Playwright's own, 5 and 30 s, tell how busy a host is and not what a page does."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +31,14 @@ def chromium() -> Iterator[Browser]:
     assert executable, "install Debian's chromium"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        opened = browser.new_context
+
+        def open_patient(**options: Any) -> BrowserContext:
+            context = opened(**options)
+            context.set_default_timeout(PATIENCE_MS)
+            return context
+
+        browser.new_context = open_patient  # type: ignore[method-assign]
         yield browser
         browser.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from playwright.sync_api import Page, expect
 from appliance.intake import Intake
 from storage.ingest import alone
 from tests.browser.test_pages import settle
-from tests.browser.world import World
+from tests.browser.world import World, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PATIENCE_MS = 120_000
+TAKEN_IN_S = 600.0
+"""The runner looks every few seconds, a file must have settled, and what takes it in comes after everything else."""
 RULES = '[columns.country]\nvalues = ["DE", "FR"]\n[columns.amount]\nrequired = true\n'
 
 
@@ -39,7 +42,7 @@ def test_rejected_rows_are_shown_with_their_reasons(tab: Page, world: World, ord
     tab.get_by_role("link", name="Show them").click()
     expect(tab.get_by_text("country: XX is none of DE, FR")).to_be_visible()
     expect(tab.get_by_text("amount: missing")).to_be_visible()
-    assert tab.locator(".grid-html tbody tr").count() == 3
+    expect(tab.locator(".grid-html tbody tr")).to_have_count(3)
     expect(tab.get_by_role("row", name="country is one of DE, FR")).to_be_visible()
 
 
@@ -123,26 +126,26 @@ def test_a_folder_is_watched_from_the_page_and_a_file_that_changed_is_read_again
     for amounts in ((51.5, 52.5), (53.5,)):
         (tmp_path / "day.csv").write_text("country,amount\n" + "".join(f"DE,{amount}\n" for amount in amounts))
         had += len(amounts)
-        for _ in range(60):  # as below
-            if world.appliance.datasets.show("orders").rows == had:
-                break
-            tab.wait_for_timeout(1000)
-        assert world.appliance.datasets.show("orders").rows == had
+        wait_until(partial(has_rows, world, had), f"{had} rows", timeout_s=TAKEN_IN_S)
     tab.get_by_role("button", name="Stop it").click()
     expect(tab.get_by_text("Nothing brings new rows by itself")).to_be_visible(timeout=PATIENCE_MS)
+
+
+def has_trouble(world: World) -> bool:
+    return any(one.status.troubles for one in world.appliance.feeds.list())
+
+
+def has_rows(world: World, rows: int) -> bool:
+    return world.appliance.datasets.show("orders").rows == rows
 
 
 def test_a_watched_folder_tells_which_file_it_could_not_take(tab: Page, world: World, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n2,3\n")
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")
     world.appliance.feeds.watch("inbox", Intake(source=str(tmp_path)), who="test")
+    wait_until(partial(has_trouble, world), "the file that was refused", timeout_s=TAKEN_IN_S)
     tab.goto(f"{world.url}/data/inbox?tab=feed")
     expect(tab.locator("h1")).to_have_text("inbox")
-    for _ in range(60):  # the runner looks every few seconds, and a file must have settled
-        if tab.get_by_role("row", name="b.csv").count():
-            break
-        tab.wait_for_timeout(1000)
-        tab.reload()
     expect(tab.get_by_role("row", name="b.csv")).to_contain_text("lacks the column 'y'")
     expect(tab.get_by_text("Last time it went wrong")).to_be_visible()
     world.appliance.feeds.stop("inbox", who="test")
@@ -156,7 +159,7 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
     field.fill(question)
     field.press("Control+Enter")
     expect(tab.locator(".grid-html tbody tr").first).to_contain_text("DE", timeout=PATIENCE_MS)
-    assert tab.locator(".grid-html tbody tr").count() == 2
+    expect(tab.locator(".grid-html tbody tr")).to_have_count(2)
     tab.reload()  # the address has it
     expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value(question)
     tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
@@ -225,4 +228,4 @@ def test_of_a_wide_file_the_first_columns_are_offered(tab: Page, world: World, t
     settle(tab)
     tab.set_input_files(".drop input", str(file))
     expect(tab.get_by_text("The first 200 stand here")).to_be_visible(timeout=PATIENCE_MS)
-    assert tab.locator(".preview tbody tr").count() == 200
+    expect(tab.locator(".preview tbody tr")).to_have_count(200)

@@ -93,6 +93,19 @@ def test_deployments_of_all_models_stand_on_one_page_and_undo_is_there(tab: Page
     expect(past.filter(has_text=MODEL).first).to_contain_text("now")
 
 
+def test_the_dialog_about_a_role_begins_with_the_one_that_the_user_has(tab: Page, world: World) -> None:
+    access = world.appliance.access
+    access.create_user("mona.lee@lab", "operator", "given out once 12", who="test")
+    open_page(tab, world, "/settings?tab=users")
+    tab.get_by_role("row", name="mona.lee@lab").get_by_role("button", name="Change role").click()
+    asked = tab.get_by_role("dialog", name="Role of mona.lee@lab")
+    expect(asked).to_contain_text("operator: adds data, trains, deploys")
+    asked.get_by_role("button", name="Change the role").click()
+    expect(asked).to_be_hidden()
+    assert {one.name: one.role for one in access.list_users()}["mona.lee@lab"] == "operator"
+    access.delete_user("mona.lee@lab", who="test")
+
+
 def test_fairness_says_why_it_is_empty_and_what_to_do(tab: Page, world: World) -> None:
     open_page(tab, world, f"/monitoring/{MODEL}?tab=fairness")
     expect(tab.locator(".empty")).to_contain_text("Fairness needs a model with two classes")

@@ -197,7 +197,7 @@ OURS = _ours()
 def settle(page: Page) -> None:
     """Wait for the heading, for the parts that come later, and for the charts."""
     page.wait_for_selector("h1")
-    waits = "document.querySelector('[role=status] .icon')?.innerText.includes('hourglass_top')"
+    waits = "[...document.querySelectorAll('[role=status] .icon')].some(i => i.innerText.includes('hourglass_top'))"
     page.wait_for_function(f"!{waits}", timeout=PATIENCE_MS)
     page.wait_for_function(
         "[...document.querySelectorAll('.chart')].every(c => c.querySelector('svg') || !c.offsetParent)"

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import watched_tab
 from tests.browser.looks import LOOKS, in_look
@@ -146,11 +146,15 @@ def test_a_page_says_that_it_is_left(tab: Page, world: World) -> None:
     for persisted, times in (("true", 0), ("false", 1)):
         tab.evaluate(f"dispatchEvent(new PageTransitionEvent('pagehide', {{persisted: {persisted}}}))")
         tab.wait_for_timeout(500)
+        for _ in range(PATIENCE_MS // 100):
+            if len([frame for frame in told if listener in frame]) == times:
+                break
+            tab.wait_for_timeout(100)
         assert len([frame for frame in told if listener in frame]) == times
     tab.goto(world.url + "/jobs")
     tab.go_back()
     settle(tab)
-    assert tab.get_by_role("heading", level=1).inner_text() == "Models"
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Models")
 
 
 def test_every_table_is_had_as_csv_and_a_long_one_is_searched(tab: Page, world: World) -> None:
@@ -177,7 +181,10 @@ def test_the_versions_of_a_model_fit_beside_the_navigation(tab: Page, world: Wor
 
 def test_status_is_text_and_icon(tab: Page, world: World) -> None:
     tab.goto(f"{world.url}/monitoring/{MODEL}?tab=drift")
-    for badge in tab.locator(".status").all():
+    settle(tab)
+    badges = tab.locator(".status").all()
+    assert badges
+    for badge in badges:
         assert badge.locator(".icon").count() == 1
         assert len(badge.inner_text().strip()) > len(badge.locator(".icon").inner_text().strip())
 
@@ -207,8 +214,9 @@ def test_the_menu_on_a_phone(world: World, chromium: Browser, state_of_login: Pa
     context = chromium.new_context(storage_state=state_of_login, viewport={"width": 360, "height": 740})
     page = context.new_page()
     page.goto(world.url)
+    settle(page)
     models = page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models")
-    assert not models.is_visible()
+    expect(models).to_be_hidden()
     page.get_by_role("button", name="Menu").click()
     models.click()
     page.wait_for_url("**/models")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.test_pages import settle
 from tests.browser.way import drop
-from tests.browser.world import World
+from tests.browser.world import World, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -37,11 +36,8 @@ def test_each_column_stands_in_figures_beside_its_first_rows(tab: Page, world: W
     expect(shown).to_have_count(100)
     expect(shown.first).to_contain_text("P0")
     tab.get_by_role("button", name="Cancel").click()
-    for _ in range(100):
-        if set(world.settings.layout.tmp.glob("upload-*")) == waiting:
-            break
-        time.sleep(0.1)
-    assert set(world.settings.layout.tmp.glob("upload-*")) == waiting, "a file that nobody wants goes"
+    # Those of others, who want them no more either, may go meanwhile.
+    wait_until(lambda: set(world.settings.layout.tmp.glob("upload-*")) <= waiting, "the end of a file nobody wants")
     expect(preview).not_to_be_visible()
 
 

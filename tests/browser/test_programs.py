@@ -16,7 +16,7 @@ from ui.programs import BATCH, DIALECTS, LANGUAGES
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 ANSWERS = {"native": "predictions", "v2": "outputs", "v1": "predictions", "invocations": "predictions"}
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.test_pages import settle
 from tests.browser.way import PATIENCE_MS, bike_csv, count_clicks, drop, wait_for_jobs, walk
-from tests.browser.world import World, first_login, open_world
+from tests.browser.world import World, first_login, open_world, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -93,7 +93,7 @@ def test_a_file_on_its_way_says_how_far_it_is_and_is_stopped(tab: Page, fresh: W
     slow.send("Network.enable")
     slow.send(
         "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000},
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 50_000},
     )
     drop(tab, file)
     said = tab.locator(".drop .drop-text")
@@ -103,11 +103,7 @@ def test_a_file_on_its_way_says_how_far_it_is_and_is_stopped(tab: Page, fresh: W
     tab.locator(".drop").get_by_role("button", name="Stop").click()
     expect(said).to_contain_text("Upload stopped; nothing was kept")
     expect(tab.locator(".q-dialog")).to_have_count(0)
-    for _ in range(100):
-        if not list(fresh.settings.layout.tmp.glob("upload-*/long.csv")):
-            break
-        tab.wait_for_timeout(100)
-    assert not list(fresh.settings.layout.tmp.glob("upload-*/long.csv"))
+    wait_until(lambda: not list(fresh.settings.layout.tmp.glob("upload-*/long.csv")), "the end of what was sent")
     assert "long" not in {one.dataset for one in fresh.appliance.datasets.list()}
 
 

@@ -13,7 +13,7 @@ from tests.browser.world import SECOND, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 RULES = "[columns.amount]\nmin = 0\n"
 
 

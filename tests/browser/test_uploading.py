@@ -13,7 +13,7 @@ from tests.browser.world import World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 
 
 def test_a_file_of_another_kind_is_refused_under_an_id(tab: Page, world: World, tmp_path: Path) -> None:

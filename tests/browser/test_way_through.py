@@ -36,7 +36,7 @@ def test_from_a_file_to_a_prediction(tab: Page, world: World) -> None:
     expect(tab.locator(".page .status", has_text="Completed")).to_be_visible(timeout=PATIENCE_MS)
     expect(tab.get_by_text("Gate passed")).to_be_visible()
     expect(tab.locator(".log")).to_contain_text("fitting")
-    assert tab.locator(".chart svg path").count() > 0
+    expect(tab.locator(".chart svg path").first).to_be_attached()
     tab.get_by_role("button", name="Deploy version 1").click()  # 6
     tab.wait_for_url("**/models/penguins-species/try", timeout=PATIENCE_MS)
     expect(tab.locator(".snippet pre").first).to_contain_text(
@@ -47,8 +47,8 @@ def test_from_a_file_to_a_prediction(tab: Page, world: World) -> None:
     expect(answer).to_be_visible(timeout=PATIENCE_MS)
     assert answer.inner_text() in {"Adelie", "Gentoo", "Chinstrap"}
     expect(tab.get_by_text("Logged")).to_be_visible()
-    assert tab.locator(".bar").count() == 3
-    assert tab.locator(".chart svg text").count() > 3
+    expect(tab.locator(".bar")).to_have_count(3)
+    expect(tab.locator(".chart svg text").nth(3)).to_be_attached()
 
 
 def test_an_answer_follows_the_row(tab: Page, world: World) -> None:

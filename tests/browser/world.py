@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import polars as pl
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from appliance.house import Appliance, open_appliance, prepare_state
 from appliance.jobs import JobState
@@ -84,7 +84,7 @@ def open_world(
         "APPLIANCE_UI_PREFECT_PORT": str(settings.ui_prefect_port),
     }  # fmt: skip
     variables = environment(settings.state, settings.ui_port, extra)
-    log = ARTIFACTS.parent / "world.log"
+    log = ARTIFACTS.parent / f"{folder.name}.log"  # each its own: a second world would empty the first one's
     log.parent.mkdir(parents=True, exist_ok=True)
     started: dict[str, int] = {}
     with log.open("wb") as out, contextlib.ExitStack() as stack:
@@ -225,6 +225,17 @@ def wait_until(ready: Callable[[], bool], what: str, *, timeout_s: float = 180.0
             trouble = exc
         time.sleep(0.3)
     raise TimeoutError(f"{what} is not there after {timeout_s:.0f} s: {trouble}")
+
+
+def let_pages_look(world: World, context: BrowserContext, *keys: str) -> None:
+    """Make API keys, each once another tab shows the one before: between two of them every page looked again."""
+    page = context.new_page()
+    page.goto(f"{world.url}/settings")
+    page.wait_for_selector("h1")
+    for key in keys:
+        world.appliance.access.create_key(key, "read", who="test")
+        expect(page.get_by_text(key, exact=True).first).to_be_visible()
+    page.close()
 
 
 def first_login(world: World, browser: Browser, file: Path) -> Path:

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+SOMEBODY = (
+    "from tests.unprivileged import drop_capabilities; drop_capabilities(); from appliance.cli.main import main; main()"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +34,14 @@ class Shell:
 
     state: Path
     environment: dict[str, str] = field(default_factory=dict)
+    is_somebody: bool = False
+    """Meets the permissions of files as everybody else, also where root runs the tests."""
 
     def run(self, *arguments: str, stdin: str = "") -> Done:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
         done = subprocess.run(
-            [sys.executable, "-m", "appliance.cli.main", *arguments], input=stdin, text=True, capture_output=True,
+            [sys.executable, *(("-c", SOMEBODY) if self.is_somebody else ("-m", "appliance.cli.main")), *arguments],
+            input=stdin, text=True, capture_output=True,
             env={**clean, "PYTHONPATH": str(ROOT), "APPLIANCE_STATE": str(self.state), **self.environment},
             cwd=self.state.parent, check=False,
         )  # fmt: skip

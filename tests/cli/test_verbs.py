@@ -84,6 +84,40 @@ def test_a_bad_setting_is_named(fresh: Shell) -> None:
     assert "api_port" in done.err
 
 
+def test_a_settings_file_that_is_no_utf8_is_said(fresh: Shell, tmp_path: Path) -> None:
+    config = tmp_path / "appliance.toml"
+    config.write_text('# f\xfcr die Bank\nlisten = "127.0.0.1"\n', encoding="latin-1")
+    done = replace(fresh, environment={"APPLIANCE_CONFIG": str(config)}).run("models")
+    assert done.code == 1
+    assert f"appliance: settings file {config}: " in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["drift-compare {} {}", "bundle import {}", "backup verify {}", "backup restore {} --replace", "predict m {}"],
+)
+def test_what_may_not_be_looked_at_is_no_fault_of_the_program(shell: Shell, tmp_path: Path, words: str) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (folder / "p.csv").write_bytes(PENGUINS.read_bytes())
+    folder.chmod(0)
+    try:
+        done = replace(shell, is_somebody=True).run(*words.replace("{}", str(folder / "p.csv")).split())
+    finally:
+        folder.chmod(0o700)
+    assert done.code == 1
+    assert f"{folder}/p.csv may not be used by this user (Permission denied); run the command as" in done.err
+    assert "fault of the program" not in done.err
+
+
+def test_a_password_file_that_is_no_utf8_is_said(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("gr\xfc\xdfe an alle\n", encoding="latin-1")
+    done = shell.run("user", "add", "ann", "--role", "viewer", "--password-file", str(file))
+    assert (done.code, f"cannot read the password file {file}" in done.err) == (1, True), done.err
+
+
 def test_datasets_from_a_file_to_their_difference(shell: Shell) -> None:
     added = shell.ok("data", "add", "penguins", str(PENGUINS), "--json").json()
     assert (added["dataset"], added["version"], added["rows"]) == ("penguins", 1, 344)

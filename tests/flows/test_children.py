@@ -32,7 +32,7 @@ def test_threads_of_a_job_that_wait_for_each_other_soon_sleep(
 
 def environment_of(run: str) -> list[bytes]:
     """What the process of a run was given; the kernel shows a new program's words a moment after it began."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has ended

@@ -6,7 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import prefect
 
 from appliance.settings import Settings
 from flows.environment import prefect_environment
@@ -25,6 +29,41 @@ print(json.dumps({
     "database": str(server.database.connection_url.get_secret_value()),
 }))
 """
+
+ASK = """
+import sys
+from pathlib import Path
+from appliance.settings import Settings
+from flows.environment import enter_environment
+enter_environment(Settings(state=Path(sys.argv[1]), orchestrator_port=int(sys.argv[2])))
+from prefect.client.orchestration import get_client
+with get_client(sync_client=True) as client:
+    print(client.hello().status_code)
+"""
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers everything with Prefect's version."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(prefect.__version__).encode())
+
+
+def test_prefect_s_server_is_asked_past_every_proxy(tmp_path: Path) -> None:
+    for spared in ({}, {"no_proxy": "internal"}, {"NO_PROXY": "internal"}):
+        kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+        with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+            threading.Thread(target=server.serve_forever).start()
+            done = subprocess.run(
+                [sys.executable, "-c", ASK, str(tmp_path), str(server.server_port)],
+                env={**kept, **spared, "http_proxy": "http://127.0.0.1:9", "PREFECT_CLIENT_MAX_RETRIES": "0"},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            server.shutdown()
+        assert done.stdout.split() == ["200"], done.stderr[-2000:]
 
 
 def test_prefect_reads_what_we_set(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_closed_segments_become_history_by_a_nice_process_of_its_own(
     watch = Watch(settings.layout)
     watch_once(watch)
     housekeeping = Housekeeping(settings)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while find_heartbeat(watch.connection, "compaction") is None:
         housekeeping.tick()
         assert time.monotonic() < deadline, "no compaction came"
@@ -131,7 +131,7 @@ def test_the_night_s_work_is_done_by_a_process_of_its_own_with_a_backup_where_on
     monkeypatch.setenv("APPLIANCE_BACKUP_NIGHTLY", str(backup_nightly).lower())
     monkeypatch.setattr("flows.housekeeping.NIGHT_LOOK_S", 0.0)
     housekeeping = Housekeeping(settings)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (settings.layout.run / "night-done").exists():
         housekeeping.tick()
         assert time.monotonic() < deadline, "the night's work was not done"

@@ -10,7 +10,7 @@ from typing import Protocol
 from appliance.settings import Settings
 from storage.migrations import migrate
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class Ticked(Protocol):

@@ -108,7 +108,7 @@ def tell(served: Served, **roles: int) -> None:
 
 def prove(served: Served, deployment: int) -> None:
     """Look until a deployment's rows were replayed; the API may not serve it yet."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         served.look()
         row = find_skew(served.watch.connection, deployment)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from appliance.backups import Backups
 from appliance.clock import is_synchronised
 from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
+from appliance.processes.doctor_state import check_permissions
 from appliance.processes.release_journal import Files
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes
@@ -112,6 +115,52 @@ def test_a_strangers_file_shows(settings: Settings) -> None:
     os.chown(settings.layout.specs, 12345, 12345)
     found = look(settings, "state")
     assert (found.state, "belongs to uid 12345" in found.message, "chown -R" in found.fix) == ("fail", True, True)
+
+
+def test_what_comes_and_goes_meanwhile_is_no_fault_of_the_state(settings: Settings) -> None:
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            for name in ("upload-1", "upload-2", "upload-3"):
+                (settings.layout.tmp / name).mkdir()
+            for name in ("upload-1", "upload-2", "upload-3"):
+                (settings.layout.tmp / name).rmdir()
+
+    others = threading.Thread(target=come_and_go)
+    others.start()
+    try:
+        assert {check.state for _ in range(300) for check in check_permissions(settings)} == {"ok"}
+    finally:
+        ended.set()
+        others.join()
+
+
+def test_our_own_processes_are_asked_past_every_proxy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            """Nobody reads it."""
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Well) as server:
+        threading.Thread(target=server.serve_forever).start()
+        found = look(settings.model_copy(update={"api_port": server.server_port}), "api answers")
+        server.shutdown()
+    assert found.state == "ok", found.message
+
+
+def test_an_appliance_of_days_without_a_proved_backup_fails(settings: Settings) -> None:
+    for days, state in ((1, "ok"), (2, "warn"), (5, "fail")):
+        at = (datetime.now(UTC) - timedelta(days=days)).timestamp()
+        os.utime(settings.layout.secret, (at, at))
+        (settings.state / "lately").touch()  # as each database does that is opened and closed
+        assert look(settings, "backup").state == state
 
 
 def test_events_that_nobody_counts_show(settings: Settings) -> None:

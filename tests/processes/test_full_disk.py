@@ -86,7 +86,7 @@ def recorded(api: ServedApi) -> int:
 
 def until_captured(api: ServedApi, *, captured: bool) -> None:
     """The API looks at the disk several times a second; it answers meanwhile."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while predict(api) != (200, captured):
         assert time.monotonic() < deadline, f"captured did not become {captured}"
         time.sleep(0.1)

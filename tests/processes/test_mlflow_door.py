@@ -29,7 +29,7 @@ asyncio.run(Door(Layout(root=Path(sys.argv[1])), idle_s=1.0).serve(listener, end
 """
 
 
-def wait_for(what: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_for(what: Callable[[], bool], timeout_s: float = 120.0) -> None:
     end = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < end, "it did not happen"
@@ -80,3 +80,21 @@ def test_as_a_unit_it_ends_itself_when_nobody_is_there(tmp_path: Path, port: int
     layout.create()
     door = open_door(layout, port, end_when_idle=True)
     assert door.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("state = ", "Invalid value"), ("# f\xfcr die Bank\n", "can't decode byte 0xfc")],
+    ids=["no TOML", "no UTF-8"],
+)
+def test_settings_that_cannot_be_read_are_a_sentence(tmp_path: Path, content: str, says: str) -> None:
+    config = tmp_path / "appliance.toml"
+    config.write_text(content, encoding="latin-1")
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance.processes.mlflow_door"], env={**os.environ, "APPLIANCE_CONFIG": str(config)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == os.EX_CONFIG
+    assert done.stderr.startswith(f"mlflow: settings file {config}: "), done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr

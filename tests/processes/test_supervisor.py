@@ -34,7 +34,7 @@ TELLING = STEADY.replace(
     'print("steady starts"', 'import os; print({n: v for n, v in os.environ.items() if "WATCHDOG" in n}'
 )
 BROKEN = "raise SystemExit(7)"
-LONG_S = 30.0
+LONG_S = 120.0
 
 
 def wait_for(what: Callable[[], bool]) -> None:

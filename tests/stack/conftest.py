@@ -54,7 +54,7 @@ class Stack:
         url = f"http://127.0.0.1:{self.environment['APPLIANCE_API_PORT']}"
         return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30.0)
 
-    def until(self, what: Callable[[], bool], *, timeout_s: float = 60.0) -> None:
+    def until(self, what: Callable[[], bool], *, timeout_s: float = 300.0) -> None:
         """Wait for something to become true."""
         deadline = time.monotonic() + timeout_s
         while not what():

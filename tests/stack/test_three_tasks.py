@@ -53,6 +53,10 @@ def test_a_file_becomes_a_watched_model(stack: Stack, case: Case) -> None:
     exclude = [word for column in case.exclude for word in ("--exclude", column)]
     stack.run("model", "create", case.name, "--dataset", case.name, "--target", case.target, *exclude)
     trained = stack.json("train", case.name, "--wait")
+    assert set(trained) >= {
+        "model", "version", "run_id", "task", "rows", "seconds", "metrics", "baseline", "champion", "gate",
+    }  # fmt: skip
+    assert set(trained["gate"]) >= {"passed", "reasons"}
     assert trained["task"] == case.task
     assert trained["version"] == 1
     assert trained["gate"]["passed"], trained["gate"]
@@ -69,17 +73,27 @@ def test_a_file_becomes_a_watched_model(stack: Stack, case: Case) -> None:
     predict_and_label(stack, case, rows)
 
     quality = stack.json("quality", case.name)
+    assert set(quality) >= {"window", "labelled", "coverage", "metrics", "reference", "estimate", "mature"}
     assert quality["labelled"] == rows.height
     assert quality["coverage"] == 1.0
     assert quality["mature"]
     assert case.metric in quality["metrics"]
     latency = stack.json("latency", case.name)
-    assert latency["count"] == rows.height
+    assert (latency["count"], latency["errors"], set(latency["by_version"])) == (rows.height, 0, {"1"})
     assert 0 < latency["p50_us"] <= latency["p95_us"] <= latency["p99_us"] <= latency["max_us"]
     drift = stack.json("drift", case.name)
     inputs = {column["name"] for column in drift["columns"]}
     assert inputs >= set(frame.columns) - {case.target, *case.exclude, "ts"}
     assert {column["state"] for column in drift["columns"]} <= {"ok", "warn", "alarm", "not_enough_data"}
+    assert set(drift["window"]) == {"from", "to"}
+
+    scored = stack.state.parent / f"{case.name}.csv"
+    stack.run("predict", case.name, str(case.file), "--out", str(scored))
+    answers = pl.read_csv(scored, infer_schema=False)
+    classes = [name for name in answers.columns if name.startswith("probability_")]
+    assert answers.columns == [*frame.columns, "prediction", *classes]
+    assert len(classes) == {"regression": 0, "binary": 2, "multiclass": 3}[case.task]
+    assert answers.height == frame.height
 
 
 def predict_and_label(stack: Stack, case: Case, rows: pl.DataFrame) -> None:

@@ -239,6 +239,9 @@ def test_a_missing_file_is_said_with_where_it_was_sought(desk: Desk, monkeypatch
         desk.read("nope.csv")
     with pytest.raises(SourceUnreadable, match=r"no file /nowhere/\*\.csv"):
         desk.read("/nowhere/*.csv")
+    for nothing in ("", " "):  # the folder that the process happens to be in is no source
+        with pytest.raises(SourceUnreadable, match=r"the source is empty"):
+            desk.read(nothing)
 
 
 def test_files_that_do_not_belong_together_are_refused(desk: Desk) -> None:

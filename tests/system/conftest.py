@@ -51,7 +51,7 @@ def serving(installed: Machine) -> Machine:
         timeout_s=400,
     )
     installed.ok(
-        'for i in $(seq 100); do curl -sf -H "X-API-Key: $(cat /root/key)" http://127.0.0.1:8100/models/penguins'
+        'for i in $(seq 900); do curl -sf -H "X-API-Key: $(cat /root/key)" http://127.0.0.1:8100/models/penguins'
         " > /root/model.json && exit 0; sleep 0.1; done; exit 1"
     )
     installed.ok(

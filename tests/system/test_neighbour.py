@@ -98,7 +98,7 @@ def test_callers_beside_a_training_of_a_large_table(large: Machine) -> None:
         f" beside a training {beside['p50_ms']}/{beside['p99_ms']},"
         f" p99 {float(str(beside['p99_ms'])) / float(str(idle['p99_ms'])):.2f} x idle\n"
     )
-    large.ok("timeout 120 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
+    large.ok("timeout 280 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
 
 
 def test_a_training_that_eats_all_memory_dies_alone_and_its_job_says_why(large: Machine) -> None:

@@ -95,7 +95,7 @@ def test_the_dashboards_unit_sees_the_host_and_reaches_what_is_not_on_it(serving
 def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Machine) -> None:
     serving.ok("appliance train penguins")
     found = serving.ok(
-        "timeout 60 sh -c 'until pid=$(pgrep -nf [f]lows.child) && [ $(ps -o ni= -p $pid) = 19 ]; do sleep 0.02; done;"
+        "timeout 200 sh -c 'until pid=$(pgrep -nf [f]lows.child) && [ $(ps -o ni= -p $pid) = 19 ]; do sleep 0.02; done;"
         " cat /proc/$pid/cgroup; ps -o sid= -p $pid; echo $pid'"
     ).split()
     assert found[0].endswith("/appliance-batch.slice/appliance-runner.service")
@@ -106,7 +106,7 @@ def test_a_training_runs_in_the_batch_slice_at_the_lowest_priority(serving: Mach
         int(serving.ok(f"systemctl show --value -p CPUWeight appliance-{name}.slice")) for name in ("serving", "batch")
     ]
     assert weights[0] >= 8 * weights[1]
-    serving.ok("timeout 120 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
+    serving.ok("timeout 280 sh -c 'while pgrep -f [f]lows.child; do sleep 0.2; done'")
 
 
 def test_everything_belongs_to_the_user_of_the_appliance(serving: Machine) -> None:
@@ -195,12 +195,12 @@ def test_several_workers_are_ready_together_and_one_that_dies_comes_back(serving
         for _ in range(3):
             body, _, code = serving.ok(PREDICT).rpartition(" ")
             assert code == "200", body
-        serving.ok(f'for i in $(seq 100); do [ "$(pgrep -c -P {parent})" = 2 ] && exit 0; sleep 0.1; done; exit 1')
+        serving.ok(f'for i in $(seq 900); do [ "$(pgrep -c -P {parent})" = 2 ] && exit 0; sleep 0.1; done; exit 1')
         assert serving.main_pids()["appliance-api.service"] == parent
 
 
 def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
-    assert installed.ok("curl -s --max-time 90 http://127.0.0.1:5000/health").strip() == "OK"
+    assert installed.ok("curl -s --max-time 280 http://127.0.0.1:5000/health").strip() == "OK"
     assert installed.ok("systemctl is-active appliance-mlflow.service").strip() == "active"
     installed.ok("systemctl stop appliance-mlflow.service")
 
@@ -257,7 +257,7 @@ def test_stop_is_orderly_and_start_serves_again(serving: Machine) -> None:
     units = " ".join(f"appliance-{name}.service" for name in SERVICES)
     serving.ok(
         "systemctl stop appliance.target;"
-        f" timeout 30 sh -c 'while systemctl show --value -p ActiveState {units} | grep -q ing; do sleep 0.1; done'"
+        f" timeout 120 sh -c 'while systemctl show --value -p ActiveState {units} | grep -q ing; do sleep 0.1; done'"
     )
     for name in SERVICES:
         shown = serving.ok(f"systemctl show -p ActiveState -p Result appliance-{name}.service").split()

@@ -113,6 +113,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory, behind: Behind, door: st
         access = Access(Settings(state=running.state))
         access.create_user("eve", Role.VIEWER, PASSWORD, who="admin")
         access.set_password("eve", PASSWORD, who="eve")
+        access.create_user("new", Role.ADMIN, PASSWORD, who="admin")
         yield running
 
 
@@ -288,8 +289,11 @@ def test_websockets_pass_both_ways_for_who_may(dashboard: Dashboard, viewer: htt
             return [message async for message in socket]
 
     assert asyncio.run(converse("/api/events/out", cookie)) == ['{"a": 1}', b"\x00\x01"]
+    with _logged_in(dashboard, "new") as newcomer:  # with a password for one use, which opens nothing else
+        unproved = {"cookie": "; ".join(f"{name}={value}" for name, value in newcomer.cookies.items())}
     refused: tuple[tuple[str, dict[str, str]], ...] = (
         ("/api/events/out", {}), ("/api/events/in", cookie), ("/api/events/out", cookie | {"origin": "http://evil"}),
+        ("/api/events/out", unproved),
     )  # fmt: skip
     for path, headers in refused:
         with pytest.raises(InvalidStatus) as caught:

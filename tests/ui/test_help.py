@@ -10,6 +10,7 @@ import pytest
 
 from appliance.cli.main import VERBS
 from appliance.reference import Reference, read_reference
+from appliance.settings import Settings
 from ui import texts
 from ui.help import topics
 from ui.help.finding import anchor_of, find
@@ -17,7 +18,7 @@ from ui.help.topics import FOLDER, TOPIC_OF, TOPICS, list_topics, read_topic, to
 from ui.pages import PAGES
 
 ROOT = Path(__file__).parents[2]
-LABELS = ("Commands", "HTTP calls")
+LABELS = ("Commands", "HTTP calls", "All settings")
 
 
 @pytest.fixture(autouse=True)
@@ -91,10 +92,28 @@ def test_the_reference_has_every_verb_and_every_call(reference: Reference) -> No
     assert {"appliance backup create", "appliance alerts channel add"} <= commands
     calls = {entry.name for entry in reference.calls}
     assert {"POST /api/datasets", "GET /api/doctor", "POST /api/demo", "POST /invocations", "GET /health"} <= calls
-    assert all(entry.summary and entry.text for entry in (*reference.commands, *reference.calls))
+    assert {"POST /models/{model}/predict", "POST /models/{model}/labels", "POST /v1/models/{model}:predict"} <= calls
+    parts = (reference.commands, reference.calls, reference.settings)
+    assert all(entry.summary and entry.text for part in parts for entry in part)
     assert not [entry.name for entry in reference.calls if "callable" in entry.summary]
-    for entries in (reference.commands, reference.calls):
+    for entries in parts:
         assert len({anchor_of(entry.name) for entry in entries}) == len(entries)
+
+
+def test_the_reference_has_what_a_verb_says_of_itself_and_what_a_body_holds(reference: Reference) -> None:
+    texts_of = {entry.name: " ".join(entry.text.split()) for entry in (*reference.commands, *reference.calls)}
+    assert "'prediction' and 'probability_<class>' beside them" in texts_of["appliance predict"]
+    assert "exit code 3 when one does not run" in texts_of["appliance status"]
+    assert "rows (required) explain (optional)" in texts_of["POST /models/{model}/predict"]
+    assert "scope (required)" in texts_of["POST /api/keys"]
+
+
+def test_the_reference_has_every_setting(reference: Reference) -> None:
+    told = {entry.name: entry.text for entry in reference.settings}
+    assert set(told) == set(Settings.model_fields)
+    assert "default 100000\n  environment APPLIANCE_MAX_ROWS" in told["max_rows"]
+    (first, *_) = find("watch_interval_s", list_topics(), reference, LABELS)
+    assert first.address == "/help/settings#watch-interval-s"
 
 
 def test_every_word_has_to_be_there(reference: Reference) -> None:

@@ -10,6 +10,8 @@ from appliance.reference import Reference
 from ui.help.topics import Topic
 from ui.texts import ENGLISH
 
+Labels = tuple[str, str, str]
+
 MOST_FOUND = 30
 AROUND = 90
 """Letters of a text that are shown on each side of what was found."""
@@ -32,14 +34,14 @@ class _Place:
     text: str
 
 
-def find(wanted: str, topics: Iterable[Topic], reference: Reference | None, labels: tuple[str, str]) -> list[Hit]:
+def find(wanted: str, topics: Iterable[Topic], reference: Reference | None, labels: Labels) -> list[Hit]:
     """The places that have every word of ``wanted``, those with it in their heading first.
 
     Args:
         wanted: As it was typed; nothing is found by nothing.
         topics: In the order in which they are shown.
         reference: None while it is not known yet.
-        labels: How the two references, of the commands and of the calls, are called.
+        labels: How the three references, of the commands, of the calls and of the settings, are called.
     """
     words = wanted.casefold().split()
     if not words:
@@ -60,10 +62,11 @@ def _of_topics(topics: Iterable[Topic]) -> Iterable[_Place]:
             yield _Place(hit=hit, text=section.text)
 
 
-def _of_reference(reference: Reference | None, labels: tuple[str, str]) -> Iterable[_Place]:
+def _of_reference(reference: Reference | None, labels: Labels) -> Iterable[_Place]:
     if reference is None:
         return
-    for slug, label, entries in zip(("cli", "rest"), labels, (reference.commands, reference.calls), strict=True):
+    parts = (reference.commands, reference.calls, reference.settings)
+    for slug, label, entries in zip(("cli", "rest", "settings"), labels, parts, strict=True):
         for entry in entries:
             address = f"/help/{slug}#{anchor_of(entry.name)}"
             hit = Hit(title=entry.name, where=label, address=address, excerpt="", language=ENGLISH)

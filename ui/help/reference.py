@@ -5,12 +5,13 @@ from __future__ import annotations
 from appliance.reference import Reference, read_reference
 from ui.texts import _
 
-SLUGS = ("cli", "rest")
-"""Its two pages below ``/help/``."""
-LABELS = (_("Commands"), _("HTTP calls"))
+SLUGS = ("cli", "rest", "settings")
+"""Its pages below ``/help/``."""
+LABELS = (_("Commands"), _("HTTP calls"), _("All settings"))
 LEADS = (
     _("Every command of this release, from its own parser."),
     _("Every call of the control API and of the inference API, from their own descriptions."),
+    _("Every setting of this release with its default, for appliance.toml or the environment."),
 )
 
 

@@ -1,4 +1,4 @@
-"""One topic of the help, or one half of the reference."""
+"""One topic of the help, or one part of the reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def build(view: View) -> None:
 
 def _reference(view: View, slug: str) -> None:
     def show(found: Reference) -> None:
-        _entries(found.commands if slug == "cli" else found.calls)
+        _entries({"cli": found.commands, "rest": found.calls, "settings": found.settings}[slug])
 
     known = known_reference()
     if known is not None:

@@ -78,7 +78,7 @@ class _Keys:
 
     async def build(self) -> None:
         with panel(_("New key"), _("its text is shown once, here, and kept nowhere")):
-            name = text_field(_("What it is for"), hint=_("a-z, 0-9, - and _; shown in the audit"))
+            name = text_field(_("What it is for"), hint=_("letters, digits, . _ @ and -; shown in the audit"))
             with box("line"):
                 text(_("May:"), "muted")
                 boxes = {scope: ng.checkbox(label, value=scope is Scope.PREDICT) for scope, label in _SCOPES.items()}
@@ -160,7 +160,7 @@ class _Users:
     async def build(self) -> None:
         with panel(_("New user"), _("gets a password for one use, which is shown once, here")):
             with box("cols"):
-                name = text_field(_("Name"), hint=_("a-z, 0-9, - and _"))
+                name = text_field(_("Name"), hint=_("letters, digits, . _ @ and -"))
                 role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
 
             async def create() -> None:
@@ -193,16 +193,18 @@ class _Users:
             Column(name="remove", label="", sortable=False),
         )  # fmt: skip
 
+        roles = {one.name: one.role for one in users}
+
         async def act(name: str, action: str) -> None:
-            await (self._ask_role(name) if action == "role" else self._ask_remove(name))
+            await (self._ask_role(name, roles[name]) if action == "role" else self._ask_remove(name))
 
         with panel(_("Users"), tight=True):
             Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users],
                   search=_("Search users"), name="users", on_action=act)  # fmt: skip
 
-    async def _ask_role(self, name: str) -> None:
+    async def _ask_role(self, name: str, present: Role) -> None:
         with dialog(_("Role of {name}").format(name=name)) as window:
-            role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+            role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, present.value)
 
             async def go() -> None:
                 access = self._view.appliance.access

@@ -19,11 +19,12 @@ from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from appliance.checks import Finding
-from appliance.errors import BadInput, NotAllowed, NotFound
+from appliance.errors import BadInput, NotAllowed, NotFound, Stopped
 from appliance.house import Appliance
 from appliance.intake import Intake
 from appliance.orders import FirstLook, Ingest, StopButton, Unchanged
 from appliance.permissions import Action, Caller, is_allowed
+from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff
 from appliance.unit_view import require_seen
 from storage.columns import Dtype
@@ -143,17 +144,22 @@ async def receive(
     settings = appliance.settings
     path = open_upload(settings.layout, name)
     await anyio.to_thread.run_sync(appliance.expect_rows)
+    size = await _keep(request.stream(), path, limit=settings.max_upload_bytes)
+    return Upload(upload=path.parent.name, name=path.name, bytes=size)
+
+
+async def _keep(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
+    """Write an upload whole, or leave nothing of it; returns its size."""
     try:
-        size = await _write(request.stream(), path, limit=settings.max_upload_bytes)
+        size = await _write(chunks, path, limit=limit)
+        if not size:
+            raise BadInput(f"{path.name} is empty; send a file with a header and at least one row")
     except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
         drop_upload(path)
         if isinstance(exc, OSError):
             raise StateUnwritable(f"cannot keep the upload in {path.parent}: {exc.strerror}; free space there") from exc
         raise
-    if not size:
-        drop_upload(path)
-        raise BadInput(f"{name} is empty; send a file with a header and at least one row")
-    return Upload(upload=path.parent.name, name=path.name, bytes=size)
+    return size
 
 
 async def _write(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
@@ -176,7 +182,7 @@ async def add_snapshot(
     is_form = request.content_type[0] == RequestEncodingType.MULTI_PART
     _require_length(request, settings.max_upload_bytes if is_form else settings.max_body_bytes)
     if is_form:
-        wanted = await _from_form(request, settings.layout)
+        wanted = await _from_form(request, settings)
     else:
         try:
             wanted = msgspec.json.decode(await request.body(), type=NewSnapshot)
@@ -210,7 +216,12 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopBut
             raise NotAllowed("reading a path of the appliance's host needs the role admin; upload the file instead")
         require_seen(appliance.settings, wanted.source or "")
         return appliance.datasets.take_in(wanted.name, wanted.intake(wanted.source or ""), who=caller.name)
-    path = find_upload(appliance.settings.layout, wanted.upload)
+    try:
+        path = find_upload(appliance.settings.layout, wanted.upload)
+    except NotFound as exc:
+        if stop is not None and stop.pressed:  # whoever pressed it took the file away, too
+            raise Stopped("it was stopped; nothing was added") from exc
+        raise
     try:
         return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name, stop=stop)
     finally:
@@ -269,20 +280,23 @@ def find_upload(layout: Layout, upload: str) -> Path:
     return files[0]
 
 
-async def _from_form(request: Request[Any, Any, Any], layout: Layout) -> NewSnapshot:
+async def _from_form(request: Request[Any, Any, Any], settings: Settings) -> NewSnapshot:
     form = await request.form()
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise BadInput("the form has no `file`; send name=… and file=@…")
-    path = open_upload(layout, str(file.filename))
-    async with await anyio.open_file(path, "wb") as copy:
-        while chunk := await file.read(1 << 20):
-            await copy.write(chunk)
+    path = open_upload(settings.layout, str(file.filename))
+    await _keep(_parts(file), path, limit=settings.max_upload_bytes)
     return NewSnapshot(
         name=str(form.get("name", "")), upload=path.parent.name,
         append=str(form.get("append", "")).lower() in {"1", "true", "yes"},
         target=str(form["target"]) if form.get("target") else None,
     )  # fmt: skip
+
+
+async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
+    while chunk := await file.read(1 << 20):
+        yield chunk
 
 
 @get("/datasets/{name:str}", sync_to_thread=True)
@@ -305,8 +319,8 @@ def preview(
     rows: FromQuery[int] = 100,
 ) -> Rows:
     """The first rows."""
-    frame = appliance.datasets.preview(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
     shown = appliance.datasets.show(name, version)
+    frame = appliance.datasets.preview(name, shown.version, rows=min(max(rows, 1), MOST_PREVIEWED))
     return Rows(dataset=name, version=shown.version, columns=frame.columns, rows=frame.to_dicts())
 
 
@@ -366,7 +380,7 @@ def rejected(
 ) -> RejectedRows:
     """The rows that the rules rejected at one ingest, with the reasons."""
     shown = appliance.datasets.show(name, version)
-    frame = appliance.datasets.rejected(name, version, rows=min(max(rows, 1), MOST_PREVIEWED))
+    frame = appliance.datasets.rejected(name, shown.version, rows=min(max(rows, 1), MOST_PREVIEWED))
     return RejectedRows(
         dataset=name, version=shown.version, rejected=shown.rejected, columns=frame.columns, rows=frame.to_dicts()
     )

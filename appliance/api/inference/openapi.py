@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from appliance import __version__
 from appliance.api.inference.openapi_protocols import mlflow_paths, v1_paths, v2_paths
@@ -28,6 +28,11 @@ def build_document(models: Iterable[LoadedModel]) -> Json:
     Args:
         models: What is deployed now; each gets paths of its own.
     """
+    return document_of([model.schema for model in models])
+
+
+def document_of(schemas: Sequence[FeatureSchema]) -> Json:
+    """The same of schemas; version 0 stands for whichever is deployed."""
     paths: dict[str, Json] = {
         "/models": {"get": operation("The deployed models", "models")},
         "/health/live": {"get": operation("Whether this process lives", "health", open_to_all=True)},
@@ -36,10 +41,8 @@ def build_document(models: Iterable[LoadedModel]) -> Json:
         },
         "/metrics": {"get": operation("Counters and latencies in Prometheus's format; scope read", "health")},
     }
-    deployed = list(models)
-    schemas = [model.schema for model in deployed]
-    for model in deployed:
-        paths |= _model_paths(model)
+    for schema in schemas:
+        paths |= _model_paths(schema)
     paths |= v2_paths() | v1_paths(schemas) | mlflow_paths(schemas)
     return {
         "openapi": "3.1.0",
@@ -71,14 +74,16 @@ def example_request(schema: FeatureSchema) -> Json:
     return {"rows": [example_row(schema)]}
 
 
-def _model_paths(model: LoadedModel) -> dict[str, Json]:
-    path = f"/models/{model.name}"
+def _model_paths(schema: FeatureSchema) -> dict[str, Json]:
+    name = schema.model
+    path = f"/models/{name}"
+    which = f"{name} version {schema.version}" if schema.version else name
     predict: Json = {
         "type": "object",
         "required": ["rows"],
         "additionalProperties": False,
         "properties": {
-            "rows": {"type": "array", "minItems": 1, "items": row_schema(model.schema)},
+            "rows": {"type": "array", "minItems": 1, "items": row_schema(schema)},
             "explain": {
                 "type": "integer", "minimum": 0, "default": 0,
                 "description": "How many of the largest contributions to give with each prediction.",
@@ -96,23 +101,23 @@ def _model_paths(model: LoadedModel) -> dict[str, Json]:
                 "items": {
                     "type": "object",
                     "required": ["id", "label"],
-                    "properties": {"id": STRING, "label": label_schema(model.schema), "time": _TIME},
+                    "properties": {"id": STRING, "label": label_schema(schema), "time": _TIME},
                 },
             }
         },
     }
     return {
-        path: {"get": operation(f"Columns, classes and an example row of {model.name}", model.name)},
+        path: {"get": operation(f"Columns, classes and an example row of {name}", name)},
         f"{path}/predict": {
             "post": operation(
-                f"Predict with {model.name} version {model.version}", model.name, body=predict,
-                example=example_request(model.schema), answer=_answer_schema(model.schema),
+                f"Predict with {which}", name, body=predict, example=example_request(schema),
+                answer=_answer_schema(schema),
             )
         },
         f"{path}/labels": {
             "post": operation(
-                f"Tell {model.name} what became true", model.name, body=label,
-                example={"labels": [{"id": "TOKEN.0", "label": (*model.schema.classes, 1.5)[0]}]},
+                f"Tell {name} what became true", name, body=label,
+                example={"labels": [{"id": "TOKEN.0", "label": (*schema.classes, 1.5)[0]}]},
             )
         },
     }  # fmt: skip

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from appliance.access import Role
+from appliance.api.control.dataset_routes import NewSnapshot, add, forget_upload
+from appliance.errors import NotFound, Stopped
+from appliance.orders import StopButton
+from appliance.permissions import Caller
 from tests.api.control.conftest import Control
 
 CSV = b"size,colour,price\n" + b"".join(f"{i},{'red' if i % 2 else 'blue'},{i * 3}\n".encode() for i in range(1, 41))
@@ -19,6 +24,29 @@ def upload(control: Control, name: str = "houses.csv", body: bytes = CSV) -> str
 
 def waiting(control: Control) -> list[Path]:
     return list(control.appliance.settings.layout.tmp.glob("upload-*"))
+
+
+def test_a_form_is_held_to_the_size_of_a_file_and_leaves_nothing(control: Control) -> None:
+    limit = control.appliance.settings.max_upload_bytes
+    for body, says in ((b"a\n" + b"1\n" * (limit // 2), "larger than"), (b"", "is empty")):
+        answer = control.client.post(
+            "/datasets", headers=control.admin, data={"name": "houses"}, files={"file": ("h.csv", body)}
+        )
+        assert answer.status_code == 422, answer.text
+        assert says in answer.json()["detail"]
+        assert waiting(control) == []
+
+
+def test_a_file_that_somebody_took_away_by_stopping_it_was_stopped(control: Control) -> None:
+    caller = Caller(name="ann", role=Role.ADMIN)
+    wanted = NewSnapshot(name="houses", upload=upload(control))
+    forget_upload(control.appliance.settings.layout, wanted.upload or "")
+    stop = StopButton()
+    with pytest.raises(NotFound):
+        add(control.appliance, caller, wanted, stop)
+    stop.press()
+    with pytest.raises(Stopped, match="it was stopped; nothing was added"):
+        add(control.appliance, caller, wanted, stop)
 
 
 def test_an_uploaded_file_becomes_a_version_and_is_gone_from_tmp(control: Control) -> None:

@@ -94,7 +94,7 @@ class Listening:
         except TimeoutError:
             return []
 
-    def hear_until(self, line: str, *, timeout_s: float = 60.0) -> None:
+    def hear_until(self, line: str, *, timeout_s: float = 120.0) -> None:
         deadline = time.monotonic() + timeout_s
         while line not in self.hear(1.0):
             assert time.monotonic() < deadline, f"{line} was not said"

@@ -176,7 +176,7 @@ def test_a_new_key_opens_at_once_and_a_revoked_one_soon_does_not(deployed: Deplo
     connection = connect(deployed.layout.database)
     revoke_key(connection, "short lived", datetime.now(UTC))
     connection.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while stranger.post("/models/mixed/predict", json=BODY).status_code == 200:
         assert time.monotonic() < deadline
     assert stranger.post("/models/mixed/predict", json=BODY).status_code == 401
@@ -292,7 +292,7 @@ def test_a_caller_that_hangs_up_halfway_is_counted_and_harms_nobody(deployed: De
             b"X-API-Key: " + deployed.api.key.encode() + b'\r\n\r\n{"rows":'
         )
         time.sleep(0.2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while gone() == before:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -52,7 +52,7 @@ def api(tmp_path: Path) -> Iterator[ServedApi]:
 def follow(api: ServedApi, version: int, **roles: int) -> None:
     """Deploy and wait until the version can be addressed."""
     deploy_roles(api.layout, 2, **roles)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while api.client.get(f"/v2/models/m/versions/{version}").status_code != 200:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -179,7 +179,7 @@ def test_every_deployed_version_answers_to_its_own_path_whatever_its_role(api: S
 def test_a_refused_champion_is_an_ended_version_beside_the_one_that_serves(api: ServedApi) -> None:
     (api.layout.models / "m" / "2" / "model.txt").write_bytes(b"damaged")
     deploy_roles(api.layout, 2, champion=2)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while len(states := api.client.get("/v1/models/m").json()["model_version_status"]) == 1:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -209,7 +209,7 @@ def test_a_shadow_scores_the_same_rows_in_its_own_columns_and_never_answers(api:
 
 def test_a_shadow_that_needs_other_columns_is_refused_and_gets_no_rows(api: ServedApi) -> None:
     deploy_roles(api.layout, 2, champion=1, shadow=4)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while "shadow" not in (model := api.client.get("/health/ready").json()["models"][0]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -236,7 +236,7 @@ def test_a_shadow_that_the_canary_cannot_feed_scores_the_champions_share(api: Se
     assert {answer["version"] for answer in answers} == {1, 3}
     of = 'appliance_shadow_requests_total{model="m",version="2",outcome='
     scored = sum(answer["version"] == 1 for answer in answers)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while f'{of}"scored"}} {scored}.0' not in (text := api.client.get("/metrics").text):
         assert time.monotonic() < deadline
         time.sleep(0.05)
