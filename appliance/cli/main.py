@@ -33,6 +33,22 @@ Every verb that reads takes --json. Every verb takes --state DIR (or APPLIANCE_S
 Exit codes: 0 done, 1 cannot be done as asked, 3 a part that is needed does not run, 4 a job failed.
 """
 
+_HOST = {
+    errno.ENOSPC: "no space is left there; free some",
+    errno.EDQUOT: "this user's quota is used up; free some",
+    errno.EROFS: "its file system is read-only; see 'dmesg' for why, then mount it writable again",
+}
+"""What a command says where the host lets nobody write; by the error's number."""
+
+_DATABASE = {
+    sqlite3.SQLITE_CORRUPT: "a database is damaged",
+    sqlite3.SQLITE_NOTADB: "a database is damaged",
+    sqlite3.SQLITE_READONLY: "a database cannot be written",
+    sqlite3.SQLITE_FULL: "a database cannot be written",
+    sqlite3.SQLITE_IOERR: "a database cannot be read or written",
+    sqlite3.SQLITE_CANTOPEN: "a database cannot be opened",
+}
+
 VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("up", "processes:up", "Processes", "Start everything and keep it running; --detach in the background."),
     ("down", "processes:down", "Processes", "Stop everything in order."),
@@ -109,11 +125,9 @@ def run(arguments: Sequence[str]) -> int:
     except sqlite3.Error as exc:
         code = _complain(_say_database(exc), 1)
     except OSError as exc:
-        if exc.errno != errno.ENOSPC:
-            code = _complain(_Unexpected(exc), 1)
-        else:
+        if exc.errno == errno.ENOSPC:
             _write_nowhere()
-            code = _complain(ApplianceError(f"cannot write{_where(exc)}: no space is left there; free some"), 1)
+        code = _complain(_say_host(exc), 1)
     except Exception as exc:  # noqa: BLE001  (the border: a caller gets a sentence, the traceback goes to a file)
         code = _complain(_Unexpected(exc), 1)
     return code
@@ -171,10 +185,19 @@ class _Unexpected(Exception):
 
 
 def _say_database(error: sqlite3.Error) -> Exception:
-    """What to do about a database that is damaged; anything else is our fault."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return ApplianceError(f"a database is damaged: {error}; 'appliance doctor' says which, and what to do")
-    return _Unexpected(error)
+    """What to do about a database that is damaged, or that the host does not let one use; else it is our fault."""
+    what = _DATABASE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return (
+        _Unexpected(error)
+        if what is None
+        else ApplianceError(f"{what}: {error}; 'appliance doctor' says which, and what to do")
+    )
+
+
+def _say_host(error: OSError) -> Exception:
+    """What to do about a host that does not let one write; anything else is our fault."""
+    what = _HOST.get(error.errno or 0)
+    return _Unexpected(error) if what is None else ApplianceError(f"cannot write{_where(error)}: {what}")
 
 
 def _where(error: OSError) -> str:

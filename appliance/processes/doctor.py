@@ -18,6 +18,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
+from appliance.processes.doctor_content import check_serving_bundles, check_table_files
 from appliance.processes.doctor_host import check_configuration, check_host
 from appliance.processes.doctor_state import (
     check_ahead,
@@ -60,9 +61,11 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += _guarded("interrupted", lambda: check_interrupted(settings))
     checks += _guarded("disk", lambda: check_disk(settings))
     checks += _guarded("database", lambda: check_databases(settings))
+    checks += _guarded("tables", lambda: check_table_files(settings))
     checks += _guarded("backup", lambda: check_backups(settings, now))
     if all(check.state != "fail" for check in checks if check.name == "database"):
         checks += _guarded("clock", lambda: _with_database(settings, lambda db: check_clock(settings, db, now)))
+        checks += _guarded("bundles", lambda: _with_database(settings, lambda db: check_serving_bundles(settings, db)))
         checks += _guarded("events ahead", lambda: _with_database(settings, check_ahead))
         checks += _guarded("lag", lambda: _with_database(settings, lambda db: check_lag(settings, db)))
         checks += _guarded("event log", lambda: _check_recording(settings))
@@ -157,7 +160,10 @@ def _check_guest(settings: Settings, label: str, setting: str) -> list[Check]:
             return [Check(name=name, state="ok", message=f"{address} asks for a login")]
         message = f"something else answers {exc.code} at {address}"
     except (OSError, ValueError) as exc:
-        message = f"{address} does not answer: {exc}"
+        message, fix = (
+            f"{address} does not answer: {exc}",
+            f"look at 'appliance logs ui'; or something else has it: {fix}",
+        )
         if is_free(settings.listen, port):
             message, fix = f"nothing listens on port {port}", "look at 'appliance logs ui'"
         return [Check(name=name, state=state, message=message, fix=fix)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -35,10 +36,14 @@ def check_permissions(settings: Settings) -> list[Check]:
     if not root.is_dir():
         return [Check(name="state", state="fail", message=f"{root} does not exist", fix="run 'appliance migrate'")]
     owner = root.stat().st_uid
+    if _is_read_only(root):
+        message = f"{root} lies on a file system that is read-only; predictions are answered and not recorded"
+        fix = "see 'dmesg' for why (a failing disk?), then mount it writable again and run 'appliance up --detach'"
+        return [Check(name="state", state="fail", message=message, fix=fix)]
     if not os.access(root, os.W_OK | os.X_OK):
         message, fix = (
             f"{root} is not writable for this user",
-            f"run as its owner (uid {owner}) or as root, or remount it",
+            f"run as its owner ({_name(owner)}) or as root",
         )
         return [Check(name="state", state="fail", message=message, fix=fix)]
     for secret in (layout.secret, layout.admin_password, layout.signing_key, settings.backups):
@@ -47,8 +52,8 @@ def check_permissions(settings: Settings) -> list[Check]:
             fix = f"run 'chmod {mode} {secret}'"
             return [Check(name="state", state="fail", message=f"others may read {secret}", fix=fix)]
     if stranger := next((path for path in _shallow(root) if path.lstat().st_uid != owner), None):
-        message = f"{stranger} belongs to uid {stranger.lstat().st_uid}, the state to uid {owner}"
-        return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {owner} {root}'")]
+        message = f"{stranger} belongs to {_name(stranger.lstat().st_uid, unknown='uid ')}, the state to {_name(owner)}"
+        return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {_name(owner)} {root}'")]
     return [Check(name="state", state="ok", message=f"{root} is writable, its secrets are private")]
 
 
@@ -99,7 +104,11 @@ def check_databases(settings: Settings) -> list[Check]:
             problem, version = _read_database(path)
         except sqlite3.Error as exc:
             problem, version = str(exc), SCHEMA_VERSION
-        if problem:
+        if problem and _is_read_only(path):
+            message = f"{path} cannot be looked at while its file system is read-only: {problem}"
+            fix = "mount it writable again, then run 'appliance doctor' again"
+            checks.append(Check(name=label, state="fail", message=message, fix=fix))
+        elif problem:
             checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=_RESTORE))
         elif name == "appliance.db" and version != SCHEMA_VERSION:
             message = f"{path} has schema {version}, this release needs {SCHEMA_VERSION}"
@@ -214,6 +223,19 @@ def check_certificate(settings: Settings, now: datetime) -> list[Check]:
     if days < CERTIFICATE_WARN_DAYS:
         return [Check(name="certificate", state="warn", message=message, fix=fix)]
     return [Check(name="certificate", state="ok", message=message)]
+
+
+def _is_read_only(path: Path) -> bool:
+    """The kernel makes a file system so where the disk gives errors."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _name(uid: int, *, unknown: str = "") -> str:
+    """Of a user, where the host knows one; else its number behind ``unknown``."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"{unknown}{uid}"
 
 
 def _read_database(path: Path) -> tuple[str, int]:

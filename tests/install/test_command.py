@@ -13,7 +13,7 @@ import pytest
 
 from tests.install.place import ROOT
 
-WRITES = "parse_arguments --local \"$WANTED\"; choose_layout; mkdir -p \"$BASE\"; write_command"
+WRITES = 'parse_arguments --local "$WANTED"; choose_layout; mkdir -p "$BASE"; write_command'
 
 
 @pytest.fixture(params=["base", """it's "my" $HOME `base`"""])
