@@ -1139,6 +1139,14 @@ own_files() {
   (cd "$UNITS" && find . ! -type d -path './appliance[-.]*' | sed 's|^\./||' | LC_ALL=C sort) | grep -vxF "$made" || true
 }
 
+passphrase_gone() { [ ! -e /etc/appliance/backup-passphrase ] && [ -e "$UNITS/appliance-backup.service.d/20-passphrase.conf" ]; }
+
+# That of the dashboard goes with the other units, since it is started again then.
+end_sealing() {
+  rm -f "$UNITS/appliance-backup.service.d/20-passphrase.conf"
+  systemctl daemon-reload
+}
+
 # Every file that belongs in /etc, made in $1 as it should be there.
 stage_system_files() {
   units=$1$UNITS
@@ -1362,6 +1370,8 @@ install_local() {
 
 install_system() {
   SOCKETS_CHANGED='' RENEWED=''
+  # An upgrade makes a backup, which would be refused.
+  if passphrase_gone; then step "Having backups in clear, since the passphrase was removed" end_sealing; fi
   if command_changed; then step "Writing the command appliance" write_command; fi
   change_release
   if system_files_changed '*' || units_stale; then

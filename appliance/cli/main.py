@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from appliance import __version__
 from appliance.cli.root import act_as_owner, find_state
@@ -99,13 +99,20 @@ def build_app() -> App:
     app = App(
         name="appliance", version=__version__, help_epilogue=_EPILOGUE, help_format="plaintext",
         help="Data, training, registry, inference API, monitoring and retraining on this host.",
-        error_formatter=lambda error: f"appliance: {error}",
+        error_formatter=lambda error: f"appliance: {_say_usage(error)}",
         suppress_keyboard_interrupt=False, exit_on_error=False,
         result_action="return_int_as_exit_code_else_zero",
     )  # fmt: skip
     for name, target, group, text in VERBS:
         app.command(f"appliance.cli.{target}", name=name, help=text, group=group)
     return app
+
+
+def _say_usage(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        verb = " ".join(["appliance", *(error.command_chain or ())])
+        return f"{verb} takes no {' '.join(error.unused_tokens or ())!r}; see '{verb} --help'"
+    return str(error)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -31,8 +31,9 @@ from appliance.processes.doctor_state import (
     check_lag,
     check_permissions,
 )
-from appliance.processes.ports import is_free
+from appliance.processes.ports import describe_holder, is_free
 from appliance.processes.roster import Service, roster
+from appliance.processes.units import SOCKETS
 from appliance.settings import Settings, list_strangers
 from storage.channel_rows import list_channels
 from storage.delivery_rows import DeliveryState, list_deliveries
@@ -115,14 +116,27 @@ def _check_address(settings: Settings) -> list[Check]:
 
 def _check_processes(settings: Settings) -> list[Check]:
     checks = []
+    services = {service.name: service for service in roster(settings)}
     for process in status(settings).services:
         message = f"{process.state}{f': {process.detail}' if process.detail else ''}"
         if process.state == "running":
             checks.append(Check(name=process.name, state="ok", message=message))
+        elif process.pid is None and (taken := _find_taken(settings, services[process.name])):
+            fix = f"end that (it starts by itself then), or choose another port: './install.sh --{taken[0]} PORT'"
+            checks.append(
+                Check(name=process.name, state="fail", message=f"{message}: {taken[1]}", fix=fix, code="E009")
+            )
         else:
             fix = f"run 'appliance up --detach', then look at 'appliance logs {process.name}'"
             checks.append(Check(name=process.name, state="fail", message=message, fix=fix))
     return checks
+
+
+def _find_taken(settings: Settings, service: Service) -> tuple[str, str] | None:
+    """The flag of its port and a sentence, where another program has that; systemd holds some itself."""
+    if not service.port or (settings.systemd and service.name in SOCKETS) or is_free(service.host, service.port):
+        return None
+    return service.setting.replace("_", "-"), f"port {service.port} is taken{describe_holder(service.port)}"
 
 
 def _check_service(service: Service) -> list[Check]:

@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from appliance.backups import find_folder_problem
 from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
 from appliance.monitoring.horizon import MOST_AHEAD_H, Horizon
 from appliance.processes.check import Check
@@ -163,6 +164,9 @@ def check_ahead(connection: sqlite3.Connection) -> list[Check]:
 
 def check_backups(settings: Settings, now: datetime) -> list[Check]:
     """There is a backup that was proved not long ago."""
+    if problem := find_folder_problem(settings):
+        fix = "do what it says, then run './install.sh' again where units run, and 'appliance backup create'"
+        return [Check(name="backup", state="fail", message=f"none can be made: {problem}", fix=fix)]
     backups = list_backups(settings.backups)
     good = next((backup for backup in backups if backup.proved), None)
     newest = backups[0] if backups else None
