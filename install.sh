@@ -103,7 +103,7 @@ parse_arguments() {
       --local | --python | --state | --listen | --api-port | --ui-port | --orchestrator-port | --mlflow-port | \
         --offline | --make-bundle | --with | --tls | --tls-api-port | --tls-ui-port | --ui-mlflow-port | --ui-prefect-port | \
         --tls-ui-mlflow-port | --tls-ui-prefect-port)
-        [ $# -ge 2 ] || refuse "$1 needs a value"
+        [ $# -ge 2 ] && [ -n "$2" ] || refuse "$1 needs a value"
         case $1 in
           --local) LOCAL=$2 ;;
           --python) PYTHON=$2 ;;
@@ -158,7 +158,7 @@ refuse() {
 absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s/%s\n' "$(pwd)" "${1#./}" ;; esac; }
 
 choose_layout() {
-  SOURCE=$(cd "$(dirname "$0")" && pwd -P)
+  SOURCE=$(cd "$(dirname "$(readlink -f -- "$0" 2>/dev/null || printf '%s' "$0")")" && pwd -P)
   MODE=local why=
   if [ -z "$LOCAL" ]; then
     if [ "$(id -u)" != 0 ]; then
@@ -257,7 +257,7 @@ setting() {
 read_settings() {
   SETTINGS='' SETTINGS_PROBLEM=''
   [ -e "$CONFIG" ] || return 0
-  for candidate in ${PYTHON:-} "$BASE/current/venv/bin/python" python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
+  for candidate in ${PYTHON:+"$PYTHON"} "$BASE/current/venv/bin/python" python3 python3.13 python3.12 python3.11 /usr/bin/python3; do
     reader=$(command -v "$candidate" 2>/dev/null) || continue
     "$reader" -c 'import tomllib' 2>/dev/null || continue
     SETTINGS=$(settings_file "$reader" read 2>&1) || SETTINGS_PROBLEM="$CONFIG: $SETTINGS" SETTINGS=''
@@ -427,8 +427,9 @@ check_existing() {
 }
 
 check_python() {
-  found=
-  for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 /usr/bin/python3}; do
+  found='' named=${PYTHON:+" at $PYTHON"}
+  if [ -n "$PYTHON" ]; then set -- "$PYTHON"; else set -- python3 python3.13 python3.12 python3.11 /usr/bin/python3; fi
+  for candidate in "$@"; do
     path=$(command -v "$candidate" 2>/dev/null) || continue
     "$path" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || continue
     if [ -n "$WANTED_PYTHON" ] && [ "$(python_minor "$path")" != "$WANTED_PYTHON" ]; then continue; fi
@@ -447,7 +448,7 @@ check_python() {
   case $found in
     *'no venv module') problem E003 "$found" "install it: apt-get install python$without_venv-venv" ;;
     ?*) problem E003 "$found" "install the distribution's own: $(python_packages)" ;;
-    *) problem E003 "there is no Python ${WANTED_PYTHON:-3.11, 3.12 or 3.13}" \
+    *) problem E003 "there is no Python ${WANTED_PYTHON:-3.11, 3.12 or 3.13}$named" \
       "install one ($(python_packages)), or name it with --python" ;;
   esac
 }
@@ -471,7 +472,9 @@ check_libgomp() {
   if [ -n "$PYTHON" ]; then
     "$PYTHON" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null && return
   else
-    ls /lib/*/libgomp.so.1 /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1 >/dev/null 2>&1 && return
+    for library in /lib/*/libgomp.so.1 /usr/lib/*/libgomp.so.1 /usr/lib64/libgomp.so.1; do
+      [ ! -e "$library" ] || return 0
+    done
   fi
   problem E004 "libgomp.so.1 is missing, which LightGBM needs" "apt-get install libgomp1, or dnf install libgomp"
 }
@@ -587,7 +590,7 @@ check_ports() {
 
 look_at_ports() { # next system|local ADDRESS PORT OURS… | check system|local "NAME ADDRESS PORT"…
   SETTINGS=$SETTINGS "$PYTHON" - "$@" <<'PYTHON'
-import ipaddress, os, socket, sys
+import ipaddress, os, re, socket, sys
 
 BY_SYSTEMD = {"api-port", "mlflow-port"}  # opened by it, as root
 
@@ -596,6 +599,11 @@ def parts(one):
     name, _, rest = one.partition(" ")
     host, _, port = rest.rpartition(" ")
     return name, host, port
+
+
+def is_number(port):
+    """As the settings file takes it: no zero in front, no other script's digits."""
+    return re.fullmatch("[1-9][0-9]{0,4}", port) is not None
 
 
 def lowest_of_units():
@@ -623,7 +631,7 @@ def listen(host, port):
 
 
 def print_next(mode, host, above, *ours):
-    can_be = above.isdigit() and (mode == "local" or is_address(host))
+    can_be = is_number(above) and (mode == "local" or is_address(host))
     for port in range(int(above) + 1, min(int(above) + 200, 65536)) if can_be else ():
         try:
             listen(host, port)
@@ -640,7 +648,7 @@ def print_problems(mode, *wanted):
     # Those that an installation has are its operator's: a drop-in of their own may let the unit open them.
     had = [line.partition("=")[2] for line in os.environ["SETTINGS"].splitlines() if "_port=" in line]
     for name, host, port in map(parts, wanted):
-        if not port.isdigit() or not 1 <= int(port) <= 65535:
+        if not is_number(port) or int(port) > 65535:
             print(f"E007|--{name} {port} is no port|give a number from 1 to 65535")
             continue
         if port in seen:
@@ -650,20 +658,23 @@ def print_problems(mode, *wanted):
         if int(port) < lowest and name not in BY_SYSTEMD and port not in had:
             print(f"E007|port {port} needs root, which its unit does not have|choose one from {lowest} on with --{name}")
             continue
+        if host in names:  # said already
+            continue
         if mode == "system" and not is_address(host):
-            if host not in names:
-                print(f"E008|--listen {host} is no address, and units take no names|give it in numbers, such as 127.0.0.1 or 0.0.0.0")
+            print(f"E008|--listen {host} is no address, and units take no names|give it in numbers, such as 127.0.0.1 or 0.0.0.0")
             names.add(host)
             continue
         try:
             listen(host, int(port))
         except (socket.gaierror, UnicodeError):
             print(f"E008|--listen {host} is no address|use 127.0.0.1 or 0.0.0.0")
+            names.add(host)
         except PermissionError:
             print(f"E007|port {port} needs root|choose one from 1024 on with --{name}")
         except OSError as exc:
             if exc.errno == 99:
                 print(f"E008|--listen {host} is not an address of this host|use 127.0.0.1 or 0.0.0.0")
+                names.add(host)
             else:
                 print(f"TAKEN|{name}|{port}")
 
@@ -1041,13 +1052,15 @@ key_open() { [ -n "$TLS" ] && [ "$(stat -c '%U:%G %a' "$TLS_FOLDER/key.pem" 2>/d
 
 config_changed() { [ "$(config_text)" != "$(cat "$CONFIG" 2>/dev/null)" ]; }
 
+quoted() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
+
 # The command resolves `current` once, so that a process never mixes the modules of two releases, and waits while an
 # upgrade changes it. What may write waits until the upgrade is final: it would be lost when that goes back.
 command_text() {
   cat <<COMMAND
 #!/bin/sh
-base='$BASE'
-export APPLIANCE_CONFIG="\${APPLIANCE_CONFIG:-$CONFIG}"
+base=$(quoted "$BASE") config=$(quoted "$CONFIG")
+export APPLIANCE_CONFIG="\${APPLIANCE_CONFIG:-\$config}"
 case "\${1:-}" in
   serve | up | down | status | logs | doctor | '' | -h | --help | --version) lock=\$base/.switch ;;
   *)
@@ -1060,8 +1073,9 @@ if [ -r "\$lock" ]; then flock -s 9 9<"\$lock" || true; fi
 COMMAND
   if [ "$MODE" = local ]; then
     cat <<COMMAND
-if [ -r '$PROXY_FILE' ]; then set -a && . '$PROXY_FILE' && set +a; fi
-if [ "\${1:-}" = up ] && [ -e '$STATE/upgrade/journal.json' ]; then
+proxies=$(quoted "$PROXY_FILE") journal=$(quoted "$STATE/upgrade/journal.json")
+if [ -r "\$proxies" ]; then set -a && . "\$proxies" && set +a; fi
+if [ "\${1:-}" = up ] && [ -e "\$journal" ]; then
   "\$base/current/venv/bin/python" -P -m appliance.processes.upgrade recover --base "\$base" || exit 3
 fi
 COMMAND
@@ -1123,6 +1137,14 @@ made_files() {
 own_files() {
   made=$(made_files)
   (cd "$UNITS" && find . ! -type d -path './appliance[-.]*' | sed 's|^\./||' | LC_ALL=C sort) | grep -vxF "$made" || true
+}
+
+passphrase_gone() { [ ! -e /etc/appliance/backup-passphrase ] && [ -e "$UNITS/appliance-backup.service.d/20-passphrase.conf" ]; }
+
+# That of the dashboard goes with the other units, since it is started again then.
+end_sealing() {
+  rm -f "$UNITS/appliance-backup.service.d/20-passphrase.conf"
+  systemctl daemon-reload
 }
 
 # Every file that belongs in /etc, made in $1 as it should be there.
@@ -1206,14 +1228,14 @@ limit_memory() { # UNIT PERCENT LEAST-MB MOST-MB
 system_files_changed() { # PATTERN
   staged=$(mktemp -d)
   stage_system_files "$staged"
-  changed=1
-  (cd "$staged" && { find . -type f && drop_ins | sed "s|^|.$UNITS/|"; }) |
+  # To the end of the list: where SIGPIPE is ignored, whoever writes it would complain.
+  changed=$({ (cd "$staged" && find . -type f) && drop_ins | sed "s|^|.$UNITS/|"; } |
     while IFS= read -r file; do
       # shellcheck disable=SC2254  # a pattern
-      case $file in $1) same_file "$staged/$file" "/$file" || exit 9 ;; esac
-    done || changed=0
+      case $file in $1) same_file "$staged/$file" "/$file" || echo "$file" ;; esac
+    done)
   rm -rf "$staged"
-  return "$changed"
+  [ -n "$changed" ]
 }
 
 same_file() { if [ -e "$1" ]; then cmp -s "$1" "$2"; else [ ! -e "$2" ]; fi; }
@@ -1348,6 +1370,8 @@ install_local() {
 
 install_system() {
   SOCKETS_CHANGED='' RENEWED=''
+  # An upgrade makes a backup, which would be refused.
+  if passphrase_gone; then step "Having backups in clear, since the passphrase was removed" end_sealing; fi
   if command_changed; then step "Writing the command appliance" write_command; fi
   change_release
   if system_files_changed '*' || units_stale; then
@@ -1416,6 +1440,12 @@ recover_release() {
 # --- instead of installing --------------------------------------------------------------------------------------------
 
 require_settings() { [ -z "$SETTINGS_PROBLEM" ] || refuse "$SETTINGS_PROBLEM"; }
+
+# This file alone, as it came out of a bundle or through a pipe, has nothing to install.
+require_source() {
+  [ -e "$SOURCE/requirements.lock" ] ||
+    refuse "$SOURCE holds no appliance: run the install.sh of a checkout, or name a bundle with --offline"
+}
 
 require_installed() {
   [ "$(current_release)" != none ] || refuse "nothing is installed below $BASE"
@@ -1519,6 +1549,7 @@ main() {
   trap 'exit 130' HUP INT TERM
   umask 022
   if [ -n "$MAKE_BUNDLE" ]; then
+    require_source
     MODE=local
     make_bundle
     exit 0
@@ -1530,6 +1561,7 @@ main() {
     exit 0
   fi
   [ -z "$UPGRADE" ] || require_installed
+  [ -n "$OFFLINE" ] || require_source
   preflight
   [ -z "$why" ] || echo "Without systemd or root ($why): installing below $BASE and nowhere else."
   [ -z "$OFFLINE" ] || open_bundle
@@ -1549,6 +1581,7 @@ main() {
     "$BASE/bin/appliance" demo || exit "$EXIT_FAILED"
   fi
   closing_words
+  exit 0 # not a line more: a pull may have changed this file meanwhile, and the shell reads it as it goes
 }
 
 main "$@"

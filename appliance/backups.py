@@ -85,8 +85,10 @@ class Backups:
         """Write a backup of the state as it is now; it counts as good only after ``verify``.
 
         Raises:
-            StateUnwritable: There is no room, or a disk is read-only; nothing is left behind.
+            StateUnwritable: There is no room, or a disk is read-only or not there; nothing is left behind.
         """
+        if problem := find_folder_problem(self._settings):
+            raise StateUnwritable(f"no backup was made: {problem}")
         config = Path(os.environ.get(CONFIG_VARIABLE, ""))
         order = Order(
             release=__version__, schema=SCHEMA_VERSION, passphrase=passphrase,
@@ -220,6 +222,26 @@ class Backups:
             elif not standing:
                 new = NewAlert(model="", subject=BACKUP, state=State.ALARM, message=message, opened_at=now)
                 open_alert(connection, new)
+
+
+def find_folder_problem(settings: Settings) -> str:
+    """A sentence where ``backup_dir`` is not the folder that was meant; empty where it is, or none is set.
+
+    It is never made here: while its disk is absent a backup would go to the disk that it shall outlive.
+    """
+    folder = settings.backup_dir
+    if folder is None:
+        return ""
+    if not folder.is_dir():
+        return f"the folder {folder} of the setting backup_dir is not there; mount its disk, or make the folder"
+    facts, state = folder.stat(), settings.state.stat()
+    writes = 0o002 | (0o020 if facts.st_gid == state.st_gid else 0) | (0o200 if facts.st_uid == state.st_uid else 0)
+    if settings.systemd and not facts.st_mode & writes:  # root's command could, and the nightly one could not
+        return (
+            f"the user of {settings.state} may not write into {folder} of the setting backup_dir; is its disk mounted? "
+            f"Then run 'chown --reference {settings.state} {folder}'"
+        )
+    return ""
 
 
 def _require_passphrase(backup: Backup, passphrase: str | None) -> None:

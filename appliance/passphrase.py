@@ -11,6 +11,9 @@ from appliance.settings import CONFIG_VARIABLE, Settings
 CREDENTIAL = "backup-passphrase"
 """The name under which systemd hands it to a unit, and that of its file beside the settings, which root alone reads."""
 
+HANDED_OVER = Path("/etc/systemd/system/appliance-backup.service.d/20-passphrase.conf")
+"""What the installer writes where it found that file, and takes away once the file is gone."""
+
 
 def find_passphrase(settings: Settings, given: Path | None = None) -> str | None:
     """The passphrase with which backups are opened; None where there is none.
@@ -39,10 +42,15 @@ def find_seal(settings: Settings, given: Path | None = None) -> str | None:
         given: As for ``find_passphrase``.
 
     Raises:
-        BadInput: As ``find_passphrase``; or there is one that was not handed to this process.
+        BadInput: As ``find_passphrase``; or there is one that was not handed to this process; or its file is gone.
     """
     found = find_passphrase(settings, given)
     beside = _find_beside(settings)
+    if found is None and beside is None and settings.systemd and HANDED_OVER.exists():
+        raise BadInput(
+            "no backup was made: the file of the passphrase that seals backups is gone; put it back, or run "
+            "'./install.sh' again to have backups in clear from now on"
+        )
     if found is None and beside is not None:
         raise BadInput(
             f"no backup was made: {beside} is there to seal it, and was not handed to this process; run './install.sh' "
@@ -54,7 +62,7 @@ def find_seal(settings: Settings, given: Path | None = None) -> str | None:
 def is_sealing(settings: Settings) -> bool:
     """Whether new backups of this host are sealed, or else refused."""
     places = (_find_credential(), settings.backup_passphrase_file, _find_beside(settings))
-    return any(place is not None for place in places)
+    return any(place is not None for place in places) or (settings.systemd and HANDED_OVER.exists())
 
 
 def _find_credential() -> Path | None:

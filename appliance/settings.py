@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,12 +224,25 @@ def load_settings(**flags: Any) -> Settings:
             log.warning("%s", sentence)
     except ValidationError as exc:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()
+            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}{_origin(str(error['loc'][0]), flags)}"
+            for error in exc.errors()
         )
         raise BadSetting(f"settings: {problems}") from exc
     except (OSError, ValueError) as exc:
         raise BadSetting(f"settings file {os.environ.get(CONFIG_VARIABLE)}: {exc}") from exc
     return settings
+
+
+def _origin(name: str, flags: Mapping[str, object]) -> str:
+    """Where a wrong value stands, for whoever has to mend it; empty where the caller gave it."""
+    if flags.get(name) is not None:
+        return ""
+    variable, path = f"APPLIANCE_{name.upper()}", os.environ.get(CONFIG_VARIABLE)
+    if variable in os.environ:
+        return f" (in {variable})"
+    if path and name in read_settings_file(Path(path), Settings.model_fields).known:
+        return f" (in {path})"
+    return ""
 
 
 def list_strangers() -> list[str]:

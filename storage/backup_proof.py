@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def check_databases(unpacked: Path) -> list[str]:
     return [problem for name in DATABASES if (problem := _check_database(unpacked / name, name))]
 
 
-def check_tables(unpacked: Path, names: Collection[str]) -> list[str]:
+def check_tables(unpacked: Path, names: Container[str]) -> list[str]:
     """One sentence a table whose log names a file that is not among ``names``."""
     problems = []
     for log in sorted(unpacked.glob("*/*/_delta_log")):

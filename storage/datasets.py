@@ -262,6 +262,11 @@ def snapshot_files(layout: Layout, name: str, version: int | None = None) -> lis
         import pyarrow as pa  # noqa: PLC0415  (as above)
 
         files = set(pa.table(open_table(layout, name, at).get_add_actions(flatten=True))["path"].to_pylist())
+    if lost := next((file for file in sorted(files) if not (path / file).is_file()), None):
+        raise SnapshotNotFound(
+            f"the dataset {name!r} in {path} is damaged: version {at} has lost the file {lost}; put it back, or "
+            "restore a backup"
+        )
     # The names begin with the snapshot's version and the part's number.
     return [str((path / file).absolute()) for file in sorted(files)]
 

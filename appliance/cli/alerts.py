@@ -22,6 +22,7 @@ channel = App(name="channel", help="Where alerts go: add, list, test, remove.")
 app.command(channel)
 
 
+@app.command(name="list")
 @app.default
 def alerts(*, open_only: Flag = False, json: Json = False) -> None:
     """What changed for the worse, open alerts first.

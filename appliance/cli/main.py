@@ -17,7 +17,7 @@ from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from appliance import __version__
 from appliance.cli.root import act_as_owner, find_state
@@ -34,6 +34,22 @@ Every verb that reads takes --json, but for 'logs', which are lines. Every verb 
 
 Exit codes: 0 done, 1 cannot be done as asked, 3 a part that is needed does not run, 4 a job failed.
 """
+
+_HOST = {
+    errno.ENOSPC: "no space is left there; free some",
+    errno.EDQUOT: "this user's quota is used up; free some",
+    errno.EROFS: "its file system is read-only; see 'dmesg' for why, then mount it writable again",
+}
+"""What a command says where the host lets nobody write; by the error's number."""
+
+_DATABASE = {
+    sqlite3.SQLITE_CORRUPT: "a database is damaged",
+    sqlite3.SQLITE_NOTADB: "a database is damaged",
+    sqlite3.SQLITE_READONLY: "a database cannot be written",
+    sqlite3.SQLITE_FULL: "a database cannot be written",
+    sqlite3.SQLITE_IOERR: "a database cannot be read or written",
+    sqlite3.SQLITE_CANTOPEN: "a database cannot be opened",
+}
 
 VERBS: tuple[tuple[str, str, str, str], ...] = (
     ("up", "processes:up", "Processes", "Start everything and keep it running; --detach in the background."),
@@ -89,7 +105,7 @@ def build_app(*, whole: str = "") -> App:
     app = App(
         name="appliance", version=__version__, help_epilogue=_EPILOGUE, help_format="plaintext",
         help="Data, training, registry, inference API, monitoring and retraining on this host.",
-        error_formatter=lambda error: f"appliance: {error}",
+        error_formatter=lambda error: f"appliance: {_say_usage(error)}",
         suppress_keyboard_interrupt=False, exit_on_error=False,
         result_action="return_int_as_exit_code_else_zero",
     )  # fmt: skip
@@ -111,6 +127,13 @@ def _own_words(target: str) -> str:
     return "" if isinstance(said, App) else (getdoc(said) or "").partition("\n\nArgs:")[0]
 
 
+def _say_usage(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        verb = " ".join(["appliance", *(error.command_chain or ())])
+        return f"{verb} takes no {' '.join(error.unused_tokens or ())!r}; see '{verb} --help'"
+    return str(error)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one verb; returns the exit code and never raises for what a caller did wrong."""
     try:
@@ -130,11 +153,9 @@ def run(arguments: Sequence[str]) -> int:
     except PermissionError as exc:
         code = _complain(ApplianceError(f"{_denied(exc)}; run the command as somebody who may, or name another"), 1)
     except OSError as exc:
-        if exc.errno != errno.ENOSPC:
-            code = _complain(_Unexpected(exc), 1)
-        else:
+        if exc.errno == errno.ENOSPC:
             _write_nowhere()
-            code = _complain(ApplianceError(f"cannot write{_where(exc)}: no space is left there; free some"), 1)
+        code = _complain(_say_host(exc), 1)
     except Exception as exc:  # noqa: BLE001  (the border: a caller gets a sentence, the traceback goes to a file)
         code = _complain(_Unexpected(exc), 1)
     return code
@@ -193,10 +214,19 @@ class _Unexpected(Exception):
 
 
 def _say_database(error: sqlite3.Error) -> Exception:
-    """What to do about a database that is damaged; anything else is our fault."""
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return ApplianceError(f"a database is damaged: {error}; 'appliance doctor' says which, and what to do")
-    return _Unexpected(error)
+    """What to do about a database that is damaged, or that the host does not let one use; else it is our fault."""
+    what = _DATABASE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    return (
+        _Unexpected(error)
+        if what is None
+        else ApplianceError(f"{what}: {error}; 'appliance doctor' says which, and what to do")
+    )
+
+
+def _say_host(error: OSError) -> Exception:
+    """What to do about a host that does not let one write; anything else is our fault."""
+    what = _HOST.get(error.errno or 0)
+    return _Unexpected(error) if what is None else ApplianceError(f"cannot write{_where(error)}: {what}")
 
 
 def _where(error: OSError) -> str:

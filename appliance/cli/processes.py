@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal
 
 from appliance.cli.output import Flag, Json, print_json, print_table, say
+from appliance.errors import BadSetting
 from appliance.settings import load_settings
 
 
@@ -99,9 +100,14 @@ def doctor(*, json: Json = False) -> int:
 
     A code such as E002 is that of the installer's pre-flight, which looks at the same.
     """
+    from appliance.processes.check import Check
     from appliance.processes.doctor import run_checks
 
-    checks = run_checks(load_settings())
+    try:
+        checks = run_checks(load_settings())
+    except BadSetting as exc:  # nothing else can be looked at
+        fix = "mend it; what runs goes on with what it read before, and nothing can be started until then"
+        checks = [Check(name="settings", state="fail", message=str(exc), fix=fix)]
     ok = all(check.state != "fail" for check in checks)
     if json:
         print_json({"ok": ok, "checks": [dataclasses.asdict(check) for check in checks]})

@@ -17,6 +17,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
+from appliance.processes.doctor_content import check_serving_bundles, check_table_files
 from appliance.processes.doctor_host import check_configuration, check_host
 from appliance.processes.doctor_state import (
     check_ahead,
@@ -30,8 +31,9 @@ from appliance.processes.doctor_state import (
     check_permissions,
 )
 from appliance.processes.own_http import open_own
-from appliance.processes.ports import is_free
+from appliance.processes.ports import describe_holder, is_free
 from appliance.processes.roster import Service, roster
+from appliance.processes.units import SOCKETS
 from appliance.settings import Settings, list_strangers
 from storage.channel_rows import list_channels
 from storage.delivery_rows import DeliveryState, list_deliveries
@@ -60,9 +62,11 @@ def run_checks(settings: Settings) -> list[Check]:
     checks += _guarded("interrupted", lambda: check_interrupted(settings))
     checks += _guarded("disk", lambda: check_disk(settings))
     checks += _guarded("database", lambda: check_databases(settings))
+    checks += _guarded("tables", lambda: check_table_files(settings))
     checks += _guarded("backup", lambda: check_backups(settings, now))
     if all(check.state != "fail" for check in checks if check.name == "database"):
         checks += _guarded("clock", lambda: _with_database(settings, lambda db: check_clock(settings, db, now)))
+        checks += _guarded("bundles", lambda: _with_database(settings, lambda db: check_serving_bundles(settings, db)))
         checks += _guarded("events ahead", lambda: _with_database(settings, check_ahead))
         checks += _guarded("lag", lambda: _with_database(settings, lambda db: check_lag(settings, db)))
         checks += _guarded("event log", lambda: _check_recording(settings))
@@ -112,14 +116,27 @@ def _check_address(settings: Settings) -> list[Check]:
 
 def _check_processes(settings: Settings) -> list[Check]:
     checks = []
+    services = {service.name: service for service in roster(settings)}
     for process in status(settings).services:
         message = f"{process.state}{f': {process.detail}' if process.detail else ''}"
         if process.state == "running":
             checks.append(Check(name=process.name, state="ok", message=message))
+        elif process.pid is None and (taken := _find_taken(settings, services[process.name])):
+            fix = f"end that (it starts by itself then), or choose another port: './install.sh --{taken[0]} PORT'"
+            checks.append(
+                Check(name=process.name, state="fail", message=f"{message}: {taken[1]}", fix=fix, code="E009")
+            )
         else:
             fix = f"run 'appliance up --detach', then look at 'appliance logs {process.name}'"
             checks.append(Check(name=process.name, state="fail", message=message, fix=fix))
     return checks
+
+
+def _find_taken(settings: Settings, service: Service) -> tuple[str, str] | None:
+    """The flag of its port and a sentence, where another program has that; systemd holds some itself."""
+    if not service.port or (settings.systemd and service.name in SOCKETS) or is_free(service.host, service.port):
+        return None
+    return service.setting.replace("_", "-"), f"port {service.port} is taken{describe_holder(service.port)}"
 
 
 def _check_service(service: Service) -> list[Check]:
@@ -157,7 +174,10 @@ def _check_guest(settings: Settings, label: str, setting: str) -> list[Check]:
             return [Check(name=name, state="ok", message=f"{address} asks for a login")]
         message = f"something else answers {exc.code} at {address}"
     except (OSError, ValueError) as exc:
-        message = f"{address} does not answer: {exc}"
+        message, fix = (
+            f"{address} does not answer: {exc}",
+            f"look at 'appliance logs ui'; or something else has it: {fix}",
+        )
         if is_free(settings.listen, port):
             message, fix = f"nothing listens on port {port}", "look at 'appliance logs ui'"
         return [Check(name=name, state=state, message=message, fix=fix)]

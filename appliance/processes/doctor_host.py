@@ -7,6 +7,7 @@ makes a file readable. Each look is a function of what was found, so that it can
 from __future__ import annotations
 
 import ctypes
+import grp
 import os
 import platform
 import re
@@ -194,9 +195,17 @@ def _check_mode(path: Path, mode: int, settings: Settings) -> Check | None:
         return Check(name="configuration", state="fail", message=message, fix=fix)
     if mode & 0o040 and not (facts.st_mode & 0o040 and facts.st_gid == state.stat().st_gid):
         message = f"the processes cannot read {path}"
-        fix = f"run 'chgrp {state.stat().st_gid} {path}' and 'chmod {mode:o} {path}'"
+        fix = f"run 'chgrp {_group(state.stat().st_gid)} {path}' and 'chmod {mode:o} {path}'"
         return Check(name="configuration", state="fail", message=message, fix=fix)
     return None
+
+
+def _group(gid: int) -> str:
+    """Its name, where the host knows one."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
 
 
 def _check(name: str, code: str, message: str, fix: str, *, fits: bool) -> Check:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from appliance.backups import find_folder_problem
 from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
 from appliance.monitoring.horizon import MOST_AHEAD_H, Horizon
 from appliance.processes.check import Check
@@ -36,10 +38,14 @@ def check_permissions(settings: Settings) -> list[Check]:
     if not root.is_dir():
         return [Check(name="state", state="fail", message=f"{root} does not exist", fix="run 'appliance migrate'")]
     owner = root.stat().st_uid
+    if _is_read_only(root):
+        message = f"{root} lies on a file system that is read-only; predictions are answered and not recorded"
+        fix = "see 'dmesg' for why (a failing disk?), then mount it writable again and run 'appliance up --detach'"
+        return [Check(name="state", state="fail", message=message, fix=fix)]
     if not os.access(root, os.W_OK | os.X_OK):
         message, fix = (
             f"{root} is not writable for this user",
-            f"run as its owner (uid {owner}) or as root, or remount it",
+            f"run as its owner ({_name(owner)}) or as root",
         )
         return [Check(name="state", state="fail", message=message, fix=fix)]
     for secret in (layout.secret, layout.admin_password, layout.signing_key, settings.backups):
@@ -48,10 +54,9 @@ def check_permissions(settings: Settings) -> list[Check]:
             fix = f"run 'chmod {mode} {secret}'"
             return [Check(name="state", state="fail", message=f"others may read {secret}", fix=fix)]
     for stranger, uid in _owners(root):
-        if uid == owner:
-            continue
-        message = f"{stranger} belongs to uid {uid}, the state to uid {owner}"
-        return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {owner} {root}'")]
+        if uid != owner:
+            message = f"{stranger} belongs to {_name(uid, unknown='uid ')}, the state to {_name(owner)}"
+            return [Check(name="state", state="fail", message=message, fix=f"run 'chown -R {_name(owner)} {root}'")]
     return [Check(name="state", state="ok", message=f"{root} is writable, its secrets are private")]
 
 
@@ -102,7 +107,11 @@ def check_databases(settings: Settings) -> list[Check]:
             problem, version = _read_database(path)
         except sqlite3.Error as exc:
             problem, version = str(exc), SCHEMA_VERSION
-        if problem:
+        if problem and _is_read_only(path):
+            message = f"{path} cannot be looked at while its file system is read-only: {problem}"
+            fix = "mount it writable again, then run 'appliance doctor' again"
+            checks.append(Check(name=label, state="fail", message=message, fix=fix))
+        elif problem:
             checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=_RESTORE))
         elif name == "appliance.db" and version != SCHEMA_VERSION:
             message = f"{path} has schema {version}, this release needs {SCHEMA_VERSION}"
@@ -157,6 +166,9 @@ def check_ahead(connection: sqlite3.Connection) -> list[Check]:
 
 def check_backups(settings: Settings, now: datetime) -> list[Check]:
     """There is a backup that was proved not long ago."""
+    if problem := find_folder_problem(settings):
+        fix = "do what it says, then run './install.sh' again where units run, and 'appliance backup create'"
+        return [Check(name="backup", state="fail", message=f"none can be made: {problem}", fix=fix)]
     backups = list_backups(settings.backups)
     good = next((backup for backup in backups if backup.proved), None)
     newest = backups[0] if backups else None
@@ -218,6 +230,19 @@ def check_certificate(settings: Settings, now: datetime) -> list[Check]:
     if days < CERTIFICATE_WARN_DAYS:
         return [Check(name="certificate", state="warn", message=message, fix=fix)]
     return [Check(name="certificate", state="ok", message=message)]
+
+
+def _is_read_only(path: Path) -> bool:
+    """The kernel makes a file system so where the disk gives errors."""
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _name(uid: int, *, unknown: str = "") -> str:
+    """Of a user, where the host knows one; else its number behind ``unknown``."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"{unknown}{uid}"
 
 
 def _read_database(path: Path) -> tuple[str, int]:

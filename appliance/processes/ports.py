@@ -24,7 +24,7 @@ def require_free_ports(services: Iterable[Service]) -> None:
             raise BadSetting(f"{other} and {setting} are both {port}; give each its own port")
         if not is_free(host, port):
             problems.append(
-                f"port {port} on {host} is taken{_holder(port)}; end that, or choose another "
+                f"port {port} on {host} is taken{describe_holder(port)}; end that, or choose another "
                 f"with --{setting.replace('_', '-')} (APPLIANCE_{setting.upper()})"
             )
     if problems:
@@ -52,7 +52,7 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def _holder(port: int) -> str:
+def describe_holder(port: int) -> str:
     """`` by NAME (pid N)`` when this user may know it, else nothing."""
     inodes = _listening_inodes(port)
     for process in Path("/proc").iterdir():

@@ -53,6 +53,22 @@ def test_it_comes_from_where_it_was_put(settings: Settings, tmp_path: Path, monk
             find_passphrase(settings, tmp_path / name)
 
 
+def test_once_its_file_is_gone_nothing_is_made_in_clear_until_the_installer_has_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appliance.passphrase.HANDED_OVER", tmp_path / "20-passphrase.conf")
+    assert find_seal(settings) is None, "there never was one"
+    (tmp_path / "20-passphrase.conf").touch()
+    with pytest.raises(
+        BadInput, match=r"no backup was made: the file of the passphrase .* is gone; put it back, or run"
+    ):
+        find_seal(settings)
+    assert find_passphrase(settings) is None, "those in clear can be read"
+    assert find_seal(settings.model_copy(update={"systemd": False})) is None
+    (tmp_path / "20-passphrase.conf").unlink()
+    assert find_seal(settings) is None
+
+
 def test_without_units_only_the_setting_names_one(settings: Settings, tmp_path: Path) -> None:
     write(tmp_path / "etc" / "backup-passphrase", "of the host\n")
     local = settings.model_copy(update={"systemd": False})

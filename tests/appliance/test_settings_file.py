@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 
 import pytest
 
+from appliance.cli.main import run
 from appliance.errors import BadSetting
 from appliance.processes.doctor import run_checks
 from appliance.settings import Settings, load_settings
@@ -50,6 +52,26 @@ def test_a_bad_value_still_stops(file: Path) -> None:
     file.write_text('api_port = "x"\n')
     with pytest.raises(BadSetting, match="api_port"):
         load_settings()
+
+
+def test_a_bad_value_is_said_with_where_it_stands(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('api_workers = "many"\n')
+    with pytest.raises(BadSetting, match=rf"api_workers: .* \(in {file}\)"):
+        load_settings()
+    monkeypatch.setenv("APPLIANCE_API_WORKERS", "few")
+    with pytest.raises(BadSetting, match=r"api_workers: .* \(in APPLIANCE_API_WORKERS\)"):
+        load_settings()
+
+
+def test_doctor_says_what_to_do_about_settings_that_cannot_be_read(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, said in (("ui_port = = 3\n", "line 1"), ('api_workers = "many"\n', "api_workers")):
+        file.write_text(text)
+        assert run(["doctor", "--json"]) == 3
+        (check,) = json.loads(capsys.readouterr().out)["checks"]
+        assert (check["name"], check["state"], said in check["message"]) == ("settings", "fail", True)
+        assert "what runs goes on with what it read before" in check["fix"]
 
 
 def test_a_flag_that_is_no_setting_still_stops(file: Path) -> None:

@@ -57,3 +57,9 @@ def test_what_cannot_be_done_is_said(shell: Shell, arguments: list[str], message
 def test_an_empty_address_is_refused(shell: Shell) -> None:
     done = shell.run("alerts", "channel", "add", "ops", "--address-file", "-", stdin="\n")
     assert "its first line should be the address" in done.err
+
+
+def test_a_word_too_many_is_said_as_that(shell: Shell) -> None:
+    assert shell.ok("alerts", "list").out == shell.ok("alerts").out
+    done = shell.run("models", "list")
+    assert (done.code, done.err) == (1, "appliance: appliance models takes no 'list'; see 'appliance models --help'\n")

@@ -1,12 +1,20 @@
-"""A database that is damaged is told as what it is, not as a fault of the program."""
+"""A database that is damaged, or a disk that cannot be written: told as what it is, not as a fault of the program."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 from contextlib import closing
 
+import polars as pl
+import pytest
+
+from appliance.house import open_appliance
+from appliance.model_spec import ModelSpec
+from appliance.settings import Settings
 from tests.cli.shell import Shell
+from tests.training.state import add, train_now
 
 
 def test_broken_pages_are_told_with_the_way_out(shell: Shell) -> None:
@@ -20,3 +28,26 @@ def test_broken_pages_are_told_with_the_way_out(shell: Shell) -> None:
     assert done.code == 1
     assert done.err.startswith("appliance: a database is damaged: ")
     assert "'appliance doctor' says which, and what to do" in done.err
+
+
+def test_a_file_system_that_became_read_only_is_told_with_the_way_out(shell: Shell) -> None:
+    house = open_appliance(Settings(state=shell.state))
+    add(house, "d", pl.DataFrame({"a": [at % 7 for at in range(400)], "y": [float(at % 5) for at in range(400)]}))
+    train_now(house, ModelSpec(name="m", dataset="d", target="y"))
+    state = str(shell.state)
+    bind = f"mount --bind {state} {state} && mount -o remount,bind,ro {state}"
+    if os.geteuid() != 0 or subprocess.run(["sh", "-c", bind], check=False, capture_output=True).returncode:
+        pytest.skip("mounting needs root")
+    try:
+        done = shell.run("deploy", "m")
+        assert (done.code, "fault of the program" in done.err) == (1, False), done.err
+        assert done.err.startswith("appliance: a database cannot be written: ")
+        done = shell.run("card", "m", "--html", f"{state}/card.html")
+        assert "file system is read-only" in done.err.lower() or "read-only file system" in done.err.lower(), done.err
+        assert "fault of the program" not in done.err
+        doctor = {one["name"]: one for one in shell.run("doctor", "--json").json()["checks"]}
+        assert "file system that is read-only" in doctor["state"]["message"]
+        assert "dmesg" in doctor["state"]["fix"]
+        assert "is damaged" not in doctor["database"]["message"], "a backup restored would be the wrong way out"
+    finally:
+        subprocess.run(["umount", state], check=True)

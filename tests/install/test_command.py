@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,13 @@ import pytest
 
 from tests.install.place import ROOT
 
-WRITES = "parse_arguments --local '{base}'; choose_layout; mkdir -p \"$BASE\"; write_command"
+WRITES = 'parse_arguments --local "$WANTED"; choose_layout; mkdir -p "$BASE"; write_command'
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Path:
-    """Two releases whose Python says which one it is and what it was given."""
-    base = tmp_path / "base"
+@pytest.fixture(params=["base", """it's "my" $HOME `base`"""])
+def base(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Two releases whose Python says which one it is and what it was given; below a directory of any name."""
+    base = tmp_path / request.param
     for name in ("one", "two"):
         (base / "releases" / name / "venv" / "bin").mkdir(parents=True)
         python = base / "releases" / name / "venv" / "bin" / "python"
@@ -28,8 +29,9 @@ def base(tmp_path: Path) -> Path:
     functions = tmp_path / "functions.sh"
     functions.write_text((ROOT / "install.sh").read_text().rsplit("\n", 2)[0] + "\n")
     done = subprocess.run(
-        ["sh", "-c", f". '{functions}'; {WRITES.format(base=base)}"], capture_output=True, text=True, check=False
-    )
+        ["sh", "-c", f". '{functions}'; {WRITES}"],
+        capture_output=True, text=True, check=False, env={**os.environ, "WANTED": str(base)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return base
 

@@ -37,6 +37,22 @@ def test_a_dry_run_touches_nothing(host: Host) -> None:
     assert host.run(f"test -e {STATE}").code
 
 
+def test_where_sigpipe_is_ignored_no_program_complains(host: Host) -> None:
+    """As in a unit of systemd, or below Python's own."""
+    host.place_release()
+    done = host.run(f"trap '' PIPE; {host.command()}")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_nothing_is_run_that_was_written_behind_its_end_meanwhile(host: Host) -> None:
+    host.place_release()
+    flags = host.command().partition("install.sh")[2]
+    functions = f". {host.folder}/functions.sh"
+    done = host.run(f"cd {ROOT}; sh -c '{functions}; main \"$@\"; echo pulled' sh {flags}")
+    assert (done.code, "pulled" in done.out) == (0, False), done.err
+    assert "Dashboard" in done.out
+
+
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     host.place_release()
     installed(host, "--tls self")
@@ -99,7 +115,10 @@ def test_a_passphrase_that_was_removed_is_handed_over_no_more(host: Host) -> Non
     host.ok("echo another >/etc/appliance/backup-passphrase")
     assert "Installing the units" in installed(host), "the dashboard is started again and reads it"
     host.ok("rm /etc/appliance/backup-passphrase")
-    assert "Installing the units" in installed(host)
+    said = installed(host)
+    first, _, rest = said.partition("Having backups in clear, since the passphrase was removed")
+    assert ("Installing" in first, "Installing the units" in rest) == (False, True), said
+    assert "nothing was changed" in installed(host)
     assert not PASSPHRASE_HANDED_OVER & host.listing(UNITS)
 
 

@@ -45,13 +45,33 @@ def test_a_python_that_is_too_old_or_absent_is_said(place: Place) -> None:
     done = place.install("--python", "/nowhere/python3")
     assert done.code == 2
     assert "E003  there is no Python 3.11, 3.12 or 3.13" in done.err
+    assert "3.13 at /nowhere/python3\n" in done.err
     assert re.search(r"-> install one \(.*python3.*\), or name it with --python", done.err)
+    assert "E004" not in done.err, "a library that is there is not missed"
 
 
 def test_an_address_that_is_not_this_hosts_is_said(place: Place) -> None:
     done = place.install(*place.port_flags, "--listen", "192.0.2.1")
     assert done.code == 2
-    assert "E008  --listen 192.0.2.1 is not an address of this host" in done.err
+    assert done.err.count("E008  --listen 192.0.2.1 is not an address of this host") == 1, done.err
+
+
+@pytest.mark.parametrize("port", ["08000", "\u0668\u0660", "\u00b2"])
+def test_a_number_that_the_settings_file_would_not_take_is_no_port(place: Place, port: str) -> None:
+    done = place.install(*place.port_flags, "--api-port", port, "--dry-run")
+    assert (done.code, f"E007  --api-port {port} is no port" in done.err) == (2, True), done.err
+
+
+def test_this_file_alone_says_what_it_lacks(place: Place) -> None:
+    alone = place.home / "install.sh"
+    alone.write_bytes((ROOT / "install.sh").read_bytes())
+    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)}")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"install.sh: {place.home} holds no appliance: run the install.sh of a checkout, or")
+    alone.unlink()
+    alone.symlink_to(ROOT / "install.sh")
+    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)} --dry-run")
+    assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +151,7 @@ def test_the_codes_are_the_ones_that_the_document_lists_and_the_script_uses(plac
         (["--rollback"], "nothing is installed below"),
         (["--uninstall"], "nothing is installed below"),
         (["--make-bundle", "/nowhere/at/all"], "there is no directory /nowhere/at"),
+        (["--state", ""], "--state needs a value"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_done(place: Place, flags: list[str], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -62,6 +64,21 @@ def test_the_doors_of_mlflow_and_prefect_ask_for_a_login(tmp_path: Path) -> None
     assert (found.state, found.message) == ("fail", f"nothing listens on port {prefect}")
     without = ours.model_copy(update={"ui_prefect_port": 0})
     assert "Prefect behind the login" not in {check.name for check in run_checks(without)}
+
+
+def test_a_port_that_another_program_took_is_named_with_the_program(settings: Settings) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ours = settings.model_copy(update={"ui_port": port})
+        found = look(ours, "ui")
+        assert (found.state, found.code) == ("fail", "E009")
+        assert f"stopped: port {port} is taken by " in found.message
+        assert f"(pid {os.getpid()})" in found.message
+        assert "./install.sh --ui-port" in found.fix
+    found = look(ours, "ui")
+    assert (found.message, found.code) == ("stopped", "")
 
 
 def test_torn_lines_are_told(settings: Settings) -> None:

@@ -22,6 +22,7 @@ from appliance.processes.doctor_state import check_permissions
 from appliance.processes.release_journal import Files
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes
+from storage.errors import StateUnwritable
 from storage.eventlog import EventWriter
 from storage.statedb import connect, transaction
 from storage.window_rows import Heartbeat, put_heartbeat
@@ -182,6 +183,28 @@ def test_the_age_of_the_last_proved_backup_counts(settings: Settings, age_h: flo
     at = (datetime.now(UTC) - timedelta(hours=age_h)).isoformat()
     write_notes(backup.path, msgspec.structs.replace(backup.notes, created_at=at))
     assert look(settings, "backup").state == state
+
+
+def test_a_backup_disk_that_is_absent_takes_no_backup_and_shows(settings: Settings, tmp_path: Path) -> None:
+    """Written beneath its mount point, it would be on the disk that it shall outlive."""
+    folder = tmp_path / "disk"
+    units = settings.model_copy(update={"backup_dir": folder, "systemd": True})
+    with pytest.raises(StateUnwritable, match=f"no backup was made: the folder {folder} .* is not there; mount its"):
+        Backups(units).create(who="t")
+    assert not folder.exists()
+    found = look(units, "backup")
+    assert (found.state, f"the folder {folder}" in found.message) == ("fail", True)
+    folder.mkdir()
+    assert Backups(units).create(who="t").path.parent == folder
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    os.chown(folder, 12345, 12345)
+    folder.chmod(0o750)
+    with pytest.raises(StateUnwritable, match=r"may not write into .*; is its disk mounted"):
+        Backups(units).create(who="t")
+    assert look(units, "backup").state == "fail"
+    folder.chmod(0o757)
+    assert look(units, "backup").state != "fail"
 
 
 def test_a_newest_backup_that_is_not_good_shows_beside_an_older_one_that_is(settings: Settings) -> None:

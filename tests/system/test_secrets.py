@@ -52,6 +52,7 @@ def test_where_there_is_a_passphrase_no_backup_is_made_in_clear(serving: Machine
         assert serving.run(f"nsenter -m -t {pid} ls -A /run/credentials/appliance-ui.service").code != 0
 
     serving.ok(f"rm {PASSPHRASE} && systemctl restart appliance-ui.service")
+    assert serving.run("appliance backup create").code == 1
     code, said = ask(serving)
     assert (code, "was not there, or empty" in json.dumps(said)) == (422, True), "it starts, and makes none in clear"
     serving.ok(f"sh {SOURCE}/install.sh", timeout_s=300)
