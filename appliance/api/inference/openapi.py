@@ -9,6 +9,7 @@ from appliance.api.inference.openapi_protocols import mlflow_paths, v1_paths, v2
 from appliance.api.inference.openapi_schemas import (
     STRING,
     Json,
+    as_text,
     error_schemas,
     example_row,
     label_schema,
@@ -34,13 +35,13 @@ def build_document(models: Iterable[LoadedModel]) -> Json:
         "/health/ready": {
             "get": operation("Whether it can answer, and each model's state", "health", open_to_all=True)
         },
-        "/metrics": {"get": operation("Counters and latencies in Prometheus's format; scope read", "health")},
+        "/metrics": {"get": as_text(operation("Counters and latencies in Prometheus's format; scope read", "health"))},
     }
     deployed = list(models)
     schemas = [model.schema for model in deployed]
     for model in deployed:
         paths |= _model_paths(model)
-    paths |= v2_paths() | v1_paths(schemas) | mlflow_paths(schemas)
+    paths |= v2_paths(schemas) | v1_paths(schemas) | mlflow_paths(schemas)
     return {
         "openapi": "3.1.0",
         "info": {
