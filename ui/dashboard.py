@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from appliance.api.control.app import create_control_app
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.sessions import Sessions
+from appliance.api.offers import StayingProtocol
 from appliance.house import Appliance, open_appliance
 from appliance.processes import heap
 from appliance.processes.notify import say_ready
@@ -113,6 +114,7 @@ def serve(settings: Settings) -> None:
         access_log=False,
         log_config=None,  # what it logs goes where the rest does
         callback_notify=say_ready,
+        http=StayingProtocol,
     )  # fmt: skip
 
 

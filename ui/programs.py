@@ -20,6 +20,8 @@ BATCH = "batch"
 LANGUAGES = {"curl": "curl", "python": "Python", "javascript": "JavaScript", BATCH: _("Batch")}
 ROWS_A_REQUEST = 500
 """Of the program that asks for a whole file."""
+NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "?")
+"""What stands for a number that is missing, as in files that the appliance reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ def _tensor(column: Column, value: Value) -> dict[str, object]:
         tensor["datatype"] = "BOOL"
     elif column.kind in {Kind.CATEGORY, Kind.DATETIME}:
         tensor |= {"datatype": "BYTES", "parameters": {"content_type": "str"}}
+        tensor["data"] = [value if value is None else str(value)]  # a category may be a whole number in JSON
     return tensor
 
 
@@ -118,18 +121,24 @@ def _batch(question: Question) -> str:
     texts = [one.name for one in columns if one.kind in {Kind.CATEGORY, Kind.DATETIME}]
     return "\n".join([
         "import csv", "import itertools", "import json", *(() if question.key else ("import os",)),
-        "import urllib.request", "",
-        f"columns = {[one.name for one in columns]!r}", f"texts = {texts!r}", "", "",
+        "import urllib.error", "import urllib.request", "",
+        f"columns = {[one.name for one in columns]!r}", f"texts = {texts!r}", f"missing = {NULL_WORDS!r}", "", "",
         "def value_of(name, text):",
-        '    if text == "":', "        return None",
-        '    return text if name in texts else json.loads(text.lower())', "", "",
+        "    if name in texts:", "        return text or None",
+        "    if text.strip() in missing:", "        return None",
+        "    try:", "        return json.loads(text.lower())",
+        "    except ValueError:", "        return float(text)", "", "",
         "def ask(rows):",
         '    body = {"rows": [{name: value_of(name, row[name]) for name in columns} for row in rows]}',
         "    request = urllib.request.Request(", f"        {url!r},", "        data=json.dumps(body).encode(),",
         f'        headers={{"Authorization": {bearer}, "Content-Type": "application/json"}},', "    )",
-        "    with urllib.request.urlopen(request) as response:", '        return json.load(response)["predictions"]',
-        "", "",
-        'with open("rows.csv", newline="") as source, open("predictions.csv", "w", newline="") as target:',
+        "    try:",
+        "        with urllib.request.urlopen(request) as response:",
+        '            return json.load(response)["predictions"]',
+        "    except urllib.error.HTTPError as refusal:", "        raise SystemExit(refusal.read().decode())", "", "",
+        'source = open("rows.csv", newline="", encoding="utf-8-sig")',
+        'target = open("predictions.csv", "w", newline="", encoding="utf-8")',
+        "with source, target:",
         "    reader, writer, done = csv.DictReader(source), None, 0",
         f"    while rows := list(itertools.islice(reader, {ROWS_A_REQUEST})):",
         "        if writer is None:",

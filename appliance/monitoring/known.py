@@ -99,13 +99,16 @@ class KnownVersions:
         """Where what was worked out of all versions of a model is kept."""
         return self._layout.figures / model
 
-    def window_hours(self, model: str) -> int:
-        """The window the model declares, whole hours, at least a day; a day when its declaration cannot be read."""
+    def window_s(self, model: str) -> int:
+        """The window the model declares, in seconds; a day when its declaration cannot be read."""
         try:
-            spec = load_spec(self._layout.specs / f"{model}.toml")
-        except BadInput:
-            return DAY_HOURS
-        return max(DAY_HOURS, -(-spec.window_s // 3600))
+            return load_spec(self._layout.specs / f"{model}.toml").window_s
+        except (BadInput, ValueError):  # the latter: a name that no file can have
+            return DAY_HOURS * 3600
+
+    def window_hours(self, model: str) -> int:
+        """The same in whole hours, at least a day."""
+        return max(DAY_HOURS, -(-self.window_s(model) // 3600))
 
     def quiet_days(self, model: str, hours: int) -> QuietDays:
         """The model's days that had too few rows in a window of so many hours; none at first, and of another window."""

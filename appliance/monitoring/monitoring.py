@@ -64,7 +64,7 @@ class Monitoring:
     def drift(
         self,
         name: str,
-        window_s: int = DAY_S,
+        window_s: int | None = None,
         *,
         version: int | None = None,
         until: datetime | None = None,
@@ -72,11 +72,14 @@ class Monitoring:
     ) -> DriftReport:
         """A window of event time against the version's training reference, or one of choice (``parse_against``).
 
+        ``window_s`` is by default what the model declares.
+
         Raises:
             NotFound: No such model, no version of it is published, or no such dataset version.
             BadInput: ``against`` is no reference.
         """
         wanted = parse_against(against)
+        window_s = window_s or self._versions.window_s(name)
         if self._worker is not None and isinstance(wanted, DatasetVersion):
             order = JudgeDrift(model=name, window_s=window_s, version=version, until=until, against=against)
             return self._worker.do(order, DriftReport)
@@ -86,9 +89,11 @@ class Monitoring:
             return judged.judge_drift(connection, known, span, reference=held.reference, faults=held.faults)
 
     def data_quality(
-        self, name: str, window_s: int = DAY_S, *, version: int | None = None, until: datetime | None = None
+        self, name: str, window_s: int | None = None, *, version: int | None = None, until: datetime | None = None
     ) -> DataQualityReport:
         """What was odd about the rows of a window of event time: missing, unseen, out of range, refused, unknown.
+
+        ``window_s`` is by default what the model declares.
 
         Raises:
             NotFound: No such model, or no version of it is published.
@@ -103,12 +108,14 @@ class Monitoring:
         self,
         name: str,
         column: str,
-        window_s: int = DAY_S,
+        window_s: int | None = None,
         *,
         version: int | None = None,
         until: datetime | None = None,
     ) -> DriftDetail:
         """One column's histograms; ``prediction``, the other output and ``label`` are columns too.
+
+        ``window_s`` is by default what the model declares.
 
         Raises:
             NotFound: No such model or column.
@@ -316,8 +323,14 @@ class Monitoring:
                 yield connection
 
     def _span(
-        self, connection: sqlite3.Connection, name: str, version: int | None, window_s: int, until: datetime | None
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        version: int | None,
+        window_s: int | None,
+        until: datetime | None,
     ) -> tuple[KnownVersion, Span]:
+        window_s = window_s or self._versions.window_s(name)
         return find_span(connection, self._versions, name, window_s, version=version, until=until)
 
     def _minutes(

@@ -78,6 +78,14 @@ def test_figures_of_models_and_of_the_watch_loop(house: Appliance) -> None:
     assert found["appliance_disk_free_bytes", ""] > 0
 
 
+def test_figures_of_a_model_are_of_the_window_that_it_declares(house: Appliance) -> None:
+    house.settings.layout.specs.mkdir(exist_ok=True)
+    (house.settings.layout.specs / "m.toml").write_text('name = "m"\ndataset = "d"\ntarget = "y"\nwindow = "30d"\n')
+    found = values(house.exposition.scrape({}))["appliance_drift_psi", "column=x,model=m,version=1"]
+    of_a_month, of_a_day = (house.monitoring.drift("m", days * 86_400).columns[0].psi for days in (30, 1))
+    assert found == of_a_month != of_a_day
+
+
 def test_models_are_worked_out_once_a_minute(house: Appliance) -> None:
     first = values(house.exposition.scrape({}))
     replay_loans(house.settings, days=1, labelled=1)

@@ -175,3 +175,10 @@ def test_a_slash_in_a_columns_name_comes_through_the_whole_server(admin: httpx.C
     publish(settings, schema, training_frame().with_columns(pl.col("temp").alias("price//kg/")))
     answer = admin.get("/api/models/m/drift/price%2F%2Fkg%2F?window=7d")
     assert answer.json()["column"]["name"] == "price//kg/", answer.text
+
+
+def test_a_body_comes_through_whose_caller_offers_another_protocol(admin: httpx.Client) -> None:
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+    answer = admin.post("/api/keys", json={"name": "from-java", "scope": "read"}, headers=offer)
+    assert answer.is_success, answer.text
+    assert answer.json()["name"] == "from-java"

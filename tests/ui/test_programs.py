@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from appliance.schema import Column, FeatureSchema, Kind, Task
+from storage.csv_checks import NULL_WORDS
 from ui.programs import DIALECTS, LANGUAGES, Question, program, score_by_job
 
 SCHEMA = FeatureSchema(
@@ -73,11 +74,13 @@ def test_only_invocations_name_the_model_in_a_header() -> None:
 
 def test_the_batch_program_is_python_that_knows_which_columns_are_text() -> None:
     tree = ast.parse(program(QUESTION, "v2", "batch"))
-    assigned = {
-        node.targets[0].id: ast.literal_eval(node.value)
+    given = {
+        node.targets[0].id: node.value
         for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }  # fmt: skip
-    assert assigned == {"columns": ["it's", "n", "ok", "gone"], "texts": ["it's"]}
+    assert ast.literal_eval(given["columns"]) == ["it's", "n", "ok", "gone"]
+    assert ast.literal_eval(given["texts"]) == ["it's"]
+    assert ast.literal_eval(given["missing"]) == NULL_WORDS
     assert QUESTION.api_url + PATHS["native"] in program(QUESTION, "v2", "batch")
 
 

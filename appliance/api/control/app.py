@@ -6,11 +6,11 @@ from litestar import Litestar, get
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 
 from appliance.api.control.access_routes import ACCESS_ROUTES
 from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
+from appliance.api.control.description import Description
 from appliance.api.control.doorkeeper import Doorkeeper
 from appliance.api.control.feed_routes import FEED_ROUTES
 from appliance.api.control.host_routes import HOST_ROUTES
@@ -59,7 +59,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
         },
         openapi_config=OpenAPIConfig(
             title="MLOps appliance, control API", version=VERSION, path="/schema",
-            render_plugins=[JsonRenderPlugin(path="/")],
+            render_plugins=[Description(path="/")],
         ),
         request_max_body_size=appliance.settings.max_body_bytes,
         debug=False,

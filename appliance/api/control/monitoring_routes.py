@@ -1,11 +1,13 @@
 """Drift, latency, traffic, quality and alerts over HTTP.
 
-A window is text such as ``24h``, before the newest event or before ``until``, or ``FROM/TO``; times are ISO 8601.
+A window is text such as ``24h``, before the newest event or before ``until``, or ``FROM/TO``; times are ISO 8601. For
+drift and data quality it is by default the model's own.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,7 +17,7 @@ from litestar.params import FromPath, FromQuery
 
 from appliance.house import Appliance
 from appliance.monitoring.skew import skew_json
-from appliance.monitoring.spans import Json, parse_span, parse_window
+from appliance.monitoring.spans import Json, parse_moment, parse_span, parse_window
 from appliance.permissions import Caller
 
 _COLUMN = re.compile(r"/models/[^/]+/(?:drift|quality/by)/([^?]*)")
@@ -35,18 +37,26 @@ async def provide_column(request: Request[Any, Any, Any], column: FromPath[str])
 EXACT = {"exact": Provide(provide_column, use_cache=False)}
 
 
+def _asked(window: str | None, until: str | None) -> tuple[int | None, datetime | None]:
+    """Length and end of a window; None: the model's own length, the newest event."""
+    if window is None:
+        return None, None if until is None else parse_moment(until)
+    asked = parse_window(window, until)
+    return asked.seconds, asked.until
+
+
 @get("/models/{name:str}/drift", sync_to_thread=True)
 def drift(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
-    window: FromQuery[str] = "24h",
+    window: FromQuery[str | None] = None,
     until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
     against: FromQuery[str] = "training",
 ) -> Json:
     """Every column against the training, or ``previous``, ``FROM/TO``, ``dataset:VERSION``."""
-    asked = parse_window(window, until)
-    report = appliance.monitoring.drift(name, asked.seconds, version=version, until=asked.until, against=against)
+    seconds, ends = _asked(window, until)
+    report = appliance.monitoring.drift(name, seconds, version=version, until=ends, against=against)
     return report.to_json()
 
 
@@ -55,13 +65,13 @@ def drift_detail(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
     exact: NamedDependency[str],
-    window: FromQuery[str] = "24h",
+    window: FromQuery[str | None] = None,
     until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """One column's two histograms; ``prediction`` and ``label`` are columns too. A slash in a name is ``%2F``."""
-    asked = parse_window(window, until)
-    found = appliance.monitoring.drift_detail(name, exact, asked.seconds, version=version, until=asked.until)
+    seconds, ends = _asked(window, until)
+    found = appliance.monitoring.drift_detail(name, exact, seconds, version=version, until=ends)
     return found.to_json()
 
 
@@ -69,13 +79,13 @@ def drift_detail(
 def data_quality(
     appliance: NamedDependency[Appliance],
     name: FromPath[str],
-    window: FromQuery[str] = "24h",
+    window: FromQuery[str | None] = None,
     until: FromQuery[str | None] = None,
     version: FromQuery[int | None] = None,
 ) -> Json:
     """By column what was missing, unseen, out of range or refused, and the columns that nobody knows."""
-    asked = parse_window(window, until)
-    return appliance.monitoring.data_quality(name, asked.seconds, version=version, until=asked.until).to_json()
+    seconds, ends = _asked(window, until)
+    return appliance.monitoring.data_quality(name, seconds, version=version, until=ends).to_json()
 
 
 @get("/models/{name:str}/studies", sync_to_thread=True)

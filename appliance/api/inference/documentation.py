@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -60,8 +61,7 @@ def render_page(document: dict[str, Any], url: str) -> str:
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method != "parameters":
-                headers = [found for found in item.get("parameters", ()) if found["in"] == "header"]
-                command = f"{_command(operation, headers)} '{url}{path}'"
+                command = _command(method, url + path, operation, item.get("parameters", ()))
                 operations.setdefault(operation["tags"][0], []).append(_operation(path, method, operation, command))
     groups = "".join(f"<h2>{escape(tag)}</h2>{''.join(parts)}" for tag, parts in operations.items())
     problems = "".join(
@@ -80,14 +80,25 @@ def render_page(document: dict[str, Any], url: str) -> str:
     )
 
 
-def _command(operation: dict[str, Any], headers: Sequence[dict[str, Any]]) -> str:
-    """The start of a command that asks for an operation."""
+def _command(method: str, url: str, operation: dict[str, Any], parameters: Sequence[dict[str, Any]]) -> str:
+    """A command for a shell that asks for an operation."""
+    examples = {found["name"]: found for found in parameters if "example" in found}
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON_TYPE, {})
     parts = ["curl"]
+    if method == "post" and "example" not in body:
+        parts.append("-X POST")
     if operation.get("security") != []:
         parts.append('-H "Authorization: Bearer $KEY"')
-    if "requestBody" in operation:
+    if body:
         parts.append(f"-H 'Content-Type: {JSON_TYPE}'")
-    parts += [f"-H '{found['name']}: {found['example']}'" for found in headers if "example" in found]
+    for name, found in examples.items():
+        if found["in"] == "path":
+            url = url.replace(f"{{{name}}}", found["example"])
+        else:
+            parts.append(f"-H '{name}: {found['example']}'")
+    parts.append(quote(url))
+    if "example" in body:
+        parts.append(f"-d {quote(_json(body['example']))}")
     return " ".join(parts)
 
 
@@ -98,8 +109,6 @@ def _operation(path: str, method: str, operation: dict[str, Any], command: str) 
     ]
     body = operation.get("requestBody", {}).get("content", {}).get(JSON_TYPE)
     if body:
-        if "example" in body:
-            command += f" -d '{_json(body['example'])}'"
         parts.append(f"<p>Body</p><pre>{escape(_json(body['schema']))}</pre>")
     (answer,) = next(iter(operation["responses"].values()))["content"].values()
     parts.append(f"<p>Answer</p><pre>{escape(_json(answer['schema']))}</pre>")

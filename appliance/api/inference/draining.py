@@ -7,7 +7,9 @@ import struct
 import termios
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from appliance.api.offers import StayingProtocol
 
 PATIENCE_S = 0.6
 """How long an idle connection may still bring a request once the process ends: longer than a caller's way to us."""
@@ -16,7 +18,7 @@ LINGER_S = 1.0
 """Between our end of a connection and its close, when the caller does not close first."""
 
 
-class DrainingProtocol(HttpToolsProtocol):
+class DrainingProtocol(StayingProtocol):
     """Uvicorn's connection, whose end is announced.
 
     Uvicorn closes an idle connection at once when the process ends. A request that is on its way then meets a reset,

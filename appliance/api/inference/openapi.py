@@ -9,6 +9,7 @@ from appliance.api.inference.openapi_protocols import mlflow_paths, v1_paths, v2
 from appliance.api.inference.openapi_schemas import (
     STRING,
     Json,
+    as_text,
     error_schemas,
     example_row,
     label_schema,
@@ -39,11 +40,11 @@ def document_of(schemas: Sequence[FeatureSchema]) -> Json:
         "/health/ready": {
             "get": operation("Whether it can answer, and each model's state", "health", open_to_all=True)
         },
-        "/metrics": {"get": operation("Counters and latencies in Prometheus's format; scope read", "health")},
+        "/metrics": {"get": as_text(operation("Counters and latencies in Prometheus's format; scope read", "health"))},
     }
     for schema in schemas:
         paths |= _model_paths(schema)
-    paths |= v2_paths() | v1_paths(schemas) | mlflow_paths(schemas)
+    paths |= v2_paths(schemas) | v1_paths(schemas) | mlflow_paths(schemas)
     return {
         "openapi": "3.1.0",
         "info": {

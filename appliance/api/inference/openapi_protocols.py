@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from appliance.api.inference.openapi_schemas import (
     STRING,
     Json,
+    as_text,
+    column_tensor,
     columns_schema,
     example_row,
     label_schema,
@@ -42,16 +44,20 @@ def v1_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
             }  # fmt: skip
     path = "/v1/models/{model}/versions/{version}"
     body: Json = {"type": "object", "properties": {"instances": {"type": "array"}, "inputs": {}}}
-    parameters = _path_parameters("model", "version")
+    example: Json | None = {"instances": [example_row(schemas[0])]} if schemas else None
+    parameters = _path_parameters(schemas, "model", "version")
     paths[path] = {"parameters": parameters, "get": operation("The state of a version", _V1, refusal="Error")}
     for verb in ("predict", "explain"):
-        found = operation(f"The same as {verb} above, by the version addressed", _V1, body=body, refusal="Error")
+        found = operation(
+            f"The same as {verb} above, by the version addressed", _V1, body=body, example=example, refusal="Error"
+        )
         paths[f"{path}:{verb}"] = {"parameters": parameters, "post": found}
     return paths
 
 
 def _v1_request(schema: FeatureSchema) -> Json:
-    rows: Json = {"type": "array", "minItems": 1, "items": {"anyOf": [row_reference(schema), list_schema(schema)]}}
+    kinds = (row_reference(schema), list_schema(schema))
+    rows: Json = {"anyOf": [{"type": "array", "minItems": 1, "items": row} for row in kinds]}
     columns: Json = {"anyOf": [columns_schema(schema), {"type": "array", "minItems": 1, "items": list_schema(schema)}]}
     return {
         "type": "object",
@@ -121,14 +127,11 @@ def mlflow_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
 
 def _bare(summary: str) -> Json:
     """An operation that answers text."""
-    found = operation(summary, _MLFLOW, refusal="MlflowError", open_to_all=True)
-    done = found["responses"]["2XX"]  # type: ignore[index]  # made by the line above
-    done["content"] = {"text/plain": {"schema": STRING}}
-    return found
+    return as_text(operation(summary, _MLFLOW, refusal="MlflowError", open_to_all=True))
 
 
-def v2_paths() -> dict[str, Json]:
-    """The paths of the Open Inference Protocol."""
+def v2_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
+    """The paths of the Open Inference Protocol; its examples ask the first of the models."""
     tag = "Open Inference Protocol"
     tensor: Json = {
         "type": "object",
@@ -142,10 +145,14 @@ def v2_paths() -> dict[str, Json]:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": STRING, "parameters": {"type": "object"}, "inputs": {"type": "array", "items": tensor},
+            "id": STRING, "parameters": {"type": "object"},
+            "inputs": {"type": "array", "minItems": 1, "items": tensor},
             "outputs": {"type": "array", "items": {"type": "object", "properties": {"name": STRING}}},
         },
     }  # fmt: skip
+    example: Json | None = {"inputs": list(map(column_tensor, schemas[0].columns))} if schemas else None
+    state: Json = {"type": "object", "properties": dict.fromkeys(("name", "version", "state", "reason"), STRING)}
+    states: Json = {"type": "array", "items": state}
     paths: dict[str, Json] = {
         "/v2": {"get": operation("The server", tag, refusal="Error", open_to_all=True)},
         "/v2/health/live": {"get": operation("Whether the server lives", tag, refusal="Error", open_to_all=True)},
@@ -153,10 +160,12 @@ def v2_paths() -> dict[str, Json]:
             "get": operation("Whether every deployed model is ready", tag, refusal="Error", open_to_all=True)
         },
         "/v2/models": {"get": operation("The deployed models", tag, refusal="Error")},
-        "/v2/repository/index": {"post": operation("The versions and their state", tag, refusal="Error")},
+        "/v2/repository/index": {
+            "post": operation("The versions and their state", tag, answer=states, refusal="Error")
+        },
     }
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        parameters = _path_parameters("model", *(["version"] if "version" in path else []))
+        parameters = _path_parameters(schemas, "model", *(["version"] if "version" in path else []))
         paths[path] = {"parameters": parameters, "get": operation("A model's inputs and outputs", tag, refusal="Error")}
         paths[f"{path}/ready"] = {
             "parameters": parameters,
@@ -165,11 +174,20 @@ def v2_paths() -> dict[str, Json]:
         paths[f"{path}/infer"] = {
             "parameters": parameters,
             "post": operation(
-                "Predict: one tensor [rows, columns], or one input a column", tag, refusal="Error", body=infer
+                "Predict: one tensor [rows, columns], or one input a column",
+                tag,
+                refusal="Error",
+                body=infer,
+                example=example,
             ),
         }
     return paths
 
 
-def _path_parameters(*names: str) -> list[Json]:
-    return [{"name": name, "in": "path", "required": True, "schema": STRING} for name in names]
+def _path_parameters(schemas: Sequence[FeatureSchema], *names: str) -> list[Json]:
+    """The path's parameters; an example is of the first model."""
+    found: list[Json] = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in names]
+    if schemas:
+        examples = {"model": schemas[0].model, "version": str(schemas[0].version)}
+        found = [{**one, "example": examples[name]} for one, name in zip(found, names, strict=True)]
+    return found

@@ -59,6 +59,16 @@ def example_row(schema: FeatureSchema) -> Json:
     return {column.name: _EXAMPLES[column.kind] for column in schema.columns}
 
 
+def column_tensor(column: Column) -> Json:
+    """The made-up value of one column as a V2 tensor of one row."""
+    tensor: Json = {"name": column.name, "shape": [1], "datatype": "FP64", "data": [_EXAMPLES[column.kind]]}
+    if column.kind is ColumnKind.BOOLEAN:
+        tensor["datatype"] = "BOOL"
+    elif column.kind is not ColumnKind.NUMBER:
+        tensor |= {"datatype": "BYTES", "parameters": {"content_type": "str"}}
+    return tensor
+
+
 def column_schema(column: Column) -> Json:
     """The JSON schema of one cell."""
     found = dict(_TYPES[column.kind])
@@ -112,6 +122,13 @@ def operation(  # noqa: PLR0913  (the parts of an operation)
         found["requestBody"] = {"required": True, "content": {JSON_TYPE: media}}
     if open_to_all:
         found["security"] = []
+    return found
+
+
+def as_text(found: Json) -> Json:
+    """The operation, which answers text and no JSON."""
+    done = found["responses"]["2XX"]  # type: ignore[index]  # ``operation`` made it
+    done["content"] = {"text/plain": {"schema": STRING}}
     return found
 
 

@@ -126,6 +126,26 @@ def test_what_cannot_be_done_to_a_user(
     assert (answer.status_code, said in answer.json()["detail"]) == (status, True), answer.text
 
 
+def test_the_schema_says_where_with_what_and_how_errors_look(control: Control) -> None:
+    schema = control.client.get("/schema", headers=control.read).json()
+    assert schema["servers"] == [{"url": "/api"}]
+    assert {tuple(one) for one in schema["security"]} == {("bearer",), ("key",)} == {
+        (name,) for name in schema["components"]["securitySchemes"]
+    }  # fmt: skip
+    assert schema["paths"]["/health"]["get"]["security"] == []
+    for path, item in schema["paths"].items():
+        for method, operation in item.items():
+            contents = {status: answer.get("content", ()) for status, answer in operation["responses"].items()}
+            assert list(contents["default"]) == ["application/problem+json"], (method, path)
+            assert all("/" in media for content in contents.values() for media in content), (method, path)
+    refused = control.client.get("/models/none", headers=control.read)
+    problem = schema["components"]["schemas"]["Problem"]
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert set(problem["required"]) <= set(refused.json()) <= set(problem["properties"])
+    kinds = schema["components"]["schemas"]["ModelCard"]["properties"]["params"]["additionalProperties"]
+    assert {one["type"] for one in kinds["anyOf"]} >= {"integer", "number"}, "31 is both"
+
+
 def test_the_schema_describes_every_route(control: Control) -> None:
     schema = control.client.get("/schema", headers=control.read).json()
     described = {

@@ -115,6 +115,21 @@ def test_a_column_is_found_by_whatever_name_it_has(control: Control, settings: S
     assert (by.status_code, by.json().get("column")) == (200, name), by.text
 
 
+def test_a_window_that_nobody_said_is_the_models_own(control: Control, settings: Settings) -> None:
+    ask, read = control.client.get, control.read
+    for path in ("drift", "drift/temp", "data-quality"):
+        a_day = ask(f"/models/rent/{path}?window=24h", headers=read).json()["window"]
+        assert ask(f"/models/rent/{path}", headers=read).json()["window"] == a_day
+    settings.layout.specs.mkdir(exist_ok=True)
+    (settings.layout.specs / "rent.toml").write_text('name = "rent"\ndataset = "rent"\ntarget = "y"\nwindow = "7d"\n')
+    for path in ("drift", "drift/temp", "data-quality"):
+        a_week = ask(f"/models/rent/{path}?window=7d", headers=read).json()["window"]
+        assert ask(f"/models/rent/{path}", headers=read).json()["window"] == a_week
+        ends = ask(f"/models/rent/{path}?until=2026-03-20", headers=read).json()["window"]
+        assert ends == {"from": "2026-03-13T00:00:00Z", "to": "2026-03-20T00:00:00Z"}
+    assert ask("/models/%00/drift", headers=read).status_code == 404
+
+
 def test_a_span_without_traffic_has_none(control: Control, settings: Settings) -> None:
     assert settings.state.is_dir()
     ask, read = control.client.get, control.read

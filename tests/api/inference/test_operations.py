@@ -205,17 +205,19 @@ def test_every_example_of_the_document_is_answered_as_it_says(deployed: Deployed
     document = deployed.api.client.get("/openapi.json").json()
     asked = 0
     for path, item in document["paths"].items():
-        headers = {found["name"]: found["example"] for found in item.get("parameters", ()) if "example" in found}
+        given = {found["name"]: found["example"] for found in item.get("parameters", ()) if "example" in found}
         for method, operation in item.items():
             example = operation.get("requestBody", {}) if method != "parameters" else {}
             example = example.get("content", {}).get("application/json", {}).get("example")
             if example is not None:
-                answer = deployed.api.client.request(method, path, json=example, headers=headers)
+                filled = path.format(**given)
+                answer = deployed.api.client.request(method, filled, json=example, headers=given)
                 assert answer.is_success, (path, answer.text)
                 schema = operation["responses"]["2XX"]["content"]["application/json"]["schema"]
                 assert set(answer.json()) <= set(schema.get("properties", answer.json())), path
                 asked += 1
-    assert asked == 4 * 4 + 1  # predict, labels, V1's predict and explain of each model; /invocations
+    # Predict, labels, V1's predict and explain of each model; /invocations; V1's two and V2's two of any model.
+    assert asked == 4 * 4 + 1 + 4
 
 
 def test_every_reference_of_the_document_leads_somewhere(deployed: Deployed) -> None:
