@@ -25,6 +25,7 @@ FIRST_ADMIN = "admin"
 MIN_PASSWORD = 10
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 """What a user or a key may be called."""
+_NAMES = "use 1 to 64 of a-z, A-Z, 0-9, and . _ @ -, and start with a letter or digit"
 
 
 class Role(StrEnum):
@@ -117,7 +118,7 @@ class Access:
             Conflict: The name is taken.
         """
         if not NAME.fullmatch(name):
-            raise BadInput(f"{name!r} cannot be a user's name: use 1 to 64 letters, digits, and . _ @ -")
+            raise BadInput(f"{name!r} cannot be a user's name: {_NAMES}")
         row = UserRow(
             name=name, role=_role(role), password_hash=_hash(_require_password(password)), must_change=True,
             created_at=_now(),
@@ -202,7 +203,7 @@ class Access:
             Conflict: The name is taken, also by a revoked key.
         """
         if not NAME.fullmatch(name):
-            raise BadInput(f"{name!r} cannot name a key: use 1 to 64 letters, digits, and . _ @ -")
+            raise BadInput(f"{name!r} cannot name a key: {_NAMES}")
         try:
             scopes = parse_scopes(scope)
         except ValueError as exc:

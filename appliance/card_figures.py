@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from appliance.figures import figure
 from appliance.model_evaluation import Curve, Evaluation
 
 WIDTH, HEIGHT = 360, 260
@@ -160,8 +161,8 @@ def _axes(title: str, axes: tuple[str, str], x_range: tuple[float, float], y_ran
         x = x_range[0] + (x_range[1] - x_range[0]) * at / 2
         y = y_range[0] + (y_range[1] - y_range[0]) * at / 2
         anchor = ("start", "middle", "end")[at]
-        parts.append(f'<text x="{_x(x, x_range):.1f}" y="{bottom + 14}" text-anchor="{anchor}">{x:.4g}</text>')
-        parts.append(f'<text x="{left - 4}" y="{_y(y, y_range) + 4:.1f}" text-anchor="end">{y:.4g}</text>')
+        parts.append(f'<text x="{_x(x, x_range):.1f}" y="{bottom + 14}" text-anchor="{anchor}">{figure(x)}</text>')
+        parts.append(f'<text x="{left - 4}" y="{_y(y, y_range) + 4:.1f}" text-anchor="end">{figure(y)}</text>')
     return "".join(parts)
 
 

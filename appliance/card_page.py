@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from appliance.card_figures import draw_figures
+from appliance.figures import figure
 from appliance.model_card import ModelCard
 from appliance.model_evaluation import Evaluation, Fairness, GroupErrors, Mean, Share
 
@@ -189,11 +190,11 @@ def _list(sentences: Sequence[str]) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else figure(value)
 
 
 def _spread(mean: float | None, spread: float | None) -> str:
-    return "-" if mean is None or spread is None else f"{mean:.4g} ± {spread:.2g}"
+    return "-" if mean is None or spread is None else f"{figure(mean)} ± {figure(spread, digits=2)}"
 
 
 def _share(share: Share) -> str:

@@ -25,7 +25,7 @@ _NEEDED = {Action.LOOK: Role.VIEWER, Action.WORK: Role.OPERATOR, Action.ADMINIST
 _IN_WORDS = {
     Action.LOOK: "looking at this",
     Action.WORK: "adding data, training, deploying and acknowledging",
-    Action.ADMINISTER: "managing users and keys",
+    Action.ADMINISTER: "managing users and keys, and reading the audit,",
 }
 
 
@@ -57,7 +57,8 @@ def require(caller: Caller, action: Action) -> None:
     if caller.must_change:
         raise NotAllowed(f"{caller.name} still has a one-time password; set your own one on the dashboard first")
     if not is_allowed(caller, action):
+        article = "a" if caller.role is Role.VIEWER else "an"
         raise NotAllowed(
-            f"{caller.name} is a {caller.role}; {_IN_WORDS[action]} needs the role {_NEEDED[action]}; "
+            f"{caller.name} is {article} {caller.role}; {_IN_WORDS[action]} needs the role {_NEEDED[action]}; "
             "an admin can change roles in Settings"
         )

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from appliance.figures import figure
 from appliance.schema import Kind
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -244,4 +245,4 @@ def _text(value: float, kind: Kind) -> str:
         except (ValueError, OverflowError, OSError):  # beyond the years 1 to 9999
             return f"{value:.6g} s since 1970"
         return moment.strftime("%Y-%m-%d" if value % 86_400 == 0 else "%Y-%m-%d %H:%M:%S")
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else figure(value, digits=6).replace(",", "")

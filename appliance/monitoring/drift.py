@@ -282,7 +282,8 @@ def _sentence(reference: ColumnReference, before: Ints, current: Ints, state: St
     name = reference.name
     if state is State.NOT_ENOUGH_DATA:
         fewer = min(int(before.sum()), int(current.sum()))
-        return f"`{name}`: {fewer} rows are not enough to tell; {MIN_ROWS} are needed."
+        rows = "1 row is" if fewer == 1 else f"{fewer} rows are"
+        return f"`{name}`: {rows} not enough to tell; {MIN_ROWS} are needed."
     if state is State.OK or most is None:
         return f"`{name}` has not moved beyond chance."
     was, now = before[most] / before.sum(), current[most] / current.sum()

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from appliance.figures import figure
 from appliance.monitoring.bins import Floats, Ints
 from appliance.monitoring.spans import State
 from appliance.schema import FeatureSchema, Task
@@ -118,7 +119,7 @@ def judge_quality(
     least = math.inf if loss > 0 else 1.0  # of a holdout without any loss, any loss is infinitely many times it
     ratio = loss / expected if expected > 0 else least
     value = 1.0 - loss if metric == "auc" else loss
-    words = f"{metric} is {value:.4g}; it was {reference[metric]:.4g} on the holdout"
+    words = f"{metric} is {figure(value)}; it was {figure(reference[metric])} on the holdout"
     if ratio < WARN_RATIO or loss - expected <= noise:
         return Verdict(state=State.OK, sentence=f"Quality holds: {words}.")
     state = State.ALARM if ratio >= ALARM_RATIO else State.WARN

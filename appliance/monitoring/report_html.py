@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from appliance.figures import figure
 from appliance.monitoring.alerts import Alert
 from appliance.monitoring.data_quality_report import DataQualityReport, Oddity, Share
 from appliance.monitoring.drift_report import DriftDetail, DriftReport
@@ -282,7 +283,7 @@ def _badge(state: str) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
+    return "" if value is None else figure(value)
 
 
 def _milliseconds(value_us: float | None) -> str:

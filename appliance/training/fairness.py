@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from appliance.figures import figure
 from appliance.model_evaluation import ErrorGroup, Fairness, Group, GroupErrors, Mean, Share
 
 FEWEST_ROWS = 100
@@ -99,9 +100,9 @@ def compare_errors(column: pl.Series, error: Floats) -> GroupErrors:
     none = "as large" if worst.mae.value == 0 else "where the other has no error at all"
     said = none if ratio is None else f"{ratio:.2f} times as large"
     sentence = (
-        f"{column.name!r}: predictions miss by {best.mae.value:.4g} on average for {best.name!r} and by "
-        f"{worst.mae.value:.4g} for {worst.name!r}, {said}; on average {best.bias.value:+.4g} and "
-        f"{worst.bias.value:+.4g} beside the truth"
+        f"{column.name!r}: predictions miss by {figure(best.mae.value)} on average for {best.name!r} and by "
+        f"{figure(worst.mae.value)} for {worst.name!r}, {said}; on average {figure(best.bias.value, sign=True)} and "
+        f"{figure(worst.bias.value, sign=True)} beside the truth"
     )
     return GroupErrors(column=column.name, groups=tuple(groups), ratio=ratio, flagged=flagged, sentence=sentence)
 

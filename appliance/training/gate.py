@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.figures import figure
 from appliance.model_card import Gate, GateCheck
 from appliance.training.contest import Contest
 from appliance.training.evaluate import is_better
@@ -28,7 +29,7 @@ def judge(
     champion, champion_version, obstacle = contest.metrics, contest.version, contest.obstacle
     if champion_version is None:
         passed = True
-        reason = f"first version of the model: {metric} {value:.4g} on the holdout"
+        reason = f"first version of the model: {metric} {figure(value)} on the holdout"
     elif champion is None or metric not in champion:
         passed = True
         reason = f"champion version {champion_version} cannot be compared: {obstacle or f'it has no {metric}'}"
@@ -36,7 +37,7 @@ def judge(
         passed = is_better(metric, value, champion[metric])
         verdict = "better than" if passed else "not better than"
         reason = (
-            f"{metric} {value:.4g} is {verdict} {champion[metric]:.4g} of champion version {champion_version} "
+            f"{metric} {figure(value)} is {verdict} {figure(champion[metric])} of champion version {champion_version} "
             "on the same holdout"
         )
     checks = [GateCheck(passed=passed, reason=reason), *_beside_the_dummy(metric, value, baseline)]
@@ -51,10 +52,10 @@ def _beside_the_dummy(metric: str, value: float, baseline: dict[str, float]) -> 
     if metric not in baseline:
         return []
     beats = is_better(metric, value, baseline[metric])
-    dummy = f"{baseline[metric]:.4g} of the dummy that knows no column"
+    dummy = f"{figure(baseline[metric])} of the dummy that knows no column"
     reason = (
-        f"{metric} {value:.4g} beats {dummy}"
+        f"{metric} {figure(value)} beats {dummy}"
         if beats
-        else f"beware: {metric} {value:.4g} does not beat {dummy}; the columns may say nothing about the target"
+        else f"beware: {metric} {figure(value)} does not beat {dummy}; the columns may say nothing about the target"
     )
     return [GateCheck(passed=beats, reason=reason, binding=False)]

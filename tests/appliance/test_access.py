@@ -11,6 +11,7 @@ from appliance.access import Access, Role, User
 from appliance.errors import BadInput, Conflict, NotAllowed, NotFound
 from appliance.house import prepare_state
 from appliance.keys import KeyInfo, Scope
+from appliance.permissions import Action, Caller, require
 from appliance.settings import Settings
 from storage import statedb
 
@@ -215,3 +216,9 @@ def test_the_serving_process_checks_keys_without_the_heavy_libraries() -> None:
 def test_a_user_is_a_value(access: Access) -> None:
     assert access.list_users() == access.list_users()
     assert isinstance(access.list_users()[0], User)
+
+
+@pytest.mark.parametrize(("role", "said"), [(Role.VIEWER, "a viewer"), (Role.OPERATOR, "an operator")])
+def test_a_refusal_says_which_role_one_has(role: Role, said: str) -> None:
+    with pytest.raises(NotAllowed, match=rf"^eve is {said}; managing users and keys, and reading the audit, needs"):
+        require(Caller(name="eve", role=role), Action.ADMINISTER)

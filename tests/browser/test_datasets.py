@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from functools import partial
 from pathlib import Path
 
@@ -164,7 +165,17 @@ def test_a_question_in_sql(tab: Page, world: World, orders: Path) -> None:
     expect(tab.get_by_role("textbox", name="One SELECT")).to_have_value(question)
     tab.get_by_role("textbox", name="One SELECT").fill("DROP VIEW source")
     tab.get_by_role("button", name="Run").click()
-    expect(tab.locator(".q-notification").first).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)
+    refused = tab.get_by_role("alert").filter(has_text="No answer to this")
+    expect(refused).to_contain_text("one SELECT statement", timeout=PATIENCE_MS)
+    tab.get_by_role("textbox", name="One SELECT").fill(question)
+    tab.get_by_role("button", name="Run").click()
+    expect(tab.locator(".grid-html tbody tr").first).to_contain_text("DE", timeout=PATIENCE_MS)
+    expect(refused).to_have_count(0)
+    tab.get_by_role("textbox", name="One SELECT").fill("SELECT * FORM source")
+    tab.get_by_role("button", name="Run").click()
+    expect(refused).to_contain_text('at or near "source"', timeout=PATIENCE_MS)
+    assert re.search(r"\nLINE 1: SELECT \* FORM source\n +\^", refused.inner_text()), "points at the place"
+    expect(tab.locator(".grid-html")).to_have_count(0)  # that was the answer to another question
 
 
 @pytest.mark.parametrize(("part", "first"), [("tab=rows", "country"), ("tab=rules", "Row"), ("tab=sql", "n")])

@@ -225,3 +225,20 @@ def test_quality_by_class_stands_beside_the_training(house: Appliance, chromium:
         expect(first).to_contain_text(f"{low:.1%} to {high:.1%}".replace("%", " %"))
         expect(first).to_contain_text("training")
         expect(rows.filter(has_text="Gentoo")).to_contain_text(NONE)  # nothing was answered so
+        tab.page.goto(f"{url}?tab=quality&window=1h&until=2020-01-01T00:00:00Z")  # long before the first label
+        settle(tab.page)
+        expect(tab.page.locator("pre")).to_contain_text('"label": "Adelie"')
+
+
+def test_of_too_few_rows_nothing_is_said(rent: Settings, chromium: Browser, tmp_path: Path) -> None:
+    traffic = Traffic(rent)
+    traffic.predict(encoded_rows(np.random.default_rng(0), 1), event_us=START_US + 9 * DAY_US)
+    traffic.close()
+    with closing(Watch(rent.layout)) as watch:
+        assert watch_once(watch).faults == 0
+    with opened(rent, chromium, tmp_path, "rent") as (url, tab):
+        tab.page.goto(f"{url}?tab=drift&window=1h")
+        settle(tab.page)
+        expect(tab.page.get_by_text("Too few rows to tell whether the inputs are still")).to_be_visible()
+        expect(tab.page.locator(".figure", has_text="Columns that drifted")).to_contain_text(NONE)
+        expect(tab.page.get_by_text("1 row is not enough to tell; 50 are needed").first).to_be_visible()

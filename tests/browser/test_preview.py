@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_pages import settle
 from tests.browser.way import drop
@@ -50,3 +50,40 @@ def test_of_a_long_file_it_is_said_how_much_was_looked_at(tab: Page, world: Worl
     expect(tab.get_by_text("the figures are of the first 50,000 rows, the file has more")).to_be_visible(
         timeout=PATIENCE_MS
     )
+
+
+def test_a_refused_name_leaves_the_dialog_and_the_file(tab: Page, world: World, tmp_path: Path) -> None:
+    waiting = set(world.settings.layout.tmp.glob("upload-*"))
+    file = tmp_path / "crates.csv"
+    file.write_text("number,weight\n" + "".join(f"{i},{i % 7}\n" for i in range(100)))
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    drop(tab, file)
+    expect(tab.locator(".preview")).to_be_visible(timeout=PATIENCE_MS)
+    tab.get_by_label("Dataset name").fill("Crates of 2026")
+    tab.get_by_role("button", name="Save", exact=True).click()
+    told = tab.locator(".q-notification").first
+    expect(told).to_contain_text("'Crates of 2026' cannot name a dataset", timeout=PATIENCE_MS)
+    assert _colour(told.get_by_role("button", name="Close")) == _colour(told), "read as well as the message"
+    tab.get_by_label("Dataset name").fill("crates")
+    tab.get_by_role("button", name="Save", exact=True).click()
+    tab.wait_for_url("**/data/crates", timeout=PATIENCE_MS)
+    assert set(world.settings.layout.tmp.glob("upload-*")) == waiting
+
+
+def test_escape_forgets_the_file_as_cancel_does(tab: Page, world: World, tmp_path: Path) -> None:
+    waiting = set(world.settings.layout.tmp.glob("upload-*"))
+    file = tmp_path / "boxes.csv"
+    file.write_text("number,weight\n" + "".join(f"{i},{i % 7}\n" for i in range(100)))
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    drop(tab, file)
+    expect(tab.locator(".preview")).to_be_visible(timeout=PATIENCE_MS)
+    tab.mouse.click(3, 3)  # beside the dialog, by mistake
+    tab.get_by_label("Dataset name").press("Escape")
+    expect(tab.locator(".preview")).not_to_be_visible()
+    wait_until(lambda: set(world.settings.layout.tmp.glob("upload-*")) == waiting, "the file to go")
+
+
+def _colour(place: Locator) -> str:
+    return str(place.evaluate("one => getComputedStyle(one).color"))

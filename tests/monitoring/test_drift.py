@@ -183,6 +183,7 @@ def test_dates_read_as_dates() -> None:
 def test_no_rows_is_no_data_and_no_values_is_no_crash() -> None:
     reference = number(np.full(100, np.nan))
     assert drift(reference, np.array([])).state is State.NOT_ENOUGH_DATA
+    assert drift(reference, np.array([1.0])).sentence == "`temp`: 1 row is not enough to tell; 50 are needed."
     assert drift(reference, np.full(100, np.nan)).state is State.OK
     back = drift(reference, np.ones(100))
     assert back.state is State.ALARM

@@ -13,6 +13,7 @@ from typing import Any
 
 from nicegui import ui as ng
 
+from appliance.figures import figure
 from ui.components.markup import with_attributes
 from ui.texts import _, pgettext
 
@@ -195,7 +196,7 @@ def counted_bars(points: Sequence[tuple[float, float]], *, name: str, x_name: st
     options = _frame(legend=False)
     options["grid"]["bottom"] = 28
     options["xAxis"] = _axis(type="category", name=x_name, split=False)
-    options["xAxis"]["data"] = [f"{x:.3g}" for x, _ in points]
+    options["xAxis"]["data"] = [figure(x, digits=3) for x, _ in points]
     options["yAxis"] = _axis(type="value", name=y_unit)
     options["tooltip"] |= {"trigger": "axis", ":valueFormatter": _value_with(y_unit)}
     options["series"] = [{
@@ -266,7 +267,8 @@ def _axis(*, type: str, name: str = "", split: bool = True, scale: bool = False)
             "color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "align": "left" if split else "center",
         },
         "axisLine": {"show": not split, "lineStyle": {"color": "var(--line-strong)"}}, "axisTick": {"show": False},
-        "axisLabel": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "hideOverlap": True},
+        "axisLabel": {"color": "var(--text-2)", "fontFamily": FONT, "fontSize": 12, "hideOverlap": True,
+                      "alignMaxLabel": "right" if type == "value" and not split else None},
         "splitLine": {"show": split, "lineStyle": {"color": "var(--grid)"}},
     }  # fmt: skip
 

@@ -76,11 +76,15 @@ class _Adding:
                 _("Looking at the first rows"), lambda: look_at_upload(self._view.appliance, self._file.upload),
                 lambda found: show_preview(found, self._choices),
             )  # fmt: skip
+        self._window.props("no-backdrop-dismiss").on("hide", self._closed)
         self._window.open()
 
     async def _cancel(self) -> None:
-        self._stop.press()  # also while the file is being saved: nothing of it stays
         self._window.close()
+
+    async def _closed(self) -> None:
+        """By Cancel or by Escape."""
+        self._stop.press()  # also while the file is being saved: nothing of it stays
         await self._view.ask(forget_upload, self._view.appliance.settings.layout, self._file.upload)
 
     async def _save(self) -> None:
@@ -96,11 +100,8 @@ class _Adding:
             types=dict(self._choices.types),
         )  # fmt: skip
         view = self._view
-        ingest = await view.act(Action.WORK, add, view.appliance, view.caller, wanted, self._stop)
-        if ingest is None:
-            # The file is used up whatever came of it; a second try begins with a second drop.
-            self._window.close()
-        return ingest
+        # What is refused, a name for instance, is mended in the open dialog: the file is not sent again.
+        return await view.act(Action.WORK, add, view.appliance, view.caller, wanted, self._stop, keep=True)
 
     async def _train(self) -> None:
         target, models = self._choices.target, self._view.appliance.models

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import polars as pl
+
 from appliance.checks import Finding
 from appliance.orders import FirstLook
 from storage.columns import ColumnInfo, Dtype
@@ -16,7 +18,7 @@ from ui.components.status import notice
 from ui.components.table import raw_table
 from ui.pages.dataset_columns import sentence, shape_of, spread_of
 from ui.pages.dataset_rows import cells_of
-from ui.texts import _
+from ui.texts import _, ngettext
 from ui.words import DTYPES, NONE, number, share
 
 _EXAMPLES = 4
@@ -39,11 +41,13 @@ def show_preview(found: FirstLook, choices: Choices) -> None:
     for note in found.glance.notes:
         text(note, "muted small")
     text(_scope(found), "muted small")
-    shown = found.glance.columns[:_MOST_COLUMNS]
-    if len(shown) < len(found.glance.columns):
+    shown = found.glance.columns
+    if len(shown) > _MOST_COLUMNS:
+        shown = (*shown[: _MOST_COLUMNS - 1], shown[-1])  # the last is where most tables have what is to be predicted
         text(
-            _("The first {count} stand here; 'appliance data add --type COLUMN=TYPE' says how the others "
-            "are read.").format(count=number(len(shown))), "muted small",
+            _("The first {count} and the last stand here; 'appliance data add --type COLUMN=TYPE' says how the others "
+            "are read. To predict one of those, save the file and create a model of the dataset.")
+            .format(count=number(len(shown) - 1)), "muted small",
         )  # fmt: skip
     for one in found.findings:
         if one.column is None:
@@ -53,12 +57,15 @@ def show_preview(found: FirstLook, choices: Choices) -> None:
 
 
 def _scope(found: FirstLook) -> str:
-    count, rows = number(len(found.glance.columns)), number(found.looked_at)
+    count, rows = len(found.glance.columns), number(found.looked_at)
+    columns = ngettext("{count} column", "{count} columns", count).format(count=number(count))
     said = (
-        _("{columns} columns, {rows} rows.").format(columns=count, rows=rows)
+        _("{columns}, {rows}.").format(
+            columns=columns, rows=ngettext("{count} row", "{count} rows", found.looked_at).format(count=rows)
+        )
         if found.is_whole
-        else _("{columns} columns; the figures are of the first {rows} rows, the file has more.").format(
-            columns=count, rows=rows
+        else _("{columns}; the figures are of the first {rows} rows, the file has more.").format(
+            columns=columns, rows=rows
         )
     )
     kept = _(
@@ -73,7 +80,7 @@ def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) 
     warnings: dict[str, list[Finding]] = {}
     for one in found.findings:
         warnings.setdefault(one.column or "", []).append(one)
-    examples = list(zip(*cells_of(found.glance.rows.head(100)[:, : len(shown)]), strict=True)) or [()] * len(shown)
+    examples = list(zip(*cells_of(_cut(found, shown)), strict=True)) or [()] * len(shown)
     area = box("preview").props("tabindex=0 role=region")
     headings = (
         _("Predict"), _("Column and some of its values"), _("Read as"), _("Missing"), _("Distinct"), _("Distribution"),
@@ -121,7 +128,7 @@ def _figures(one: ColumnProfile) -> None:
 
 
 def _rows(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> None:
-    rows = found.glance.rows[:, : len(shown)]
+    rows = _cut(found, shown)
     if not rows.height:
         return
     with panel(_("First rows"), _("{count} of them, as they would be read").format(count=number(rows.height)),
@@ -131,6 +138,10 @@ def _rows(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> None:
             [(column.name, DTYPES[column.dtype]) for column in shown], cells_of(rows),
             numeric=[column.dtype in _NUMERIC for column in shown], name="first-rows",
         )  # fmt: skip
+
+
+def _cut(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> pl.DataFrame:
+    return found.glance.rows.head(100).select(column.name for column in shown)
 
 
 def _chooser(name: str, chosen: dict[str, Dtype]) -> Callable[[str], None]:

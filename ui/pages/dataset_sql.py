@@ -7,13 +7,15 @@ from urllib.parse import quote
 from nicegui import ui as ng
 
 from appliance.api.control.query_routes import MOST_ROWS, TIMEOUT_S, Found, Query, run_query
+from appliance.errors import ApplianceError
 from appliance.permissions import Action
 from storage.datasets import Snapshot
+from storage.errors import StorageError
 from ui.components.form import button
-from ui.components.markup import box, panel, text
+from ui.components.markup import box, panel, text, with_attributes
 from ui.components.status import notice
 from ui.components.table import raw_table
-from ui.page import View
+from ui.page import View, log_refused
 from ui.texts import _, ngettext
 from ui.words import number, seconds
 
@@ -30,7 +32,9 @@ async def show_sql(view: View, shown: Snapshot) -> None:
     pinned = f"&version={shown.version}" if "version" in view.query else ""
     with panel(
         _("SQL"),
-        _("source is version {version}; other datasets are tables under their names").format(version=shown.version),
+        _(
+            'source is version {version}; other datasets are tables under their names, in double quotes as "{dataset}"'
+        ).format(version=shown.version, dataset=shown.dataset),
     ):
         field = ng.textarea(_("One SELECT in DuckDB's dialect"), value=view.query.get("sql") or usual)
         field.props("outlined autogrow").classes("mono-field").style("width: 100%")
@@ -38,13 +42,17 @@ async def show_sql(view: View, shown: Snapshot) -> None:
 
             async def run() -> None:
                 asked = Query(sql=field.value or "", dataset=shown.dataset, version=shown.version, rows=MOST_ROWS)
-                found = await view.act(Action.WORK, run_query, view.appliance, asked)
+                found = await view.act(Action.WORK, _ask, view, asked)
                 if found is None or place.is_deleted:
                     return
-                ng.navigate.history.replace(f"/data/{shown.dataset}?tab=sql{pinned}&sql={quote(asked.sql)}")
-                place.clear()
+                place.clear()  # also of a question that is refused: the answer to another one would be taken for its
                 with place:
+                    if isinstance(found, str):
+                        refused = notice(found, tone="alarm", title=_("No answer to this")).classes("verbatim")
+                        with_attributes(refused, role="alert")
+                        return
                     _answer(found)
+                ng.navigate.history.replace(f"/data/{shown.dataset}?tab=sql{pinned}&sql={quote(asked.sql)}")
 
             button(_("Run"), run, kind="primary", icon_name="play_arrow")
             field.on("keydown.ctrl.enter", run)
@@ -56,6 +64,14 @@ async def show_sql(view: View, shown: Snapshot) -> None:
                 "muted small grow",
             )
     place = box("stack")
+
+
+def _ask(view: View, asked: Query) -> Found | str:
+    """The answer, or why there is none."""
+    try:
+        return run_query(view.appliance, asked)
+    except (ApplianceError, StorageError) as exc:
+        return log_refused(exc)
 
 
 def _answer(found: Found) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from nicegui import ui as ng
 
 from appliance.monitoring.drift_report import ColumnDrift, DriftDetail, DriftReport
+from appliance.monitoring.spans import State
 from ui.components.chart import Chart, compared_histogram, signed_bars
 from ui.components.empty import empty
 from ui.components.facts import facts
@@ -86,7 +87,8 @@ def _show(found: _Found, address: Callable[[str], str], *, newest: bool) -> None
                 note=_("version {version}").format(version=report.version),
             )
             figure(_("Rows of the training"), number(int(report.rows.reference)))
-            figure(_("Columns that drifted"), share(report.dataset.drifted_share))
+            judged = report.dataset.state is not State.NOT_ENOUGH_DATA  # else no column was held against its own
+            figure(_("Columns that drifted"), share(report.dataset.drifted_share if judged else None))
             figure(_("By importance"), share(report.dataset.weighted_share), note=_("weighted by the model's gain"))
     if report.rows.current < 50:
         notice(
@@ -119,6 +121,8 @@ def _show(found: _Found, address: Callable[[str], str], *, newest: bool) -> None
 
 def _verdict(report: DriftReport) -> str:
     drifted = report.dataset.drifted
+    if report.dataset.state is State.NOT_ENOUGH_DATA:
+        return _("Too few rows to tell whether the inputs are still those of the training.")
     if not drifted:
         return _("The inputs are those of the training, as far as these rows can tell.")
     columns, more = ", ".join(drifted[:4]), len(drifted) - 4

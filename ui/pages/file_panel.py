@@ -5,6 +5,7 @@ from __future__ import annotations
 from nicegui import ui as ng
 
 from appliance.api.control.dataset_routes import drop_upload, find_upload
+from appliance.api.control.upload_errors import told_by_name
 from appliance.errors import ApplianceError
 from appliance.jobs import Job, JobProgress, JobState
 from appliance.model_card import PredictionReport
@@ -61,7 +62,8 @@ class _FilePanel:
             nonlocal refused
             path = find_upload(view.appliance.settings.layout, upload)
             try:
-                return score_file(view.appliance, self._model, path, who=view.caller.name)
+                with told_by_name(path):
+                    return score_file(view.appliance, self._model, path, who=view.caller.name)
             except (ApplianceError, StorageError) as exc:
                 drop_upload(path)  # a second try begins with a second drop
                 refused = log_refused(exc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from appliance.glance import ModelGlance
+from appliance.monitoring.spans import State
 from ui.components.empty import empty
 from ui.components.markup import panel
 from ui.components.status import Status, status_of
@@ -62,12 +63,14 @@ def _columns(window_s: int | None) -> tuple[Column, ...]:
 def _row(one: ModelGlance) -> Row:
     service, quality, drift = one.service, one.quality, one.drift
     name, value = next(iter(quality.metrics.items()), ("", None)) if quality else ("", None)
+    judged = drift is not None and drift.state is not State.NOT_ENOUGH_DATA  # else no column was looked at
     cells = {
         "name": Cell(text=one.model.name, href=f"/monitoring/{one.model.name}"),
         "version": Cell(text=_("version {version}").format(version=one.model.deployed) if one.model.deployed else NONE),
         "drift": Cell(status=_state(drift.state.value if drift else None)),
         "drifted": Cell(
-            text=share(drift.drifted_share) if drift else NONE, sort=drift.drifted_share if drift else -1.0
+            text=share(drift.drifted_share) if drift and judged else NONE,
+            sort=drift.drifted_share if drift and judged else -1.0,
         ),
         "quality": Cell(status=_state(quality.state.value if quality else None)),
         "figure": Cell(

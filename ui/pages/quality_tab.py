@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.deployments import Deployment
+from appliance.errors import NotFound
 from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
@@ -35,6 +38,8 @@ class _Found:
     report: QualityReport
     series: QualitySeries
     history: tuple[Deployment, ...]
+    example: str
+    """A label that the model may get, as JSON; empty where there are labels."""
 
     @property
     def current(self) -> tuple[Deployment, ...]:
@@ -47,10 +52,12 @@ async def show_quality(view: View, name: str, window_s: int, until: datetime | N
     bucket_s = bucket_for(window_s)
 
     def fetch() -> _Found:
+        report = monitoring.quality(name, window_s, until=until)
         return _Found(
-            report=monitoring.quality(name, window_s, until=until),
+            report=report,
             series=monitoring.quality_series(name, window_s, bucket_s=bucket_s, until=until),
             history=view.appliance.deployments.history(name),
+            example="" if report.labelled else _example_label(view, name),
         )
 
     span = view.query.get("window", "")
@@ -72,7 +79,7 @@ def _show(view: View, found: _Found, chosen: str, address: Callable[[str], str])
     report = found.report
     if not report.labelled:
         _estimate_panel(report)
-        _no_labels(view, report)
+        _no_labels(view, report, found.example)
         return
     with panel(), box("stack"):
         with box("line"):
@@ -217,7 +224,15 @@ def _width(bucket_s: int) -> str:
     )
 
 
-def _no_labels(view: View, report: QualityReport) -> None:
+def _example_label(view: View, name: str) -> str:
+    try:
+        classes = view.appliance.models.card(name).classes
+    except NotFound:  # it has no version yet, so nobody has anything to label
+        classes = ()
+    return json.dumps(classes[0], ensure_ascii=False) if classes else "12.5"
+
+
+def _no_labels(view: View, report: QualityReport, example: str) -> None:
     empty(
         _("No labels in this window"),
         ngettext(
@@ -229,8 +244,9 @@ def _no_labels(view: View, report: QualityReport) -> None:
         ).format(count=number(report.predicted)),
         icon_name="fact_check",
     )
+    body = f'{{"labels": [{{"id": "ID OF A PREDICTION", "label": {example}}}]}}'
     snippet(
         f"curl -s {view.addresses.api}/models/{report.model}/labels \\\n"
         '  -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\\n'
-        '  -d \'{"labels": [{"id": "ID OF A PREDICTION", "label": 12.5}]}\''
+        f"  -d {shlex.quote(body)}"
     )

@@ -78,7 +78,7 @@ class _Keys:
 
     async def build(self) -> None:
         with panel(_("New key"), _("its text is shown once, here, and kept nowhere")):
-            name = text_field(_("What it is for"), hint=_("letters, digits, . _ @ and -; shown in the audit"))
+            name = text_field(_("What it is for"), hint=_("a-z, A-Z, 0-9, and . _ @ -; shown in the audit"))
             with box("line"):
                 text(_("May:"), "muted")
                 boxes = {scope: ng.checkbox(label, value=scope is Scope.PREDICT) for scope, label in _SCOPES.items()}
@@ -160,7 +160,7 @@ class _Users:
     async def build(self) -> None:
         with panel(_("New user"), _("gets a password for one use, which is shown once, here")):
             with box("cols"):
-                name = text_field(_("Name"), hint=_("letters, digits, . _ @ and -"))
+                name = text_field(_("Name"), hint=_("a-z, A-Z, 0-9, and . _ @ -"))
                 role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
 
             async def create() -> None:

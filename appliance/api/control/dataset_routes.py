@@ -18,6 +18,7 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from appliance.api.control.upload_errors import told_by_name
 from appliance.checks import Finding
 from appliance.errors import BadInput, NotAllowed, NotFound, Stopped
 from appliance.house import Appliance
@@ -200,8 +201,17 @@ def _require_length(request: Request[Any, Any, Any], limit: int) -> None:
         )
 
 
-def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopButton | None = None) -> Ingest:
+def add(
+    appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopButton | None = None, *, keep: bool = False
+) -> Ingest:
     """Add what was uploaded, or what lies on the host; an upload is gone afterwards, whatever came of it.
+
+    Args:
+        appliance: Where it is added.
+        caller: Who asks.
+        wanted: What is added, and under which name.
+        stop: Ends it.
+        keep: An upload that is refused waits on, for another try.
 
     Raises:
         NotAllowed: A path of the host was named by somebody who is no admin.
@@ -223,9 +233,14 @@ def add(appliance: Appliance, caller: Caller, wanted: NewSnapshot, stop: StopBut
             raise Stopped("it was stopped; nothing was added") from exc
         raise
     try:
-        return appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name, stop=stop)
-    finally:
-        drop_upload(path)
+        with told_by_name(path):
+            ingest = appliance.datasets.take_in(wanted.name, wanted.intake(str(path)), who=caller.name, stop=stop)
+    except BaseException:
+        if not keep:
+            drop_upload(path)
+        raise
+    drop_upload(path)
+    return ingest
 
 
 def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
@@ -235,7 +250,9 @@ def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
         NotFound: No such upload.
         BadInput: It cannot be read so far.
     """
-    return appliance.datasets.look_through(Intake(source=str(find_upload(appliance.settings.layout, upload))))
+    path = find_upload(appliance.settings.layout, upload)
+    with told_by_name(path):
+        return appliance.datasets.look_through(Intake(source=str(path)))
 
 
 def open_upload(layout: Layout, name: str) -> Path:

@@ -12,6 +12,7 @@ from litestar.response import File
 
 from appliance.api.control.dataset_routes import find_upload
 from appliance.api.control.model_routes import Started
+from appliance.api.control.upload_errors import told_by_name
 from appliance.house import Appliance
 from appliance.permissions import Caller
 from appliance.scored_files import find_scored, score_file
@@ -40,7 +41,8 @@ def score(
 ) -> Started:
     """Score an uploaded file by a job; columns that are missing are said at once."""
     path = find_upload(appliance.settings.layout, data.upload)
-    job_id = score_file(appliance, name, path, who=caller.name, version=data.version, ending=data.ending)
+    with told_by_name(path):
+        job_id = score_file(appliance, name, path, who=caller.name, version=data.version, ending=data.ending)
     return Started(job_id=job_id)
 
 

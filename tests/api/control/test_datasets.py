@@ -126,6 +126,14 @@ def test_a_path_of_the_host_is_for_admins(control: Control, tmp_path: Path) -> N
     assert answer.json()["rows"] == 40
 
 
+def test_what_is_wrong_with_an_upload_names_the_file_and_not_where_it_waits(control: Control) -> None:
+    sent = upload(control, "ragged.csv", b"a,b,c\n1,2,3\n4,5\n" * 3)
+    answer = control.client.post("/datasets", headers=control.admin, json={"name": "ragged", "upload": sent})
+    assert answer.status_code == 422
+    assert "ragged.csv is no regular CSV" in answer.json()["detail"]
+    assert "upload-" not in answer.json()["detail"]
+
+
 def test_neither_upload_nor_source(control: Control) -> None:
     answer = control.client.post("/datasets", headers=control.admin, json={"name": "houses"})
     assert answer.status_code == 422
