@@ -32,7 +32,16 @@ from appliance.orders import (
 )
 from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff
-from storage.datasets import ArrowStream, IngestInfo, Mode, Snapshot, get_snapshot, list_datasets, list_snapshots
+from storage.datasets import (
+    ArrowStream,
+    IngestInfo,
+    Mode,
+    Snapshot,
+    get_snapshot,
+    list_datasets,
+    list_snapshots,
+    require_name,
+)
 from storage.profile import ColumnProfile, TableProfile
 from storage.rules import Rules, find_rules, parse_rules, put_rules
 
@@ -166,9 +175,11 @@ class Datasets:
         """The rules of a dataset, or None where none were declared.
 
         Raises:
-            RulesWrong: The file is damaged.
+            BadInput: The name is no dataset's, or the file is damaged.
         """
-        return find_rules(self._layout, name)
+        with as_bad_input():
+            require_name(name)
+            return find_rules(self._layout, name)
 
     def declare_rules(self, name: str, toml: str | None, *, who: str) -> Rules | None:
         """Hold every ingest from now on against these rules, or against none; the dataset need not be there yet.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -97,10 +98,14 @@ def read_bundle(layout: Layout, model: str, version: int) -> tuple[Manifest, dic
 def list_bundles(layout: Layout, model: str) -> list[int]:
     """The published versions of a model, ascending; what else lies beside them (a copy ``1.bak``) is passed over."""
     directory = layout.models / model
+    try:
+        beside = list(directory.glob("[1-9]*"))
+    except OSError as exc:
+        if exc.errno == errno.ENAMETOOLONG:  # nobody's name: whoever asked made it up
+            return []
+        raise
     return sorted(
-        int(path.name)
-        for path in directory.glob("[1-9]*")
-        if path.name.isascii() and path.name.isdigit() and (path / MANIFEST).is_file()
+        int(path.name) for path in beside if path.name.isascii() and path.name.isdigit() and (path / MANIFEST).is_file()
     )
 
 

@@ -64,3 +64,15 @@ def test_a_body_that_does_not_fit_names_the_field(control: Control) -> None:
     )
     assert answer.status_code == 422
     assert "JSON" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        *((f"/models/{'x' * 2000}/{part}", 404) for part in ("drift", "quality", "data-quality", "fairness", "card")),
+        (f"/models/{'x' * 2000}", 404), ("/datasets/%00/rules", 422), (f"/datasets/{'x' * 2000}/rules", 422),
+        ("/datasets/%00", 404), ("/models/%00/drift", 404),
+    ],
+)  # fmt: skip
+def test_names_that_nothing_can_have_are_no_fault_of_the_program(control: Control, path: str, status: int) -> None:
+    assert control.client.get(path, headers=control.read).status_code == status
