@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,14 @@ File = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 app = App(name="alerts", help="What changed for the worse, open alerts first.")
 channel = App(name="channel", help="Where alerts go: add, list, test, remove.")
 app.command(channel)
+
+
+def _who() -> str:
+    """Who runs the command; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 @app.command(name="list")
@@ -83,7 +92,7 @@ def seen(alert: int) -> None:
     Args:
         alert: Its number.
     """
-    noted = open_house().monitoring.acknowledge(alert, who=getpass.getuser())
+    noted = open_house().monitoring.acknowledge(alert, who=_who())
     print(f"alert {alert} was seen by {noted.acknowledged_by}")
 
 
@@ -95,7 +104,7 @@ def snooze(alert: int, span: str) -> None:
         alert: Its number.
         span: Such as 90m, 8h or 7d.
     """
-    open_house().channels.snooze(alert, parse_span(span), who=getpass.getuser())
+    open_house().channels.snooze(alert, parse_span(span), who=_who())
     print(f"quiet for {span}; the alert stays open while its state holds")
 
 

@@ -99,7 +99,9 @@ def main() -> int:
     asked = parser.parse_args()
     folder, now = asked.folder, datetime.now(UTC)
     names, there = names_of_host(asked.listen), folder / "cert.pem"
-    done = there.exists() and does_for(there.read_bytes(), names, now=now)
+    # Of IPv6 a host has addresses that last a day: they are named, and no reason for a new certificate.
+    lasting = [name for name in names if ":" not in name or name == asked.listen]
+    done = there.exists() and does_for(there.read_bytes(), lasting, now=now)
     if done or asked.check:
         return int(not done)
     folder.mkdir(mode=0o750, parents=True, exist_ok=True)

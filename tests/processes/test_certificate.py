@@ -83,6 +83,21 @@ def test_one_is_made_once_and_anew_when_the_address_changed(tmp_path: Path, monk
     assert sorted(path.name for path in folder.iterdir()) == ["cert.pem", "key.pem"]
 
 
+def test_an_address_of_a_day_is_no_reason_for_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def has(*ips: str | tuple[str, int, int]) -> None:
+        adapter = ifaddr.Adapter("eth0", "eth0", [ifaddr.IP(ip, 64, "eth0") for ip in ips])
+        monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
+
+    has("192.0.2.7", ("2001:db8::7", 0, 0))
+    assert run(monkeypatch, tmp_path, "0.0.0.0") == 0  # noqa: S104  (a certificate's, nothing listens)
+    assert named(tmp_path / "cert.pem")[-2:] == ["192.0.2.7", "2001:db8::7"]
+    has("192.0.2.7", ("2001:db8::8", 0, 0))
+    assert run(monkeypatch, tmp_path, "0.0.0.0", "--check") == 0  # noqa: S104
+    has("192.0.2.8")
+    assert run(monkeypatch, tmp_path, "0.0.0.0", "--check") == 1  # noqa: S104
+    assert run(monkeypatch, tmp_path, "2001:db8::9", "--check") == 1
+
+
 def test_what_lies_there_and_is_none_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cert.pem").write_bytes(b"-----BEGIN CERTIFICATE-----\nof somebody\n-----END CERTIFICATE-----\n")
     assert run(monkeypatch, tmp_path, "127.0.0.1", "--check") == 1
