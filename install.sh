@@ -418,7 +418,7 @@ check_existing() {
   [ -d "$BASE" ] && [ ! -d "$BASE/releases" ] && [ -n "$(ls -A "$BASE" 2>/dev/null)" ] || return 0
   # What an uninstallation left is welcome.
   for entry in "$BASE"/* "$BASE"/.[!.]*; do
-    case ${entry##*/} in state | appliance.toml | install.log | cache | proxy.env | tls | .work-* | '*' | '.[!.]*') ;;
+    case ${entry##*/} in state | .installing | appliance.toml | install.log | cache | proxy.env | tls | .work-* | '*' | '.[!.]*') ;;
       *)
         problem E013 "$BASE is not empty and holds no appliance (${entry##*/})" "choose another directory with --local"
         return ;;
@@ -715,7 +715,7 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
   (
     set -e
     "$@"
-  ) >>"$LOG" 2>&1 </dev/null
+  ) >>"$LOG" 2>&1 </dev/null 8>&-
   code=$?
   set -e
   if [ "$code" = 0 ]; then
@@ -744,6 +744,18 @@ advise() {
     echo "A package differs from requirements.lock: what the index gave must not be used; check the index or mirror."
   else
     echo "Run the same command again once it is mended; what was done is not done twice."
+  fi
+}
+
+# One installer at a time: another would take this one's half-made release away. Who holds it has number 8 open, which
+# nobody that is started here keeps.
+lock_base() {
+  [ -z "$DRY_RUN" ] || return 0
+  mkdir -p "$BASE"
+  exec 8>>"$BASE/.installing"
+  if ! flock -n 8; then
+    echo "install.sh: another installer is at work below $BASE; run this again once that has ended" >&2
+    exit "$EXIT_PREFLIGHT"
   fi
 }
 
@@ -1453,19 +1465,21 @@ require_installed() {
 
 roll_back() {
   require_installed
+  lock_base
   if [ -n "$DRY_RUN" ]; then
     step "Going back to the release before $(current_release)"
     return
   fi
   code=0
   APPLIANCE_CONFIG=$CONFIG "$BASE/current/venv/bin/python" -P -m appliance.processes.upgrade back --base "$BASE" \
-    ${YES:+--yes} || code=$?
+    ${YES:+--yes} 8>&- || code=$?
   [ "$code" != 0 ] || echo "The release $(current_release) runs."
   exit "$code"
 }
 
 uninstall() {
   require_installed_or_left
+  lock_base
   LOG=/dev/null LOG_OPEN=1
   # No other release could.
   if [ -z "$PURGE" ] && interrupted_upgrade; then take_back; fi
@@ -1480,6 +1494,7 @@ $own" remove_own_files
     step "Stopping the processes" "$BASE/bin/appliance" down
   fi
   step "Removing the releases and the command" remove_program
+  [ -z "$DRY_RUN" ] || [ -n "$PURGE" ] || echo "  would keep: the state and its backups in $STATE, the settings in $CONFIG"
   if [ -n "$PURGE" ]; then
     step "Removing the state $STATE, the settings, the logs and the user" remove_data
   else
@@ -1487,6 +1502,7 @@ $own" remove_own_files
       echo "Kept: the state and its backups in $STATE, the settings in $CONFIG. --purge --yes removes them too."
     [ -z "$own" ] || printf 'Kept, since the installer did not make it; --purge --yes removes it too:\n%s\n' "$own"
   fi
+  [ -z "$DRY_RUN" ] || echo "Nothing was changed."
 }
 
 require_installed_or_left() {
@@ -1523,7 +1539,7 @@ remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
   rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
-    "$BASE/.changing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
+    "$BASE/.changing" "$BASE/.installing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 
@@ -1564,6 +1580,7 @@ main() {
   [ -n "$OFFLINE" ] || require_source
   preflight
   [ -z "$why" ] || echo "Without systemd or root ($why): installing below $BASE and nowhere else."
+  lock_base
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
@@ -1578,7 +1595,7 @@ main() {
   [ -n "$CHANGED" ] || echo "The appliance $NAME is installed; nothing was changed."
   if [ -n "$DEMO" ] && [ -z "$NO_START" ]; then
     echo
-    "$BASE/bin/appliance" demo || exit "$EXIT_FAILED"
+    "$BASE/bin/appliance" demo 8>&- || exit "$EXIT_FAILED"
   fi
   closing_words
   exit 0 # not a line more: a pull may have changed this file meanwhile, and the shell reads it as it goes

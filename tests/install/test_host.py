@@ -44,6 +44,22 @@ def test_where_sigpipe_is_ignored_no_program_complains(host: Host) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+def test_one_installer_at_a_time(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    for flags in ("", "--uninstall", "--rollback"):
+        done = host.run(f"flock /opt/appliance/.installing {host.command(flags)}")
+        assert (done.code, done.out) == (2, "")
+        assert "another installer is at work below /opt/appliance; run this again once that has ended" in done.err
+    done = host.run(f"flock /opt/appliance/.installing {host.command('--dry-run')}")
+    assert (done.code, "Nothing was changed." in done.out) == (0, True), "it only looks"
+    assert "nothing was changed" in installed(host)
+    said = host.install("--uninstall --dry-run").out
+    assert (
+        f"would keep: the state and its backups in {STATE}, the settings in {SETTINGS}\nNothing was changed.\n" in said
+    )
+
+
 def test_nothing_is_run_that_was_written_behind_its_end_meanwhile(host: Host) -> None:
     host.place_release()
     flags = host.command().partition("install.sh")[2]
