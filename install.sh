@@ -1480,7 +1480,9 @@ roll_back() {
 uninstall() {
   require_installed_or_left
   lock_base
+  # Nothing shall stay; what a step said is shown where it fails.
   LOG=/dev/null LOG_OPEN=1
+  if [ -z "$DRY_RUN" ] && WORK=$(mktemp -d); then LOG=$WORK/log; fi
   # No other release could.
   if [ -z "$PURGE" ] && interrupted_upgrade; then take_back; fi
   own=
@@ -1509,6 +1511,7 @@ require_installed_or_left() {
   [ "$(current_release)" = none ] && [ ! -e "$CONFIG" ] && refuse "nothing is installed below $BASE"
   # What is removed for good must be an appliance's.
   [ -z "$PURGE" ] || [ ! -e "$STATE" ] || [ -e "$STATE/appliance.db" ] || [ -e "$STATE/secret" ] ||
+    [ -z "$(find "$STATE" -mindepth 1 -maxdepth 1 ! -name lost+found)" ] ||
     refuse "$STATE holds no appliance's state; remove it by hand"
   return 0
 }
@@ -1543,8 +1546,17 @@ remove_program() {
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 
+# A file system of its own stays, empty: no user can remove where it is mounted.
+remove_state() {
+  if mountpoint -q "$STATE"; then
+    find "$STATE" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
+  else
+    rm -rf "$STATE"
+  fi
+}
+
 remove_data() {
-  rm -rf "$STATE"
+  remove_state
   if [ "$MODE" = system ]; then
     rm -rf /etc/appliance /var/log/appliance-install.log
     userdel appliance || true

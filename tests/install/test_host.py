@@ -60,6 +60,21 @@ def test_one_installer_at_a_time(host: Host) -> None:
     )
 
 
+def test_a_state_that_is_a_file_system_of_its_own_is_purged_too(host: Host) -> None:
+    host.place_release()
+    host.ok(f"mkdir {STATE} && mount -t tmpfs tmpfs {STATE} && mkdir {STATE}/lost+found")
+    installed(host)
+    host.ok(f"test -e {STATE}/secret")
+    host.ok(f"chattr +i {SETTINGS} 2>/dev/null || mount --bind {SETTINGS} {SETTINGS}")
+    done = host.install("--uninstall --purge --yes")
+    assert (done.code, "appliance.toml" in done.err) == (3, True), "what stood in its way is shown"
+    host.ok(f"chattr -i {SETTINGS} 2>/dev/null || umount {SETTINGS}")
+    done = host.install("--uninstall --purge --yes")
+    assert done.code == 0, done.err
+    assert host.ok(f"ls -A {STATE}") == "lost+found\n"
+    assert host.run("test -e /etc/appliance").code
+
+
 def test_nothing_is_run_that_was_written_behind_its_end_meanwhile(host: Host) -> None:
     host.place_release()
     flags = host.command().partition("install.sh")[2]
