@@ -857,7 +857,8 @@ PYTHON
 }
 
 open_bundle() {
-  WORK=$(mktemp -d)
+  # Not in /tmp, which may be small: but where nothing may be changed.
+  if [ -n "$DRY_RUN" ]; then WORK=$(mktemp -d); else WORK=$(mktemp -d "$BASE/.work-bundle.XXXXXX"); fi
   tar -xf "$OFFLINE" -C "$WORK" source
   SOURCE=$WORK/source
 }
@@ -912,7 +913,7 @@ install_release() {
 make_environment() {
   rm -rf "$RELEASE" "$BUILD"
   mkdir -p "$RELEASE" "$BUILD/tmp"
-  "$PYTHON" -m venv "$RELEASE/venv"
+  TMPDIR=$BUILD/tmp "$PYTHON" -m venv "$RELEASE/venv"
 }
 
 pip_of_release() { "$RELEASE/venv/bin/python" -m pip "$@"; }
