@@ -198,7 +198,8 @@ def check_backups(settings: Settings, now: datetime) -> list[Check]:
             Check(name="backup", state="fail", message=message, fix="run 'appliance backup create', see what it says")
         ]
     if age_h > BACKUP_WARN_H or (newest is not None and newest.notes.problem):
-        return [Check(name="backup", state="warn", message=message, fix="run 'appliance backup create'")]
+        fix = "mend what it names, then " if newest is not None and newest.notes.problem else ""
+        return [Check(name="backup", state="warn", message=message, fix=f"{fix}run 'appliance backup create'")]
     return [Check(name="backup", state="ok", message=message)]
 
 

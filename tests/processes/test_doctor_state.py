@@ -167,6 +167,7 @@ def test_a_newest_backup_that_is_not_good_shows_beside_an_older_one_that_is(sett
     backups.verify(newest.name)
     found = look(settings, "backup")
     assert (found.state, f"{newest.name} is not good" in found.message) == ("warn", True)
+    assert found.fix == "mend what it names, then run 'appliance backup create'"
 
 
 def test_a_broken_database_of_prefect_costs_no_restore(settings: Settings) -> None:
