@@ -418,7 +418,7 @@ check_existing() {
   [ -d "$BASE" ] && [ ! -d "$BASE/releases" ] && [ -n "$(ls -A "$BASE" 2>/dev/null)" ] || return 0
   # What an uninstallation left is welcome.
   for entry in "$BASE"/* "$BASE"/.[!.]*; do
-    case ${entry##*/} in state | appliance.toml | install.log | cache | proxy.env | tls | .work-* | '*' | '.[!.]*') ;;
+    case ${entry##*/} in state | .installing | appliance.toml | install.log | cache | proxy.env | tls | .work-* | '*' | '.[!.]*') ;;
       *)
         problem E013 "$BASE is not empty and holds no appliance (${entry##*/})" "choose another directory with --local"
         return ;;
@@ -715,7 +715,7 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
   (
     set -e
     "$@"
-  ) >>"$LOG" 2>&1 </dev/null
+  ) >>"$LOG" 2>&1 </dev/null 8>&-
   code=$?
   set -e
   if [ "$code" = 0 ]; then
@@ -744,6 +744,18 @@ advise() {
     echo "A package differs from requirements.lock: what the index gave must not be used; check the index or mirror."
   else
     echo "Run the same command again once it is mended; what was done is not done twice."
+  fi
+}
+
+# One installer at a time: another would take this one's half-made release away. Who holds it has number 8 open, which
+# nobody that is started here keeps.
+lock_base() {
+  [ -z "$DRY_RUN" ] || return 0
+  mkdir -p "$BASE"
+  exec 8>>"$BASE/.installing"
+  if ! flock -n 8; then
+    echo "install.sh: another installer is at work below $BASE; run this again once that has ended" >&2
+    exit "$EXIT_PREFLIGHT"
   fi
 }
 
@@ -845,7 +857,8 @@ PYTHON
 }
 
 open_bundle() {
-  WORK=$(mktemp -d)
+  # Not in /tmp, which may be small: but where nothing may be changed.
+  if [ -n "$DRY_RUN" ]; then WORK=$(mktemp -d); else WORK=$(mktemp -d "$BASE/.work-bundle.XXXXXX"); fi
   tar -xf "$OFFLINE" -C "$WORK" source
   SOURCE=$WORK/source
 }
@@ -900,7 +913,7 @@ install_release() {
 make_environment() {
   rm -rf "$RELEASE" "$BUILD"
   mkdir -p "$RELEASE" "$BUILD/tmp"
-  "$PYTHON" -m venv "$RELEASE/venv"
+  TMPDIR=$BUILD/tmp "$PYTHON" -m venv "$RELEASE/venv"
 }
 
 pip_of_release() { "$RELEASE/venv/bin/python" -m pip "$@"; }
@@ -1453,20 +1466,24 @@ require_installed() {
 
 roll_back() {
   require_installed
+  lock_base
   if [ -n "$DRY_RUN" ]; then
     step "Going back to the release before $(current_release)"
     return
   fi
   code=0
   APPLIANCE_CONFIG=$CONFIG "$BASE/current/venv/bin/python" -P -m appliance.processes.upgrade back --base "$BASE" \
-    ${YES:+--yes} || code=$?
+    ${YES:+--yes} 8>&- || code=$?
   [ "$code" != 0 ] || echo "The release $(current_release) runs."
   exit "$code"
 }
 
 uninstall() {
   require_installed_or_left
+  lock_base
+  # Nothing shall stay; what a step said is shown where it fails.
   LOG=/dev/null LOG_OPEN=1
+  if [ -z "$DRY_RUN" ] && WORK=$(mktemp -d); then LOG=$WORK/log; fi
   # No other release could.
   if [ -z "$PURGE" ] && interrupted_upgrade; then take_back; fi
   own=
@@ -1480,6 +1497,7 @@ $own" remove_own_files
     step "Stopping the processes" "$BASE/bin/appliance" down
   fi
   step "Removing the releases and the command" remove_program
+  [ -z "$DRY_RUN" ] || [ -n "$PURGE" ] || echo "  would keep: the state and its backups in $STATE, the settings in $CONFIG"
   if [ -n "$PURGE" ]; then
     step "Removing the state $STATE, the settings, the logs and the user" remove_data
   else
@@ -1487,12 +1505,14 @@ $own" remove_own_files
       echo "Kept: the state and its backups in $STATE, the settings in $CONFIG. --purge --yes removes them too."
     [ -z "$own" ] || printf 'Kept, since the installer did not make it; --purge --yes removes it too:\n%s\n' "$own"
   fi
+  [ -z "$DRY_RUN" ] || echo "Nothing was changed."
 }
 
 require_installed_or_left() {
   [ "$(current_release)" = none ] && [ ! -e "$CONFIG" ] && refuse "nothing is installed below $BASE"
   # What is removed for good must be an appliance's.
   [ -z "$PURGE" ] || [ ! -e "$STATE" ] || [ -e "$STATE/appliance.db" ] || [ -e "$STATE/secret" ] ||
+    [ -z "$(find "$STATE" -mindepth 1 -maxdepth 1 ! -name lost+found)" ] ||
     refuse "$STATE holds no appliance's state; remove it by hand"
   return 0
 }
@@ -1523,12 +1543,21 @@ remove_empty_folders() { find "$UNITS" -depth -type d -path "$UNITS/appliance[-.
 remove_program() {
   if [ "$(readlink /usr/local/bin/appliance)" = "$BASE/bin/appliance" ]; then rm -f /usr/local/bin/appliance; fi
   rm -rf "$BASE/releases" "$BASE/current" "$BASE/.current-new" "${BASE:?}/bin" "$BASE/cache" "$BASE/.switch" \
-    "$BASE/.changing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
+    "$BASE/.changing" "$BASE/.installing" "$BASE/.upgrade" "$BASE/.preparing" "$BASE"/.work-*
   if [ "$MODE" = system ]; then rmdir "$BASE" 2>/dev/null || true; fi
 }
 
+# A file system of its own stays, empty: no user can remove where it is mounted.
+remove_state() {
+  if mountpoint -q "$STATE"; then
+    find "$STATE" -mindepth 1 -maxdepth 1 ! -name lost+found -exec rm -rf {} +
+  else
+    rm -rf "$STATE"
+  fi
+}
+
 remove_data() {
-  rm -rf "$STATE"
+  remove_state
   if [ "$MODE" = system ]; then
     rm -rf /etc/appliance /var/log/appliance-install.log
     userdel appliance || true
@@ -1564,6 +1593,7 @@ main() {
   [ -n "$OFFLINE" ] || require_source
   preflight
   [ -z "$why" ] || echo "Without systemd or root ($why): installing below $BASE and nowhere else."
+  lock_base
   [ -z "$OFFLINE" ] || open_bundle
   NAME=$(release_name)
   BEFORE=$(current_release)
@@ -1578,7 +1608,7 @@ main() {
   [ -n "$CHANGED" ] || echo "The appliance $NAME is installed; nothing was changed."
   if [ -n "$DEMO" ] && [ -z "$NO_START" ]; then
     echo
-    "$BASE/bin/appliance" demo || exit "$EXIT_FAILED"
+    "$BASE/bin/appliance" demo 8>&- || exit "$EXIT_FAILED"
   fi
   closing_words
 }

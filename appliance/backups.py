@@ -301,7 +301,8 @@ def _score(root: Path) -> tuple[int, list[str]]:
                 load_model(layout, folder.name, version)
                 versions += 1
             except BundleRefused as exc:
-                problems.append(str(exc))
+                # As the backup names it: where it was unpacked is gone, and a backup is no way out of its own damage.
+                problems.append(str(exc).replace(f"{root}/", "").removesuffix("; restore it from a backup"))
     return versions, problems
 
 

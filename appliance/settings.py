@@ -228,6 +228,10 @@ def load_settings(**flags: Any) -> Settings:
             for error in exc.errors()
         )
         raise BadSetting(f"settings: {problems}") from exc
+    except PermissionError as exc:
+        raise BadSetting(
+            f"settings file {exc.filename} may not be read by this user; run the command as root, or with sudo"
+        ) from exc
     except (OSError, ValueError) as exc:
         raise BadSetting(f"settings file {os.environ.get(CONFIG_VARIABLE)}: {exc}") from exc
     return settings

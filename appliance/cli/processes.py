@@ -107,6 +107,8 @@ def doctor(*, json: Json = False) -> int:
         checks = run_checks(load_settings())
     except BadSetting as exc:  # nothing else can be looked at
         fix = "mend it; what runs goes on with what it read before, and nothing can be started until then"
+        if isinstance(exc.__cause__, PermissionError):
+            fix = "run 'sudo appliance doctor'"
         checks = [Check(name="settings", state="fail", message=str(exc), fix=fix)]
     ok = all(check.state != "fail" for check in checks)
     if json:

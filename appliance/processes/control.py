@@ -23,6 +23,8 @@ from appliance.processes.roster import roster
 from appliance.processes.supervisor import STOP_S, Plan, end_leftovers
 from appliance.processes.units import read_units, start_units, stop_units
 from appliance.settings import Settings
+from storage.holders import describe_holders
+from storage.layout import Layout
 
 START_S = 180.0
 """How long ``up`` waits; a cold orchestrator on a slow disk takes most of a minute."""
@@ -82,6 +84,7 @@ def down(settings: Settings) -> bool:
     if ledger is None or not ledger.is_alive():
         if ledger is not None:
             end_leftovers(settings.layout)
+        _require_nobody(settings.layout)
         return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(ledger.pid, signal.SIGTERM)
@@ -118,6 +121,25 @@ def standing_still(settings: Settings) -> Iterator[None]:
         yield
 
 
+def _require_nobody(layout: Layout) -> None:
+    """No supervisor runs that the ledger does not name.
+
+    Raises:
+        NotReady: One does; it says how to end it.
+    """
+    if not layout.run.is_dir():
+        return
+    try:
+        with exclusive(layout):
+            pass
+    except Conflict as exc:
+        holder = describe_holders(layout.run / "supervisor.lock")
+        raise NotReady(
+            f"a supervisor runs, and {layout.run / 'supervisor.json'} does not name it: {holder}; end it with 'kill', "
+            "which stops everything in order, then 'appliance up --detach'"
+        ) from exc
+
+
 def _read_ledger(settings: Settings, *, weigh: bool) -> tuple[ProcessReport, ...]:
     ledger = find_ledger(settings.layout)
     entries = {entry.name: entry for entry in ledger.processes} if ledger else {}
@@ -130,7 +152,8 @@ def _read_ledger(settings: Settings, *, weigh: bool) -> tuple[ProcessReport, ...
             continue
         running = entry.is_alive()
         state = entry.state if alive else ("failed" if running else "stopped")
-        detail = "its supervisor is gone; run 'appliance up --detach'" if running and not alive else entry.detail
+        said = "" if state == "stopped" else entry.detail  # what it said while it ran holds no more
+        detail = "its supervisor is gone; run 'appliance up --detach'" if running and not alive else said
         reports.append(
             ProcessReport(
                 name=service.name, state=state, pid=entry.pid if running else None,

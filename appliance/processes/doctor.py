@@ -194,7 +194,10 @@ def _check_recording(settings: Settings) -> list[Check]:
     if found.lost:
         return [
             Check(
-                name="event log", state="warn", message=f"it is written again; {since}", fix="restart the API to forget"
+                name="event log",
+                state="warn",
+                message=f"it is written again; {since}",
+                fix="nothing is to be done; it is told until the API starts again",
             )
         ]
     connection = connect(settings.layout.database, read_only=True)

@@ -31,6 +31,11 @@ CERTIFICATE_WARN_DAYS = 30
 KINDS = ("predictions", "labels", "stats")
 _RESTORE = "stop the appliance, then 'appliance backup restore --replace' puts the last backup in its place"
 
+_PREFECT = (
+    "run 'appliance down', move {path}* elsewhere, run 'appliance up --detach': the list of past jobs begins anew, all "
+    "else stays"
+)
+
 
 def check_permissions(settings: Settings) -> list[Check]:
     """The state can be written, belongs to one user, and its secrets to nobody else."""
@@ -112,7 +117,8 @@ def check_databases(settings: Settings) -> list[Check]:
             fix = "mount it writable again, then run 'appliance doctor' again"
             checks.append(Check(name=label, state="fail", message=message, fix=fix))
         elif problem:
-            checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=_RESTORE))
+            fix = _PREFECT.format(path=path) if label == "database of prefect" else _RESTORE
+            checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=fix))
         elif name == "appliance.db" and version != SCHEMA_VERSION:
             message = f"{path} has schema {version}, this release needs {SCHEMA_VERSION}"
             fix = "run 'appliance migrate' with the newest installed release"
@@ -195,7 +201,8 @@ def check_backups(settings: Settings, now: datetime) -> list[Check]:
             Check(name="backup", state="fail", message=message, fix="run 'appliance backup create', see what it says")
         ]
     if age_h > BACKUP_WARN_H or (newest is not None and newest.notes.problem):
-        return [Check(name="backup", state="warn", message=message, fix="run 'appliance backup create'")]
+        fix = "mend what it names, then " if newest is not None and newest.notes.problem else ""
+        return [Check(name="backup", state="warn", message=message, fix=f"{fix}run 'appliance backup create'")]
     return [Check(name="backup", state="ok", message=message)]
 
 

@@ -17,6 +17,8 @@ from appliance.processes.units import TARGET
 from appliance.settings import Settings
 
 UNITS = Path("/etc/systemd/system")
+_QUIET = "--quiet"
+"""Without it systemctl warns that their sockets would start them again, which is meant."""
 WRITERS = tuple(f"appliance-{name}.service" for name in ("ui", "runner", "mlflow", "orchestrator"))
 """Whoever writes a database; the API writes events alone."""
 SERVING = "appliance-api.service"
@@ -56,14 +58,14 @@ class UnitsHost:
 
     def stop_writers(self) -> None:
         """All but the API."""
-        _systemctl("stop", *WRITERS, "appliance-backup.service")
+        _systemctl("stop", _QUIET, *WRITERS, "appliance-backup.service")
 
     @contextmanager
     def switching(self) -> Iterator[None]:
         """The API is stopped; a request that comes starts it again, and ``bin/appliance`` waits for the lock."""
         with (self._base / ".switch").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            _systemctl("stop", SERVING, *WRITERS)
+            _systemctl("stop", _QUIET, SERVING, *WRITERS)
             yield
 
     def place_units(self, release: Path, other: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,19 @@ def test_doctor_says_what_to_do_about_settings_that_cannot_be_read(
         (check,) = json.loads(capsys.readouterr().out)["checks"]
         assert (check["name"], check["state"], said in check["message"]) == ("settings", "fail", True)
         assert "what runs goes on with what it read before" in check["fix"]
+
+
+def test_a_file_that_this_user_may_not_read_says_who_may(file: Path) -> None:
+    file.write_text("")
+    file.chmod(0)
+    line = "from tests.unprivileged import *; from appliance.cli.main import run; drop_capabilities(); run(['{}'])"
+    said = {
+        verb: subprocess.run([sys.executable, "-c", line.format(verb)], capture_output=True, text=True, check=True)
+        for verb in ("status", "doctor")
+    }
+    sentence = f"settings file {file} may not be read by this user; run the command as root, or with sudo"
+    assert said["status"].stderr == f"appliance: {sentence}\n"
+    assert said["doctor"].stdout == f"FAIL  settings: {sentence}\n      run 'sudo appliance doctor'\n"
 
 
 def test_a_flag_that_is_no_setting_still_stops(file: Path) -> None:

@@ -44,6 +44,37 @@ def test_where_sigpipe_is_ignored_no_program_complains(host: Host) -> None:
     assert (done.code, done.err) == (0, "")
 
 
+def test_one_installer_at_a_time(host: Host) -> None:
+    host.place_release()
+    installed(host)
+    for flags in ("", "--uninstall", "--rollback"):
+        done = host.run(f"flock /opt/appliance/.installing {host.command(flags)}")
+        assert (done.code, done.out) == (2, "")
+        assert "another installer is at work below /opt/appliance; run this again once that has ended" in done.err
+    done = host.run(f"flock /opt/appliance/.installing {host.command('--dry-run')}")
+    assert (done.code, "Nothing was changed." in done.out) == (0, True), "it only looks"
+    assert "nothing was changed" in installed(host)
+    said = host.install("--uninstall --dry-run").out
+    assert (
+        f"would keep: the state and its backups in {STATE}, the settings in {SETTINGS}\nNothing was changed.\n" in said
+    )
+
+
+def test_a_state_that_is_a_file_system_of_its_own_is_purged_too(host: Host) -> None:
+    host.place_release()
+    host.ok(f"mkdir {STATE} && mount -t tmpfs tmpfs {STATE} && mkdir {STATE}/lost+found")
+    installed(host)
+    host.ok(f"test -e {STATE}/secret")
+    host.ok(f"chattr +i {SETTINGS} 2>/dev/null || mount --bind {SETTINGS} {SETTINGS}")
+    done = host.install("--uninstall --purge --yes")
+    assert (done.code, "appliance.toml" in done.err) == (3, True), "what stood in its way is shown"
+    host.ok(f"chattr -i {SETTINGS} 2>/dev/null || umount {SETTINGS}")
+    done = host.install("--uninstall --purge --yes")
+    assert done.code == 0, done.err
+    assert host.ok(f"ls -A {STATE}") == "lost+found\n"
+    assert host.run("test -e /etc/appliance").code
+
+
 def test_nothing_is_run_that_was_written_behind_its_end_meanwhile(host: Host) -> None:
     host.place_release()
     flags = host.command().partition("install.sh")[2]

@@ -216,6 +216,17 @@ def test_a_newest_backup_that_is_not_good_shows_beside_an_older_one_that_is(sett
     backups.verify(newest.name)
     found = look(settings, "backup")
     assert (found.state, f"{newest.name} is not good" in found.message) == ("warn", True)
+    assert found.fix == "mend what it names, then run 'appliance backup create'"
+
+
+def test_a_broken_database_of_prefect_costs_no_restore(settings: Settings) -> None:
+    path = settings.state / "prefect" / "prefect.db"
+    path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000));")
+    break_pages(path)
+    found = look(settings, "database of prefect")
+    assert (found.state, f"move {path}* elsewhere" in found.fix, "restore" in found.fix) == ("fail", True, False)
 
 
 def test_an_upgrade_that_was_interrupted_shows(settings: Settings) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from appliance.errors import NotReady
+from appliance.processes.control import down, status
 from appliance.processes.ledger import Ledger, find_ledger
 from appliance.processes.logfiles import Follower, bound_log, log_path, read_tail
 from appliance.processes.roster import Service
 from appliance.processes.supervisor import Plan
+from appliance.settings import Settings
 from storage.layout import Layout
 
 STEADY = """
@@ -170,6 +173,23 @@ def test_a_second_supervisor_is_refused(box: Box) -> None:
     assert second.wait(timeout=LONG_S) == 1
     assert second.stdout is not None
     assert b"runs already; see 'appliance status'" in second.stdout.read()
+
+
+def test_a_supervisor_that_no_ledger_names_is_told_with_the_way_to_end_it(box: Box) -> None:
+    settings = Settings(state=box.layout.root)
+    supervisor = box.start(api=STEADY)
+    wait_for(lambda: box.states() == {"api": "running"})
+    path = box.layout.run / "supervisor.json"
+    written = path.read_bytes()
+    path.write_text("{garbled")
+    with pytest.raises(NotReady, match=rf"does not name it: process {supervisor.pid} \(.*; end it with 'kill'"):
+        down(settings)
+    path.write_bytes(written)
+    assert down(settings) is True
+    assert supervisor.wait(timeout=LONG_S) == 0
+    assert down(settings) is False
+    (api,) = [one for one in status(settings, weigh=False).services if one.name == "api"]
+    assert (api.state, api.detail) == ("stopped", ""), "what it said while it ran holds no more"
 
 
 def test_the_foreground_shows_the_logs(box: Box) -> None:
