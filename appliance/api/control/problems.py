@@ -95,11 +95,16 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
         title = "Cannot be used as it is"
     elif isinstance(error, MethodNotAllowedException):
         title = "This path has no such method"
-        detail = f"{request.url.path} does not take {request.method}; GET /api/schema says what it takes"
+        detail = f"{_path(request)} does not take {request.method}; GET /api/schema says what it takes"
     elif isinstance(error, NotFoundException):
         title = "There is nothing at this path"
-        detail = f"there is nothing at {request.url.path}; GET /api/schema says what there is"
+        detail = f"there is nothing at {_path(request)}; GET /api/schema says what there is"
     return _response(Problem(type=type(error).__name__, title=title, status=error.status_code, detail=detail), {})
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """As it was asked for: Litestar's own URL names the place where the application is mounted twice."""
+    return str(request.scope["path"])
 
 
 def _fault(part: dict[str, Any]) -> str:
@@ -113,7 +118,7 @@ def _fault(part: dict[str, Any]) -> str:
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Anything else: the stack goes to the log, its id to the caller."""
     error_id = uuid.uuid4().hex[:8]
-    _LOG.error("control API error %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
+    _LOG.error("control API error %s at %s %s", error_id, request.method, _path(request), exc_info=error)
     detail = f"an unexpected error; `appliance logs ui` has the details under {error_id}"
     return _response(Problem(type="Unexpected", title="Unexpected", status=500, detail=detail, id=error_id), {})
 
