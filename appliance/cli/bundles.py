@@ -57,7 +57,7 @@ def import_file(
         return
     where = f"{came.origin.model} {came.origin.version} of {came.origin.box}"
     print(f"{came.model} version {came.version} is {where}" + ("" if came.is_new else ", and was here already"))
-    if deploy:
+    if house.models.get(came.model).deployed == came.version:
         print(f"{came.model} version {came.version} serves")
     else:
         print(f"let it serve with 'appliance deploy {came.model} --version {came.version}'")

@@ -228,11 +228,23 @@ def promote(name: str, *, reason: str = "", json: Json = False) -> None:
         print(f"{deployment.model} version {deployment.version} serves since {show_time(deployment.started_at)}")
 
 
-def rollback(name: str, *, reason: str = "", json: Json = False) -> None:
-    """End a standing canary; without one, let the version serve again that served before."""
-    deployment = open_house().deployments.rollback(name, who="cli", reason=reason)
+def rollback(name: str, *, shadow: Flag = False, reason: str = "", json: Json = False) -> None:
+    """End a standing canary; without one, let the version serve again that served before.
+
+    Args:
+        name: The model.
+        shadow: End the shadow instead, and leave everything else as it is.
+        reason: For the history.
+    """
+    deployments = open_house().deployments
+    if shadow:
+        deployment = deployments.end(name, "shadow", who="cli", reason=reason)
+    else:
+        deployment = deployments.rollback(name, who="cli", reason=reason)
     if json:
         print_json(deployment)
+    elif shadow:
+        print(f"{deployment.model} version {deployment.version} is no shadow any more")
     else:
         print(f"{deployment.model} version {deployment.version} serves again")
 

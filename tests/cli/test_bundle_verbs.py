@@ -31,7 +31,10 @@ def test_a_version_goes_from_box_to_box(tmp_path: Path) -> None:
     assert (came["model"], came["version"], came["new"], came["deployed"]) == ("m", 1, True, True)
     (model,) = edge.ok("models", "--json").json()["models"]
     assert model["deployed"] == 1
-    assert "was here already" in edge.ok("bundle", "import", file).out
+    again = edge.ok("bundle", "import", file).out
+    assert "was here already" in again
+    assert "m version 1 serves" in again
+    assert "let it serve" not in again
     assert edge.run("train", "m").code != 0
     edge.ok("bundle", "distrust", "factory")
     assert edge.ok("bundle", "trusted", "--json").json() == {"trusted": []}

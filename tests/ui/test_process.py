@@ -182,3 +182,8 @@ def test_a_body_comes_through_whose_caller_offers_another_protocol(admin: httpx.
     answer = admin.post("/api/keys", json={"name": "from-java", "scope": "read"}, headers=offer)
     assert answer.is_success, answer.text
     assert answer.json()["name"] == "from-java"
+
+
+def test_a_path_that_is_not_there_is_named_as_it_was_asked_for(admin: httpx.Client) -> None:
+    assert admin.get("/api/nix").json()["detail"].startswith("there is nothing at /api/nix;")
+    assert admin.patch("/api/keys").json()["detail"].startswith("/api/keys does not take PATCH;")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from appliance import errors as own
 from appliance.api.control.doorkeeper import NotLoggedIn, TooManyAttempts
@@ -86,20 +86,39 @@ def answer_known(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     return _response(Problem(type=type(error).__name__, title=title, status=status, detail=str(error)), headers)
 
 
-def answer_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """An error of Litestar itself: no such route, a body that does not decode."""
-    detail = error.detail
+    detail, title = error.detail, type(error).__name__
     if isinstance(error.extra, list):
-        parts = [f"{part.get('key', 'body')}: {part['message']}" for part in error.extra if isinstance(part, dict)]
-        detail = "; ".join(parts) or detail
-    title = "Cannot be used as it is" if error.status_code == 400 else type(error).__name__
+        detail = "; ".join(_fault(part) for part in error.extra if isinstance(part, dict)) or detail
+    if error.status_code == 400:
+        title = "Cannot be used as it is"
+    elif isinstance(error, MethodNotAllowedException):
+        title = "This path has no such method"
+        detail = f"{_path(request)} does not take {request.method}; GET /api/schema says what it takes"
+    elif isinstance(error, NotFoundException):
+        title = "There is nothing at this path"
+        detail = f"there is nothing at {_path(request)}; GET /api/schema says what there is"
     return _response(Problem(type=type(error).__name__, title=title, status=error.status_code, detail=detail), {})
+
+
+def _path(request: Request[Any, Any, Any]) -> str:
+    """As it was asked for: Litestar's own URL names the place where the application is mounted twice."""
+    return str(request.scope["path"])
+
+
+def _fault(part: dict[str, Any]) -> str:
+    """One fault of a request, in the caller's words: what Litestar calls ``data`` is the body."""
+    field, message = str(part.get("key", "body")), str(part["message"])
+    if (field, message) == ("data", "'data'"):
+        return "the body is missing; send JSON"
+    return f"{'body' if field == 'data' else field}: {message}"
 
 
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Anything else: the stack goes to the log, its id to the caller."""
     error_id = uuid.uuid4().hex[:8]
-    _LOG.error("control API error %s at %s %s", error_id, request.method, request.url.path, exc_info=error)
+    _LOG.error("control API error %s at %s %s", error_id, request.method, _path(request), exc_info=error)
     detail = f"an unexpected error; `appliance logs ui` has the details under {error_id}"
     return _response(Problem(type="Unexpected", title="Unexpected", status=500, detail=detail, id=error_id), {})
 

@@ -26,7 +26,7 @@ from appliance.api.inference.row_forms import (
     read_numbers,
     read_split,
 )
-from appliance.api.inference.typed_rows import load_json
+from appliance.api.inference.typed_rows import load_json, why_no_json
 from appliance.api.inference.v1 import headers_of
 from appliance.encoder import RowEncoder, describe
 from appliance.errors import NotReady
@@ -153,7 +153,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
         try:
             found = load_json(body, constant=lambda text: None if text == "NaN" else float(text))
         except (ValueError, RecursionError):
-            raise BadJson(f"the body is not JSON: {strict}") from None
+            raise BadJson(why_no_json(strict)) from None
     if not isinstance(found, dict):
         raise BadJson(f"the body is {describe(found)}; accepted: an object with one of {', '.join(_MEMBERS)}")
     return found

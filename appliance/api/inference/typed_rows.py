@@ -119,9 +119,16 @@ def decode_leniently(body: bytes) -> tuple[Any, str]:
         return msgspec.json.decode(body), ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as strict:
         try:
-            return load_json(body), f"the body is not JSON: {strict}"
+            return load_json(body), why_no_json(strict)
         except (ValueError, RecursionError):
-            raise BadJson(f"the body is not JSON: {strict}") from None
+            raise BadJson(why_no_json(strict)) from None
+
+
+def why_no_json(error: Exception) -> str:
+    """What a decoder's refusal means to the caller; a decoder tells of text that is no UTF-8 without its place."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"the body is not UTF-8: a text in it has the byte {error.object[error.start]:#04x}; send JSON in UTF-8"
+    return f"the body is not JSON: {error}"
 
 
 def load_json(body: bytes, *, constant: Callable[[str], object] | None = None) -> Any:
@@ -168,7 +175,7 @@ def _json_type(column: Column) -> Any:
 
 def _explain_of(value: object, names: tuple[str, ...]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise BadField(field="explain", found=describe(value), accepted=f"a whole number from 0 to {len(names)}")
+        raise BadField(field="explain", found=describe(value), accepted="a whole number from 0 on")
     return min(value, len(names))
 
 

@@ -51,6 +51,17 @@ def test_an_unknown_route_is_a_problem_too(control: Control) -> None:
     answer = control.client.get("/nix", headers=control.read)
     assert answer.status_code == 404
     assert answer.json()["status"] == 404
+    assert answer.json()["detail"].endswith("/nix; GET /api/schema says what there is")
+    answer = control.client.patch("/keys", headers=control.admin)
+    assert answer.status_code == 405
+    assert answer.json()["detail"].endswith("/keys does not take PATCH; GET /api/schema says what it takes")
+
+
+def test_a_body_that_is_missing_is_called_so(control: Control) -> None:
+    answer = control.client.post("/keys", headers=control.admin)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "the body is missing; send JSON")
+    answer = control.client.post("/keys", headers=control.admin, json=[])
+    assert answer.json()["detail"] == "body: Expected `object`, got `array`"
 
 
 def test_a_body_that_does_not_fit_names_the_field(control: Control) -> None:

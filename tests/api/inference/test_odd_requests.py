@@ -121,3 +121,29 @@ def test_flat_and_nested_data_of_one_shape_are_the_same(deployed: Deployed, time
     )
     assert first.status_code == second.status_code == 200
     assert first.json()["outputs"] == second.json()["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("path", "member", "words"),
+    [
+        ("/models/mixed/predict", "rows", "detail"),
+        ("/v1/models/mixed:predict", "instances", "error"),
+        ("/invocations", "dataframe_records", "message"),
+    ],
+)
+def test_text_in_another_encoding_is_called_so(deployed: Deployed, path: str, member: str, words: str) -> None:
+    row = sample_rows(MIXED_COLUMNS, 1)[0] | {"machine": "é"}
+    answer = deployed.api.client.post(
+        path, content=json.dumps({member: [row]}, ensure_ascii=False).encode("latin-1"),
+        headers={"Content-Type": "application/json", "X-Amzn-SageMaker-Target-Model": "mixed"},
+    )  # fmt: skip
+    assert answer.status_code == 400
+    assert answer.json()[words] == "the body is not UTF-8: a text in it has the byte 0xe9; send JSON in UTF-8"
+
+
+def test_as_many_reasons_as_there_are_may_be_asked_for_by_any_number(deployed: Deployed) -> None:
+    (row,) = sample_rows(MIXED_COLUMNS, 1)
+    most = deployed.api.client.post("/models/mixed/predict", json={"rows": [row], "explain": 10**6})
+    assert len(most.json()["predictions"][0]["reasons"]) == len(MIXED_COLUMNS)
+    none = deployed.api.client.post("/models/mixed/predict", json={"rows": [row], "explain": -1})
+    assert none.json()["accepted"] == "a whole number from 0 on"
