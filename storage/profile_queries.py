@@ -41,6 +41,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 DATE_FORMS = (
     ("2026-01-31", r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?"), ("31/01/2026", r"\d{1,2}/\d{1,2}/\d{2,4}( .*)?"),
     ("31.01.2026", r"\d{1,2}\.\d{1,2}\.\d{2,4}( .*)?"), ("31-Jan-2026", r"\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}( .*)?"),
+    ("Jan 31, 2026", r"[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}( .*)?"),
 )  # fmt: skip
 """Ways to write a date, and the expression that a text written so matches as a whole."""
 

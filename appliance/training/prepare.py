@@ -167,8 +167,8 @@ def prepare(
         decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec),
                    *_say_careful(_careful(spec, target, split, weight, spec.params))),
         warnings=(
-            *_missing_labels(target), *_rounded(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
-            *leak_suspects(encoded, bare, target, whole),
+            *_missing_labels(target), *_alike(target), *_rounded(target), *one_sided, *_imbalanced(spec, target),
+            *columns.warnings, *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features), kept=kept,
     )  # fmt: skip
@@ -300,6 +300,21 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
         return ()
     message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
     return (Warn(column=target.name, code="unlabelled", message=message),)
+
+
+def _alike(target: Target) -> tuple[Warn, ...]:
+    """Classes that are one for a person: ``yes``, ``Yes`` and ``yes`` with a blank behind it."""
+    same: dict[str, list[str]] = {}
+    for name in target.classes:
+        same.setdefault(" ".join(name.casefold().split()), []).append(name)
+    told = "; ".join(", ".join(map(repr, names)) for names in same.values() if len(names) > 1)
+    if not told:
+        return ()
+    message = (
+        f"classes of {target.name!r} differ only in blanks or capitals ({told}), so that the model tells apart what "
+        "may be the same; make them one with --prepare, trim and lower"
+    )
+    return (Warn(column=target.name, code="alike_classes", message=message),)
 
 
 def _rounded(target: Target) -> tuple[Warn, ...]:

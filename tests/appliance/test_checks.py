@@ -83,6 +83,11 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             "them in one",
         ),
         (
+            ["Jan 5, 2026", "2026-01-31"] * 20, Code.MIXED_DATES,
+            "'c' holds dates written in several ways (20 like 2026-01-31, 20 like Jan 31, 2026), so it stays text; "
+            "write them in one",
+        ),
+        (
             [f"2026-01-{1 + i % 28:02}" for i in range(19)] + ["soon"], Code.DATES_AS_TEXT,
             "19 of the 20 texts in 'c' are dates like 2026-01-31; the first other is 'soon' in row 20; mend the "
             "others or cast it with a query, else each date counts as a category",

@@ -49,3 +49,11 @@ def test_columns_that_cannot_be_split_are_told_as_that() -> None:
     rows = pl.DataFrame({"on": [at % 100 == 0 for at in range(1_000)], "y": rng.normal(size=1_000)})
     with pytest.raises(BadTable, match="no column splits the training rows"):
         fit(spec("y"), rows)
+
+
+def test_classes_that_differ_in_a_blank_are_told() -> None:
+    rng = np.random.default_rng(1)
+    told = rng.choice(["yes", "no", "Yes", "no "], size=200)
+    model = fit(spec("answer", rounds=5), pl.DataFrame({"x": rng.normal(size=200), "answer": told}))
+    (warning,) = [one for one in model.warnings if one.code == "alike_classes"]
+    assert "differ only in blanks or capitals ('Yes', 'yes'; 'no', 'no ')" in warning.message
