@@ -7,6 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.leak_suspects import Suspect
+from appliance.texts import (
+    are_codes,
+    are_prose,
+    are_whole,
+    examples,
+    find_nesting,
+    prepare_option,
+    quoted_name,
+    replace_sql,
+    unsigned_sql,
+)
 from storage.columns import Dtype
 from storage.profile import ColumnProfile, TableProfile
 
@@ -15,6 +26,8 @@ ONE_VALUE_SHARE = 0.99
 ID_DISTINCT_SHARE = 0.95
 ID_MIN_ROWS = 50
 """Fewer rows than this have distinct values by chance."""
+SAID_SHARE = 0.9994
+"""Of a larger share is said how many rows are left out: as percent it would read as all."""
 NUMERIC_TEXT_SHARE = 0.9
 DATE_TEXT_SHARE = 0.9
 SENTINEL_SHARE = 0.01
@@ -22,6 +35,11 @@ SENTINEL_GAP = 3
 """Empty bins of the histogram between a lonely value at an end and all others."""
 SENTINEL_MIN_DISTINCT = 20
 """A column of fewer values is a scale, whose ends are far apart by nature."""
+
+
+SENTINEL_CODES = frozenset({-9, -99, -999, -9999, 99, 999, 9999})
+"""What questionnaires write for no answer. In a scale that such a number ends it is one where the gap before it is at
+least twice as wide as the scale without it."""
 
 
 class Code(StrEnum):
@@ -32,7 +50,10 @@ class Code(StrEnum):
     MISSING = "missing"
     CONSTANT = "constant"
     ID_LIKE = "id_like"
+    PROSE = "prose"
+    NESTED = "nested"
     NUMBERS_AS_TEXT = "numbers_as_text"
+    SIGNED_NUMBERS = "signed_numbers"
     DATES_AS_TEXT = "dates_as_text"
     MIXED_DATES = "mixed_dates"
     PADDED = "padded"
@@ -98,35 +119,27 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
         )
     if present and column.top and column.top[0][1] >= ONE_VALUE_SHARE * column.rows:
         share = column.top[0][1] / column.rows
+        others = column.rows - column.top[0][1]
+        most = f"all but {others} of the {column.rows} rows" if others and share > SAID_SHARE else f"{share:.1%}"
         yield Finding(
             column=name,
             code=Code.CONSTANT,
-            message=f"{share:.1%} of {name!r} are {_short(column.top[0][0])}; it tells a model next to nothing",
+            message=f"{most} of {name!r} are {_short(column.top[0][0])}; it tells a model next to nothing",
         )
-    if _is_id_like(column, present):
-        yield Finding(
-            column=name,
-            code=Code.ID_LIKE,
-            message=f"{name!r} has {column.distinct} distinct values in {present} rows, like an id; exclude it",
-        )
-    if column.dtype is Dtype.STRING and present and column.numeric_text >= NUMERIC_TEXT_SHARE * present:
-        yield Finding(
-            column=name,
-            code=Code.NUMBERS_AS_TEXT,
-            message=f"{_of(column.numeric_text, present)} texts in {name!r} read as numbers; "
-            f"{_cast(column, column.numeric_text, present)}, else each number counts as a category",
-        )
+    if column.dtype is Dtype.STRING and present:
+        yield from _check_texts(column, present)
+    elif _is_id_like(column, present):
+        yield _id_like(column, present)
     yield from _check_dates(column, present)
     if column.padded:
-        quoted = '"' + name.replace('"', '""') + '"'
-        stripped = f"trim({quoted}) AS {quoted}"
+        stripped = prepare_option(replace_sql(name, "trim({c})"))
         example = next((value for value, _ in column.top if value != value.strip(" ")), None)
         like = "" if example is None else f", like {_short(example)}"
         yield Finding(
             column=name,
             code=Code.PADDED,
             message=f"{column.padded} texts in {name!r} begin or end with spaces{like}, which makes them other "
-            f'categories than without; strip them with --prepare "SELECT * REPLACE ({stripped}) FROM source"',
+            f"categories than without; strip them with {stripped}",
         )
     if (lonely := _sentinel(column, present)) is not None:
         value, count = lonely
@@ -142,6 +155,57 @@ def _check_column(column: ColumnProfile) -> Iterator[Finding]:
             code=Code.INFINITE,
             message=f"{name!r} has {column.infinite} infinite values; replace them upstream or with a query",
         )
+
+
+def _id_like(column: ColumnProfile, present: int) -> Finding:
+    return Finding(
+        column=column.name,
+        code=Code.ID_LIKE,
+        message=f"{column.name!r} has {column.distinct} distinct values in {present} rows, like an id; exclude it",
+    )
+
+
+def _check_texts(column: ColumnProfile, present: int) -> Iterator[Finding]:
+    """What the texts are; one answer a column, since each says to do something else with it."""
+    name = column.name
+    numbers, signed = column.numeric_text, column.signed_text
+    are_numbers = numbers >= NUMERIC_TEXT_SHARE * present
+    is_id = _is_id_like(column, present)
+    if signed and not are_numbers and numbers + signed >= NUMERIC_TEXT_SHARE * present:
+        example = next((text for text in examples(column) if not text[0].isdigit() or not text[-1].isdigit()), "")
+        yield Finding(
+            column=name, code=Code.SIGNED_NUMBERS,
+            message=f"{_of(numbers + signed, present)} texts in {name!r} are numbers with signs, like "
+            f"{_short(example)}; read them with {prepare_option(unsigned_sql(column))}, else each number counts as a "
+            "category",
+        )  # fmt: skip
+    elif nesting := find_nesting(column):
+        yield Finding(
+            column=name, code=Code.NESTED,
+            message=f"{name!r} holds {nesting} as JSON text, and each different text counts as a category; "
+            f"make columns of what is in them with {_taken_apart(name, nesting)}",
+        )  # fmt: skip
+    elif is_id and are_prose(column):
+        yield Finding(
+            column=name, code=Code.PROSE,
+            message=f"{name!r} is prose, like {_short(examples(column)[0])}, another in nearly every row, and a model "
+            "reads none of it; make columns of it with --prepare, such as its length or whether a word stands in it",
+        )  # fmt: skip
+    elif is_id and (not are_numbers or are_codes(column) or are_whole(column)):
+        yield _id_like(column, present)
+    elif are_numbers and not are_codes(column):
+        yield Finding(
+            column=name, code=Code.NUMBERS_AS_TEXT,
+            message=f"{_of(numbers, present)} texts in {name!r} read as numbers; "
+            f"{_cast(column, numbers, present)}, else each number counts as a category",
+        )  # fmt: skip
+
+
+def _taken_apart(name: str, nesting: str) -> str:
+    column = quoted_name(name)
+    if nesting == "lists":
+        return prepare_option(replace_sql(name, "json_array_length({c})")) + " (how many) or SQL of your own"
+    return prepare_option(f"SELECT *, {column}->>$$FIELD$$ AS FIELD FROM source") + " for each FIELD of theirs"
 
 
 def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
@@ -188,12 +252,10 @@ def _dates(column: ColumnProfile) -> int:
 
 def _sentinel(column: ColumnProfile, present: int) -> tuple[str, int] | None:
     """A frequent value at an end of the column that nothing is near, with its count: -999 among temperatures."""
-    if (
-        column.dtype not in {Dtype.INT, Dtype.FLOAT}
-        or column.distinct < SENTINEL_MIN_DISTINCT
-        or column.histogram is None
-    ):
+    if column.dtype not in {Dtype.INT, Dtype.FLOAT} or column.histogram is None:
         return None
+    if column.distinct < SENTINEL_MIN_DISTINCT:
+        return _no_answer(column, present)
     counts = column.histogram.counts
     for value, count in column.top:
         if count < max(2, SENTINEL_SHARE * present):
@@ -201,6 +263,19 @@ def _sentinel(column: ColumnProfile, present: int) -> tuple[str, int] | None:
         for end, bins in ((column.minimum, counts), (column.maximum, counts[::-1])):
             if float(value) == end and bins[0] == count and not any(bins[1 : 1 + SENTINEL_GAP]):
                 return value, count
+    return None
+
+
+def _no_answer(column: ColumnProfile, present: int) -> tuple[str, int] | None:
+    """The code for no answer among the few values of a scale, with its count."""
+    if not 3 <= column.distinct == len(column.top):
+        return None
+    values = sorted((float(value), value, count) for value, count in column.top)
+    for end, others in ((values[0], values[1:]), (values[-1], values[:-1])):
+        low, high = others[0][0], others[-1][0]
+        gap = max(low - end[0], end[0] - high)
+        if end[0] in SENTINEL_CODES and gap >= 2 * (high - low) and end[2] >= max(2, SENTINEL_SHARE * present):
+            return end[1], end[2]
     return None
 
 

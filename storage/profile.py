@@ -45,13 +45,15 @@ class ColumnProfile:
         histogram: None for text and booleans, or without finite values.
         infinite: How many are +inf or -inf.
         numeric_text: How many text values read as a number.
+        signed_text: How many text values are a number with a sign of money, a percent sign or parentheses around it.
         date_forms: How many text values are written like a date, by way of writing, where there are any.
         padded: How many text values begin or end with spaces.
         odd_text: Where most text values are numbers, or dates, the first that is none, and its row from 1.
         descents: How many values of a date or datetime column lie before the row above's; None for other columns.
 
     ``std`` and ``quantiles`` of a table of more than 100,000 rows are those of as many, evenly spread. Where distinct
-    values are an estimate, so are ``numeric_text`` and ``date_forms``, scaled up, unless most values are such.
+    values are an estimate, so are ``numeric_text``, ``signed_text`` and ``date_forms``, scaled up, unless most
+    values are such.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ColumnProfile:
     numeric_text: int = 0
     date_forms: tuple[tuple[str, int], ...] = ()
     padded: int = 0
+    signed_text: int = 0
     odd_text: tuple[str, int] | None = None
     descents: int | None = None
 

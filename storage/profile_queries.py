@@ -41,11 +41,17 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 DATE_FORMS = (
     ("2026-01-31", r"\d{4}-\d{1,2}-\d{1,2}([ T].*)?"), ("31/01/2026", r"\d{1,2}/\d{1,2}/\d{2,4}( .*)?"),
     ("31.01.2026", r"\d{1,2}\.\d{1,2}\.\d{2,4}( .*)?"), ("31-Jan-2026", r"\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{2,4}( .*)?"),
+    ("Jan 31, 2026", r"[A-Za-z]{3,9}\.? \d{1,2}, ?\d{4}( .*)?"),
 )  # fmt: skip
 """Ways to write a date, and the expression that a text written so matches as a whole."""
 
 GROUPED = r"[-+]?\d{1,3}((\.\d{3})+(,\d+)?|(,\d{3})+(\.\d+)?)"
 """A number whose thousands are set apart, as 1.234,56 and 1,234.56 are."""
+
+_MONEY = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN)"
+_DIGITS = r"[-+]?\d(?:[\d.,' ]*\d)?"
+SIGNED = rf"[-+]?{_MONEY}\s*{_DIGITS}|{_DIGITS}\s*(?:{_MONEY}|%)|\(\s*{_MONEY}?\s*{_DIGITS}\s*\)"
+"""A number with a sign of money or percent, or in parentheses, as accountants write what is below 0."""
 
 _NUMBER = {
     Dtype.BOOL: "{c}::INTEGER::DOUBLE", Dtype.INT: "{c}::DOUBLE", Dtype.FLOAT: "{c}", Dtype.DATE: "epoch({c})",
@@ -258,13 +264,13 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
 
 def _text_figures(table: Table, name: str, sample: Figures) -> Figures:
     """What texts look like, where the sample does not hold all: counted where something will be said of it."""
-    most = max(sample["numeric"], sum((sample["forms"] or {}).values()))
+    most = max(sample["numeric"] + sample["signed"], sum((sample["forms"] or {}).values()))
     if sample["padded"] or most >= TOLD_SHARE * sample["present_texts"]:
         rows = f"SELECT {name} AS v, 1 AS n FROM t WHERE {name} IS NOT NULL"
         found = dict(zip(TEXT_KEYS, table.one(f"WITH g AS ({rows}) SELECT {_TEXT_FIGURES} FROM g"), strict=True))
         return found | {"odd": _first_odd(table, name, found)}
     forms = {form: count * table.step for form, count in (sample["forms"] or {}).items()}
-    return {"numeric": sample["numeric"] * table.step, "forms": forms}
+    return {"numeric": sample["numeric"] * table.step, "signed": sample["signed"] * table.step, "forms": forms}
 
 
 def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | None:
@@ -306,6 +312,12 @@ def _forms(value: str) -> str:
     return "{" + counts + "}"
 
 
-TEXT_KEYS = ("numeric", "forms", "padded", "present_texts")
-_TEXT_FIGURES = f"{_numeric('v')}, {_forms('v')}, {_padded('v')}, coalesce(sum(n), 0)::BIGINT"
-"""Of values ``v`` that stand ``n`` times each: how many are numbers, dates, have spaces around them, are there."""
+def _signed(value: str) -> str:
+    matches = f"regexp_full_match(trim({value}), {sql_text(SIGNED)})"
+    return f"coalesce(sum(CASE WHEN {matches} THEN n END), 0)::BIGINT"
+
+
+TEXT_KEYS = ("numeric", "forms", "padded", "signed", "present_texts")
+_TEXT_FIGURES = f"{_numeric('v')}, {_forms('v')}, {_padded('v')}, {_signed('v')}, coalesce(sum(n), 0)::BIGINT"
+"""Of values ``v`` that stand ``n`` times each: how many are numbers, dates, have spaces around them, are numbers with a
+sign, are there."""

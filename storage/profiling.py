@@ -134,6 +134,7 @@ def _column(
         infinite=found["present"] - found["finite"] if column.dtype is Dtype.FLOAT else 0,
         numeric_text=found.get("numeric", 0),
         padded=found.get("padded", 0),
+        signed_text=found.get("signed", 0),
         odd_text=found.get("odd"),
         date_forms=tuple((form, count) for form, count in (found.get("forms") or {}).items() if count),
     )

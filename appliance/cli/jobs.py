@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from appliance.cli.output import Flag, Json, print_json, print_table, say, show_
 from appliance.errors import BadInput, NotFound, NotReady
 from appliance.house import Appliance
 from appliance.jobs import Job, JobProgress, JobState, require_out
-from appliance.model_card import PredictionReport, TrainingReport
+from appliance.model_card import PredictionReport, TrainingReport, Warn
 
 app = App(name="jobs", help="Trainings, predictions and runs of feeds: what runs, what ran, and their logs.")
 
 JOB_FAILED = 4
+TOLD_WARNINGS = 5
 
 
 def train(name: str, *, wait: Flag = False, dataset_version: int | None = None, json: Json = False) -> int:
@@ -186,9 +188,18 @@ def _after_start(house: Appliance, job_id: str, *, wait: bool, json: bool) -> in
     if report.champion is not None:
         print(f"  champion was    version {report.champion_version}: {show_metrics(report.champion)}")
     print(f"  gate {'passed' if report.gate.passed else 'not passed'}: {' '.join(report.gate.reasons)}")
+    say_warnings(house.models.card(report.model, report.version).warnings, report.model)
     if report.gate.passed and not report.deployed:
         print(f"  it does not serve yet; run 'appliance deploy {report.model}'")
     return 0
+
+
+def say_warnings(warnings: Sequence[Warn], model: str) -> None:
+    """Print the first warnings of a training, and where the others stand."""
+    for warning in warnings[:TOLD_WARNINGS]:
+        print(f"  warning         {f'{warning.column}: ' if warning.column else ''}{warning.message}")
+    if (more := len(warnings) - TOLD_WARNINGS) > 0:
+        print(f"  {more} more {'warning' if more == 1 else 'warnings'}; run 'appliance card {model}'")
 
 
 def _say_failed(job: Job) -> int:

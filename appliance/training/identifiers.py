@@ -6,6 +6,8 @@ import re
 
 import polars as pl
 
+from appliance.texts import is_prose
+
 ID_LIKE_SHARE = 0.9
 """A column with at least this share of distinct values names rows, it does not describe them."""
 
@@ -14,6 +16,9 @@ FEWEST_ROWS = 20
 
 FIRST_ROWS = 1000
 """They tell most columns by themselves, so that the millions behind them are not looked at."""
+
+PROSE_ROWS = 100
+"""They tell whether texts are sentences."""
 
 _ID = r"id|uuid|guid"
 _NUMBER = r"no|nr|num|number|key"
@@ -47,7 +52,11 @@ def why_no_input(series: pl.Series) -> tuple[str, str]:
     code, why = "", ""
     if isinstance(series.dtype, pl.String):
         if _is_distinct(series):
-            code, why = "id_like", "names nearly every row differently, like an id"
+            is_text = is_prose(tuple(series.drop_nulls().head(PROSE_ROWS)))
+            code = "id_like"
+            why = (
+                "is prose, another in nearly every row" if is_text else "names nearly every row differently, like an id"
+            )
     elif not series.dtype.is_numeric():
         pass
     elif _counts_up(series):

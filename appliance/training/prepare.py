@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from appliance.training.cores import Threads
 from appliance.training.encode import KeptRows, encode_column
 from appliance.training.evaluate import require_metric
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
-from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, category_names
+from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, careful_params, category_names
 from appliance.training.folds import Indices
 from appliance.training.leaks import leak_suspects, require_no_twin
 from appliance.training.precedent import Precedent
@@ -45,6 +45,8 @@ MOST_ROUNDED = 0.01
 
 RARE = 0.05
 """A binary target whose rarer class has a smaller share is imbalanced."""
+
+SMALL_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +164,11 @@ def prepare(
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
         times=None if columns.time is None else _stamps(table[columns.time]),
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
-        decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
+        decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec),
+                   *_say_careful(_careful(spec, target, split, weight, spec.params))),
         warnings=(
-            *_missing_labels(target), *_rounded(target), *one_sided, *_imbalanced(spec, target), *columns.warnings,
-            *leak_suspects(encoded, bare, target, whole),
+            *_missing_labels(target), *_alike(target), *_rounded(target), *one_sided, *_imbalanced(spec, target),
+            *columns.warnings, *leak_suspects(encoded, bare, target, whole),
         ),
         protected=protected_columns(table, spec, columns.features), kept=kept,
     )  # fmt: skip
@@ -182,10 +185,32 @@ def _say_metric(spec: ModelSpec, task: Task) -> str:
 def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) -> FitPlan:
     """How to fit, with those parameters over the defaults."""
     spec, target = prepared.spec, prepared.target
+    careful = _careful(spec, target, prepared.split, prepared.weight, params)
     return FitPlan(
         task=target.task, classes=len(target.classes), rounds=spec.rounds, early_stopping=spec.early_stopping,
         seed=spec.seed, threads=threads, params=params, own=prepared.own, features=prepared.plan.width,
+        careful=careful,
     )  # fmt: skip
+
+
+def _careful(
+    spec: ModelSpec, target: Target, split: Split, weight: Floats | None, params: Mapping[str, Param]
+) -> dict[str, Param]:
+    rarer = None
+    if target.task is Task.BINARY and weight is None and not spec.is_unbalance:
+        positive = int(target.values[split.fit].sum())
+        rarer = min(positive, len(split.fit) - positive)
+    return careful_params(len(split.fit), rarer, params)
+
+
+def _say_careful(careful: Mapping[str, Param]) -> Iterator[str]:
+    if (rows := careful.get("min_data_in_leaf")) is not None:
+        yield f"of so few rows a leaf may hold {rows}, not 20 at least as by LightGBM's default; [params] changes that"
+    if (least := careful.get("min_sum_hessian_in_leaf")) is not None:
+        yield (
+            f"the rarer class is so rare that a leaf needs more of it than by LightGBM's default "
+            f"(min_sum_hessian_in_leaf = {least:g}), else the loss grows; [params] changes that"
+        )
 
 
 def split_rows(frame: RawRows, spec: ModelSpec, target: Target, columns: Columns) -> Split:
@@ -277,6 +302,21 @@ def _missing_labels(target: Target) -> tuple[Warn, ...]:
     return (Warn(column=target.name, code="unlabelled", message=message),)
 
 
+def _alike(target: Target) -> tuple[Warn, ...]:
+    """Classes that are one for a person: ``yes``, ``Yes`` and ``yes`` with a blank behind it."""
+    same: dict[str, list[str]] = {}
+    for name in target.classes:
+        same.setdefault(" ".join(name.casefold().split()), []).append(name)
+    told = "; ".join(", ".join(map(repr, names)) for names in same.values() if len(names) > 1)
+    if not told:
+        return ()
+    message = (
+        f"classes of {target.name!r} differ only in blanks or capitals ({told}), so that the model tells apart what "
+        "may be the same; make them one with --prepare, trim and lower"
+    )
+    return (Warn(column=target.name, code="alike_classes", message=message),)
+
+
 def _rounded(target: Target) -> tuple[Warn, ...]:
     if target.task is not Task.REGRESSION or (share := rounding_share(target.values)) <= MOST_ROUNDED:
         return ()
@@ -312,6 +352,11 @@ def _one_sided(target: Target, split: Split) -> tuple[Warn, ...]:
     return tuple(warnings)
 
 
+def _share(share: float) -> str:
+    """As percent, with as many digits as a small one needs: 0.031%, not 0.0%."""
+    return f"{share:.1%}" if share >= SMALL_SHARE else f"{share * 100:.2g}%"
+
+
 def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:
     if target.task is not Task.BINARY or spec.is_unbalance or spec.class_weights:
         return ()
@@ -321,7 +366,7 @@ def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:
         return ()
     name = target.classes[1] if share <= 0.5 else target.classes[0]
     message = (
-        f"only {rarer:.1%} of the rows are {name!r}; accuracy says little then, and a threshold of 0.5 may never give "
-        "it: declare a [threshold] goal, or is_unbalance = true"
+        f"only {_share(rarer)} of the rows are {name!r}; accuracy says little then, and a threshold of 0.5 may "
+        "never give it: declare a [threshold] goal, or is_unbalance = true"
     )
     return (Warn(column=target.name, code="imbalanced", message=message),)

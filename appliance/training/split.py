@@ -221,6 +221,8 @@ def find_group(frame: RawRows, free: set[str]) -> str | None:
         series = frame[name]
         if not (series.dtype.is_integer() or series.dtype == pl.String):
             continue
+        if series.dtype == pl.String and series.drop_nulls().head(FEWEST_GROUPS).str.contains(r"^[{\[]").all():
+            continue  # JSON: what is known of a user, not who it is
         distinct = series.n_unique()
         if FEWEST_GROUPS <= distinct < ID_LIKE_SHARE * len(series):
             return series.name

@@ -43,7 +43,25 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         (
             [" yes ", "no"] * 20, Code.PADDED,
             "20 texts in 'c' begin or end with spaces, like ' yes ', which makes them other categories than without; "
-            'strip them with --prepare "SELECT * REPLACE (trim("c") AS "c") FROM source"',
+            'strip them with --prepare \'SELECT * REPLACE (trim("c") AS "c") FROM source\'',
+        ),
+        (
+            [0] * 2999 + [1], Code.CONSTANT,
+            "all but 1 of the 3000 rows of 'c' are '0'; it tells a model next to nothing",
+        ),
+        (
+            [f"{10**19 + i * 7}" for i in range(100)], Code.ID_LIKE,
+            "'c' has 100 distinct values in 100 rows, like an id; exclude it",
+        ),
+        (
+            [f"it took {i} days to come" for i in range(100)], Code.PROSE,
+            "'c' is prose, like 'it took 0 days to come', another in nearly every row, and a model reads none of it; "
+            "make columns of it with --prepare, such as its length or whether a word stands in it",
+        ),
+        (
+            [-99] * 10 + [1 + i % 5 for i in range(90)], Code.SENTINEL,
+            "10 values of 'c' (10.0%) are -99, far from all others; if that means missing, make it null with "
+            "--prepare and nullif, else it bends what a model learns",
         ),
         (
             [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
@@ -63,6 +81,11 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             ["2026-01-31", "31/01/2026"] * 20, Code.MIXED_DATES,
             "'c' holds dates written in several ways (20 like 2026-01-31, 20 like 31/01/2026), so it stays text; write "
             "them in one",
+        ),
+        (
+            ["Jan 5, 2026", "2026-01-31"] * 20, Code.MIXED_DATES,
+            "'c' holds dates written in several ways (20 like 2026-01-31, 20 like Jan 31, 2026), so it stays text; "
+            "write them in one",
         ),
         (
             [f"2026-01-{1 + i % 28:02}" for i in range(19)] + ["soon"], Code.DATES_AS_TEXT,
@@ -95,6 +118,8 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         [str(i % 9) for i in range(89)] + ["?"] * 11,
         [True, False] * 50,
         [0, 100] * 50,
+        [0, 50, 99] * 30,
+        [f"0{i % 7}200" for i in range(100)],
         [0] * 50 + [i * i for i in range(50)],
         [-1] + [i * i for i in range(99)],
         [datetime(2026, 1, 1 + i // 10, tzinfo=UTC) for i in range(100)],
@@ -109,6 +134,8 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         "codes",
         "flags",
         "a scale",
+        "a scale up to 99",
+        "postcodes",
         "many zeros",
         "one outlier",
         "sorted times",

@@ -82,3 +82,10 @@ def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[st
     (warning,) = plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings
     assert (warning.column, warning.code) == ("a", "numbers_as_text")
     assert told in warning.message
+
+
+def test_prose_is_left_out_as_prose() -> None:
+    frame = made_up(ROWS).with_columns(pl.Series("review", [f"it took {at} days to come" for at in range(ROWS)]))
+    columns = plan_columns(frame, spec("y"))
+    (warning,) = [one for one in columns.warnings if one.column == "review"]
+    assert "'review' is prose, another in nearly every row; left out" in warning.message

@@ -134,3 +134,9 @@ def test_folds_keep_entities_whole_and_spread_classes_evenly() -> None:
     assert all(len(set(dealt[groups == group])) == 1 for group in range(20))
     strata = np.array([0.0] * 90 + [1.0] * 10)
     assert np.bincount(deal_by_class(strata, 5, seed=1)[90:]).tolist() == [2] * 5
+
+
+def test_what_is_known_of_a_user_is_not_who_it_is() -> None:
+    users = [f'{{"age":{20 + at % 40},"city":"Bern"}}' for at in range(400)]
+    frame = made_up().with_columns(user=pl.Series(users))
+    assert split_of(spec("y"), frame).way == "random"

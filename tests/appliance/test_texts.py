@@ -1,0 +1,64 @@
+"""Texts that are something else: each is told with SQL that does what it says when a shell passes it on."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from appliance.checks import Code, check_table
+from storage.datasets import IngestInfo
+from storage.duck import open_duckdb
+from storage.ingest import ingest
+from storage.layout import Layout
+from storage.profile import profile
+
+
+def told(tmp_path: Path, name: str, texts: list[str]) -> tuple[Code, str]:
+    layout = Layout(root=tmp_path)
+    layout.create()
+    rows = pl.DataFrame({name: texts, "other": range(len(texts))})
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    (found,) = [one for one in check_table(profile(layout, "d")) if one.column == name]
+    return found.code, found.message
+
+
+def prepared(tmp_path: Path, message: str, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows after the SQL that the message names, taken apart as a shell does."""
+    words = shlex.split(message[message.index("--prepare") :])
+    with open_duckdb(tmp_path) as connection:
+        connection.register("source", rows.to_arrow())
+        return pl.DataFrame(connection.sql(words[1]).to_arrow_table())
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["$1,250", "$3", "-$2,000.50"], [1250.0, 3.0, -2000.5]),
+        (["€9,99", "€1.250,00", "€12"], [9.99, 1250.0, 12.0]),
+        (["12.5%", "3 %", "100%"], [12.5, 3.0, 100.0]),
+        (["(1,250.50)", "2,000.00", "17"], [-1250.5, 2000.0, 17.0]),
+        (["CHF 1'250", "CHF 7", "CHF 0.50"], [1250.0, 7.0, 0.5]),
+    ],
+)
+@pytest.mark.parametrize("name", ["price", "the buyer's price (net)"])
+def test_numbers_with_signs_are_told_with_sql_that_reads_them(
+    tmp_path: Path, name: str, texts: list[str], numbers: list[float]
+) -> None:
+    code, message = told(tmp_path, name, texts)
+    assert code is Code.SIGNED_NUMBERS
+    assert prepared(tmp_path, message, pl.DataFrame({name: texts}))[name].to_list() == numbers
+
+
+def test_objects_and_lists_are_told_with_sql_that_opens_them(tmp_path: Path) -> None:
+    objects = ['{"age":31,"city":"Bern"}', '{"age":44,"city":"Ulm"}']
+    code, message = told(tmp_path / "a", "user", objects)
+    assert code is Code.NESTED
+    opened = prepared(tmp_path, message.replace("FIELD", "age"), pl.DataFrame({"user": objects}))
+    assert opened["age"].to_list() == ["31", "44"]
+    lists = ['["a","b"]', "[]"]
+    code, message = told(tmp_path / "b", "tags", lists)
+    assert code is Code.NESTED
+    assert prepared(tmp_path, message, pl.DataFrame({"tags": lists}))["tags"].to_list() == [2, 0]
