@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import ENDINGS
+from appliance.api.control.uploads import ENDINGS
 from appliance.errors import BadInput
 from ui.components.markup import icon_html
 from ui.page import log_refused, tell

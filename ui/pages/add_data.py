@@ -7,7 +7,8 @@ from urllib.parse import quote
 import msgspec
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import NewSnapshot, add, forget_upload, look_at_upload
+from appliance.api.control.dataset_routes import NewSnapshot, add, look_at_upload
+from appliance.api.control.uploads import forget_upload
 from appliance.models import Proposal
 from appliance.orders import Ingest, StopButton
 from appliance.permissions import Action

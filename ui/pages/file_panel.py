@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui as ng
 
-from appliance.api.control.dataset_routes import drop_upload, find_upload
-from appliance.api.control.upload_errors import told_by_name
+from appliance.api.control.uploads import drop_upload, find_upload, told_by_name
 from appliance.errors import ApplianceError
 from appliance.jobs import Job, JobProgress, JobState
 from appliance.model_card import PredictionReport

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-import shutil
-from collections.abc import AsyncIterator
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -18,7 +12,14 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
-from appliance.api.control.upload_errors import told_by_name
+from appliance.api.control.uploads import (
+    drop_upload,
+    find_upload,
+    keep_upload,
+    open_upload,
+    parts_of,
+    told_by_name,
+)
 from appliance.checks import Finding
 from appliance.errors import BadInput, NotAllowed, NotFound, Stopped
 from appliance.house import Appliance
@@ -30,18 +31,10 @@ from appliance.snapshot_diff import SnapshotDiff
 from appliance.unit_view import require_seen
 from storage.columns import Dtype
 from storage.datasets import Snapshot
-from storage.errors import StateUnwritable
-from storage.layout import Layout
 from storage.profile import ColumnProfile
 from storage.rules import Rules
 
-_TABLES = (".csv", ".tsv", ".parquet", ".ndjson", ".jsonl", ".json", ".arrow", ".feather")
-ENDINGS = (*_TABLES, ".xlsx", ".xls", ".ods", *(f"{table}{packed}" for table in _TABLES for packed in (".gz", ".zst")))
-"""What a dropped file may be; databases and Delta tables are added by path."""
-
 MOST_PREVIEWED = 1000
-MOST_NAME_BYTES = 200
-"""Of an upload's file; a result that is written beside it has a longer name, and 255 is the most."""
 
 
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,33 +138,8 @@ async def receive(
     settings = appliance.settings
     path = open_upload(settings.layout, name)
     await anyio.to_thread.run_sync(appliance.expect_rows)
-    size = await _keep(request.stream(), path, limit=settings.max_upload_bytes)
+    size = await keep_upload(request.stream(), path, limit=settings.max_upload_bytes)
     return Upload(upload=path.parent.name, name=path.name, bytes=size)
-
-
-async def _keep(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
-    """Write an upload whole, or leave nothing of it; returns its size."""
-    try:
-        size = await _write(chunks, path, limit=limit)
-        if not size:
-            raise BadInput(f"{path.name} is empty; send a file with a header and at least one row")
-    except BaseException as exc:  # also when the sender hangs up: nothing half-received stays
-        drop_upload(path)
-        if isinstance(exc, OSError):
-            raise StateUnwritable(f"cannot keep the upload in {path.parent}: {exc.strerror}; free space there") from exc
-        raise
-    return size
-
-
-async def _write(chunks: AsyncIterator[bytes], path: Path, *, limit: int) -> int:
-    size = 0
-    async with await anyio.open_file(path, "wb") as file:
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > limit:
-                raise BadInput(f"the file is larger than {limit:,} bytes; raise APPLIANCE_MAX_UPLOAD_BYTES to take it")
-            await file.write(chunk)
-    return size
 
 
 @post("/datasets", status_code=201, request_max_body_size=None)
@@ -255,65 +223,18 @@ def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
         return appliance.datasets.look_through(Intake(source=str(path)))
 
 
-def open_upload(layout: Layout, name: str) -> Path:
-    """A place for a file that is sent: below a random folder, under its own name, since datasets remember that.
-
-    Raises:
-        BadInput: The file's ending is not one that can be read.
-    """
-    whole = re.sub(r"[^\w. ()+-]", "_", name.replace("\\", "/").rsplit("/", 1)[-1])
-    # File systems count bytes, of which a letter has up to four; one that is cut in two is left out.
-    plain = whole.encode()[-MOST_NAME_BYTES:].decode(errors="ignore").lstrip(".")
-    if not plain.lower().endswith(ENDINGS):
-        raise BadInput(f"{name[:200]!r} ends in no known way; accepted: {', '.join(ENDINGS)}")
-    folder = layout.tmp / f"upload-{secrets.token_hex(12)}"
-    try:
-        folder.mkdir(mode=0o750)
-    except OSError as exc:
-        raise StateUnwritable(f"cannot keep an upload in {layout.tmp}: {exc.strerror}; free space there") from exc
-    return folder / plain
-
-
-def drop_upload(path: Path) -> None:
-    """Forget a file that was sent."""
-    shutil.rmtree(path.parent, ignore_errors=True)
-
-
-def forget_upload(layout: Layout, upload: str) -> None:
-    """Forget a file by the upload's name; one that was used up, or never was, is forgotten already."""
-    with suppress(NotFound):
-        drop_upload(find_upload(layout, upload))
-
-
-def find_upload(layout: Layout, upload: str) -> Path:
-    """Where an upload waits.
-
-    Raises:
-        NotFound: No such upload; the name is no path either.
-    """
-    files = list((layout.tmp / upload).glob("*")) if re.fullmatch(r"upload-[0-9a-f]{24}", upload) else []
-    if len(files) != 1:
-        raise NotFound(f"no upload {upload!r} waits; send the file again")
-    return files[0]
-
-
 async def _from_form(request: Request[Any, Any, Any], settings: Settings) -> NewSnapshot:
     form = await request.form()
     file = form.get("file")
     if not isinstance(file, UploadFile):
         raise BadInput("the form has no `file`; send name=… and file=@…")
     path = open_upload(settings.layout, str(file.filename))
-    await _keep(_parts(file), path, limit=settings.max_upload_bytes)
+    await keep_upload(parts_of(file), path, limit=settings.max_upload_bytes)
     return NewSnapshot(
         name=str(form.get("name", "")), upload=path.parent.name,
         append=str(form.get("append", "")).lower() in {"1", "true", "yes"},
         target=str(form["target"]) if form.get("target") else None,
     )  # fmt: skip
-
-
-async def _parts(file: UploadFile) -> AsyncIterator[bytes]:
-    while chunk := await file.read(1 << 20):
-        yield chunk
 
 
 @get("/datasets/{name:str}", sync_to_thread=True)

@@ -10,9 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from litestar.response import File
 
-from appliance.api.control.dataset_routes import find_upload
 from appliance.api.control.model_routes import Started
-from appliance.api.control.upload_errors import told_by_name
+from appliance.api.control.uploads import find_upload, told_by_name
 from appliance.house import Appliance
 from appliance.permissions import Caller
 from appliance.scored_files import find_scored, score_file

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from appliance.access import Role
-from appliance.api.control.dataset_routes import NewSnapshot, add, forget_upload
+from appliance.api.control.dataset_routes import NewSnapshot, add
+from appliance.api.control.uploads import forget_upload
 from appliance.errors import NotFound, Stopped
 from appliance.orders import StopButton
 from appliance.permissions import Caller
