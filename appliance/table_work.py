@@ -246,7 +246,8 @@ class TableWork:
                 Finding(
                     column=None, code=Code.REJECTED,
                     message=f"{snapshot.rejected} {'row was' if snapshot.rejected == 1 else 'rows were'} rejected by "
-                    f"the dataset's rules; 'appliance data rejected {name} --version {snapshot.version}' shows them with the reasons",
+                    f"the dataset's rules; 'appliance data rejected {name} --version {snapshot.version}' shows them "
+                    "with the reasons",
                 )
             )  # fmt: skip
         found = check_table(self._profile(name, version))
