@@ -262,10 +262,12 @@ def address_of(request: Request) -> str:
 
 
 def way_in(caller: Caller | None, here: str) -> str | None:
-    """Where somebody has to go before a page opens: the login, which leads back, or one's password; else None."""
+    """Where somebody has to go before a page opens: the login or one's password, which lead back; else None."""
     if caller is None:
         return f"/login?next={quote(here)}"
-    return "/password" if caller.must_change else None
+    if caller.must_change:
+        return "/password" if here == "/" else f"/password?next={quote(here)}"
+    return None
 
 
 def tell(message: str, *, wrong: bool = False) -> None:
