@@ -152,6 +152,7 @@ def _what_to_do(view: View, found: AlertFacts) -> None:
 async def _acknowledge(view: View, alert: Alert) -> None:
     if await view.act(Action.WORK, view.appliance.monitoring.acknowledge, alert.id, who=view.caller.name):
         tell(_("Noted that you have seen it. It closes by itself when its cause is gone."))
+        view.look_now()
 
 
 async def _ask_snooze(view: View, alert: Alert) -> None:
@@ -164,6 +165,7 @@ async def _ask_snooze(view: View, alert: Alert) -> None:
             if await view.act(Action.WORK, snooze, alert.id, parse_span(chosen), who=view.caller.name):
                 window.close()
                 tell(_("Quiet for {span}").format(span=_QUIET[chosen]))
+                view.look_now()
 
         button(_("Snooze"), go, kind="primary", icon_name="snooze")
     window.open()

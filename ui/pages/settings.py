@@ -99,6 +99,7 @@ class _Keys:
                         )
                         snippet(made.key)
                     name.value = ""
+                    self._view.look_now()
 
             button(_("Create the key"), create, kind="primary", icon_name="key")
             shown = box("stack")
@@ -134,6 +135,7 @@ class _Keys:
                 if await self._view.act(Action.ADMINISTER, revoke):
                     window.close()
                     tell(_("The key {name} opens nothing any more").format(name=name))
+                    self._view.look_now()
 
             button(_("Revoke the key"), go, kind="danger", icon_name="block")
         window.open()
@@ -180,6 +182,7 @@ class _Users:
                         )
                         snippet(password)
                     name.value = ""
+                    self._view.look_now()
 
             button(_("Add the user"), create, kind="primary", icon_name="person_add")
             shown = box("stack")
@@ -193,16 +196,18 @@ class _Users:
             Column(name="remove", label="", sortable=False),
         )  # fmt: skip
 
+        roles = {one.name: one.role for one in users}
+
         async def act(name: str, action: str) -> None:
-            await (self._ask_role(name) if action == "role" else self._ask_remove(name))
+            await (self._ask_role(name, roles[name]) if action == "role" else self._ask_remove(name))
 
         with panel(_("Users"), tight=True):
             Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users],
                   search=_("Search users"), name="users", on_action=act)  # fmt: skip
 
-    async def _ask_role(self, name: str) -> None:
+    async def _ask_role(self, name: str, present: Role) -> None:
         with dialog(_("Role of {name}").format(name=name)) as window:
-            role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, Role.VIEWER.value)
+            role = choice(_("Role"), {one.value: label for one, label in _ROLES.items()}, present.value)
 
             async def go() -> None:
                 access = self._view.appliance.access
@@ -210,6 +215,7 @@ class _Users:
                     Action.ADMINISTER, access.set_role, name, str(role.value), who=self._view.caller.name
                 )
                 window.close()
+                self._view.look_now()
 
             button(_("Change the role"), go, kind="primary")
         window.open()
@@ -226,6 +232,7 @@ class _Users:
                 remove = self._view.doorkeeper.remove_user
                 await self._view.act(Action.ADMINISTER, remove, name, who=self._view.caller.name)
                 window.close()
+                self._view.look_now()
 
             button(_("Remove the user"), go, kind="danger")
         window.open()
