@@ -134,6 +134,8 @@ def _what_to_do(view: View, found: AlertFacts) -> None:
         with box("line"):
             if alert.acknowledged_by is None:
                 button(_("Acknowledge"), lambda: _acknowledge(view, alert), kind="primary", icon_name="done")
+            else:  # something stays in its place: others that moved up would be pressed instead of one another
+                button(_("Seen"), lambda: _acknowledge(view, alert), icon_name="done").disable()
             button(_("Snooze"), lambda: _ask_snooze(view, alert), icon_name="snooze")
             if alert.model and alert.subject in _RETRAINABLE:
                 button(_("Retrain on labels"), lambda: _retrain(view, alert.model), icon_name="restart_alt")
