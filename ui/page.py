@@ -139,7 +139,7 @@ class View:
     def look_now(self) -> None:
         """Bring the live parts up to date at once, since something was done: the last that a handler calls."""
         for refresh in self._parts:
-            background_tasks.create(refresh(), name="live part")
+            background_tasks.create(refresh())
 
     def later(self, waiting: str, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
         """Show the page at once and fill this part when ``fetch``, which may take seconds, has answered."""
