@@ -84,15 +84,13 @@ def check_table(profile: TableProfile) -> list[Finding]:
     """Everything suspicious about a table: the table first, then its columns in their order."""
     findings = []
     if profile.duplicate_rows:
-        share = profile.duplicate_rows / profile.rows
-        findings.append(
-            Finding(
-                column=None,
-                code=Code.DUPLICATE_ROWS,
-                message=f"{profile.duplicate_rows} rows ({share:.1%}) repeat an earlier row; "
-                "drop them if they are not separate events",
-            )
+        count, share = profile.duplicate_rows, profile.duplicate_rows / profile.rows
+        told = (
+            f"1 row ({share:.1%}) repeats an earlier row; drop it if it is no event of its own"
+            if count == 1
+            else f"{count} rows ({share:.1%}) repeat an earlier row; drop them if they are not separate events"
         )
+        findings.append(Finding(column=None, code=Code.DUPLICATE_ROWS, message=told))
     twins = _twins(profile.columns)
     for column in profile.columns:
         findings += _check_column(column)
@@ -225,9 +223,14 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
                 f"{_cast(column, dates, present)}, else each date counts as a category",
             )  # fmt: skip
     if column.descents:
+        lie = (
+            "1 row lies before the row above it"
+            if column.descents == 1
+            else (f"{column.descents} rows lie before the row above them")
+        )
         yield Finding(
             column=name, code=Code.UNSORTED_TIME,
-            message=f"{column.descents} rows lie before the row above them in {name!r}: the table is not in order "
+            message=f"{lie} in {name!r}: the table is not in order "
             "of time; a model with this time column sorts it, others split it as it lies",
         )  # fmt: skip
 

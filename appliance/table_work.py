@@ -245,8 +245,9 @@ class TableWork:
             told.append(
                 Finding(
                     column=None, code=Code.REJECTED,
-                    message=f"{snapshot.rejected} rows were rejected by the dataset's rules; 'appliance data rejected "
-                    f"{name} --version {snapshot.version}' shows them with the reasons",
+                    message=f"{snapshot.rejected} {'row was' if snapshot.rejected == 1 else 'rows were'} rejected by "
+                    f"the dataset's rules; 'appliance data rejected {name} --version {snapshot.version}' shows them "
+                    "with the reasons",
                 )
             )  # fmt: skip
         found = check_table(self._profile(name, version))

@@ -81,8 +81,10 @@ class Gate:
         """Replace one's own password."""
         if is_cross_site(request.headers):
             return self._back("/password", _another_site())
+        target = "/"
         try:
             form = await _read_form(request)
+            target = local(form.get("next", "/"))
             if form.get("new") != form.get("again"):
                 raise BadInput(_("The two new passwords differ; type the new one twice."))
             await run.io_bound(
@@ -90,8 +92,8 @@ class Gate:
                 form.get("new", ""), address=_address(request),
             )  # fmt: skip
         except Exception as exc:  # noqa: BLE001  (as above)
-            return self._back("/password", exc)
-        return RedirectResponse("/", status_code=303)
+            return self._back("/password", exc, target)
+        return RedirectResponse(target, status_code=303)
 
     def _back(self, path: str, error: Exception, target: str = "/") -> Response:
         """To the form, with what was refused under a number: a text in the address could come from anybody."""
@@ -142,6 +144,7 @@ class Gate:
             if caller is None:
                 return RedirectResponse("/login?next=/password", status_code=303)
             self._shell.dress(_("Password"))
+            target = escape(local(request.query_params.get("next", "/")))
             with _gate(_("Set your own password")):
                 self._said(request)
                 if caller.must_change:
@@ -160,7 +163,8 @@ class Gate:
                         ("again", _("New password again"), "password", "new-password"),
                     ),
                     _("Set password"),
-                    hidden=f'<input type="hidden" name="name" value="{escape(caller.name)}" autocomplete="username">',
+                    hidden=f'<input type="hidden" name="name" value="{escape(caller.name)}" autocomplete="username">'
+                    f'<input type="hidden" name="next" value="{target}">',
                 )
             return None
 

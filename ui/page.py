@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import quote
 
-from nicegui import app, run
+from nicegui import app, background_tasks, run
 from nicegui import ui as ng
 from nicegui.element import Element
 from starlette.requests import Request
@@ -48,6 +49,7 @@ class View:
         self.doorkeeper = doorkeeper
         self._token: str | None = request.session.get(SESSION_KEY)
         self._timers: list[ng.timer] = []
+        self._parts: list[Callable[[], Coroutine[None, None, None]]] = []
         self._closed = False
         self._here = address_of(request)
         self.parts: dict[str, str] = {key: str(value) for key, value in request.path_params.items()}
@@ -115,21 +117,29 @@ class View:
         with box("stack"):
             trouble, place = Trouble(), box("stack")
         shown: list[Any] = []
+        turn = asyncio.Lock()  # else what was asked for before something was done is drawn after it
 
         async def refresh() -> None:
-            try:
-                value: Any = await run.io_bound(fetch)
-                if app.is_stopping or place.is_deleted:
-                    return  # run.io_bound answers None while the process shuts down
-                if not shown or shown[0] != value:
-                    redraw(place, lambda: render(value))
-                    shown[:] = [value]
-                trouble.end()
-            except Exception as exc:  # noqa: BLE001  (the border of a part: the others stay, the log has the stack)
-                trouble.say(exc)
+            async with turn:
+                try:
+                    value: Any = await run.io_bound(fetch)
+                    if app.is_stopping or place.is_deleted:
+                        return  # run.io_bound answers None while the process shuts down
+                    if not shown or shown[0] != value:
+                        redraw(place, lambda: render(value))
+                        shown[:] = [value]
+                    trouble.end()
+                except Exception as exc:  # noqa: BLE001  (the border of a part: the others stay, the log has the stack)
+                    trouble.say(exc)
 
         self.every(interval_s, refresh)
+        self._parts.append(refresh)
         return refresh()
+
+    def look_now(self) -> None:
+        """Bring the live parts up to date at once, since something was done: the last that a handler calls."""
+        for refresh in self._parts:
+            background_tasks.create(refresh())
 
     def later(self, waiting: str, fetch: Callable[[], T], render: Callable[[T], None]) -> None:
         """Show the page at once and fill this part when ``fetch``, which may take seconds, has answered."""
@@ -192,6 +202,7 @@ class View:
     def _close(self) -> None:
         """Ask for nothing any more, whatever the browser makes of the address it is sent to."""
         self._closed = True
+        self._parts.clear()
         for timer in list(self._timers):
             self.end(timer)
 
@@ -262,10 +273,12 @@ def address_of(request: Request) -> str:
 
 
 def way_in(caller: Caller | None, here: str) -> str | None:
-    """Where somebody has to go before a page opens: the login, which leads back, or one's password; else None."""
+    """Where somebody has to go before a page opens: the login or one's password, which lead back; else None."""
     if caller is None:
         return f"/login?next={quote(here)}"
-    return "/password" if caller.must_change else None
+    if caller.must_change:
+        return "/password" if here == "/" else f"/password?next={quote(here)}"
+    return None
 
 
 def tell(message: str, *, wrong: bool = False) -> None:

@@ -76,7 +76,9 @@ def _pairs(before: Sequence[Element], now: Sequence[Element], *kinds: Kind) -> I
 
 def _kind(one: Element) -> Hashable:
     heard = tuple((each.type, str(each.args), each.js_handler) for each in one._event_listeners.values())
-    return type(one), one.tag, one.props.get("tag"), tuple(one._markers), heard
+    # A click that is under way names the button by its id: under that of Snooze must not stand Retrain.
+    does = (one.text, one.props.get("icon")) if isinstance(one, ng.button) else None
+    return type(one), one.tag, one.props.get("tag"), tuple(one._markers), heard, does
 
 
 def _shape(one: Element) -> Hashable:

@@ -172,6 +172,8 @@ async def _open_alerts(view: View, entry: ng.element) -> None:
             alerts = await view.ask(view.appliance.monitoring.alerts, open_only=True)
         except (ApplianceError, StorageError):
             return  # the page itself says what is wrong; the number in the margin is a convenience
+        if app.is_stopping or count.is_deleted:
+            return  # the page was left while it was asked for, and there is no answer
         waiting = sum(alert.acknowledged_by is None for alert in alerts)
         count.set_content(str(waiting))
         count.set_visibility(waiting > 0)

@@ -164,7 +164,12 @@ def _read_text(series: pl.Series, column: Column) -> pl.Series:
     """Text as numbers or dates, when all of it is."""
     found = as_kind(series, column.kind)
     if lost := found.null_count() - series.null_count():
-        raise BadTable(f"column {series.name!r} is text, and {lost} of its values are no {column.kind.value}")
+        first = str(series.filter(found.is_null() & series.is_not_null())[0])[:40]
+        values = "1 of its values is" if lost == 1 else f"{lost} of its values are"
+        raise BadTable(
+            f"column {series.name!r} is text, and {values} no {column.kind.value}, such as {first!r}; "
+            "mend them, or leave them empty where nothing is known"
+        )
     return found
 
 

@@ -158,4 +158,4 @@ def test_duplicate_rows_are_about_the_table(layout: Layout) -> None:
     ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
     (found,) = check_table(profile(layout, "d"))
     assert (found.column, found.code) == (None, Code.DUPLICATE_ROWS)
-    assert found.message == "1 rows (25.0%) repeat an earlier row; drop them if they are not separate events"
+    assert found.message == "1 row (25.0%) repeats an earlier row; drop it if it is no event of its own"

@@ -29,6 +29,7 @@ def test_an_alert_is_read_seen_and_kept_quiet(world: World, tab: Page) -> None:
     expect(tab.get_by_text("Noted that you have seen it")).to_be_visible()
     assert world.appliance.monitoring.alert(alert).alert.acknowledged_by == "admin"
     expect(tab.get_by_role("button", name="Acknowledge")).to_have_count(0)
+    expect(tab.get_by_role("button", name="Seen")).to_be_disabled()  # the others stand where they stood
     tab.get_by_role("button", name="Snooze").click()
     tab.get_by_role("dialog").get_by_role("button", name="Snooze").click()
     expect(tab.get_by_text("Quiet for eight hours")).to_be_visible()

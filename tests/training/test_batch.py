@@ -80,7 +80,7 @@ def refuse(house: Appliance, frame: pl.DataFrame, folder: Path, error: type[Exce
 def test_what_cannot_be_scored_is_said_and_nothing_is_written(house: Appliance, tmp_path: Path) -> None:
     rows = made_up(30)
     assert "lacks the model's column(s) 'noise'" in refuse(house, rows.drop("noise"), tmp_path, BadTable)
-    assert "30 of its values are no number" in refuse(
+    assert "30 of its values are no number, such as " in refuse(
         house, rows.with_columns(pl.lit("a").alias("x")), tmp_path, BadTable
     )
     assert "prediction already" in refuse(house, rows.with_columns(pl.lit(1).alias("prediction")), tmp_path, BadInput)

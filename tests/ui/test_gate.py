@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.ui.dashboard import log_in, serve_dashboard
+from tests.ui.dashboard import PASSWORD, log_in, serve_dashboard
 
 
 def test_the_login_says_what_it_refused_and_nothing_that_an_address_says(tmp_path: Path) -> None:
@@ -58,3 +59,20 @@ def test_a_form_from_anybody_takes_neither_disk_nor_memory(tmp_path: Path) -> No
             answer = client.post("/login", content=content, headers={"content-type": kind})
             assert says in client.get(answer.headers["location"]).text
         assert log_in(client, dashboard.one_time_password()).headers["location"] == "/"
+
+
+def test_a_link_is_followed_through_the_first_password(tmp_path: Path) -> None:
+    link = "/data/houses?tab=sql&sql=SELECT%201"
+    with serve_dashboard(tmp_path / "state") as dashboard, httpx.Client(base_url=dashboard.url) as client:
+        first = dashboard.one_time_password()
+        log_in(client, first)
+        asked = client.get(link).headers["location"]
+        assert asked.startswith("/password?next=")
+        (hidden,) = re.findall(r'name=\\?"next\\?" value=\\?"([^"\\]*)', client.get(asked).text)
+        sent = html.unescape(html.unescape(hidden))  # as markup, and once more as an element of NiceGUI's page
+        form = {"old": first, "new": PASSWORD, "again": PASSWORD, "next": sent}
+        again = client.post("/password", data=form | {"again": "another password"}).headers["location"]
+        assert again.endswith(asked.partition("?")[2]), "also after a mistake"
+        assert client.post("/password", data=form).headers["location"] == link
+        away = {"old": PASSWORD, "new": PASSWORD + "x", "again": PASSWORD + "x", "next": "//elsewhere.example"}
+        assert client.post("/password", data=away).headers["location"] == "/"

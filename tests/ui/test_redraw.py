@@ -224,3 +224,22 @@ def test_what_was_replaced_is_let_go() -> None:
         assert sum(isinstance(one, Element) for one in gc.get_objects()) == before
 
     in_tab(test)
+
+
+def test_no_button_goes_on_as_another_one() -> None:
+    async def nothing() -> None:
+        return
+
+    def draw(labels: Sequence[str]) -> dict[str, int]:
+        return {label: button(label, nothing).id for label in labels}
+
+    def test(place: Element) -> None:
+        ids: dict[str, int] = {}
+        redraw(place, lambda: ids.update(draw(("Acknowledge", "Snooze", "Retrain"))))
+        redraw(place, lambda: draw(("Snooze", "Retrain", "Roll back")))
+        now = {one.text: one.id for one in place if isinstance(one, ng.button)}
+        assert now["Snooze"] == ids["Snooze"]
+        assert now["Retrain"] == ids["Retrain"]
+        assert now["Roll back"] not in ids.values()
+
+    in_tab(test)

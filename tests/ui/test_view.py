@@ -166,7 +166,10 @@ def sent_to() -> list[str]:
     [
         (lambda view, token: view.doorkeeper.logout(token), ["/login?next=/audit%3Fq%3Deve"]),
         (lambda view, _: view.doorkeeper.remove_user("eve", who="ada"), ["/login?next=/audit%3Fq%3Deve"]),
-        (lambda view, _: view.appliance.access.set_password("eve", "given out 12", who="cli"), ["/password"]),
+        (
+            lambda view, _: view.appliance.access.set_password("eve", "given out 12", who="cli"),
+            ["/password?next=/audit%3Fq%3Deve"],
+        ),
         (lambda view, _: view.appliance.access.set_role("eve", "viewer", who="ada"), ["/audit?q=eve"]),
         (lambda view, _: view.appliance.access.set_role("eve", "admin", who="ada"), []),
         (lambda *_: None, []),
@@ -196,5 +199,23 @@ def test_an_open_page_ends_with_what_opened_it(
                 await view.ask(access.audit)
         else:
             assert await view.ask(access.audit)
+
+    run(test, tmp_path, monkeypatch)
+
+
+def test_what_was_done_is_seen_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ["nobody"]
+
+    async def test(view: View) -> None:
+        monkeypatch.setattr(view, "every", lambda _interval_s, _callback: None)  # the clock comes too late
+        await view.live_part(60.0, lambda: known[0], show)
+        assert "nobody" in words()
+        known[0] = "ada"
+        view.look_now()
+        for _ in range(200):
+            if "ada" in words():
+                break
+            await asyncio.sleep(0.01)
+        assert "ada" in words()
 
     run(test, tmp_path, monkeypatch)

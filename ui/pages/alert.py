@@ -134,6 +134,8 @@ def _what_to_do(view: View, found: AlertFacts) -> None:
         with box("line"):
             if alert.acknowledged_by is None:
                 button(_("Acknowledge"), lambda: _acknowledge(view, alert), kind="primary", icon_name="done")
+            else:  # something stays in its place: others that moved up would be pressed instead of one another
+                button(_("Seen"), lambda: _acknowledge(view, alert), icon_name="done").disable()
             button(_("Snooze"), lambda: _ask_snooze(view, alert), icon_name="snooze")
             if alert.model and alert.subject in _RETRAINABLE:
                 button(_("Retrain on labels"), lambda: _retrain(view, alert.model), icon_name="restart_alt")
@@ -152,6 +154,7 @@ def _what_to_do(view: View, found: AlertFacts) -> None:
 async def _acknowledge(view: View, alert: Alert) -> None:
     if await view.act(Action.WORK, view.appliance.monitoring.acknowledge, alert.id, who=view.caller.name):
         tell(_("Noted that you have seen it. It closes by itself when its cause is gone."))
+        view.look_now()
 
 
 async def _ask_snooze(view: View, alert: Alert) -> None:
@@ -164,6 +167,7 @@ async def _ask_snooze(view: View, alert: Alert) -> None:
             if await view.act(Action.WORK, snooze, alert.id, parse_span(chosen), who=view.caller.name):
                 window.close()
                 tell(_("Quiet for {span}").format(span=_QUIET[chosen]))
+                view.look_now()
 
         button(_("Snooze"), go, kind="primary", icon_name="snooze")
     window.open()

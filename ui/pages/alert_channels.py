@@ -108,6 +108,7 @@ async def _ask_remove(view: View, name: str) -> None:
         async def go() -> None:
             await view.act(Action.ADMINISTER, view.appliance.channels.remove, name, who=view.caller.name)
             window.close()
+            view.look_now()
 
         button(_("Remove the channel"), go, kind="danger")
     window.open()
@@ -160,6 +161,7 @@ async def show_messages(view: View, only: str) -> None:
     async def act(delivery: str, _action: str) -> None:
         if await view.act(Action.WORK, channels.retry, int(delivery), who=view.caller.name):
             tell(_("It is tried again now"))
+            view.look_now()
 
     await view.live(
         5.0, lambda: channels.deliveries(state=only or None), lambda found: _show_messages(view, found, act)

@@ -65,6 +65,7 @@ async def _alerts(view: View) -> None:
         seen = await view.act(Action.WORK, monitoring.acknowledge, int(alert_id), who=view.caller.name)
         if seen:
             tell(_("Noted that you have seen it. It closes by itself when its cause is gone."))
+            view.look_now()
 
     await view.live(5.0, fetch, lambda found: _show(found, acknowledge, may=view.may(Action.WORK)))
 

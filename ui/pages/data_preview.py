@@ -79,7 +79,8 @@ def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) 
     figures = {one.name: one for one in found.profile}
     warnings: dict[str, list[Finding]] = {}
     for one in found.findings:
-        warnings.setdefault(one.column or "", []).append(one)
+        if one.column is not None:  # what is said of the table stands above it
+            warnings.setdefault(one.column, []).append(one)
     examples = list(zip(*cells_of(_cut(found, shown)), strict=True)) or [()] * len(shown)
     area = box("preview").props("tabindex=0 role=region")
     headings = (

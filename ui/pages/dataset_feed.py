@@ -169,6 +169,7 @@ async def _declare(view: View, window: ng.dialog, declare: Callable[[], FeedInfo
     if await view.act(Action.ADMINISTER, declare):
         window.close()
         tell(_("Declared; the runner does the rest"))
+        view.look_now()
 
 
 async def _stop(view: View, name: str) -> None:
@@ -178,6 +179,7 @@ async def _stop(view: View, name: str) -> None:
 
     if await view.act(Action.ADMINISTER, stop):
         tell(_("Stopped; what it brought stays"))
+        view.look_now()
 
 
 def _buttons(window: ng.dialog, go: Handler) -> None:

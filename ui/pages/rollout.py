@@ -129,6 +129,7 @@ async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
                         name=model.name, version=version, role=role_status(done).label
                     )
                 )
+                view.look_now()
 
         with box("line"):
             button(_("Deploy"), go, kind="primary", icon_name="rocket_launch")
@@ -154,6 +155,7 @@ async def ask_rollback(view: View, model: ModelInfo) -> None:
             if done:
                 window.close()
                 tell(_("{name} version {version} answers every request").format(name=model.name, version=done.version))
+                view.look_now()
 
         with box("line"):
             button(_("Roll back"), go, kind="primary", icon_name="undo")
@@ -202,11 +204,14 @@ async def _promote(view: View, one: Deployment) -> None:
 
         if await view.act(Action.WORK, take_back):
             tell(_("Taken back: version {version} is on trial again").format(version=one.version))
+            view.look_now()
 
     offer_undo(_("{name} version {version} answers every request").format(name=one.model, version=done.version), undo)
+    view.look_now()
 
 
 async def _end(view: View, one: Deployment) -> None:
     done = await view.act(Action.WORK, view.appliance.deployments.end, one.model, one.role, who=view.caller.name)
     if done:
         tell(_ENDED.get(one.role, _("{model} is on trial no more")).format(model=one.model))
+        view.look_now()

@@ -99,6 +99,7 @@ class _Keys:
                         )
                         snippet(made.key)
                     name.value = ""
+                    self._view.look_now()
 
             button(_("Create the key"), create, kind="primary", icon_name="key")
             shown = box("stack")
@@ -134,6 +135,7 @@ class _Keys:
                 if await self._view.act(Action.ADMINISTER, revoke):
                     window.close()
                     tell(_("The key {name} opens nothing any more").format(name=name))
+                    self._view.look_now()
 
             button(_("Revoke the key"), go, kind="danger", icon_name="block")
         window.open()
@@ -180,6 +182,7 @@ class _Users:
                         )
                         snippet(password)
                     name.value = ""
+                    self._view.look_now()
 
             button(_("Add the user"), create, kind="primary", icon_name="person_add")
             shown = box("stack")
@@ -212,6 +215,7 @@ class _Users:
                     Action.ADMINISTER, access.set_role, name, str(role.value), who=self._view.caller.name
                 )
                 window.close()
+                self._view.look_now()
 
             button(_("Change the role"), go, kind="primary")
         window.open()
@@ -228,6 +232,7 @@ class _Users:
                 remove = self._view.doorkeeper.remove_user
                 await self._view.act(Action.ADMINISTER, remove, name, who=self._view.caller.name)
                 window.close()
+                self._view.look_now()
 
             button(_("Remove the user"), go, kind="danger")
         window.open()
