@@ -46,7 +46,7 @@ def label(name: str, file: Path, *, json: Json = False) -> int:
     if json:
         print_json({"accepted": accepted, "unknown": unknown})
     else:
-        print(f"{accepted} labels accepted, {len(unknown)} ids unknown")
+        print(f"labels accepted: {accepted}; unknown ids: {len(unknown)}")
         for one in unknown[:_SHOWN]:
             print(f"  no prediction of {name} has the id {one}")
     return 1 if unknown and not accepted else 0

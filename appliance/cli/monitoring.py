@@ -165,7 +165,7 @@ def _print_quality(report: QualityReport) -> None:
     if report.delay_p50_s is not None and report.delay_p95_s is not None:
         half, most = duration_text(report.delay_p50_s), duration_text(report.delay_p95_s)
         print(f"  delay     half the labels within {half}, 19 of 20 within {most}")
-    print(f"  now       {show_metrics(report.metrics)}")
+    print(f"  now       {show_metrics(report.metrics) or '-'}")
     if report.intervals:
         spread = (f"{name} {or_dash(low)} to {or_dash(high)}" for name, (low, high) in report.intervals.items())
         print(f"  95 %      {', '.join(spread)}")

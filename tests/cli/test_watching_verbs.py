@@ -51,6 +51,12 @@ def test_data_quality_is_told_by_column(watched: Shell) -> None:
     assert (told["state"], told["rows"], told["unknown"]) == ("alarm", 200, [])
 
 
+def test_what_is_not_known_yet_is_a_dash(watched: Shell) -> None:
+    lines = watched.ok("quality", "rent").out.splitlines()
+    (now,) = (line.split() for line in lines if line.strip().startswith("now"))
+    assert now == ["now", "-"]
+
+
 def test_every_verb_takes_a_span_that_is_over(watched: Shell, tmp_path: Path) -> None:
     past = ("--window", "1d", "--until", "2026-03-02"), ("--window", "2026-03-01/2026-03-02")
     for span in past:

@@ -149,9 +149,8 @@ def read_csv(body: bytes, encoder: RowEncoder) -> Rows:
     except (UnicodeDecodeError, csv.Error) as exc:
         raise BadCsv(f"the body is not CSV: {exc}; accepted: UTF-8, commas, a header row") from None
     if len(lines) < 2:
-        raise BadCsv(
-            f"the body has {len(lines)} lines; accepted: a header row with the columns' names, and a row or more"
-        )
+        has = "one line" if lines else "no line"
+        raise BadCsv(f"the body has {has}; accepted: a header row with the columns' names, and a row or more")
     names, *rows = lines
     if len(set(names)) != len(names):
         raise BadCsv("two columns of the header row have the same name")

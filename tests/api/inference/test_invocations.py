@@ -89,8 +89,8 @@ def test_a_csv_table_is_read_by_each_columns_kind(deployed: Deployed) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        (b"", "0 lines"),
-        (b"a,b\n", "1 lines"),
+        (b"", "no line;"),
+        (b"a,b\n", "one line;"),
         (b"a,a\n1,2\n", "the same name"),
         (b"a,b\n1\n", "row 0 has 1 cells"),
         (b'a,b\n"1,2\n', "not CSV"),
