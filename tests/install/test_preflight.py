@@ -356,22 +356,6 @@ def test_too_little_room_is_said_for_each_directory(place: Place) -> None:
     assert f"E006  {place.home}/b has 100 MB free\n        -> free 500 MB there" in done.err
 
 
-def test_a_very_small_tmp_will_do_for_the_environment(place: Place) -> None:
-    """Whose pip is unpacked there, 2 MB."""
-    functions = place.home / "functions.sh"
-    functions.write_text((ROOT / "install.sh").read_text(encoding="utf-8").removesuffix('main "$@"\n'))
-    line = (
-        f"mkdir {place.home}/small; mount -t tmpfs -o size=64k tmpfs {place.home}/small; TMPDIR={place.home}/small;"
-        f" export TMPDIR; . {functions}; PYTHON={sys.executable};"
-        f" RELEASE={place.home}/release BUILD={place.home}/build; make_environment"
-    )
-    done = place.sh(f"unshare -m sh -ec '{line}'")
-    if os.geteuid() != 0:
-        pytest.skip("a mount namespace needs root")
-    assert done.code == 0, done.err
-    assert (place.home / "release" / "venv" / "bin" / "pip").exists()
-
-
 def test_two_directories_on_one_file_system_must_fit_together(place: Place) -> None:
     """Each alone would."""
     small = place.home / "small"
