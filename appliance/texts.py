@@ -43,7 +43,9 @@ def are_prose(column: ColumnProfile) -> bool:
 
 
 def is_prose(texts: tuple[str, ...]) -> bool:
-    """Whether half of the texts have ``PROSE_WORDS`` words or more."""
+    """Whether half of the texts have ``PROSE_WORDS`` words or more, and none looks like JSON."""
+    if any(text.startswith(("{", "[")) for text in texts):
+        return False
     return bool(texts) and median(len(text.split()) for text in texts) >= PROSE_WORDS
 
 

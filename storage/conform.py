@@ -224,7 +224,7 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise SourceUnreadable(
             f"column {column.name!r} has a value that does not fit {column.dtype}: {str(exc).splitlines()[0]}; "
-            f"cast it with a query{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
+            f"{_say_cast(values.type, column)}{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
         ) from exc
     if column.dtype in YEARS:
         _require_years(fitted, column)
@@ -233,6 +233,16 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
             require_kept(values, fitted, column.name)
         return pc.if_else(pc.is_nan(fitted), pa.scalar(None, wanted), fitted)
     return fitted
+
+
+def _say_cast(found: pa.DataType, column: ColumnInfo) -> str:
+    if not pa.types.is_uint64(found) or column.dtype is not Dtype.INT:
+        return "cast it with a query"
+    name = '"' + column.name.replace('"', '""') + '"'
+    return (
+        "whole numbers so large are mostly ids, which a text keeps: "
+        f"--query 'SELECT * REPLACE ({name}::VARCHAR AS {name}) FROM source'"
+    )
 
 
 def require_kept(values: pa.Array, floats: pa.Array, name: str) -> None:

@@ -85,7 +85,10 @@ def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[st
 
 
 def test_prose_is_left_out_as_prose() -> None:
-    frame = made_up(ROWS).with_columns(pl.Series("review", [f"it took {at} days to come" for at in range(ROWS)]))
-    columns = plan_columns(frame, spec("y"))
-    (warning,) = [one for one in columns.warnings if one.column == "review"]
-    assert "'review' is prose, another in nearly every row; left out" in warning.message
+    frame = made_up(ROWS).with_columns(
+        pl.Series("review", [f"it took {at} days to come" for at in range(ROWS)]),
+        pl.Series("vector", [f"[{at}.5, 1.0, 2.0, 3.0]" for at in range(ROWS)]),
+    )
+    told = {one.column: one.message for one in plan_columns(frame, spec("y")).warnings}
+    assert "'review' is prose, another in nearly every row; left out" in told["review"]
+    assert "'vector' names nearly every row differently" in told["vector"]
