@@ -121,8 +121,10 @@ def _check_processes(settings: Settings) -> list[Check]:
         message = f"{process.state}{f': {process.detail}' if process.detail else ''}"
         if process.state == "running":
             checks.append(Check(name=process.name, state="ok", message=message))
-        elif process.pid is None and (taken := _find_taken(settings, services[process.name])):
-            fix = f"end that (it starts by itself then), or choose another port: './install.sh --{taken[0]} PORT'"
+        elif process.pid is None and (taken := _find_taken(settings, services[process.name], process.state)):
+            fix = (
+                f"end that, then run 'appliance up --detach'; or choose another port: './install.sh --{taken[0]} PORT'"
+            )
             checks.append(
                 Check(name=process.name, state="fail", message=f"{message}: {taken[1]}", fix=fix, code="E009")
             )
@@ -132,9 +134,11 @@ def _check_processes(settings: Settings) -> list[Check]:
     return checks
 
 
-def _find_taken(settings: Settings, service: Service) -> tuple[str, str] | None:
-    """The flag of its port and a sentence, where another program has that; systemd holds some itself."""
-    if not service.port or (settings.systemd and service.name in SOCKETS) or is_free(service.host, service.port):
+def _find_taken(settings: Settings, service: Service, state: str) -> tuple[str, str] | None:
+    """The flag of its port and a sentence, where another program has that."""
+    if settings.systemd and service.name in SOCKETS and state != "stopped":  # then systemd itself has it
+        return None
+    if not service.port or is_free(service.host, service.port):
         return None
     return service.setting.replace("_", "-"), f"port {service.port} is taken{describe_holder(service.port)}"
 

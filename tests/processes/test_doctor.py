@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from appliance.processes import doctor
 from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
+from appliance.processes.roster import roster
 from appliance.serving.counts import Counts
 from appliance.settings import Settings
 from storage.migrations import migrate
@@ -77,6 +79,11 @@ def test_a_port_that_another_program_took_is_named_with_the_program(settings: Se
         assert f"stopped: port {port} is taken by " in found.message
         assert f"(pid {os.getpid()})" in found.message
         assert "./install.sh --ui-port" in found.fix
+        assert "run 'appliance up --detach'" in found.fix, "a socket of systemd's is not tried again"
+        units = settings.model_copy(update={"api_port": port, "systemd": True})
+        (api,) = [one for one in roster(units) if one.name == "api"]
+        assert doctor._find_taken(units, api, "stopped"), "neither does systemd hold it"
+        assert doctor._find_taken(units, api, "restarting") is None, "it is systemd's"
     found = look(ours, "ui")
     assert (found.message, found.code) == ("stopped", "")
 
