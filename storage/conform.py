@@ -240,7 +240,7 @@ def _say_cast(found: pa.DataType, column: ColumnInfo) -> str:
         return "cast it with a query"
     name = '"' + column.name.replace('"', '""') + '"'
     return (
-        "whole numbers so large are mostly ids, which a text keeps: "
+        "whole numbers so large are mostly ids, which a text keeps: "  # noqa: S608  (shown, not run)
         f"--query 'SELECT * REPLACE ({name}::VARCHAR AS {name}) FROM source'"
     )
 
