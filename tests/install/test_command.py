@@ -19,7 +19,7 @@ WRITES = 'parse_arguments --local "$WANTED"; choose_layout; mkdir -p "$BASE"; wr
 @pytest.fixture(params=["base", """it's "my" $HOME `base`"""])
 def base(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Two releases whose Python says which one it is and what it was given; below a directory of any name."""
-    base = tmp_path / request.param
+    base = tmp_path / str(request.param)
     for name in ("one", "two"):
         (base / "releases" / name / "venv" / "bin").mkdir(parents=True)
         python = base / "releases" / name / "venv" / "bin" / "python"
