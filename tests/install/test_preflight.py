@@ -62,18 +62,6 @@ def test_a_number_that_the_settings_file_would_not_take_is_no_port(place: Place,
     assert (done.code, f"E007  --api-port {port} is no port" in done.err) == (2, True), done.err
 
 
-def test_this_file_alone_says_what_it_lacks(place: Place) -> None:
-    alone = place.home / "install.sh"
-    alone.write_bytes((ROOT / "install.sh").read_bytes())
-    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)}")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith(f"install.sh: {place.home} holds no appliance: run the install.sh of a checkout, or")
-    alone.unlink()
-    alone.symlink_to(ROOT / "install.sh")
-    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)} --dry-run")
-    assert (done.code, done.err) == (0, "")
-
-
 @pytest.mark.parametrize(
     ("flags", "message"), [(["--prot", "1"], "there is no option --prot"), (["--api-port"], "--api-port needs a value")]
 )
@@ -354,22 +342,6 @@ def test_too_little_room_is_said_for_each_directory(place: Place) -> None:
     assert done.code == 2
     assert f"E005  {place.home}/a has 100 MB free\n        -> free 3000 MB there" in done.err
     assert f"E006  {place.home}/b has 100 MB free\n        -> free 500 MB there" in done.err
-
-
-def test_a_very_small_tmp_will_do_for_the_environment(place: Place) -> None:
-    """Whose pip is unpacked there, 2 MB."""
-    functions = place.home / "functions.sh"
-    functions.write_text((ROOT / "install.sh").read_text(encoding="utf-8").removesuffix('main "$@"\n'))
-    line = (
-        f"mkdir {place.home}/small; mount -t tmpfs -o size=64k tmpfs {place.home}/small; TMPDIR={place.home}/small;"
-        f" export TMPDIR; . {functions}; PYTHON={sys.executable};"
-        f" RELEASE={place.home}/release BUILD={place.home}/build; make_environment"
-    )
-    done = place.sh(f"unshare -m sh -ec '{line}'")
-    if os.geteuid() != 0:
-        pytest.skip("a mount namespace needs root")
-    assert done.code == 0, done.err
-    assert (place.home / "release" / "venv" / "bin" / "pip").exists()
 
 
 def test_two_directories_on_one_file_system_must_fit_together(place: Place) -> None:
