@@ -5,14 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.install.place import ROOT, Place
+from tests.install.place import ROOT
 
 WRITES = 'parse_arguments --local "$WANTED"; choose_layout; mkdir -p "$BASE"; write_command'
 
@@ -20,7 +19,7 @@ WRITES = 'parse_arguments --local "$WANTED"; choose_layout; mkdir -p "$BASE"; wr
 @pytest.fixture(params=["base", """it's "my" $HOME `base`"""])
 def base(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """Two releases whose Python says which one it is and what it was given; below a directory of any name."""
-    base: Path = tmp_path / request.param
+    base = tmp_path / str(request.param)
     for name in ("one", "two"):
         (base / "releases" / name / "venv" / "bin").mkdir(parents=True)
         python = base / "releases" / name / "venv" / "bin" / "python"
@@ -82,20 +81,3 @@ def test_processes_wait_while_releases_change_places(base: Path) -> None:
 
 def test_without_any_upgrade_nothing_waits(base: Path) -> None:
     assert ask(base, "key", "list") == "one: key list\n"
-
-
-def test_a_very_small_tmp_will_do_for_the_environment(tmp_path: Path) -> None:
-    """Whose pip is unpacked there, 2 MB."""
-    place = Place.below(tmp_path)
-    functions = place.home / "functions.sh"
-    functions.write_text((ROOT / "install.sh").read_text(encoding="utf-8").removesuffix('main "$@"\n'))
-    line = (
-        f"mkdir {place.home}/small; mount -t tmpfs -o size=64k tmpfs {place.home}/small; TMPDIR={place.home}/small;"
-        f" export TMPDIR; . {functions}; PYTHON={sys.executable};"
-        f" RELEASE={place.home}/release BUILD={place.home}/build; make_environment"
-    )
-    done = place.sh(f"unshare -m sh -ec '{line}'")
-    if os.geteuid() != 0:
-        pytest.skip("a mount namespace needs root")
-    assert done.code == 0, done.err
-    assert (place.home / "release" / "venv" / "bin" / "pip").exists()

@@ -62,18 +62,6 @@ def test_a_number_that_the_settings_file_would_not_take_is_no_port(place: Place,
     assert (done.code, f"E007  --api-port {port} is no port" in done.err) == (2, True), done.err
 
 
-def test_this_file_alone_says_what_it_lacks(place: Place) -> None:
-    alone = place.home / "install.sh"
-    alone.write_bytes((ROOT / "install.sh").read_bytes())
-    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)}")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith(f"install.sh: {place.home} holds no appliance: run the install.sh of a checkout, or")
-    alone.unlink()
-    alone.symlink_to(ROOT / "install.sh")
-    done = place.sh(f"sh {alone} --local {place.base} {' '.join(place.port_flags)} --dry-run")
-    assert (done.code, done.err) == (0, "")
-
-
 @pytest.mark.parametrize(
     ("flags", "message"), [(["--prot", "1"], "there is no option --prot"), (["--api-port"], "--api-port needs a value")]
 )
