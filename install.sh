@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the appliance, or brings an installation to this checkout; a second run with nothing new changes nothing.
 # ./install.sh --help says how; systemd/README.md says what lies where afterwards.
+# shellcheck disable=SC2329  # "step" calls functions by their names
 set -eu
 
 EXIT_USAGE=1
@@ -1611,6 +1612,7 @@ main() {
     "$BASE/bin/appliance" demo 8>&- || exit "$EXIT_FAILED"
   fi
   closing_words
+  exit 0 # not a line more: a pull may have changed this file meanwhile, and the shell reads it as it goes
 }
 
 main "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -42,3 +43,9 @@ def test_a_very_small_tmp_will_do_for_the_environment(place: Place) -> None:
         pytest.skip("a mount namespace needs root")
     assert done.code == 0, done.err
     assert (place.home / "release" / "venv" / "bin" / "pip").exists()
+
+
+def test_it_ends_within_main_so_that_what_lands_behind_its_last_line_meanwhile_is_not_run() -> None:
+    """A pull or a copy may write over the file, and the shell reads it as it goes."""
+    text = (ROOT / "install.sh").read_text(encoding="utf-8")
+    assert re.search(r'\n  exit 0[^\n]*\n}\n\nmain "\$@"\n\Z', text)
