@@ -143,7 +143,7 @@ def test_rules_of_a_dataset_and_the_rows_that_they_rejected(shell: Shell, tmp_pa
     (tmp_path / "rules.toml").write_text("[columns.bill_length_mm]\nmin = 33\n")
     assert "has no rules" in shell.ok("data", "rules", "penguins").out
     assert "bill_length_mm: min 33" in shell.ok("data", "rules", "penguins", str(tmp_path / "rules.toml")).out
-    assert "1 rows were rejected" in shell.ok("data", "add", "penguins", str(PENGUINS)).out
+    assert "1 row was rejected" in shell.ok("data", "add", "penguins", str(PENGUINS)).out
     apart = shell.ok("data", "rejected", "penguins", "--json").json()
     assert (apart["rejected"], apart["rows"][0]["_reason"]) == (1, "bill_length_mm: 32.1 is below 33")
     assert "32.1 is below 33" in shell.ok("data", "rejected", "penguins").out
