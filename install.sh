@@ -725,7 +725,7 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
     printf 'FAILED\n\n'
     {
       echo "install.sh: this step failed: $text"
-      echo "The end of the log $LOG:"
+      case $LOG in "${WORK:-/dev/null}"/*) echo "What it said last:" ;; *) echo "The end of the log $LOG:" ;; esac
       tail -n 15 "$LOG" | sed 's/^/  | /'
       advise
     } >&2
@@ -753,6 +753,8 @@ advise() {
 lock_base() {
   [ -z "$DRY_RUN" ] || return 0
   mkdir -p "$BASE"
+  # Nobody else may hold it, or nothing could be installed.
+  (umask 077 && : >>"$BASE/.installing")
   exec 8>>"$BASE/.installing"
   if ! flock -n 8; then
     echo "install.sh: another installer is at work below $BASE; run this again once that has ended" >&2

@@ -55,6 +55,7 @@ def enter_environment(settings: Settings) -> None:
     Whatever proxies there are, Prefect's server is asked past them: it listens on loopback.
     """
     os.environ.update(prefect_environment(settings))
-    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     for name in ("no_proxy", "NO_PROXY"):
-        os.environ[name] = ",".join(part for part in (spared, "127.0.0.1") if part)
+        spared = os.environ.get(name) or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+        if spared.strip() != "*":  # all of them; beside a name it would be one that nothing has
+            os.environ[name] = ",".join(part for part in (spared, "127.0.0.1") if part)

@@ -51,13 +51,14 @@ def import_file(
     came = house.transfer.import_file(file, who="cli", name=name)
     if deploy:
         house.deployments.deploy(came.model, came.version, who="cli", reason=f"imported from {came.origin.box}")
+    serves = house.models.get(came.model).deployed == came.version
     if json:
         print_json({"model": came.model, "version": came.version, "alias": came.alias, "new": came.is_new,
-                    "origin": came.origin, "deployed": deploy})  # fmt: skip
+                    "origin": came.origin, "deployed": serves})  # fmt: skip
         return
     where = f"{came.origin.model} {came.origin.version} of {came.origin.box}"
     print(f"{came.model} version {came.version} is {where}" + ("" if came.is_new else ", and was here already"))
-    if house.models.get(came.model).deployed == came.version:
+    if serves:
         print(f"{came.model} version {came.version} serves")
     else:
         print(f"let it serve with 'appliance deploy {came.model} --version {came.version}'")

@@ -15,7 +15,7 @@ _STEPS = 100
 
 
 def upper_tail(statistic: float, degrees: int) -> float:
-    """Probability that a chi-square variable exceeds ``statistic``: a finite sum, relative error below 1e-11.
+    """Probability that a chi-square variable exceeds ``statistic``: a finite sum, relative error below 1e-10.
 
     Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.4.4 and 26.4.5; each summand by its logarithm,
     so that the first of many degrees of freedom does not vanish.
@@ -41,7 +41,7 @@ def upper_quantile(alpha: float, degrees: int) -> float:
     Newton's steps on the tail's logarithm, which is concave, from Wilson and Hilferty's approximation (1931).
 
     Args:
-        alpha: In (0, 1).
+        alpha: In (1e-12, 1).
         degrees: Degrees of freedom, >= 1.
     """
     spread = 2.0 / (9.0 * degrees)

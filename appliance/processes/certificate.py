@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 VALID_DAYS = 825
 """The longest that browsers and Apple's systems take."""
+EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  (what is listened on was chosen elsewhere)
 SPARE_DAYS = 30
 """How long before its end one is made anew."""
 
@@ -63,7 +64,7 @@ def names_of_host(listen: str) -> list[str]:
     On all interfaces that is every address of one, but for those that a neighbour alone can use.
     """
     names = [socket.gethostname(), "localhost", "127.0.0.1"]
-    if not ipaddress.ip_address(listen).is_unspecified:
+    if listen not in EVERYWHERE:
         return list(dict.fromkeys([*names, listen]))
     found = [
         ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])

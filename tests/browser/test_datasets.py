@@ -232,11 +232,13 @@ def test_the_type_of_a_column_is_chosen_before_a_file_is_saved(tab: Page, world:
     assert world.appliance.datasets.preview("parcels", rows=2)["release"].to_list() == ["1.00", "1.10"]
 
 
-def test_of_a_wide_file_the_first_columns_are_offered(tab: Page, world: World, tmp_path: Path) -> None:
+def test_of_a_wide_file_the_first_columns_and_the_last_are_offered(tab: Page, world: World, tmp_path: Path) -> None:
     file = tmp_path / "wide.csv"
     file.write_text(",".join(f"c{i}" for i in range(230)) + "\n" + ",".join("1" for _ in range(230)) + "\n")
     tab.goto(f"{world.url}/data")
     settle(tab)
     tab.set_input_files(".drop input", str(file))
-    expect(tab.get_by_text("The first 200 stand here")).to_be_visible(timeout=PATIENCE_MS)
+    expect(tab.get_by_text("The first 199 and the last stand here")).to_be_visible(timeout=PATIENCE_MS)
     expect(tab.locator(".preview tbody tr")).to_have_count(200)
+    expect(tab.get_by_label("Read c229 as")).to_have_count(1)
+    expect(tab.get_by_label("Read c199 as")).to_have_count(0)

@@ -103,6 +103,12 @@ def test_the_dialog_about_a_role_begins_with_the_one_that_the_user_has(tab: Page
     asked.get_by_role("button", name="Change the role").click()
     expect(asked).to_be_hidden()
     assert {one.name: one.role for one in access.list_users()}["mona.lee@lab"] == "operator"
+    row = tab.get_by_role("row", name="mona.lee@lab")
+    row.get_by_role("button", name="Change role").click()
+    asked.get_by_label("Role").click()
+    tab.get_by_role("option", name="admin").click()
+    asked.get_by_role("button", name="Change the role").click()
+    expect(row).to_contain_text("admin")
     access.delete_user("mona.lee@lab", who="test")
 
 

@@ -37,6 +37,7 @@ def test_a_file_system_that_became_read_only_is_told_with_the_way_out(shell: She
     state = str(shell.state)
     bind = f"mount --bind {state} {state} && mount -o remount,bind,ro {state}"
     if os.geteuid() != 0 or subprocess.run(["sh", "-c", bind], check=False, capture_output=True).returncode:
+        subprocess.run(["umount", state], check=False, capture_output=True)
         pytest.skip("mounting needs root")
     try:
         done = shell.run("deploy", "m")

@@ -53,7 +53,13 @@ class Server(BaseHTTPRequestHandler):
 
 
 def test_prefect_s_server_is_asked_past_every_proxy(tmp_path: Path) -> None:
-    for spared in ({}, {"no_proxy": "internal"}, {"NO_PROXY": "internal"}):
+    for spared in (
+        {},
+        {"no_proxy": "internal"},
+        {"NO_PROXY": "internal"},
+        {"no_proxy": "*"},
+        {"no_proxy": "a", "NO_PROXY": "*"},
+    ):
         kept = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
         with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
             threading.Thread(target=server.serve_forever).start()

@@ -31,6 +31,7 @@ def test_on_one_address_it_names_the_host_and_that_one() -> None:
     assert names_of_host("192.0.2.7") == [socket.gethostname(), "localhost", "127.0.0.1", "192.0.2.7"]
     assert names_of_host("127.0.0.1") == [socket.gethostname(), "localhost", "127.0.0.1"]
     assert names_of_host("2001:db8::7")[-1] == "2001:db8::7"
+    assert names_of_host("box.lan")[-1] == "box.lan", "without units a name that resolves may be listened on"
 
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])  # noqa: S104  (a certificate's, nothing listens)
