@@ -234,14 +234,25 @@ def find_folder_problem(settings: Settings) -> str:
         return ""
     if not folder.is_dir():
         return f"the folder {folder} of the setting backup_dir is not there; mount its disk, or make the folder"
-    facts, state = folder.stat(), settings.state.stat()
-    writes = 0o002 | (0o020 if facts.st_gid == state.st_gid else 0) | (0o200 if facts.st_uid == state.st_uid else 0)
-    if settings.systemd and not facts.st_mode & writes:  # root's command could, and the nightly one could not
+    if settings.systemd and not _may_write(folder, settings.state):
         return (
             f"the user of {settings.state} may not write into {folder} of the setting backup_dir; is its disk mounted? "
             f"Then run 'chown --reference {settings.state} {folder}'"
         )
     return ""
+
+
+def _may_write(folder: Path, state: Path) -> bool:
+    """Whether the user whose state it is may write into a folder.
+
+    The kernel knows, with every group, access list and server: it is asked where we are that user. Anybody else goes by
+    owner, main group and mode, root above all, who may everywhere himself.
+    """
+    facts, owner = folder.stat(), state.stat()
+    if os.getuid() == owner.st_uid and os.getuid() != 0:
+        return os.access(folder, os.W_OK | os.X_OK)
+    writes = 0o002 | (0o020 if facts.st_gid == owner.st_gid else 0) | (0o200 if facts.st_uid == owner.st_uid else 0)
+    return bool(facts.st_mode & writes)
 
 
 def _require_passphrase(backup: Backup, passphrase: str | None) -> None:

@@ -19,7 +19,7 @@ class StayingProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.parser = _Parser(self, self.parser)  # type: ignore[assignment]  # as much of a parser as uvicorn asks for
+        self.parser = _Parser(self)  # type: ignore[assignment]  # as much of a parser as uvicorn asks for
 
     def on_headers_complete(self) -> None:
         """A head with an offer is read once more, without it, before anything is answered."""
@@ -47,8 +47,17 @@ class StayingProtocol(HttpToolsProtocol):
 class _Parser:
     """Httptools' parser, which goes on behind an offer."""
 
-    def __init__(self, protocol: StayingProtocol, parser: httptools.HttpRequestParser) -> None:
+    def __init__(self, protocol: StayingProtocol) -> None:
         self._protocol = protocol
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read with a new parser, set as uvicorn sets its own.
+
+        One that read a head that does not keep the connection would pass over everything behind it.
+        """
+        parser = httptools.HttpRequestParser(self._protocol)
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._parser = parser
         self.get_http_version = parser.get_http_version
         self.get_method = parser.get_method
@@ -69,5 +78,6 @@ class _Parser:
                 if not self._protocol.is_offer():
                     raise
                 data = self._protocol.head_without_offer() + data[offer.args[0] :]
+                self._begin()
             else:
                 return

@@ -23,7 +23,7 @@ from appliance.processes.roster import roster
 from appliance.processes.supervisor import STOP_S, Plan, end_leftovers
 from appliance.processes.units import read_units, start_units, stop_units
 from appliance.settings import Settings
-from storage.holders import describe_holders
+from storage.holders import describe, find_holders
 from storage.layout import Layout
 
 START_S = 180.0
@@ -31,6 +31,8 @@ START_S = 180.0
 
 HOPELESS_RESTARTS = 3
 """A process that ended so often while ``up`` waits will not become well by waiting longer."""
+
+_SUPERVISOR = "appliance.processes.supervisor"
 
 Say = Callable[[str], None]
 
@@ -122,10 +124,10 @@ def standing_still(settings: Settings) -> Iterator[None]:
 
 
 def _require_nobody(layout: Layout) -> None:
-    """No supervisor runs that the ledger does not name.
+    """Nobody holds the supervisor's lock: a supervisor that the ledger does not name, or a command that restores.
 
     Raises:
-        NotReady: One does; it says how to end it.
+        NotReady: Somebody does; it says who, and what to do.
     """
     if not layout.run.is_dir():
         return
@@ -133,10 +135,16 @@ def _require_nobody(layout: Layout) -> None:
         with exclusive(layout):
             pass
     except Conflict as exc:
-        holder = describe_holders(layout.run / "supervisor.lock")
+        holders = find_holders(layout.run / "supervisor.lock")
+        supervisors = {number: words for number, words in holders.items() if _SUPERVISOR in words}
+        if not supervisors:
+            raise NotReady(
+                f"another command of the appliance is at work on {layout.root}: {describe(holders)}; wait until it has "
+                "ended, then run 'appliance down' again"
+            ) from exc
         raise NotReady(
-            f"a supervisor runs, and {layout.run / 'supervisor.json'} does not name it: {holder}; end it with 'kill', "
-            "which stops everything in order, then 'appliance up --detach'"
+            f"a supervisor runs, and {layout.run / 'supervisor.json'} does not name it: {describe(supervisors)}; end "
+            "it with 'kill', which stops everything in order, then 'appliance up --detach'"
         ) from exc
 
 
@@ -238,7 +246,7 @@ def _describe_unwell(settings: Settings, report: StatusReport, waited_s: float) 
 
 
 def _command(plan: Plan) -> list[str]:
-    return [sys.executable, "-P", "-m", "appliance.processes.supervisor", msgspec.json.encode(plan).decode()]
+    return [sys.executable, "-P", "-m", _SUPERVISOR, msgspec.json.encode(plan).decode()]
 
 
 def _as_text(value: object) -> str:

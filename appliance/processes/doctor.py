@@ -138,7 +138,10 @@ def _find_taken(settings: Settings, service: Service, state: str) -> tuple[str, 
     """The flag of its port and a sentence, where another program has that."""
     if settings.systemd and service.name in SOCKETS and state != "stopped":  # then systemd itself has it
         return None
-    if not service.port or is_free(service.host, service.port):
+    try:
+        if not service.port or is_free(service.host, service.port):
+            return None
+    except BadSetting:  # the line "address" says it
         return None
     return service.setting.replace("_", "-"), f"port {service.port} is taken{describe_holder(service.port)}"
 

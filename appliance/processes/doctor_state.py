@@ -36,6 +36,13 @@ _PREFECT = (
     "else stays"
 )
 
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_UNREAD = {
+    sqlite3.SQLITE_BUSY: "wait for what uses it, then run 'appliance doctor' again",
+    sqlite3.SQLITE_IOERR: "see 'dmesg' for why (a failing disk?), then run 'appliance doctor' again",
+}
+"""What to do about a database that could not be looked at, by the error's number; else it is its owner or mode."""
+
 
 def check_permissions(settings: Settings) -> list[Check]:
     """The state can be written, belongs to one user, and its secrets to nobody else."""
@@ -108,17 +115,13 @@ def check_databases(settings: Settings) -> list[Check]:
                 checks.append(Check(name="database", state="fail", message=f"{path} does not exist", fix=fix))
             continue
         label = "database" if name == "appliance.db" else f"database of {name.partition('/')[0]}"
+        number, version = sqlite3.SQLITE_CORRUPT, SCHEMA_VERSION
         try:
             problem, version = _read_database(path)
         except sqlite3.Error as exc:
-            problem, version = str(exc), SCHEMA_VERSION
-        if problem and _is_read_only(path):
-            message = f"{path} cannot be looked at while its file system is read-only: {problem}"
-            fix = "mount it writable again, then run 'appliance doctor' again"
-            checks.append(Check(name=label, state="fail", message=message, fix=fix))
-        elif problem:
-            fix = _PREFECT.format(path=path) if label == "database of prefect" else _RESTORE
-            checks.append(Check(name=label, state="fail", message=f"{path} is damaged: {problem}", fix=fix))
+            problem, number = str(exc), getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        if problem:
+            checks.append(_tell_fault(label, path, problem, number))
         elif name == "appliance.db" and version != SCHEMA_VERSION:
             message = f"{path} has schema {version}, this release needs {SCHEMA_VERSION}"
             fix = "run 'appliance migrate' with the newest installed release"
@@ -250,6 +253,23 @@ def _name(uid: int, *, unknown: str = "") -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return f"{unknown}{uid}"
+
+
+def _tell_fault(label: str, path: Path, problem: str, number: int) -> Check:
+    """Of a database, with SQLite's primary error number: a restore is the way out of damage alone."""
+    if _is_read_only(path):
+        message = f"{path} cannot be looked at while its file system is read-only: {problem}"
+        fix = "mount it writable again, then run 'appliance doctor' again"
+    elif number in _DAMAGED:
+        message = f"{path} is damaged: {problem}"
+        fix = _PREFECT.format(path=path) if label == "database of prefect" else _RESTORE
+    else:
+        message = f"{path} cannot be read: {problem}"
+        owner = _name(path.parent.stat().st_uid)
+        fix = _UNREAD.get(
+            number, f"run as root or as {owner}; 'ls -l {path}*' shows who owns it, it is {owner}'s to read and write"
+        )
+    return Check(name=label, state="fail", message=message, fix=fix)
 
 
 def _read_database(path: Path) -> tuple[str, int]:

@@ -159,16 +159,23 @@ def _read_settings() -> tuple[Path, int]:
     """The state directory and the port, without the settings' libraries, which weigh more than this process.
 
     Raises:
-        OSError: The settings file cannot be read; one that is not there holds nothing.
-        ValueError: It is no TOML or no UTF-8, or the port is no number.
+        ValueError: The settings file cannot be read, is no TOML or no UTF-8 (one that is not there holds nothing), or
+            the port is none; a sentence that says where.
     """
     found: dict[str, object] = {}
     config = os.environ.get("APPLIANCE_CONFIG")
-    if config and Path(config).exists():
-        found = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    try:
+        if config and Path(config).exists():
+            found = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"settings file {config}: {exc}") from exc
     state = os.environ.get("APPLIANCE_STATE") or found.get("state", "/var/lib/appliance")
-    port = os.environ.get("APPLIANCE_MLFLOW_PORT") or found.get("mlflow_port", 5000)
-    return Path(str(state)), int(str(port))
+    given = os.environ.get("APPLIANCE_MLFLOW_PORT")
+    port = str(given or found.get("mlflow_port", 5000)).strip()
+    if not (port.isdecimal() and 0 < int(port) < 1 << 16):
+        where = "APPLIANCE_MLFLOW_PORT" if given else f"settings file {config}: mlflow_port"
+        raise ValueError(f"{where}: {port} is no port; give a whole number from 1 to 65535")
+    return Path(str(state)), int(port)
 
 
 def main() -> int:
@@ -176,8 +183,8 @@ def main() -> int:
     start_log()
     try:
         state, port = _read_settings()
-    except (OSError, ValueError) as exc:
-        report(f"mlflow: settings file {os.environ.get('APPLIANCE_CONFIG')}: {exc}")
+    except ValueError as exc:
+        report(f"mlflow: {exc}")
         return os.EX_CONFIG
     layout = Layout(root=state)
     listener, from_systemd = _listener(port)

@@ -80,6 +80,53 @@ def unprivileged_night(settings: Settings) -> subprocess.CompletedProcess[str]:
     )
 
 
+SOMEBODY, MEMBERS = 12345, 12346
+AS_SOMEBODY = f"""
+import os
+from pathlib import Path
+from appliance.backups import find_folder_problem
+from appliance.settings import Settings
+try:
+    os.setgroups([{MEMBERS}])
+    os.setgid({SOMEBODY})
+    os.setuid({SOMEBODY})
+except OSError:
+    raise SystemExit(77)
+print(find_folder_problem(Settings(state=Path("state"), backup_dir=Path("disk"), systemd=True)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "said"),
+    [
+        (MEMBERS, 0o770, ""),
+        (MEMBERS, 0o750, "may not write into disk"),
+        (MEMBERS, 0o720, "may not write into disk"),
+        (0, 0o770, "may not write into disk"),
+        (SOMEBODY, 0o770, ""),
+        (0, 0o777, ""),
+    ],
+)
+def test_a_folder_of_a_group_of_ones_own_takes_backups(tmp_path: Path, group: int, mode: int, said: str) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    for name in ("state", "disk"):
+        (tmp_path / name).mkdir()
+    os.chown(tmp_path / "state", SOMEBODY, SOMEBODY)
+    os.chown(tmp_path / "disk", 0, group)
+    (tmp_path / "disk").chmod(mode)
+    tmp_path.chmod(0o755)  # where the other user stands; what lies above is closed to him
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_SOMEBODY], check=False, capture_output=True, text=True, cwd=tmp_path, env=here
+    )
+    if done.returncode == 77:
+        pytest.skip("no other user can be had here")
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+    assert bool(done.stdout.strip()) == bool(said)
+
+
 def test_what_a_file_system_keeps_for_itself_is_left_alone(settings: Settings, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     shutil.copytree(settings.layout.datasets, disk)

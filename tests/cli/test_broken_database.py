@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -28,6 +29,18 @@ def test_broken_pages_are_told_with_the_way_out(shell: Shell) -> None:
     assert done.code == 1
     assert done.err.startswith("appliance: a database is damaged: ")
     assert "'appliance doctor' says which, and what to do" in done.err
+
+
+def test_one_that_may_not_be_opened_is_not_called_damaged(shell: Shell) -> None:
+    for name, label in (("appliance.db", "database"), ("prefect/prefect.db", "database of prefect")):
+        database = shell.state / name
+        database.touch()
+        database.chmod(0)
+        doctor = replace(shell, is_somebody=True).run("doctor", "--json").json()["checks"]
+        (found,) = [one for one in doctor if one["name"] == label]
+        assert found["state"] == "fail"
+        assert found["message"] == f"{database} cannot be read: unable to open database file"
+        assert f"'ls -l {database}*' shows who owns it" in found["fix"]
 
 
 def test_a_file_system_that_became_read_only_is_told_with_the_way_out(shell: Shell) -> None:

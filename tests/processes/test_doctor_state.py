@@ -20,6 +20,7 @@ from appliance.processes.check import Check
 from appliance.processes.doctor import run_checks
 from appliance.processes.doctor_state import check_permissions
 from appliance.processes.release_journal import Files
+from appliance.processes.roster import roster
 from appliance.settings import Settings
 from storage.backups import list_backups, write_notes
 from storage.errors import StateUnwritable
@@ -102,6 +103,8 @@ def test_an_address_whose_interface_is_gone_shows(tmp_path: Path) -> None:
     assert found.state == "fail"
     assert "192.0.2.1" in found.message
     assert "bring the interface up" in found.fix
+    for service in roster(settings):
+        assert look(settings, service.name).message == "stopped", "each process keeps a line of its own"
 
 
 def test_secrets_that_others_may_read_show(settings: Settings) -> None:

@@ -82,19 +82,39 @@ def test_as_a_unit_it_ends_itself_when_nobody_is_there(tmp_path: Path, port: int
     assert door.wait(timeout=60) == 0
 
 
+def read_settings(environment: dict[str, str]) -> str:
+    """What the door says of settings that keep it from its work."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance.processes.mlflow_door"], env=inherited | environment,
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == os.EX_CONFIG, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("state = ", "Invalid value"), ("# f\xfcr die Bank\n", "can't decode byte 0xfc")],
-    ids=["no TOML", "no UTF-8"],
+    [
+        ("state = ", "Invalid value"),
+        ("# f\xfcr die Bank\n", "can't decode byte 0xfc"),
+        ("mlflow_port = 'abc'", "mlflow_port: abc is no port"),
+        ("mlflow_port = 65536", "mlflow_port: 65536 is no port"),
+    ],
+    ids=["no TOML", "no UTF-8", "no number", "too large"],
 )
 def test_settings_that_cannot_be_read_are_a_sentence(tmp_path: Path, content: str, says: str) -> None:
     config = tmp_path / "appliance.toml"
     config.write_text(content, encoding="latin-1")
-    done = subprocess.run(
-        [sys.executable, "-m", "appliance.processes.mlflow_door"], env={**os.environ, "APPLIANCE_CONFIG": str(config)},
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == os.EX_CONFIG
-    assert done.stderr.startswith(f"mlflow: settings file {config}: "), done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    said = read_settings({"APPLIANCE_CONFIG": str(config)})
+    assert said.startswith(f"mlflow: settings file {config}: "), said
+    assert says in said
+
+
+def test_a_port_of_the_environment_that_is_none_is_told_as_that(tmp_path: Path) -> None:
+    said = "mlflow: APPLIANCE_MLFLOW_PORT: abc is no port; give a whole number from 1 to 65535\n"
+    config = tmp_path / "appliance.toml"
+    config.write_text("mlflow_port = 5000", encoding="utf-8")
+    for environment in ({}, {"APPLIANCE_CONFIG": str(config)}):
+        assert read_settings({"APPLIANCE_MLFLOW_PORT": "abc", **environment}) == said

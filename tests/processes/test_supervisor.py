@@ -36,6 +36,14 @@ FED = STEADY.replace("    time.sleep(0.1)", '    notify("WATCHDOG=1")\n    time.
 TELLING = STEADY.replace(
     'print("steady starts"', 'import os; print({n: v for n, v in os.environ.items() if "WATCHDOG" in n}'
 )
+ALONE = """
+import sys
+from appliance.processes.control import standing_still
+from appliance.settings import Settings
+with standing_still(Settings(state=sys.argv[1])):
+    print("alone", flush=True)
+    sys.stdin.read()
+"""
 BROKEN = "raise SystemExit(7)"
 LONG_S = 120.0
 
@@ -190,6 +198,24 @@ def test_a_supervisor_that_no_ledger_names_is_told_with_the_way_to_end_it(box: B
     assert down(settings) is False
     (api,) = [one for one in status(settings, weigh=False).services if one.name == "api"]
     assert (api.state, api.detail) == ("stopped", ""), "what it said while it ran holds no more"
+
+
+def test_a_command_that_keeps_everything_still_is_waited_for_not_killed(box: Box) -> None:
+    settings, script = Settings(state=box.layout.root), box.layout.root.parent / "restore.py"
+    script.write_text(ALONE)
+    with subprocess.Popen(
+        [sys.executable, str(script), str(box.layout.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as restoring:  # fmt: skip
+        assert restoring.stdout is not None
+        assert restoring.stdin is not None
+        assert restoring.stdout.readline() == b"alone\n"
+        with pytest.raises(NotReady, match=rf"another command .*: process {restoring.pid} \(.*; wait until") as told:
+            down(settings)
+        restoring.stdin.close()
+    assert "kill" not in str(told.value)
+    assert "supervisor" not in str(told.value)
+    assert down(settings) is False
 
 
 def test_the_foreground_shows_the_logs(box: Box) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 
 import pytest
@@ -36,12 +36,28 @@ def ask(api: ServedApi, *parts: bytes, answers: int = 1) -> list[tuple[int, dict
     """Status and body of each answer; each part after the first is sent once the one before it was read."""
     with socket.create_connection(("127.0.0.1", api.port), timeout=30) as caller:
         caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for part in parts:
-            caller.sendall(part)
-            # An answer to somebody else: the process has read what came before it.
-            assert api.client.get("/health/live").is_success
+        _send(api, caller, parts)
         with caller.makefile("rb") as source:
             return [_read_answer(source) for _ in range(answers)]
+
+
+def ask_until_closed(api: ServedApi, *parts: bytes) -> list[tuple[int, dict[str, object]]]:
+    """As ``ask``: every answer until the connection is closed, which it has to be."""
+    with socket.create_connection(("127.0.0.1", api.port), timeout=30) as caller:
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _send(api, caller, parts)
+        found = []
+        with caller.makefile("rb") as source:
+            while source.peek(1):
+                found.append(_read_answer(source))
+        return found
+
+
+def _send(api: ServedApi, caller: socket.socket, parts: Iterable[bytes]) -> None:
+    for part in parts:
+        caller.sendall(part)
+        # An answer to somebody else: the process has read what came before it.
+        assert api.client.get("/health/live").is_success
 
 
 def _read_answer(source: BufferedReader) -> tuple[int, dict[str, object]]:
@@ -83,3 +99,20 @@ def test_a_web_socket_is_not_opened(api: ServedApi) -> None:
     ((status, answer),) = ask(api, asked)
     assert status == 200
     assert answer["name"] == "m"
+
+
+def test_one_that_does_not_keep_the_connection_is_answered_before_it_is_closed(api: ServedApi) -> None:
+    closing = head(api).replace(b"Connection: Upgrade", b"Connection: close, Upgrade") + BODY
+    old = head(api).replace(b"HTTP/1.1", b"HTTP/1.0") + BODY
+    shown = head(api, "", first="GET /models/m").replace(b"HTTP/1.1", b"HTTP/1.0")
+    socketed = shown.replace(b"h2c", b"websocket")
+    kept = head(api) + BODY
+    for parts in ([closing], [old], [shown], [socketed], [closing[:-5], closing[-5:]]):
+        assert [status for status, _ in ask_until_closed(api, *parts)] == [200], parts
+    for last in (closing, old, shown, socketed):
+        assert [status for status, _ in ask_until_closed(api, kept + last)] == [200, 200], last
+
+
+def test_nothing_is_read_behind_one_that_closes(api: ServedApi) -> None:
+    closing = head(api).replace(b"Connection: Upgrade", b"Connection: close, Upgrade") + BODY
+    assert [status for status, _ in ask_until_closed(api, closing + closing)] == [200]
