@@ -170,7 +170,8 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Finding]:
     are_numbers = numbers >= NUMERIC_TEXT_SHARE * present
     is_id = _is_id_like(column, present)
     if signed and not are_numbers and numbers + signed >= NUMERIC_TEXT_SHARE * present:
-        example = next((text for text in examples(column) if not text[0].isdigit() or not text[-1].isdigit()), "")
+        texts = (text for text in examples(column) if text)
+        example = next((text for text in texts if not (text[0].isdigit() and text[-1].isdigit())), "")
         yield Finding(
             column=name, code=Code.SIGNED_NUMBERS,
             message=f"{_of(numbers + signed, present)} texts in {name!r} are numbers with signs, like "

@@ -57,7 +57,7 @@ def find_nesting(column: ColumnProfile) -> str | None:
             return None
         try:
             json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested deeper than the decoder goes
             return None
         found.add("objects" if text.startswith("{") else "lists")
     return found.pop() if len(found) == 1 else None

@@ -62,3 +62,18 @@ def test_objects_and_lists_are_told_with_sql_that_opens_them(tmp_path: Path) -> 
     code, message = told(tmp_path / "b", "tags", lists)
     assert code is Code.NESTED
     assert prepared(tmp_path, message, pl.DataFrame({"tags": lists}))["tags"].to_list() == [2, 0]
+
+
+def test_an_empty_text_among_numbers_with_signs_is_none_of_them(tmp_path: Path) -> None:
+    texts = ["1"] * 50 + [""] * 5 + [f"({at}.5)" for at in range(45)]
+    code, message = told(tmp_path, "margin", texts)
+    assert code is Code.SIGNED_NUMBERS
+    assert "numbers with signs, like '(0.5)'" in message
+
+
+def test_brackets_nested_deeper_than_json_is_read_are_plain_text(tmp_path: Path) -> None:
+    layout = Layout(root=tmp_path)
+    layout.create()
+    rows = pl.DataFrame({"deep": ["[" * 200_000 + "]" * 200_000, "[]"] * 10, "other": range(20)})
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    assert [one for one in check_table(profile(layout, "d")) if one.column == "deep"] == []
