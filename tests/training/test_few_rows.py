@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.training.fit import careful_params
-from tests.training.rows import fit, spec
+from tests.training.rows import fit, made_up, spec
 
 
 @pytest.mark.parametrize("rows", [20, 25, 60])
@@ -18,6 +18,14 @@ def test_a_table_of_few_rows_trains_and_beats_the_mean(rows: int) -> None:
     model = fit(spec("distance"), pl.DataFrame({"speed": speed, "distance": 3 * speed + rng.normal(size=rows)}))
     assert any("of so few rows a leaf may hold" in said for said in model.decisions)
     assert model.judgement.metrics["rmse"] < model.judgement.baseline["rmse"] / 2
+
+
+def test_rows_in_a_leaf_that_a_search_found_are_not_told_as_the_careful_default() -> None:
+    model = fit(spec("y", budget="better", trials=6), made_up(120))
+    assert any(" is best: " in said and ", the defaults " in said for said in model.decisions)
+    found = {trial.params["min_data_in_leaf"] for trial in model.trials if trial.params}
+    assert model.params["min_data_in_leaf"] in found
+    assert not any("of so few rows a leaf may hold" in said for said in model.decisions)
 
 
 def test_a_rare_class_does_not_blow_the_loss_up() -> None:
