@@ -365,7 +365,7 @@ def careful_params(rows: int, rarer: int | None, declared: Mapping[str, Param]) 
     careful: dict[str, Param] = {}
     if rows < LEAF_ROWS * LEAVES_AT_LEAST and LEAF_ROWS_PARAMS.isdisjoint(declared):
         careful["min_data_in_leaf"] = max(1, rows // LEAVES_AT_LEAST)
-    if rarer is not None and rarer < RARE_TOP * rows and HESSIAN_PARAMS.isdisjoint(declared):
+    if rarer and rarer < RARE_TOP * rows and HESSIAN_PARAMS.isdisjoint(declared):
         careful["min_sum_hessian_in_leaf"] = min(RARE_HESSIAN, rarer / 10)
     return careful
 

@@ -50,6 +50,7 @@ def test_what_the_declaration_says_of_leaves_holds() -> None:
     assert careful_params(10_000, 499, {}) == {"min_sum_hessian_in_leaf": 3.0}
     assert careful_params(10_000, 500, {}) == {}
     assert careful_params(10_000, None, {}) == {}
+    assert careful_params(10_000, 0, {}) == {}  # rows of one class alone say nothing of the rarer one
 
 
 def test_columns_that_cannot_be_split_are_told_as_that() -> None:
