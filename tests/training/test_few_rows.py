@@ -53,11 +53,19 @@ def test_what_the_declaration_says_of_leaves_holds() -> None:
     assert careful_params(10_000, 0, {}) == {}  # rows of one class alone say nothing of the rarer one
 
 
-def test_columns_that_cannot_be_split_are_told_as_that() -> None:
+@pytest.mark.parametrize(
+    ("rows", "params", "least"),
+    [
+        (1_000, {}, 20),
+        (100, {}, 8),  # an eighth of those that are fitted first
+        (1_000, {"min_child_samples": 50}, 50),
+    ],
+)
+def test_columns_that_cannot_be_split_are_told_as_that(rows: int, params: dict[str, int], least: int) -> None:
     rng = np.random.default_rng(1)
-    rows = pl.DataFrame({"on": [at % 100 == 0 for at in range(1_000)], "y": rng.normal(size=1_000)})
-    with pytest.raises(BadTable, match="no column splits the training rows"):
-        fit(spec("y"), rows)
+    table = pl.DataFrame({"on": [at % 100 == 0 for at in range(rows)], "y": rng.normal(size=rows)})
+    with pytest.raises(BadTable, match=rf"no column splits the training rows .* \(min_data_in_leaf = {least};"):
+        fit(spec("y", params=params), table)
 
 
 def test_classes_that_differ_in_a_blank_are_told() -> None:
