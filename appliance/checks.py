@@ -13,10 +13,11 @@ from appliance.texts import (
     are_whole,
     examples,
     find_nesting,
+    find_signed,
+    find_unsigned_sql,
     prepare_option,
     quoted_name,
     replace_sql,
-    unsigned_sql,
 )
 from storage.columns import Dtype
 from storage.profile import ColumnProfile, TableProfile
@@ -170,12 +171,12 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Finding]:
     are_numbers = numbers >= NUMERIC_TEXT_SHARE * present
     is_id = _is_id_like(column, present)
     if signed and not are_numbers and numbers + signed >= NUMERIC_TEXT_SHARE * present:
-        example = next((text for text in examples(column) if not text[0].isdigit() or not text[-1].isdigit()), "")
+        example = find_signed(column)
+        like = "" if example is None else f", like {_short(example)}"
         yield Finding(
             column=name, code=Code.SIGNED_NUMBERS,
-            message=f"{_of(numbers + signed, present)} texts in {name!r} are numbers with signs, like "
-            f"{_short(example)}; read them with {prepare_option(unsigned_sql(column))}, else each number counts as a "
-            "category",
+            message=f"{_of(numbers + signed, present)} texts in {name!r} are numbers with signs{like}; "
+            f"{_read_signed(column)}, else each number counts as a category",
         )  # fmt: skip
     elif nesting := find_nesting(column):
         yield Finding(
@@ -197,6 +198,14 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Finding]:
             message=f"{_of(numbers, present)} texts in {name!r} read as numbers; "
             f"{_cast(column, numbers, present)}, else each number counts as a category",
         )  # fmt: skip
+
+
+def _read_signed(column: ColumnProfile) -> str:
+    if (sql := find_unsigned_sql(column)) is not None:
+        return f"read them with {prepare_option(sql)}"
+    return (
+        "whether a point or a comma is their decimal mark does not show; read them with --prepare and SQL of your own"
+    )
 
 
 def _taken_apart(name: str, nesting: str) -> str:

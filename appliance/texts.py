@@ -18,7 +18,10 @@ _CODE = re.compile(r"[-+]?(0\d+|\d{16,})")
 """Digits that a number would change: it drops leading zeros, and a float rounds from the 16th digit on."""
 
 _WHOLE = re.compile(r"[-+]?\d+")
-_GROUPED_COMMA = re.compile(r"\d{1,3}(,\d{3})+$")
+_ONE_GROUP = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
+"""Thousands set apart, or three decimals: the number alone does not tell."""
+
+_OTHER = {".": ",", ",": "."}
 
 
 def examples(column: ColumnProfile) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ def find_nesting(column: ColumnProfile) -> str | None:
             return None
         try:
             json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):  # nested deeper than the decoder goes
             return None
         found.add("objects" if text.startswith("{") else "lists")
     return found.pop() if len(found) == 1 else None
@@ -80,19 +83,54 @@ def replace_sql(name: str, expression: str) -> str:
     return f"SELECT * REPLACE ({expression.replace('{c}', quoted)} AS {quoted}) FROM source"  # noqa: S608  (shown, not run; the name is quoted)
 
 
-def unsigned_sql(column: ColumnProfile) -> str:
-    """SQL that reads numbers with signs; whether a comma or a point is the decimal mark is told from the examples."""
-    texts = examples(column)
-    text = "replace({c}, $$($$, $$-$$)" if any("(" in text for text in texts) else "{c}"
-    if any(_has_decimal_comma(text) for text in texts):
-        number = f"replace(regexp_replace({text}, $$[^0-9,-]$$, $$$$, $$g$$), $$,$$, $$.$$)"
+def find_signed(column: ColumnProfile) -> str | None:
+    """An example that is a number with a sign, or None where the examples are plain numbers and other texts."""
+    return next((text for text in examples(column) if _number(text) and not _is_plain(text)), None)
+
+
+def find_unsigned_sql(column: ColumnProfile) -> str | None:
+    """SQL that reads numbers with signs; None where the examples do not tell the decimal mark, as "3.125 %" does not.
+
+    What may stand beyond the examples is not changed silently: a parenthesis is a minus in any case, and where points
+    set thousands apart, a point that does not is left to be the decimal mark.
+    """
+    mark = _find_decimal_mark(column)
+    if mark is None:
+        return None
+    text = "replace({c}, $$($$, $$-$$)"
+    if mark == ",":
+        digits = f"regexp_replace({text}, $$[^0-9.,-]$$, $$$$, $$g$$)"
+        number = f"replace(regexp_replace({digits}, $$[.](\\d{{3}})\\b$$, $$\\1$$, $$g$$), $$,$$, $$.$$)"
     else:
         number = f"regexp_replace({text}, $$[^0-9.-]$$, $$$$, $$g$$)"
     return replace_sql(column.name, f"TRY_CAST({number} AS DOUBLE)")
 
 
-def _has_decimal_comma(text: str) -> bool:
-    number = re.sub(r"[^0-9.,]", "", text).rstrip(".,")
-    if "," not in number or number.rfind(",") < number.rfind("."):
-        return False
-    return "." in number or _GROUPED_COMMA.match(number) is None
+def _find_decimal_mark(column: ColumnProfile) -> str | None:
+    """A point or a comma, as those examples show that tell it; else thousands are set apart, unless it is percent."""
+    if told := {mark for text in examples(column) if (mark := _told_mark(_number(text)))}:
+        return told.pop() if len(told) == 1 else None
+    open_ones = [text for text in examples(column) if _ONE_GROUP.fullmatch(_number(text))]
+    groups = {_number(text)[-4] for text in open_ones}
+    if len(groups) > 1 or any("%" in text for text in open_ones):
+        return None
+    return "," if "." in groups else "."
+
+
+def _told_mark(number: str) -> str | None:
+    """The decimal mark that one number shows; None if it may have either, or is no number."""
+    marks = re.sub(r"\d", "", number)
+    if not marks or _ONE_GROUP.fullmatch(number):
+        return None
+    if len(marks) == 1 or marks[-1] != marks[-2]:
+        return marks[-1]
+    return _OTHER[marks[-1]] if number[-4] == marks[-1] else None
+
+
+def _number(text: str) -> str:
+    """The digits of a text with the points and commas between them; empty without digits."""
+    return re.sub(r"[^0-9.,]", "", text).strip(".,")
+
+
+def _is_plain(text: str) -> bool:
+    return text[0].isdigit() and text[-1].isdigit()

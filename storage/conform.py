@@ -239,10 +239,9 @@ def _say_cast(found: pa.DataType, column: ColumnInfo) -> str:
     if not pa.types.is_uint64(found) or column.dtype is not Dtype.INT:
         return "cast it with a query"
     name = '"' + column.name.replace('"', '""') + '"'
-    return (
-        "whole numbers so large are mostly ids, which a text keeps: "  # noqa: S608  (shown, not run)
-        f"--query 'SELECT * REPLACE ({name}::VARCHAR AS {name}) FROM source'"
-    )
+    query = f"SELECT * REPLACE ({name}::VARCHAR AS {name}) FROM source"  # noqa: S608  (shown, not run)
+    quoted = query.replace("'", r"'\''")  # for a shell
+    return f"whole numbers so large are mostly ids, which a text keeps: --query '{quoted}'"
 
 
 def require_kept(values: pa.Array, floats: pa.Array, name: str) -> None:

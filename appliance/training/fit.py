@@ -231,7 +231,7 @@ def fit(train: Sample, stop: Sample | None, plan: FitPlan, on_round: OnRound, *,
         values = {result[0]: float(result[2]) for result in env.evaluation_result_list}
         on_round(env.iteration + 1, values["train"], values["stop"])
 
-    with _refusals():
+    with _refusals(params):
         data = _dataset(train, params, categories)
         booster = lightgbm.train(
             params, data, num_boost_round=plan.rounds,
@@ -260,7 +260,7 @@ def refit(train: Sample, plan: FitPlan, rounds: int, *, categories: Sequence[str
     """
     gear = _Gear(plan.threads)
     params = plan.lightgbm_params() | {"num_threads": gear.threads}
-    with _refusals():
+    with _refusals(params):
         booster = lightgbm.train(
             params, _dataset(train, params, categories), num_boost_round=rounds,
             callbacks=[gear], keep_training_booster=True,
@@ -365,19 +365,20 @@ def careful_params(rows: int, rarer: int | None, declared: Mapping[str, Param]) 
     careful: dict[str, Param] = {}
     if rows < LEAF_ROWS * LEAVES_AT_LEAST and LEAF_ROWS_PARAMS.isdisjoint(declared):
         careful["min_data_in_leaf"] = max(1, rows // LEAVES_AT_LEAST)
-    if rarer is not None and rarer < RARE_TOP * rows and HESSIAN_PARAMS.isdisjoint(declared):
+    if rarer and rarer < RARE_TOP * rows and HESSIAN_PARAMS.isdisjoint(declared):
         careful["min_sum_hessian_in_leaf"] = min(RARE_HESSIAN, rarer / 10)
     return careful
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def _refusals(params: Mapping[str, Param]) -> Iterator[None]:
     try:
         yield
     except lightgbm.basic.LightGBMError as exc:
         if NO_SPLIT in str(exc):
+            least = next((params[name] for name in sorted(LEAF_ROWS_PARAMS) if name in params), LEAF_ROWS)
             raise BadTable(
-                "no column splits the training rows into two parts that are large enough (min_data_in_leaf, 20 rows "
-                "each if [params] does not say): they are nearly the same in every row; add rows or other columns"
+                "no column splits the training rows into two parts that are large enough (min_data_in_leaf = "
+                f"{least}; [params] changes that): they are nearly the same in every row; add rows or other columns"
             ) from exc
         raise BadTable(f"LightGBM refuses to train: {exc}; check the declaration's params") from exc

@@ -164,8 +164,7 @@ def prepare(
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
         times=None if columns.time is None else _stamps(table[columns.time]),
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
-        decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec),
-                   *_say_careful(_careful(spec, target, split, weight, spec.params))),
+        decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
         warnings=(
             *_missing_labels(target), *_alike(target), *_rounded(target), *one_sided, *_imbalanced(spec, target),
             *columns.warnings, *leak_suspects(encoded, bare, target, whole),
@@ -185,25 +184,24 @@ def _say_metric(spec: ModelSpec, task: Task) -> str:
 def plan_fit(prepared: Prepared, params: Mapping[str, Param], threads: Threads) -> FitPlan:
     """How to fit, with those parameters over the defaults."""
     spec, target = prepared.spec, prepared.target
-    careful = _careful(spec, target, prepared.split, prepared.weight, params)
     return FitPlan(
         task=target.task, classes=len(target.classes), rounds=spec.rounds, early_stopping=spec.early_stopping,
         seed=spec.seed, threads=threads, params=params, own=prepared.own, features=prepared.plan.width,
-        careful=careful,
+        careful=_careful(prepared, params),
     )  # fmt: skip
 
 
-def _careful(
-    spec: ModelSpec, target: Target, split: Split, weight: Floats | None, params: Mapping[str, Param]
-) -> dict[str, Param]:
+def _careful(prepared: Prepared, params: Mapping[str, Param]) -> dict[str, Param]:
+    target, rows = prepared.target, prepared.split.fit
     rarer = None
-    if target.task is Task.BINARY and weight is None and not spec.is_unbalance:
-        positive = int(target.values[split.fit].sum())
-        rarer = min(positive, len(split.fit) - positive)
-    return careful_params(len(split.fit), rarer, params)
+    if target.task is Task.BINARY and prepared.weight is None and not prepared.spec.is_unbalance:
+        positive = int(target.values[rows].sum())
+        rarer = min(positive, len(rows) - positive)
+    return careful_params(len(rows), rarer, params)
 
 
-def _say_careful(careful: Mapping[str, Param]) -> Iterator[str]:
+def say_careful(careful: Mapping[str, Param]) -> Iterator[str]:
+    """A sentence for each of a plan's ``careful`` parameters; what a search found is not among them."""
     if (rows := careful.get("min_data_in_leaf")) is not None:
         yield f"of so few rows a leaf may hold {rows}, not 20 at least as by LightGBM's default; [params] changes that"
     if (least := careful.get("min_sum_hessian_in_leaf")) is not None:

@@ -34,7 +34,7 @@ from appliance.training.golden import REAL_ROWS, golden_rows, real_rows
 from appliance.training.intervals import fit_interval, measure_coverage
 from appliance.training.losses import fit_losses
 from appliance.training.precedent import Precedent
-from appliance.training.prepare import Prepared, plan_fit, prepare
+from appliance.training.prepare import Prepared, plan_fit, prepare, say_careful
 from appliance.training.report import Held, evaluate_whole
 from appliance.training.rows import EncodedRows, FeatureRows
 from appliance.training.split import Split
@@ -202,8 +202,8 @@ def _train(
             judgement=_judge(prepared, truth, outputs, contest, threshold=schema.threshold),
             golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
             decisions=(
-                *prepared.decisions, *((found.sentence,) if found else ()), *served.sentences,
-                *((LINEAR,) if scorer.is_linear else ()),
+                *prepared.decisions, *say_careful(plan.careful), *((found.sentence,) if found else ()),
+                *served.sentences, *((LINEAR,) if scorer.is_linear else ()),
             ),
             warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
             trials=found.trials if found else (), cross_validation=folds, interval=interval,

@@ -41,11 +41,20 @@ def prepared(tmp_path: Path, message: str, rows: pl.DataFrame) -> pl.DataFrame:
         (["12.5%", "3 %", "100%"], [12.5, 3.0, 100.0]),
         (["(1,250.50)", "2,000.00", "17"], [-1250.5, 2000.0, 17.0]),
         (["CHF 1'250", "CHF 7", "CHF 0.50"], [1250.0, 7.0, 0.5]),
+        (
+            [*(f"${at},250.00" for at in range(10, 99)), "($3.00)", "($4.50)", "-", "n/a"],
+            [*(at * 1_000 + 250.0 for at in range(10, 99)), -3.0, -4.5, None, None],
+        ),
+        ([*(f"{at}.250 €" for at in range(1, 60)), "999 €"], [*(at * 1_000 + 250.0 for at in range(1, 60)), 999.0]),
+        (["1.250.000 €", "3 €", "2.750 €"], [1_250_000.0, 3.0, 2_750.0]),
+        ([*(f"{at}.250 €" for at in range(1, 60)), "0.5 €"], [*(at + 0.25 for at in range(1, 60)), 0.5]),
+        (["0.125 %", "3.125 %", "12.250 %"], [0.125, 3.125, 12.25]),
+        (["₹12,34,567", "₹250", "₹1,250"], [1_234_567.0, 250.0, 1_250.0]),
     ],
 )
 @pytest.mark.parametrize("name", ["price", "the buyer's price (net)"])
 def test_numbers_with_signs_are_told_with_sql_that_reads_them(
-    tmp_path: Path, name: str, texts: list[str], numbers: list[float]
+    tmp_path: Path, name: str, texts: list[str], numbers: list[float | None]
 ) -> None:
     code, message = told(tmp_path, name, texts)
     assert code is Code.SIGNED_NUMBERS
@@ -62,3 +71,47 @@ def test_objects_and_lists_are_told_with_sql_that_opens_them(tmp_path: Path) -> 
     code, message = told(tmp_path / "b", "tags", lists)
     assert code is Code.NESTED
     assert prepared(tmp_path, message, pl.DataFrame({"tags": lists}))["tags"].to_list() == [2, 0]
+
+
+def test_an_empty_text_among_numbers_with_signs_is_none_of_them(tmp_path: Path) -> None:
+    texts = ["1"] * 50 + [""] * 5 + [f"({at}.5)" for at in range(45)]
+    code, message = told(tmp_path, "margin", texts)
+    assert code is Code.SIGNED_NUMBERS
+    assert "numbers with signs, like '(0.5)'" in message
+
+
+def test_brackets_nested_deeper_than_json_is_read_are_plain_text(tmp_path: Path) -> None:
+    layout = Layout(root=tmp_path)
+    layout.create()
+    rows = pl.DataFrame({"deep": ["[" * 200_000 + "]" * 200_000, "[]"] * 10, "other": range(20)})
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    assert [one for one in check_table(profile(layout, "d")) if one.column == "deep"] == []
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["3.125 %", "4.250 %", "7 %"],
+        ["3,125 %", "4,250 %", "7 %"],
+        ["€1.250", "€7,999"],
+        ["€1.250,00", "€1,250.00"],
+    ],
+)
+def test_a_decimal_mark_that_cannot_be_told_is_said_instead_of_guessed(tmp_path: Path, texts: list[str]) -> None:
+    code, message = told(tmp_path, "rate", texts)
+    assert code is Code.SIGNED_NUMBERS
+    assert "whether a point or a comma is their decimal mark does not show" in message
+    assert "SELECT" not in message
+
+
+@pytest.mark.parametrize(
+    ("texts", "like"),
+    [
+        (["-"] * 5 + [f"${at}.50" for at in range(50)], "are numbers with signs, like '$0.50'; read"),
+        ([str(at % 10) for at in range(100)] + [f"5{at} €" for at in range(30)], "are numbers with signs; read"),
+    ],
+)
+def test_the_example_that_is_named_is_a_number_with_a_sign(tmp_path: Path, texts: list[str], like: str) -> None:
+    code, message = told(tmp_path, "price", texts)
+    assert code is Code.SIGNED_NUMBERS
+    assert like in message

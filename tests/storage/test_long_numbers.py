@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -105,3 +107,15 @@ def test_a_whole_number_among_floats_of_sqlite_is_not_rounded(
 ) -> None:
     assert desk.read(_database(desk.path, values), "SELECT id FROM t")["id"].to_list() == read
     assert desk.notes == notes
+
+
+def test_the_query_that_keeps_long_numbers_reaches_the_reader_as_a_shell_passes_it_on(desk: Desk) -> None:
+    name, ids = 'driver\'s "id"', [2**63 + 1, 2**63 + 2]
+    source = str(desk.path / "x.parquet")
+    pl.DataFrame({name: pl.Series(ids, dtype=pl.UInt64)}).write_parquet(source)
+    with pytest.raises(SourceUnreadable, match="mostly ids") as told:
+        desk.read(source)
+    message = str(told.value)
+    option, query = shlex.split(message[message.index("--query") :])
+    assert option == "--query"
+    assert desk.read(source, query)[name].to_list() == [str(one) for one in ids]

@@ -8,7 +8,7 @@ import pytest
 
 from appliance.errors import BadTable
 from appliance.training.fit import careful_params
-from tests.training.rows import fit, spec
+from tests.training.rows import fit, made_up, spec
 
 
 @pytest.mark.parametrize("rows", [20, 25, 60])
@@ -18,6 +18,14 @@ def test_a_table_of_few_rows_trains_and_beats_the_mean(rows: int) -> None:
     model = fit(spec("distance"), pl.DataFrame({"speed": speed, "distance": 3 * speed + rng.normal(size=rows)}))
     assert any("of so few rows a leaf may hold" in said for said in model.decisions)
     assert model.judgement.metrics["rmse"] < model.judgement.baseline["rmse"] / 2
+
+
+def test_rows_in_a_leaf_that_a_search_found_are_not_told_as_the_careful_default() -> None:
+    model = fit(spec("y", budget="better", trials=6), made_up(120))
+    assert any(" is best: " in said and ", the defaults " in said for said in model.decisions)
+    found = {trial.params["min_data_in_leaf"] for trial in model.trials if trial.params}
+    assert model.params["min_data_in_leaf"] in found
+    assert not any("of so few rows a leaf may hold" in said for said in model.decisions)
 
 
 def test_a_rare_class_does_not_blow_the_loss_up() -> None:
@@ -42,13 +50,22 @@ def test_what_the_declaration_says_of_leaves_holds() -> None:
     assert careful_params(10_000, 499, {}) == {"min_sum_hessian_in_leaf": 3.0}
     assert careful_params(10_000, 500, {}) == {}
     assert careful_params(10_000, None, {}) == {}
+    assert careful_params(10_000, 0, {}) == {}  # rows of one class alone say nothing of the rarer one
 
 
-def test_columns_that_cannot_be_split_are_told_as_that() -> None:
+@pytest.mark.parametrize(
+    ("rows", "params", "least"),
+    [
+        (1_000, {}, 20),
+        (100, {}, 8),  # an eighth of those that are fitted first
+        (1_000, {"min_child_samples": 50}, 50),
+    ],
+)
+def test_columns_that_cannot_be_split_are_told_as_that(rows: int, params: dict[str, int], least: int) -> None:
     rng = np.random.default_rng(1)
-    rows = pl.DataFrame({"on": [at % 100 == 0 for at in range(1_000)], "y": rng.normal(size=1_000)})
-    with pytest.raises(BadTable, match="no column splits the training rows"):
-        fit(spec("y"), rows)
+    table = pl.DataFrame({"on": [at % 100 == 0 for at in range(rows)], "y": rng.normal(size=rows)})
+    with pytest.raises(BadTable, match=rf"no column splits the training rows .* \(min_data_in_leaf = {least};"):
+        fit(spec("y", params=params), table)
 
 
 def test_classes_that_differ_in_a_blank_are_told() -> None:

@@ -142,7 +142,8 @@ def _rows(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> None:
 
 
 def _cut(found: FirstLook, shown: tuple[ColumnInfo, ...]) -> pl.DataFrame:
-    return found.glance.rows.head(100).select(column.name for column in shown)
+    # Not ``select``: it takes a name such as * or ^a.*$ for a pattern.
+    return found.glance.rows.head(100)[[column.name for column in shown]]
 
 
 def _chooser(name: str, chosen: dict[str, Dtype]) -> Callable[[str], None]:

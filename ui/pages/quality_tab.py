@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.deployments import Deployment
-from appliance.errors import NotFound
+from appliance.errors import BundleRefused, NotFound
 from appliance.monitoring.quality_report import QualityPoint, QualityReport, QualitySeries
 from ui.components.chart import Chart, Line, lines
 from ui.components.empty import empty
@@ -227,7 +227,7 @@ def _width(bucket_s: int) -> str:
 def _example_label(view: View, name: str) -> str:
     try:
         classes = view.appliance.models.card(name).classes
-    except NotFound:  # it has no version yet, so nobody has anything to label
+    except (NotFound, BundleRefused):  # no version, so nobody has anything to label; or the alert tells of its bundle
         classes = ()
     return json.dumps(classes[0], ensure_ascii=False) if classes else "12.5"
 
