@@ -1609,7 +1609,9 @@ main() {
     exit 0
   fi
   [ -n "$CHANGED" ] || echo "The appliance $NAME is installed; nothing was changed."
-  if [ -n "$DEMO" ] && [ -z "$NO_START" ]; then
+  if [ -n "$DEMO" ] && [ -n "$NO_START" ]; then
+    echo "The demo needs what was not started: load it later with 'appliance demo'."
+  elif [ -n "$DEMO" ]; then
     echo
     "$BASE/bin/appliance" demo 8>&- || exit "$EXIT_FAILED"
   fi

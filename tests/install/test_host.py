@@ -84,6 +84,12 @@ def test_nothing_is_run_that_was_written_behind_its_end_meanwhile(host: Host) ->
     assert "Dashboard" in done.out
 
 
+def test_a_demo_without_a_start_is_told_to_wait(host: Host) -> None:
+    host.place_release()
+    assert "load it later with 'appliance demo'" in installed(host, "--demo")
+    assert "load it later" not in installed(host)
+
+
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:
     host.place_release()
     installed(host, "--tls self")

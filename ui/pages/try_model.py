@@ -24,6 +24,8 @@ from ui.programs import BATCH, DIALECTS, LANGUAGES, Question, program
 from ui.texts import _
 from ui.words import number, share
 
+MOST_OFFERED = 500
+MOST_LETTERS = 40
 _LETTERS_A_LINE = 18
 """Of a label beside its bar."""
 _FLAGS = {
@@ -31,6 +33,18 @@ _FLAGS = {
     "unseen": _("has a category that training never saw; it is taken as missing"),
     "ignored": _("is no input of this model"),
 }
+
+
+def level_field(column: Column, value: str) -> ng.select | ng.input:
+    """One of a category's levels: to choose from, or to write where they are too many to send to a browser."""
+    if len(column.levels) > MOST_OFFERED:
+        hint = _("one of {count} known values, such as {example}").format(
+            count=number(len(column.levels)), example=column.levels[0][:MOST_LETTERS]
+        )
+        return text_field(column.name, value, hint=hint)
+    levels = {level: level for level in column.levels}
+    other = {} if value in levels or not value else {value: value}
+    return choice(column.name, {"": _("missing")} | other | levels, value)
 
 
 async def build(view: View) -> None:
@@ -123,13 +137,7 @@ class _Form:
                 str(value).lower() if value is not None else "",
             )
         elif column.kind is Kind.CATEGORY:
-            levels = {level: level for level in column.levels}
-            known = "" if value is None else str(value)
-            field = choice(
-                column.name,
-                {"": _("missing")} | ({} if known in levels or not known else {known: known}) | levels,
-                known,
-            )
+            field = level_field(column, "" if value is None else str(value))
         else:
             field = text_field(column.name, "" if value is None else str(value), hint="2026-11-21T22:53:00Z")
         field.on_value_change(lambda event, column=column: self._set(column, event.value))

@@ -1,0 +1,39 @@
+"""The form of Try it, with NiceGUI's own elements."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from nicegui import Client
+from nicegui import ui as ng
+
+from appliance.schema import Column, Kind
+from ui.pages.try_model import MOST_OFFERED, level_field
+
+
+def drawn(levels: int, value: str) -> tuple[type, object, list[str]]:
+    """The field's kind, what it holds, and what it offers."""
+    column = Column(name="city", kind=Kind.CATEGORY, levels=tuple(f"city {at}" for at in range(levels)))
+
+    async def draw() -> tuple[type, object, list[str]]:
+        client = Client(ng.page("/test"))
+        with client:
+            field = level_field(column, value)
+        offered = list(field.options) if isinstance(field, ng.select) else [str(field.props.get("hint", ""))]
+        client.delete()
+        return type(field), field.value, offered
+
+    return asyncio.run(draw())
+
+
+@pytest.mark.parametrize(("value", "offered"), [("city 1", 4), ("", 4), ("elsewhere", 5)])
+def test_a_level_is_chosen_and_an_unseen_one_stays(value: str, offered: int) -> None:
+    kind, holds, options = drawn(3, value)
+    assert (kind, holds, len(options)) == (ng.select, value, offered)
+
+
+def test_one_of_too_many_levels_to_send_is_written() -> None:
+    assert drawn(MOST_OFFERED, "city 1")[0] is ng.select
+    kind, holds, _ = drawn(50_000, "city 49999")
+    assert (kind, holds) == (ng.input, "city 49999")
