@@ -11,12 +11,14 @@ import sys
 from collections.abc import Iterator
 from inspect import getdoc
 from io import StringIO
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from appliance.errors import NotReady
+from storage.toml_text import toml_value
 
 if TYPE_CHECKING:
     from appliance.schema import FeatureSchema
@@ -107,15 +109,9 @@ def list_settings() -> tuple[Entry, ...]:
 def _as_toml(value: object) -> str:
     if value is None:
         return "(none)"
-    if isinstance(value, frozenset):
-        return str(sorted(value))
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else f"{value}"
-        if isinstance(value, int | float)
-        else f'"{value}"'
-    )
+    if isinstance(value, Path):
+        return toml_value(str(value))
+    return toml_value(sorted(value) if isinstance(value, frozenset) else value)
 
 
 def list_calls() -> tuple[Entry, ...]:

@@ -54,12 +54,7 @@ def test_of_a_long_file_it_is_said_how_much_was_looked_at(tab: Page, world: Worl
 
 def test_a_refused_name_leaves_the_dialog_and_the_file(tab: Page, world: World, tmp_path: Path) -> None:
     waiting = set(world.settings.layout.tmp.glob("upload-*"))
-    file = tmp_path / "crates.csv"
-    file.write_text("number,weight\n" + "".join(f"{i},{i % 7}\n" for i in range(100)))
-    tab.goto(f"{world.url}/data")
-    settle(tab)
-    drop(tab, file)
-    expect(tab.locator(".preview")).to_be_visible(timeout=PATIENCE_MS)
+    _drop_rows(tab, world, tmp_path / "crates.csv")
     tab.get_by_label("Dataset name").fill("Crates of 2026")
     tab.get_by_role("button", name="Save", exact=True).click()
     told = tab.locator(".q-notification").first
@@ -73,16 +68,20 @@ def test_a_refused_name_leaves_the_dialog_and_the_file(tab: Page, world: World, 
 
 def test_escape_forgets_the_file_as_cancel_does(tab: Page, world: World, tmp_path: Path) -> None:
     waiting = set(world.settings.layout.tmp.glob("upload-*"))
-    file = tmp_path / "boxes.csv"
+    _drop_rows(tab, world, tmp_path / "boxes.csv")
+    tab.mouse.click(3, 3)  # beside the dialog, by mistake
+    tab.get_by_label("Dataset name").press("Escape")
+    expect(tab.locator(".preview")).not_to_be_visible()
+    wait_until(lambda: set(world.settings.layout.tmp.glob("upload-*")) == waiting, "the file to go")
+
+
+def _drop_rows(tab: Page, world: World, file: Path) -> None:
+    """A file of a hundred rows, up to its preview."""
     file.write_text("number,weight\n" + "".join(f"{i},{i % 7}\n" for i in range(100)))
     tab.goto(f"{world.url}/data")
     settle(tab)
     drop(tab, file)
     expect(tab.locator(".preview")).to_be_visible(timeout=PATIENCE_MS)
-    tab.mouse.click(3, 3)  # beside the dialog, by mistake
-    tab.get_by_label("Dataset name").press("Escape")
-    expect(tab.locator(".preview")).not_to_be_visible()
-    wait_until(lambda: set(world.settings.layout.tmp.glob("upload-*")) == waiting, "the file to go")
 
 
 def _colour(place: Locator) -> str:
