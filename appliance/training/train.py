@@ -19,6 +19,7 @@ from appliance.model_card import CrossValidation, Gate, Importance, Trial, Warn
 from appliance.model_evaluation import Evaluation
 from appliance.model_spec import ModelSpec
 from appliance.monitoring.losses import Losses
+from appliance.monitoring.reference import TrainingColumns, fit_columns
 from appliance.schema import Calibration, FeatureSchema, Golden, Task
 from appliance.training.calibration import choose_threshold, find_calibration, find_class_calibrations
 from appliance.training.contest import Contest, Incumbent, hold_contest
@@ -36,13 +37,12 @@ from appliance.training.losses import fit_losses
 from appliance.training.precedent import Precedent
 from appliance.training.prepare import Prepared, plan_fit, prepare, say_careful
 from appliance.training.report import Held, evaluate_whole
-from appliance.training.rows import EncodedRows, FeatureRows
+from appliance.training.rows import FeatureRows
 from appliance.training.split import Split
 from appliance.training.table import RawRows, Table
 from appliance.training.target import class_names
 
 if TYPE_CHECKING:
-    from appliance.monitoring.reference import TrainingColumns
     from appliance.training.tune import Search
 
 Floats = NDArray[np.float64]
@@ -188,12 +188,14 @@ def _train(
 
     progress.step("evaluate", 0.85, f"measuring on {len(split.holdout)} held-out rows")
     # Its columns' quantiles of millions of rows take as long as all that follows here.
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="reference") as beside:
-        reference = beside.submit(_fit_reference, prepared.rows.pick(trained_on), schema)
+    with ThreadPoolExecutor(max_workers=2, thread_name_prefix="beside") as beside:
+        reference = beside.submit(fit_columns, prepared.rows.pick(trained_on), schema)
         scorer = Scorer(fitted.text, schema, threads=threads())
         held_raw, truth = prepared.table.pick(split.holdout), target.values[split.holdout]
         encoded = prepared.rows.pick(split.holdout)
         outputs = scorer.predict(encoded)
+        # Nothing here waits for its fits, which take as long as the evaluation.
+        losses = beside.submit(fit_losses, prepared, outputs, truth) if target.task is Task.REGRESSION else None
         ends = tuple(Scorer(text, schema, threads=threads()) for text in interval)
         contest = hold_contest(incumbent, target, held_raw, threads=threads(), scratch=scratch)
         held = Held(raw=held_raw, encoded=encoded, truth=truth, outputs=outputs)
@@ -208,19 +210,12 @@ def _train(
             warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
             trials=found.trials if found else (), cross_validation=folds, interval=interval,
             watched=tuple(dict.fromkeys(spec.protected)), protected=_protected(prepared, trained_on),
-            losses=fit_losses(prepared, outputs, truth) if target.task is Task.REGRESSION else None,
             evaluation=msgspec.structs.replace(
                 evaluate_whole(held, schema, scorer, spec.protected),
                 coverage=measure_coverage(interval, schema, prepared, threads=threads()),
             ),
-            reference=reference.result(),
+            reference=reference.result(), losses=None if losses is None else losses.result(),
         )  # fmt: skip
-
-
-def _fit_reference(rows: EncodedRows, schema: FeatureSchema) -> TrainingColumns:
-    from appliance.monitoring.reference import fit_columns  # noqa: PLC0415  (loads SciPy)
-
-    return fit_columns(rows, schema)
 
 
 def _real_rows(prepared: Prepared) -> Table | pl.DataFrame:
