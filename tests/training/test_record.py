@@ -149,3 +149,18 @@ def test_a_search_has_as_many_trials_again_whatever_the_clock_says(
     again = Remembered()
     assert reproduce(house.settings, "model", report.version, again).same
     assert len(again.trials) == trials
+
+
+def test_the_card_calls_the_version_where_it_is_served(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state", api_port=8123)
+    add(house, "data", made_up())
+    report = train_now(house, spec("y", rounds=20))
+    (kept,) = (house.settings.layout.mlflow / "artifacts").rglob("card.html")
+    for page in (house.models.card_page("model"), kept.read_text()):
+        assert "http://127.0.0.1:8123/models/model/predict" in page
+    page = tmp_path / "card.html"
+    Shell(state=house.settings.state, environment={"APPLIANCE_API_PORT": "8456"}).ok(
+        "card", "model", "--html", str(page)
+    )
+    assert "http://127.0.0.1:8456/models/model/predict" in page.read_text()
+    assert report.version == 1
