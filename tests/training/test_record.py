@@ -15,7 +15,8 @@ import pytest
 from appliance.errors import BundleRefused, NotFound
 from appliance.house import Appliance
 from appliance.model_card import TrainingReport
-from appliance.training import open_table, tune
+from appliance.model_spec import TIME_LIMIT
+from appliance.training import open_table
 from appliance.training.record import find_commit, hash_files
 from appliance.training.reproduce import reproduce
 from storage.bundles import bundle_path
@@ -142,10 +143,10 @@ def test_a_search_has_as_many_trials_again_whatever_the_clock_says(
     """One that its time limit ended after the first trial, and one that it would end so on the host as it is now."""
     house = new_appliance(tmp_path / "state")
     add(house, "data", made_up())
-    monkeypatch.setitem(tune.TIME_LIMIT, "better", then)
+    monkeypatch.setitem(TIME_LIMIT, "better", then)
     report = train_now(house, spec("y", budget="better", trials=4, rounds=30))
     assert len(house.models.card("model", report.version).trials) == trials
-    monkeypatch.setitem(tune.TIME_LIMIT, "better", now)
+    monkeypatch.setitem(TIME_LIMIT, "better", now)
     again = Remembered()
     assert reproduce(house.settings, "model", report.version, again).same
     assert len(again.trials) == trials
@@ -158,9 +159,7 @@ def test_the_card_calls_the_version_where_it_is_served(tmp_path: Path) -> None:
     (kept,) = (house.settings.layout.mlflow / "artifacts").rglob("card.html")
     for page in (house.models.card_page("model"), kept.read_text()):
         assert "http://127.0.0.1:8123/models/model/predict" in page
-    page = tmp_path / "card.html"
-    Shell(state=house.settings.state, environment={"APPLIANCE_API_PORT": "8456"}).ok(
-        "card", "model", "--html", str(page)
-    )
-    assert "http://127.0.0.1:8456/models/model/predict" in page.read_text()
+    shell, out = Shell(state=house.settings.state, environment={"APPLIANCE_API_PORT": "8456"}), tmp_path / "card.html"
+    shell.ok("card", "model", "--html", str(out))
+    assert "http://127.0.0.1:8456/models/model/predict" in out.read_text()
     assert report.version == 1
