@@ -21,18 +21,19 @@ pre{background:#8881;padding:.7rem;overflow:auto}.note{opacity:.75}
 """.strip()
 
 
-def render_card(card: ModelCard, *, example: dict[str, object] | None = None) -> str:
+def render_card(card: ModelCard, *, api_url: str, example: dict[str, object] | None = None) -> str:
     """The card as an HTML document.
 
     Args:
         card: What the training did and found.
+        api_url: Of the inference API that is called, without a slash at the end.
         example: A row that the model takes, for the call that is shown.
     """
     title = f"{card.model}, version {card.version}"
     body = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="note">{escape(card.task)} of <b>{escape(card.target)}</b>, trained {escape(card.created_at)}</p>',
-        _about(card), _metrics(card), _evaluation(card), _data(card), _call(card, example), _record(card),
+        _about(card), _metrics(card), _evaluation(card), _data(card), _call(card, example, api_url), _record(card),
     ]  # fmt: skip
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
@@ -146,12 +147,12 @@ def _data(card: ModelCard) -> str:
     return f"<h2>Data</h2>{_facts(rows)}{_list(card.decisions)}"
 
 
-def _call(card: ModelCard, example: dict[str, object] | None) -> str:
+def _call(card: ModelCard, example: dict[str, object] | None, api_url: str) -> str:
     if example is None:
         return ""
     row = json.dumps({"rows": [example]}, ensure_ascii=False)
     quoted = row.replace("'", "'\\''")
-    call = f"curl -H 'Authorization: Bearer KEY' -d '{quoted}' \\\n  http://127.0.0.1:8000/models/{card.model}/predict"
+    call = f"curl -H 'Authorization: Bearer KEY' -d '{quoted}' \\\n  {api_url}/models/{card.model}/predict"
     return f"<h2>How to call it</h2><pre>{escape(call)}</pre>"
 
 

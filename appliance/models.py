@@ -196,21 +196,16 @@ class Models:
             raise BundleRefused(f"the card of {name!r} version {wanted} cannot be read: {exc}") from exc
 
     def card_page(self, name: str, version: int | None = None) -> str:
-        """A version's card as one HTML document, as its training wrote it into the bundle.
+        """A version's card as one HTML document, with the call of it on this appliance.
 
         Raises:
             NotFound: No such model or version, or it has no version yet.
             BundleRefused: The bundle is damaged.
         """
-        from appliance.card_page import render_card  # noqa: PLC0415  (needed for bundles without the page alone)
+        from appliance.card_page import render_card  # noqa: PLC0415  (for whoever asks for the page alone)
 
         card = self.card(name, version)
-        try:
-            _, files = read_bundle(self._layout, name, card.version)
-        except (BundleNotFound, BundleCorrupt) as exc:
-            raise BundleRefused(f"the bundle of {name!r} version {card.version} cannot be read: {exc}") from exc
-        page = files.get("card.html")
-        return page.decode() if page else render_card(card, example=self.example(name, card.version))
+        return render_card(card, api_url=self._settings.api_url, example=self.example(name, card.version))
 
     def example(self, name: str, version: int) -> dict[str, object] | None:
         """A row that a version takes, from its golden rows; None where its bundle has none that can be read."""

@@ -41,6 +41,9 @@ WIDE = 1_000
 FIELD_BYTES = 300_000
 """Memory that DuckDB takes for each column of a CSV file: it holds some thousand rows as text, several times."""
 
+GUESSED = {"cp1252": " If letters are wrong, it is in another one: convert it first, with iconv -f ENCODING -t UTF-8."}
+"""What is said of an encoding that nearly every text in one byte a letter can be read as, be it Polish or Russian."""
+
 EXCEL_LINE = re.compile(rb"(?:\xef\xbb\xbf)?sep=([^\w\s\x80-\xff]|\t)\r?\n", re.IGNORECASE)
 """A first line that tells Excel the delimiter."""
 
@@ -210,7 +213,7 @@ def _in_utf8(file: SourceFile, link: Path, notes: list[str]) -> Path:
     encoding = text_encoding(file)
     if encoding == "utf-8":
         return link
-    notes.append(f"{file.path.name} is not UTF-8; it was read as {encoding}.")
+    notes.append(f"{file.path.name} is not UTF-8; it was read as {encoding}.{GUESSED.get(encoding, '')}")
     copy = link.with_name(f"{link.name.split('.')[0]}-utf8.csv")
     write_utf8(file, encoding, copy)
     return copy

@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from appliance.access import one_time_password
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, show_time
 from appliance.errors import BadInput
@@ -29,7 +30,7 @@ def create_key(name: str, *, scope: str, json: Json = False) -> None:
         name: What it is for.
         scope: predict, label, read or admin, or some of them joined by commas.
     """
-    new = open_house().access.create_key(name, scope, who="cli")
+    new = open_house().access.create_key(name, scope, who=caller())
     if json:
         print_json(new)
     else:
@@ -58,7 +59,7 @@ def list_keys(*, json: Json = False) -> None:
 @key.command(name="revoke")
 def revoke_key(name: str) -> None:
     """Make a key open nothing from now on."""
-    open_house().access.revoke_key(name, who="cli")
+    open_house().access.revoke_key(name, who=caller())
     print(f"the key {name} is revoked")
 
 
@@ -74,7 +75,7 @@ def add_user(name: str, *, role: str, password_file: PasswordFile = None, genera
     """
     access = open_house().access
     password = _take_password(password_file, generate=generate)
-    access.create_user(name, role, password, who="cli")
+    access.create_user(name, role, password, who=caller())
     print(password if generate else f"user {name} is added")
 
 
@@ -89,7 +90,7 @@ def passwd(name: str, *, password_file: PasswordFile = None, generate: Flag = Fa
     """
     access = open_house().access
     password = _take_password(password_file, generate=generate)
-    access.set_password(name, password, who="cli")
+    access.set_password(name, password, who=caller())
     print(password if generate else f"the password of {name} is changed")
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, show_time
 from appliance.errors import BadInput
@@ -21,14 +21,6 @@ File = Annotated[Path | None, Parameter(allow_leading_hyphen=True)]
 app = App(name="alerts", help="What changed for the worse, open alerts first.")
 channel = App(name="channel", help="Where alerts go: add, list, test, remove.")
 app.command(channel)
-
-
-def _who() -> str:
-    """Who runs the command; a container may have no name for its user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 @app.command(name="list")
@@ -92,7 +84,7 @@ def seen(alert: int) -> None:
     Args:
         alert: Its number.
     """
-    noted = open_house().monitoring.acknowledge(alert, who=_who())
+    noted = open_house().monitoring.acknowledge(alert, who=caller())
     print(f"alert {alert} was seen by {noted.acknowledged_by}")
 
 
@@ -104,7 +96,7 @@ def snooze(alert: int, span: str) -> None:
         alert: Its number.
         span: Such as 90m, 8h or 7d.
     """
-    open_house().channels.snooze(alert, parse_span(span), who=_who())
+    open_house().channels.snooze(alert, parse_span(span), who=caller())
     print(f"quiet for {span}; the alert stays open while its state holds")
 
 
@@ -132,7 +124,7 @@ def retry(delivery: int) -> None:
     Args:
         delivery: Its number, from 'appliance alerts deliveries --only dead'.
     """
-    open_house().channels.retry(delivery, who="cli")
+    open_house().channels.retry(delivery, who=caller())
     print(f"delivery {delivery} is tried again")
 
 
@@ -154,7 +146,7 @@ def add_channel(
     house = open_house()
     address = _first_line(address_file) if address_file else _ask("address: ")
     secret = _first_line(secret_file) if secret_file else None
-    made = house.channels.add(name, address, who="cli", secret=secret, least=least)
+    made = house.channels.add(name, address, who=caller(), secret=secret, least=least)
     if json:
         print_json(made)
         return
@@ -179,7 +171,7 @@ def list_channels(*, json: Json = False) -> None:
 @channel.command(name="test")
 def test_channel(name: str, *, json: Json = False) -> int:
     """Send a test message now; exit code 1 when it does not arrive."""
-    told = open_house().channels.test(name, who="cli")
+    told = open_house().channels.test(name, who=caller())
     arrived = told.state == "sent"
     if json:
         print_json(told)
@@ -191,7 +183,7 @@ def test_channel(name: str, *, json: Json = False) -> int:
 @channel.command(name="remove")
 def remove_channel(name: str) -> None:
     """Forget a channel, and what was on its way through it."""
-    open_house().channels.remove(name, who="cli")
+    open_house().channels.remove(name, who=caller())
     print(f"the channel {name} is removed")
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, say, show_time
 from appliance.settings import load_settings
@@ -28,7 +29,7 @@ def create(*, passphrase_file: PassphraseFile = None, verify: bool = True, json:
 
     backups = open_house().backups
     passphrase = find_seal(load_settings(), passphrase_file)
-    made = backups.create(who="cli", passphrase=passphrase)
+    made = backups.create(who=caller(), passphrase=passphrase)
     proof = backups.verify(made.name, passphrase=passphrase) if verify else None
     good = proof is None or not proof.problems
     removed = backups.prune() if good else ()
@@ -117,7 +118,7 @@ def restore(
     settings = load_settings()
     passphrase = find_passphrase(settings, passphrase_file)
     with standing_still(settings):
-        done = Backups(settings).restore(name, who="cli", passphrase=passphrase, replace_state=replace)
+        done = Backups(settings).restore(name, who=caller(), passphrase=passphrase, replace_state=replace)
     if json:
         print_json(done)
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table
 from appliance.signing import fingerprint
@@ -23,7 +24,7 @@ def export(name: str, *, version: int | None = None, out: Path = Path(), json: J
         version: What serves when left out, else the champion, else the newest.
         out: The file, or the directory to write NAME-VERSION.bundle to.
     """
-    made = open_house().transfer.export(name, version, out=out, who="cli")
+    made = open_house().transfer.export(name, version, out=out, who=caller())
     if json:
         print_json({"model": made.model, "version": made.version, "path": str(made.path), "bytes": made.bytes,
                     "key": made.key})  # fmt: skip
@@ -48,9 +49,9 @@ def import_file(
         deploy: Let it serve at once.
     """
     house = open_house()
-    came = house.transfer.import_file(file, who="cli", name=name)
+    came = house.transfer.import_file(file, who=caller(), name=name)
     if deploy:
-        house.deployments.deploy(came.model, came.version, who="cli", reason=f"imported from {came.origin.box}")
+        house.deployments.deploy(came.model, came.version, who=caller(), reason=f"imported from {came.origin.box}")
     serves = house.models.get(came.model).deployed == came.version
     if json:
         print_json({"model": came.model, "version": came.version, "alias": came.alias, "new": came.is_new,
@@ -83,7 +84,7 @@ def trust(name: str, key: str, *, json: Json = False) -> None:
         name: What this box calls the other.
         key: What 'appliance bundle key' prints there.
     """
-    known = open_house().transfer.trust(name, key, who="cli")
+    known = open_house().transfer.trust(name, key, who=caller())
     if json:
         print_json(known)
         return
@@ -103,5 +104,5 @@ def trusted(*, json: Json = False) -> None:
 @app.command(name="distrust")
 def distrust(name: str) -> None:
     """Take nothing in from a box any more; the versions that came stay."""
-    open_house().transfer.distrust(name, who="cli")
+    open_house().transfer.distrust(name, who=caller())
     print(f"bundles of {name} are refused from now on")

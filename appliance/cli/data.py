@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, show_time, show_value
 from appliance.column_types import parse_types
@@ -62,7 +63,7 @@ def add(  # noqa: PLR0913  (a verb's options)
         source=source, query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, append=append, evolve=evolve,
         target=target, types=parse_types(type_),
     )  # fmt: skip
-    _say_added(open_house().datasets.take_in(name, intake, who="cli"), json=json)
+    _say_added(open_house().datasets.take_in(name, intake, who=caller()), json=json)
 
 
 @app.command
@@ -77,9 +78,9 @@ def refresh(name: str, *, evolve: Flag = False, schedule: str | None = None, jso
     """
     house = open_house()
     if schedule is not None:
-        _say_fed(house.feeds.schedule(name, schedule, evolve=evolve, who="cli"), json=json)
+        _say_fed(house.feeds.schedule(name, schedule, evolve=evolve, who=caller()), json=json)
         return
-    outcome = house.datasets.refresh(name, who="cli", evolve=evolve)
+    outcome = house.datasets.refresh(name, who=caller(), evolve=evolve)
     if isinstance(outcome, Ingest):
         _say_added(outcome, json=json)
     elif json:
@@ -122,7 +123,7 @@ def watch(  # noqa: PLR0913  (a verb's options)
     intake = Intake(
         source=str(folder), query=query, prepare=prepare, sheet=sheet, delimiter=delimiter, evolve=evolve, target=target
     )
-    _say_fed(open_house().feeds.watch(name, intake, again=again, who="cli"), json=json)
+    _say_fed(open_house().feeds.watch(name, intake, again=again, who=caller()), json=json)
 
 
 @app.command
@@ -134,7 +135,7 @@ def feeds(*, stop: str | None = None, json: Json = False) -> None:
     """
     house = open_house()
     if stop is not None:
-        house.feeds.stop(stop, who="cli")
+        house.feeds.stop(stop, who=caller())
     found = house.feeds.list()
     if json:
         print_json({"feeds": found})
@@ -166,7 +167,7 @@ def rules(name: str, file: Path | None = None, *, clear: Flag = False, json: Jso
     if clear and file is not None:
         raise BadInput("a file and --clear exclude each other; choose one")
     if clear or file is not None:
-        found = datasets.declare_rules(name, None if file is None else _read(file), who="cli")
+        found = datasets.declare_rules(name, None if file is None else _read(file), who=caller())
     else:
         found = datasets.rules(name)
     if json:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cyclopts import App
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput, NotFound, NotReady
@@ -33,7 +34,7 @@ def train(name: str, *, wait: Flag = False, dataset_version: int | None = None, 
         dataset_version: Train on this version of the dataset instead.
     """
     house = open_house()
-    job_id = house.jobs.start_training(name, who="cli", version=dataset_version)
+    job_id = house.jobs.start_training(name, who=caller(), version=dataset_version)
     return _after_start(house, job_id, wait=wait, json=json)
 
 
@@ -45,7 +46,7 @@ def retrain(name: str, *, wait: Flag = False, json: Json = False) -> int:
         wait: Stay until it is done, then print the version and its metrics.
     """
     house = open_house()
-    job_id = house.jobs.start_retraining(name, who="cli")
+    job_id = house.jobs.start_retraining(name, who=caller())
     return _after_start(house, job_id, wait=wait, json=json)
 
 
@@ -65,7 +66,7 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
     house = open_house()
     way = _find_way(house, file.absolute(), out)
     try:
-        job_id = house.jobs.start_prediction(name, way.source, way.sink, who="cli", version=version)
+        job_id = house.jobs.start_prediction(name, way.source, way.sink, who=caller(), version=version)
     except BaseException:
         way.forget()
         raise

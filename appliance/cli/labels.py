@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Json, or_dash, print_json, print_table, show_time
 from appliance.errors import BadInput, NotReady
@@ -136,6 +137,6 @@ def _take_key(house: Appliance) -> str:
         key = path.read_text().strip()
         if house.access.check_key(key) is not None:
             return key
-    new = house.access.create_key(f"cli-{uuid.uuid4().hex[:8]}", "label", who="cli")
+    new = house.access.create_key(f"cli-{uuid.uuid4().hex[:8]}", "label", who=caller())
     write_durably(path, new.key.encode(), mode=0o600)
     return new.key

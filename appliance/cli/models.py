@@ -7,7 +7,7 @@ from typing import Annotated, cast, get_args
 
 from cyclopts import App, Parameter
 
-from appliance.card_page import render_card
+from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, say, show_metrics, show_time
 from appliance.errors import BadInput
@@ -29,7 +29,7 @@ def apply(file: Path) -> None:
     Args:
         file: MODEL.toml, as the dashboard and 'appliance model create' write it.
     """
-    info = open_house().models.apply(load_spec(file), who="cli")
+    info = open_house().models.apply(load_spec(file), who=caller())
     _say_declared(info)
 
 
@@ -67,7 +67,7 @@ def create(  # noqa: PLR0913  (a verb's options)
         exclude=tuple(exclude or ()), split_by="random" if time == "" else None,
     )  # fmt: skip
     proposal = models.complete(said)
-    info = models.create(proposal.spec, who="cli")
+    info = models.create(proposal.spec, who=caller())
     if json:
         print_json({"model": info, "sentences": proposal.sentences})
         return
@@ -118,7 +118,7 @@ def card(name: str, *, version: int | None = None, html: Path | None = None, jso
     found = models.card(name, version)
     if html is not None:
         try:
-            html.write_text(render_card(found, example=models.example(name, found.version)), encoding="utf-8")
+            html.write_text(models.card_page(name, found.version), encoding="utf-8")
         except OSError as exc:
             raise BadInput(f"cannot write {html}: {exc.strerror or exc}") from exc
         say(f"the card of {name} version {found.version} is in {html}")
@@ -204,11 +204,11 @@ def deploy(
     if canary is not None and shadow:
         raise BadInput("--canary and --shadow exclude each other; choose one")
     if canary is not None:
-        deployment = deployments.start_canary(name, canary, version, who="cli", reason=reason)
+        deployment = deployments.start_canary(name, canary, version, who=caller(), reason=reason)
     elif shadow:
-        deployment = deployments.start_shadow(name, version, who="cli", reason=reason)
+        deployment = deployments.start_shadow(name, version, who=caller(), reason=reason)
     else:
-        deployment = deployments.deploy(name, version, who="cli", reason=reason)
+        deployment = deployments.deploy(name, version, who=caller(), reason=reason)
     if json:
         print_json(deployment)
         return
@@ -221,7 +221,7 @@ def deploy(
 
 def promote(name: str, *, reason: str = "", json: Json = False) -> None:
     """Make the canary, or without one the shadow, the champion."""
-    deployment = open_house().deployments.promote(name, who="cli", reason=reason)
+    deployment = open_house().deployments.promote(name, who=caller(), reason=reason)
     if json:
         print_json(deployment)
     else:
@@ -238,9 +238,9 @@ def rollback(name: str, *, shadow: Flag = False, reason: str = "", json: Json = 
     """
     deployments = open_house().deployments
     if shadow:
-        deployment = deployments.end(name, "shadow", who="cli", reason=reason)
+        deployment = deployments.end(name, "shadow", who=caller(), reason=reason)
     else:
-        deployment = deployments.rollback(name, who="cli", reason=reason)
+        deployment = deployments.rollback(name, who=caller(), reason=reason)
     if json:
         print_json(deployment)
     elif shadow:

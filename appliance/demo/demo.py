@@ -8,6 +8,7 @@ Each step looks at what is there first: a demo that was cut off goes on where it
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,9 +89,10 @@ def curl_line(appliance: Appliance) -> str:
     row = '{"season":"summer","holiday":"No","weekday":"Fri","workingday":"Yes","weathersit":"Clear",'
     row += '"temp":28.0,"atemp":31.5,"hum":50,"windspeed":12.0,"hour":17}'
     settings = appliance.settings
+    key = shlex.quote(str(demo_key_path(settings.layout).absolute()))
     return (
         f"curl -s {settings.api_url}/models/{MODEL}/predict "
-        f'-H "Authorization: Bearer $(cat {demo_key_path(settings.layout).absolute()})" '
+        f'-H "Authorization: Bearer $(cat {key})" '
         f'-H \'Content-Type: application/json\' -d \'{{"time":"{CURL_TIME}","rows":[{row}]}}\''
     )
 

@@ -97,9 +97,15 @@ def model_card(spec: ModelSpec, trained: TrainedModel, origin: Origin) -> ModelC
     )  # fmt: skip
 
 
-def card_files(card: ModelCard, example: Mapping[str, object]) -> dict[str, bytes]:
-    """The card for people and programs, and its pictures one by one: name to content."""
-    files = {"card.html": render_card(card, example=dict(example)).encode(), CARD: _json(card)}
+def card_files(card: ModelCard, example: Mapping[str, object], api_url: str) -> dict[str, bytes]:
+    """The card for people and programs, and its pictures one by one: name to content.
+
+    Args:
+        card: What the training did and found.
+        example: A row that the model takes.
+        api_url: Of the inference API that will serve it.
+    """
+    files = {"card.html": render_card(card, api_url=api_url, example=dict(example)).encode(), CARD: _json(card)}
     if card.evaluation is not None:
         pictures = draw_figures(card.evaluation, card.classes)
         files |= {f"{name}.svg": picture.encode() for name, picture in pictures.items()}

@@ -230,7 +230,7 @@ def _list_version(
     settings: Settings, order: TrainingOrder, registry: Registry, card: ModelCard, example: dict[str, Raw]
 ) -> None:
     """All that follows the release, each step the same when it is done again."""
-    registry.attach(card.run_id, card_files(card, example), folder="card")
+    registry.attach(card.run_id, card_files(card, example, settings.api_url), folder="card")
     with closing(connect(settings.layout.database)) as connection, transaction(connection):
         if find_version(connection, card.model, card.version) is None:
             alias = CHAMPION if card.gate.passed and _is_unbeaten(connection, card) else CHALLENGER

@@ -23,6 +23,7 @@ class Precedent:
             have them, so that rows which come from there have them empty, and no longer look as they did.
         inputs: The columns that exactly are the inputs, for a version that is trained again; None: as today's rules and
             ``left_out`` say.
+        trials: How many its search tried, for a version that is trained again; None: as its declaration says.
     """
 
     version: int
@@ -31,6 +32,7 @@ class Precedent:
     classes: tuple[str, ...]
     left_out: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] | None = None
+    trials: int | None = None
 
     def why_left_out(self, column: str) -> Warn | None:
         """The warning about a column that is no input by precedent; None where it has nothing against it."""

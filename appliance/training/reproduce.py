@@ -68,7 +68,7 @@ def _decided(card: ModelCard) -> Precedent:
     """What the version made of the data, a champion of that time and the rules of that release among it."""
     return Precedent(
         version=card.version, target=card.target, task=Task(card.task), classes=card.classes,
-        left_out=left_out_by(card.warnings), inputs=card.columns,
+        left_out=left_out_by(card.warnings), inputs=card.columns, trials=len(card.trials) or None,
     )  # fmt: skip
 
 

@@ -143,7 +143,9 @@ def train_again(
     spec: ModelSpec, rows: RawRows, *, record: Precedent, threads: Threads, progress: Progress,
     scratch: Path | None = None,
 ) -> TrainedModel:  # fmt: skip
-    """The same for a version that was trained before, with its task and its inputs, whatever today's rules say.
+    """The same for a version that was trained before, with its task, its inputs and as many trials as its search had.
+
+    Whatever today's rules and today's clock say.
 
     Args:
         spec: As it was declared.
@@ -158,7 +160,7 @@ def train_again(
     _say_check(rows, progress)
     spec = msgspec.structs.replace(spec, task=record.task)
     prepared = prepare(spec, rows, scratch=scratch, precedent=record)
-    return _train(prepared, incumbent=None, threads=threads, progress=progress, scratch=scratch)
+    return _train(prepared, incumbent=None, threads=threads, progress=progress, scratch=scratch, trials=record.trials)
 
 
 def _say_check(rows: RawRows, progress: Progress) -> None:
@@ -166,10 +168,11 @@ def _say_check(rows: RawRows, progress: Progress) -> None:
 
 
 def _train(
-    prepared: Prepared, *, incumbent: Incumbent | None, threads: Threads, progress: Progress, scratch: Path | None
-) -> TrainedModel:
+    prepared: Prepared, *, incumbent: Incumbent | None, threads: Threads, progress: Progress, scratch: Path | None,
+    trials: int | None = None,
+) -> TrainedModel:  # fmt: skip
     spec, target, split = prepared.spec, prepared.target, prepared.split
-    found = _search(prepared, threads, progress) if spec.budget != "quick" else None
+    found = _search(prepared, threads, progress, trials) if spec.budget != "quick" else None
     params = {**(found.params if found else {}), **spec.params}
     plan = plan_fit(prepared, params, threads)
     inputs = f"{len(split.fit)} rows, {len(prepared.plan.columns)} columns"
@@ -239,7 +242,7 @@ class _Served:
     sentences: tuple[str, ...] = ()
 
 
-def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
+def _search(prepared: Prepared, threads: Threads, progress: Progress, trials: int | None) -> Search:
     from appliance.training.tune import search  # noqa: PLC0415  (loads Optuna; a quick training does without)
 
     best: list[float] = []
@@ -253,7 +256,7 @@ def _search(prepared: Prepared, threads: Threads, progress: Progress) -> Search:
             f"trial {trial.number + 1} of at most {most}: {reached}, best {best[0]:.5g}",
         )  # fmt: skip
 
-    return search(prepared, threads, tell)
+    return search(prepared, threads, tell, exactly=trials)
 
 
 def _decide_outputs(prepared: Prepared, first: FirstFit, threads: Threads) -> _Served:

@@ -51,17 +51,25 @@ class Search:
 
 
 def search(
-    prepared: Prepared, threads: Threads, on_trial: OnTrial, *, clock: Callable[[], float] = time.monotonic
-) -> Search:
+    prepared: Prepared, threads: Threads, on_trial: OnTrial, *, exactly: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Search:  # fmt: skip
     """Try parameters, the defaults first; others are kept if they are better by more than chance.
 
     The same seed and trials find the same.
+
+    Args:
+        prepared: The rows.
+        threads: Of a fit.
+        on_trial: Told of each trial.
+        exactly: So many trials, however long they take; None: as many as the declaration allows in its time.
+        clock: Seconds.
 
     Raises:
         BadTable: LightGBM refuses the rows or a declared parameter.
     """
     spec = prepared.spec
-    most = spec.trials or TRIALS[spec.budget]
+    most = exactly or spec.trials or TRIALS[spec.budget]
     limit = spec.time_limit or TIME_LIMIT[spec.budget]
     folds = _folds(prepared)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -74,7 +82,7 @@ def search(
     trials: list[Trial] = []
     measured: dict[int, list[float]] = {}
     deadline = clock() + seconds_of(limit)
-    while len(trials) < most and (not trials or clock() < deadline):
+    while len(trials) < most and (exactly or not trials or clock() < deadline):
         trial, measured[len(trials)] = _try(study, prepared, folds, threads)
         trials.append(trial)
         on_trial(trials[-1], most)

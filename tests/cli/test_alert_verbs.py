@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from pathlib import Path
 
 import pytest
 
-from appliance.cli import alerts
 from tests.cli.shell import Shell
 from tests.monitoring.receivers import http_receiver
 
@@ -66,13 +63,3 @@ def test_a_word_too_many_is_said_as_that(shell: Shell) -> None:
     assert shell.ok("alerts", "list").out == shell.ok("alerts").out
     done = shell.run("models", "list")
     assert (done.code, done.err) == (1, "appliance: appliance models takes no 'list'; see 'appliance models --help'\n")
-
-
-def test_a_user_that_the_host_has_no_name_for_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(uid: int) -> pwd.struct_passwd:
-        raise KeyError(f"getpwuid(): uid not found: {uid}")
-
-    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", find)
-    assert alerts._who() == f"uid {os.getuid()}"

@@ -19,6 +19,7 @@ from appliance.errors import NotFound
 from appliance.jobs import Job, JobKind, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.model_spec import ModelSpec
+from appliance.processes.procfs import find_start
 from appliance.processes.release_journal import Files
 from flows.runner import LOOK_S
 from tests.flows.stack import PATIENCE_S, Stack, children_of, free_port, until
@@ -253,11 +254,12 @@ def test_a_killed_runner_leaves_no_process_and_no_job_that_runs_for_ever(stack: 
     job_id = stack.train("slow")
     until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
     (child,) = children_of(stack.processes["runner"].pid)
+    assert find_start(child) is not None
     stack.stop("runner", signal.SIGKILL)
+    until(lambda: find_start(child) is None, "the end of the job's process, which would outlast any test")
     stack.start("runner")
     job, _ = wait(stack, job_id)
     assert (job.state, job.message) == (JobState.CRASHED, "the runner stopped while this job ran; start it again")
-    assert not pl.Series([child]).is_in(children_of(stack.processes["runner"].pid)).any()
 
 
 def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,12 @@ KEY = "/etc/appliance/tls/key.pem"
 CERTIFICATE = "/etc/appliance/tls/cert.pem"
 PASSPHRASE_HANDED_OVER = {f"{UNITS}/appliance-{unit}.service.d/20-passphrase.conf" for unit in ("backup", "ui")}
 """To whoever makes backups: every night, and when the dashboard is asked."""
+ENDS_AGAIN = """case "$*" in *ActiveState*)
+  echo >>"$0-looks"
+  printf 'ActiveState=activating\\nSubState=auto-restart\\nNRestarts=%s\\n' "$(wc -l <"$0-looks")" ;;
+esac
+"""
+"""What systemctl says of units that end again and again."""
 
 
 @pytest.fixture
@@ -35,6 +42,19 @@ def test_a_dry_run_touches_nothing(host: Host) -> None:
     assert "Nothing was changed." in done.out
     assert host.ok("find /opt /etc /var/log /usr/local/bin ! -type c | sort") == before
     assert host.run(f"test -e {STATE}").code
+
+
+@pytest.mark.parametrize("flags", ["", "--tls self", "--listen 0.0.0.0"])
+@pytest.mark.parametrize("switched", [True, False], ids=["switched", "new"])
+def test_a_dry_run_says_each_step_of_the_run_that_follows(host: Host, flags: str, switched: bool) -> None:
+    host.place_release()
+    if not switched:
+        host.ok("rm /opt/appliance/current")
+    said = re.findall("^  would: (.*)$", host.install(f"{flags} --dry-run").out, flags=re.MULTILINE)
+    done = re.findall(r"^\[[0-9]+\] (.*) \.\.\. ", installed(host, flags), flags=re.MULTILINE)
+    assert said == done
+    assert len(done) > 3
+    assert "would:" not in host.install(f"{flags} --dry-run").out
 
 
 def test_where_sigpipe_is_ignored_no_program_complains(host: Host) -> None:
@@ -88,6 +108,17 @@ def test_a_demo_without_a_start_is_told_to_wait(host: Host) -> None:
     host.place_release()
     assert "load it later with 'appliance demo'" in installed(host, "--demo")
     assert "load it later" not in installed(host)
+
+
+def test_what_is_installed_and_does_not_become_well_has_a_code_of_its_own(host: Host) -> None:
+    host.place_release()
+    host.ok("rm /opt/appliance/current")
+    systemctl = host.folder / "bin" / "systemctl"
+    systemctl.write_text(systemctl.read_text() + ENDS_AGAIN)
+    done = host.run(host.command().replace(" --no-start ", " "))
+    assert done.code == 4, done.out + done.err
+    assert "See 'appliance doctor' and 'appliance logs'." in done.err
+    assert host.ok("/opt/appliance/bin/appliance key list --json"), "what is installed stays, to be looked at"
 
 
 def test_tls_that_is_switched_off_is_wanted_no_more(host: Host) -> None:

@@ -18,12 +18,12 @@ case "$*" in *--timestamp=unix*) echo 'Failed to parse timestamp style: unix.' >
 case "$*" in *--value*) cat '{folder}/pid' 2>/dev/null; exit 0 ;; esac
 echo MainPID=0
 date -d @1700000000 '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S %Z'
-if [ "$(basename "$(readlink '{base}/current')")" = '{failing}' ]; then
-  echo >>'{folder}/failures'
-  printf 'ActiveState=activating\\nSubState=auto-restart\\nNRestarts=%s\\n' "$(wc -l <'{folder}/failures')"
-else
-  printf 'ActiveState=active\\nSubState=running\\nNRestarts=0\\n'
-fi
+case $(basename "$(readlink '{base}/current')") in
+  {failing})
+    echo >>'{folder}/failures'
+    printf 'ActiveState=activating\\nSubState=auto-restart\\nNRestarts=%s\\n' "$(wc -l <'{folder}/failures')" ;;
+  *) printf 'ActiveState=active\\nSubState=running\\nNRestarts=0\\n' ;;
+esac
 """
 
 
@@ -43,7 +43,7 @@ class Units:
 
 
 def with_units(place: Installation, *, failing: str = "none") -> Units:
-    """The same installation, run by systemd; no unit of the release ``failing`` becomes well."""
+    """The same installation, run by systemd; no unit of the release ``failing``, or ``one | other``, becomes well."""
     folder = place.base.parent / "bin"
     folder.mkdir()
     (folder / "systemctl").write_text(STUB.format(folder=folder, base=place.base, failing=failing))

@@ -122,3 +122,13 @@ def test_a_step_back_to_what_does_not_start_any_more_is_taken_back(place: Instal
     assert done.returncode == 3, done.stderr
     assert "the start failed" in done.stderr
     require_untouched(place)
+
+
+def test_where_neither_release_starts_any_more_the_code_says_so(place: Installation) -> None:
+    units = with_units(place, failing="one | two")
+    done = units.place.changing("back", "nothing", "")
+    assert done.returncode == 4, done.stderr
+    assert "the start failed" in done.stderr
+    assert "going back to two" in done.stderr
+    assert "the release before is not well either" in done.stderr
+    require_untouched(place)

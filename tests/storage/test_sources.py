@@ -135,7 +135,12 @@ def test_a_type_that_changes_late_in_the_file_becomes_text(desk: Desk) -> None:
 def test_windows_text_is_read_and_said(desk: Desk) -> None:
     rows = desk.read(desk.put("western.csv", "größe,preis\nM,3 €\n".encode("cp1252")))
     assert rows.to_dicts() == [{"größe": "M", "preis": "3 €"}]
-    assert desk.notes == ("western.csv is not UTF-8; it was read as cp1252.",)
+    (note,) = desk.notes
+    assert note.startswith("western.csv is not UTF-8; it was read as cp1252. If letters are wrong")
+    desk.read(desk.put("russian.csv", b"n,m\n\xff\xe1\xeb\xee\xea\xee,3\n"))
+    assert "convert it first, with iconv -f ENCODING -t UTF-8." in desk.notes[0]
+    desk.read(desk.put("marked.csv", "größe,preis\nM,3\n".encode("utf-16")))
+    assert desk.notes == ("marked.csv is not UTF-8; it was read as utf-16.",)
 
 
 def test_a_file_without_a_header_gets_names_and_a_note(desk: Desk) -> None:

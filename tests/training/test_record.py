@@ -15,6 +15,7 @@ import pytest
 from appliance.errors import BundleRefused, NotFound
 from appliance.house import Appliance
 from appliance.model_card import TrainingReport
+from appliance.model_spec import TIME_LIMIT
 from appliance.training import open_table
 from appliance.training.record import find_commit, hash_files
 from appliance.training.reproduce import reproduce
@@ -133,3 +134,32 @@ def test_rows_that_stay_in_files_give_the_same_model_again(tmp_path: Path, monke
     monkeypatch.setattr(open_table, "IN_MEMORY_CELLS", 100)
     assert reproduce(house.settings, "model", report.version, Remembered()).same
     assert list(house.settings.layout.tmp.glob("scratch-*")) == []
+
+
+@pytest.mark.parametrize(("then", "now", "trials"), [("0m", "30m", 1), ("30m", "0m", 4)])
+def test_a_search_has_as_many_trials_again_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then: str, now: str, trials: int
+) -> None:
+    """One that its time limit ended after the first trial, and one that it would end so on the host as it is now."""
+    house = new_appliance(tmp_path / "state")
+    add(house, "data", made_up())
+    monkeypatch.setitem(TIME_LIMIT, "better", then)
+    report = train_now(house, spec("y", budget="better", trials=4, rounds=30))
+    assert len(house.models.card("model", report.version).trials) == trials
+    monkeypatch.setitem(TIME_LIMIT, "better", now)
+    again = Remembered()
+    assert reproduce(house.settings, "model", report.version, again).same
+    assert len(again.trials) == trials
+
+
+def test_the_card_calls_the_version_where_it_is_served(tmp_path: Path) -> None:
+    house = new_appliance(tmp_path / "state", api_port=8123)
+    add(house, "data", made_up())
+    report = train_now(house, spec("y", rounds=20))
+    (kept,) = (house.settings.layout.mlflow / "artifacts").rglob("card.html")
+    for page in (house.models.card_page("model"), kept.read_text()):
+        assert "http://127.0.0.1:8123/models/model/predict" in page
+    shell, out = Shell(state=house.settings.state, environment={"APPLIANCE_API_PORT": "8456"}), tmp_path / "card.html"
+    shell.ok("card", "model", "--html", str(out))
+    assert "http://127.0.0.1:8456/models/model/predict" in out.read_text()
+    assert report.version == 1

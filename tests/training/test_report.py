@@ -193,7 +193,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
 
 
 def test_the_page_loads_nothing_and_runs_nothing_whatever_columns_are_called(house: Appliance) -> None:
-    page = render_card(house.models.card("model"), example=house.models.example("model", 1))
+    page = house.models.card_page("model")
     links = Links()
     links.feed(page)
     assert links.found == []
@@ -247,7 +247,7 @@ def test_a_card_of_an_earlier_release_is_read(house: Appliance) -> None:
     for name in ("evaluation", "record", "trials", "cross_validation", "owner", "purpose", "threshold", "calibrated"):
         del card[name]
     old = msgspec.convert(card, ModelCard)
-    assert "How good it is" in render_card(old)
+    assert "How good it is" in render_card(old, api_url="http://box")
 
 
 def test_a_card_says_that_all_rows_but_a_slices_have_no_loss(house: Appliance) -> None:
@@ -256,7 +256,8 @@ def test_a_card_says_that_all_rows_but_a_slices_have_no_loss(house: Appliance) -
     slices = tuple(
         Segment(column="island", value=str(ratio), rows=40, loss=0.5, ratio=ratio, z=9.0) for ratio in (None, 2.5)
     )
-    page = render_card(msgspec.structs.replace(card, evaluation=msgspec.structs.replace(card.evaluation, worst=slices)))
+    found = msgspec.structs.replace(card.evaluation, worst=slices)
+    page = render_card(msgspec.structs.replace(card, evaluation=found), api_url="http://box")
     assert page.index("these have none") < page.index("2.50 x")
 
 
@@ -391,6 +392,6 @@ def test_a_regression_says_the_errors_of_protected_groups(tmp_path: Path) -> Non
     card = house.models.card("model")
     assert card.evaluation is not None
     assert [one.column for one in card.evaluation.group_errors] == ["holiday", "season"]
-    page = render_card(card)
+    page = render_card(card, api_url="http://box")
     assert "<h2>Fairness</h2><p>&#x27;holiday&#x27;: predictions miss by" in page
     assert "mean absolute error" in page
