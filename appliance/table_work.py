@@ -47,7 +47,7 @@ from appliance.settings import Settings
 from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
 from appliance.upkeep import BackedUp, UpkeepReport
 from storage.columns import ColumnInfo
-from storage.conform import arrow_schema, columns_of, conform, require_same_columns
+from storage.conform import arrow_schema, conform, require_same_columns
 from storage.datasets import (
     ArrowStream,
     IngestInfo,
@@ -66,6 +66,7 @@ from storage.ingest import ingest
 from storage.profile import TableProfile, profile
 from storage.readings import Readings, readings_for, with_earlier, with_sql
 from storage.rules import Rules, find_rules
+from storage.screening import as_declared
 from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
@@ -289,7 +290,7 @@ def _with_columns(opened: Source, like: Snapshot, rules: Rules | None) -> Source
         SchemaChanged: They have others.
     """
     ruled = {name for name, rule in rules.columns.items() if rule.type is not None} if rules else set()
-    has = columns_of(opened.batches.schema)
+    has = as_declared(opened.batches.schema, rules)
     brought = {column.name: column for column in has}
     wanted = tuple(brought.get(column.name, column) if column.name in ruled else column for column in like.columns)
     require_same_columns(like.dataset, wanted, has)
