@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from appliance.access import Access
-from appliance.checks import Code, Finding, check_table, leak_findings
+from appliance.checks import check_table, leak_findings
 from appliance.column_types import declared_types, read_as_text
+from appliance.findings import Code, Finding
 from appliance.first_look import look_through
 from appliance.intake import Intake
 from appliance.leak_suspects import find_suspects

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from appliance.access import Access
-from appliance.checks import Code
 from appliance.datasets import Datasets
 from appliance.errors import BadInput, BadTable, NotFound
+from appliance.findings import Code
 from appliance.house import prepare_state
 from appliance.orders import Ingest
 from appliance.settings import Settings
