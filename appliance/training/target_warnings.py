@@ -129,15 +129,27 @@ def _share(share: float) -> str:
 
 
 def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:
-    if target.task is not Task.BINARY or spec.is_unbalance or spec.class_weights:
+    """A rare class, and what serves it: a threshold. ``is_unbalance`` ranks rows worse, the more so the rarer it is.
+
+    AUC without and with it, trained on fewer and fewer rows of the rarer class, two draws of AI4I's machine failures:
+    0.98 and 0.97 at 3 % (209 rows), 0.94 and 0.91 at 1 % (68), 0.92 and 0.57 at 0.3 % (20); one of Adult's incomes:
+    0.92 and 0.90 at 5 % (1,364), 0.91 and 0.87 at 2 %, 0.89 and 0.83 at 0.5 %, 0.85 and 0.34 at 0.1 % (26). The log
+    loss was worse with it each time, and F1 at a threshold for it better by more than 0.03 once, with 20 rows.
+    """
+    is_served = spec.threshold is not None and not spec.is_unbalance
+    if target.task is not Task.BINARY or spec.class_weights or is_served:
         return ()
     share = float(target.values.mean())
     rarer = min(share, 1.0 - share)
     if rarer >= RARE:
         return ()
     name = target.classes[1] if share <= 0.5 else target.classes[0]
-    message = (
-        f"only {_share(rarer)} of the rows are {name!r}; accuracy says little then, and a threshold of 0.5 may "
-        "never give it: declare a [threshold] goal, or is_unbalance = true"
+    told = (
+        "is_unbalance = true makes the order of the rows worse where a class is so rare (an AUC of 0.83 where it was "
+        "0.89 without, of 1 row in 200): take it out, and declare a [threshold] goal"
+        if spec.is_unbalance
+        else "accuracy says little then, and a threshold of 0.5 may never give it: declare a [threshold] goal (f1, "
+        "recall or cost)"
     )
+    message = f"only {_share(rarer)} of the rows are {name!r}; {told}"
     return (Warn(column=target.name, code="imbalanced", message=message),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from appliance.model_spec import Threshold
 from appliance.training.prepare import prepare
 from tests.training.rows import made_up, spec
 
@@ -39,3 +40,29 @@ def test_a_class_of_too_few_rows_is_named(classes: list[object], changes: dict[s
 @pytest.mark.parametrize(("classes", "changes"), [([], {}), (["c"] * 5, {}), (["c"] * 7, {"cv": 5})])
 def test_classes_of_enough_rows_are_not_warned_about(classes: list[object], changes: dict[str, object]) -> None:
     assert few_told(classes, **changes) == []
+
+
+def imbalance_told(**changes: object) -> list[str]:
+    """What is said of a class that one row in 40 has."""
+    rows = made_up(800).with_columns((pl.int_range(pl.len()) % 40 == 0).alias("on"))
+    warnings = prepare(spec("on", **changes), rows).warnings
+    return [warning.message for warning in warnings if warning.code == "imbalanced"]
+
+
+def test_an_imbalanced_target_is_named_with_what_serves_it() -> None:
+    (message,) = imbalance_told()
+    assert message.startswith("only 2.5% of the rows are 'true'; accuracy says little then")
+    assert "declare a [threshold] goal" in message
+    assert "is_unbalance" not in message, "it ranks the rows worse"
+
+
+@pytest.mark.parametrize("threshold", [None, Threshold(goal="f1")])
+def test_what_makes_an_imbalanced_target_worse_is_said(threshold: Threshold | None) -> None:
+    (message,) = imbalance_told(is_unbalance=True, threshold=threshold)
+    assert "is_unbalance = true makes the order of the rows worse" in message
+    assert "take it out, and declare a [threshold] goal" in message
+
+
+def test_an_imbalanced_target_with_a_goal_or_weights_is_in_order() -> None:
+    assert imbalance_told(threshold=Threshold(goal="cost", false_positive=1, false_negative=20)) == []
+    assert imbalance_told(class_weights={"false": 1.0, "true": 5.0}) == []
