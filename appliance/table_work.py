@@ -45,7 +45,7 @@ from appliance.orders import (
 )
 from appliance.rewordings import find_rewordings
 from appliance.settings import Settings
-from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
+from appliance.snapshot_diff import SnapshotDiff, changed_columns, comparable_columns, only_in
 from appliance.upkeep import BackedUp, UpkeepReport
 from storage.columns import ColumnInfo
 from storage.conform import arrow_schema, conform, require_same_columns
@@ -226,7 +226,7 @@ class TableWork:
         with as_not_found():
             before, after = (get_snapshot(self._layout, name, version) for version in (old, new))
             frames = [scan_snapshot(self._layout, name, version) for version in (old, new)]
-        both = [column.name for column in before.columns if column not in only_in(before, after)]
+        both = comparable_columns(before, after)
         report = compare_frames(*(frame.select(both) for frame in frames))
         return SnapshotDiff(
             dataset=name,
