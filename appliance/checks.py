@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
+from appliance.findings import Code, Finding, Spotted, told_together
 from appliance.leak_suspects import Suspect
 from appliance.texts import (
     are_codes,
@@ -14,7 +13,7 @@ from appliance.texts import (
     examples,
     find_nesting,
     find_signed,
-    find_unsigned_sql,
+    find_unsigned,
     prepare_option,
     quoted_name,
     replace_sql,
@@ -43,46 +42,11 @@ SENTINEL_CODES = frozenset({-9, -99, -999, -9999, 99, 999, 9999})
 least twice as wide as the scale without it."""
 
 
-class Code(StrEnum):
-    """What was found."""
-
-    DUPLICATE_ROWS = "duplicate_rows"
-    DUPLICATE_COLUMNS = "duplicate_columns"
-    MISSING = "missing"
-    CONSTANT = "constant"
-    ID_LIKE = "id_like"
-    PROSE = "prose"
-    NESTED = "nested"
-    NUMBERS_AS_TEXT = "numbers_as_text"
-    SIGNED_NUMBERS = "signed_numbers"
-    DATES_AS_TEXT = "dates_as_text"
-    MIXED_DATES = "mixed_dates"
-    PADDED = "padded"
-    SENTINEL = "sentinel"
-    UNSORTED_TIME = "unsorted_time"
-    LEAK = "leak"
-    LEAK_SUSPECT = "leak_suspect"
-    INFINITE = "infinite"
-    READER = "reader"
-    REJECTED = "rejected"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """Something suspicious.
-
-    Attributes:
-        column: The column's name; None when it is about the whole table.
-        message: One sentence: what was found and what to do.
-    """
-
-    column: str | None
-    code: Code
-    message: str
-
-
 def check_table(profile: TableProfile) -> list[Finding]:
-    """Everything suspicious about a table: the table first, then its columns in their order."""
+    """Everything suspicious about a table: the table first, then its columns in their order.
+
+    What many columns have in common is one finding, at the place of the first of them.
+    """
     findings = []
     if profile.duplicate_rows:
         count, share = profile.duplicate_rows, profile.duplicate_rows / profile.rows
@@ -92,144 +56,187 @@ def check_table(profile: TableProfile) -> list[Finding]:
             else f"{count} rows ({share:.1%}) repeat an earlier row; drop them if they are not separate events"
         )
         findings.append(Finding(column=None, code=Code.DUPLICATE_ROWS, message=told))
-    twins = _twins(profile.columns)
-    for column in profile.columns:
-        findings += _check_column(column)
+    return [*findings, *told_together(_spot(profile.columns))]
+
+
+def _spot(columns: tuple[ColumnProfile, ...]) -> Iterator[Spotted]:
+    twins = _twins(columns)
+    for column in columns:
+        yield from _check_column(column)
         if (twin := twins.get(column.name)) is not None:
-            findings.append(
-                Finding(
-                    column=column.name,
-                    code=Code.DUPLICATE_COLUMNS,
-                    message=f"{column.name!r} has the same values as {twin!r}, as often; exclude one if they are equal",
-                )
-            )
-    return findings
+            yield Spotted(
+                column=column.name, code=Code.DUPLICATE_COLUMNS, detail=f"as {twin!r}",
+                message=f"{column.name!r} has the same values as {twin!r}, as often; exclude one if they are equal",
+                together="{count} columns have the same values as an earlier one, as often: {names}; exclude those "
+                "that are equal",
+            )  # fmt: skip
 
 
-def _check_column(column: ColumnProfile) -> Iterator[Finding]:
+def _check_column(column: ColumnProfile) -> Iterator[Spotted]:
     present = column.rows - column.missing
-    name = column.name
-    if column.missing > MISSING_SHARE * column.rows:
-        share = column.missing / column.rows
-        yield Finding(
-            column=name,
-            code=Code.MISSING,
-            message=f"{share:.1%} of {name!r} are missing; exclude it or fill it upstream",
-        )
-    if present and column.top and column.top[0][1] >= ONE_VALUE_SHARE * column.rows:
-        share = column.top[0][1] / column.rows
-        others = column.rows - column.top[0][1]
-        most = f"all but {others} of the {column.rows} rows" if others and share > SAID_SHARE else f"{share:.1%}"
-        yield Finding(
-            column=name,
-            code=Code.CONSTANT,
-            message=f"{most} of {name!r} are {_short(column.top[0][0])}; it tells a model next to nothing",
-        )
+    yield from _check_values(column, present)
     if column.dtype is Dtype.STRING and present:
         yield from _check_texts(column, present)
     elif _is_id_like(column, present):
         yield _id_like(column, present)
     yield from _check_dates(column, present)
+    yield from _check_edges(column, present)
+
+
+def _check_values(column: ColumnProfile, present: int) -> Iterator[Spotted]:
+    """Whether there are any, and more than one."""
+    name = column.name
+    if column.missing > MISSING_SHARE * column.rows:
+        share = column.missing / column.rows
+        yield Spotted(
+            column=name, code=Code.MISSING, detail=f"{share:.1%}",
+            message=f"{share:.1%} of {name!r} are missing; exclude it or fill it upstream",
+            together="more than half of the values of {count} columns are missing: {names}; exclude them or fill them "
+            "upstream",
+        )  # fmt: skip
+    if present and column.top and column.top[0][1] >= ONE_VALUE_SHARE * column.rows:
+        share, value = column.top[0][1] / column.rows, _short(column.top[0][0])
+        others = column.rows - column.top[0][1]
+        most = f"all but {others} of the {column.rows} rows" if others and share > SAID_SHARE else f"{share:.1%}"
+        yield Spotted(
+            column=name, code=Code.CONSTANT, detail=value,
+            message=f"{most} of {name!r} are {value}; it tells a model next to nothing",
+            together="{count} columns have the same value in nearly every row: {names}; they tell a model next to "
+            "nothing",
+        )  # fmt: skip
+
+
+def _check_edges(column: ColumnProfile, present: int) -> Iterator[Spotted]:
+    """What is at the edges: of the texts, and of the numbers."""
+    name = column.name
     if column.padded:
-        stripped = prepare_option(replace_sql(name, "trim({c})"))
+        expression = "trim({c})"
         example = next((value for value, _ in column.top if value != value.strip(" ")), None)
         like = "" if example is None else f", like {_short(example)}"
-        yield Finding(
-            column=name,
-            code=Code.PADDED,
+        yield Spotted(
+            column=name, code=Code.PADDED, expression=expression, detail=f"{column.padded} texts",
             message=f"{column.padded} texts in {name!r} begin or end with spaces{like}, which makes them other "
-            f"categories than without; strip them with {stripped}",
-        )
+            f"categories than without; strip them with {prepare_option(replace_sql((name, expression)))}",
+            together="{count} columns have texts that begin or end with spaces, which makes them other categories than "
+            "without: {names}; strip them with {prepare}",
+        )  # fmt: skip
     if (lonely := _sentinel(column, present)) is not None:
         value, count = lonely
-        yield Finding(
-            column=name,
-            code=Code.SENTINEL,
+        expression = f"nullif({{c}}, {value})"
+        yield Spotted(
+            column=name, code=Code.SENTINEL, expression=expression, detail=f"{count / present:.1%}",
             message=f"{count} values of {name!r} ({count / present:.1%}) are {value}, far from all others; if that "
-            "means missing, make it null with --prepare and nullif, else it bends what a model learns",
-        )
+            f"means missing, make it null with {prepare_option(replace_sql((name, expression)))}, else it bends what a "
+            "model learns",
+            together=f"{{count}} columns hold {value}, far from all their other values: {{names}}; if that means "
+            "missing, make it null with {prepare}, else it bends what a model learns",
+        )  # fmt: skip
     if column.infinite:
-        yield Finding(
-            column=name,
-            code=Code.INFINITE,
+        yield Spotted(
+            column=name, code=Code.INFINITE, detail=str(column.infinite),
+            expression="CASE WHEN isfinite({c}) THEN {c} END",
             message=f"{name!r} has {column.infinite} infinite values; replace them upstream or with a query",
-        )
+            together="{count} columns have infinite values: {names}; replace them upstream, or make them null with "
+            "{prepare}",
+        )  # fmt: skip
 
 
-def _id_like(column: ColumnProfile, present: int) -> Finding:
-    return Finding(
-        column=column.name,
-        code=Code.ID_LIKE,
+def _id_like(column: ColumnProfile, present: int) -> Spotted:
+    return Spotted(
+        column=column.name, code=Code.ID_LIKE,
         message=f"{column.name!r} has {column.distinct} distinct values in {present} rows, like an id; exclude it",
-    )
+        together="{count} columns have another value in nearly every row, like ids: {names}; exclude them",
+    )  # fmt: skip
 
 
-def _check_texts(column: ColumnProfile, present: int) -> Iterator[Finding]:
+def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     """What the texts are; one answer a column, since each says to do something else with it."""
     name = column.name
     numbers, signed = column.numeric_text, column.signed_text
     are_numbers = numbers >= NUMERIC_TEXT_SHARE * present
     is_id = _is_id_like(column, present)
     if signed and not are_numbers and numbers + signed >= NUMERIC_TEXT_SHARE * present:
-        example = find_signed(column)
-        like = "" if example is None else f", like {_short(example)}"
-        yield Finding(
-            column=name, code=Code.SIGNED_NUMBERS,
-            message=f"{_of(numbers + signed, present)} texts in {name!r} are numbers with signs{like}; "
-            f"{_read_signed(column)}, else each number counts as a category",
-        )  # fmt: skip
+        yield _with_signs(column, present)
     elif nesting := find_nesting(column):
-        yield Finding(
-            column=name, code=Code.NESTED,
-            message=f"{name!r} holds {nesting} as JSON text, and each different text counts as a category; "
-            f"make columns of what is in them with {_taken_apart(name, nesting)}",
-        )  # fmt: skip
+        yield _nested(column, nesting)
     elif is_id and are_prose(column):
-        yield Finding(
+        yield Spotted(
             column=name, code=Code.PROSE,
             message=f"{name!r} is prose, like {_short(examples(column)[0])}, another in nearly every row, and a model "
             "reads none of it; make columns of it with --prepare, such as its length or whether a word stands in it",
+            together="{count} columns are prose, another in nearly every row, and a model reads none of it: {names}; "
+            "make columns of them with --prepare, such as the length or whether a word stands in it",
         )  # fmt: skip
     elif is_id and (not are_numbers or are_codes(column) or are_whole(column)):
         yield _id_like(column, present)
     elif are_numbers and not are_codes(column):
-        yield Finding(
-            column=name, code=Code.NUMBERS_AS_TEXT,
+        have_commas = any("," in text for text in examples(column))
+        way = "cast them with a query" if have_commas else "read them with {prepare}, which makes others null"
+        yield Spotted(
+            column=name, code=Code.NUMBERS_AS_TEXT, detail=_of(numbers, present),
+            expression=None if have_commas else "TRY_CAST({c} AS DOUBLE)",
             message=f"{_of(numbers, present)} texts in {name!r} read as numbers; "
             f"{_cast(column, numbers, present)}, else each number counts as a category",
+            together=f"{{count}} columns hold texts that read as numbers: {{names}}; {way}, else each number counts as "
+            "a category",
         )  # fmt: skip
 
 
-def _read_signed(column: ColumnProfile) -> str:
-    if (sql := find_unsigned_sql(column)) is not None:
-        return f"read them with {prepare_option(sql)}"
-    return (
+def _with_signs(column: ColumnProfile, present: int) -> Spotted:
+    name, expression, example = column.name, find_unsigned(column), find_signed(column)
+    like = "" if example is None else f"like {_short(example)}"
+    unsaid = (
         "whether a point or a comma is their decimal mark does not show; read them with --prepare and SQL of your own"
     )
+    way = unsaid if expression is None else f"read them with {prepare_option(replace_sql((name, expression)))}"
+    ways = unsaid if expression is None else "read them with {prepare}"
+    return Spotted(
+        column=name, code=Code.SIGNED_NUMBERS, expression=expression, detail=like,
+        message=f"{_of(column.numeric_text + column.signed_text, present)} texts in {name!r} are numbers with signs"
+        f"{like and f', {like}'}; {way}, else each number counts as a category",
+        together=f"{{count}} columns hold numbers with signs as text: {{names}}; {ways}, else each number counts as a "
+        "category",
+    )  # fmt: skip
 
 
-def _taken_apart(name: str, nesting: str) -> str:
-    column = quoted_name(name)
-    if nesting == "lists":
-        return prepare_option(replace_sql(name, "json_array_length({c})")) + " (how many) or SQL of your own"
-    return prepare_option(f"SELECT *, {column}->>$$FIELD$$ AS FIELD FROM source") + " for each FIELD of theirs"
+def _nested(column: ColumnProfile, nesting: str) -> Spotted:
+    name, quoted = column.name, quoted_name(column.name)
+    expression = "json_array_length({c})" if nesting == "lists" else None
+    if expression is None:
+        way = prepare_option(f"SELECT *, {quoted}->>$$FIELD$$ AS FIELD FROM source") + " for each FIELD of theirs"
+        ways = "--prepare and COLUMN->>$$FIELD$$ AS FIELD for each FIELD of theirs"
+    else:
+        way = prepare_option(replace_sql((name, expression))) + " (how many) or SQL of your own"
+        ways = "{prepare} (how many) or SQL of your own"
+    return Spotted(
+        column=name, code=Code.NESTED, expression=expression,
+        message=f"{name!r} holds {nesting} as JSON text, and each different text counts as a category; "
+        f"make columns of what is in them with {way}",
+        together=f"{{count}} columns hold {nesting} as JSON text, and each different text counts as a category: "
+        f"{{names}}; make columns of what is in them with {ways}",
+    )  # fmt: skip
 
 
-def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
+def _check_dates(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     name = column.name
     dates = _dates(column)
     if dates and dates >= DATE_TEXT_SHARE * present:
         if len(column.date_forms) > 1:
             told = ", ".join(f"{count} like {form}" for form, count in column.date_forms)
-            yield Finding(
-                column=name, code=Code.MIXED_DATES,
+            yield Spotted(
+                column=name, code=Code.MIXED_DATES, detail=told,
                 message=f"{name!r} holds dates written in several ways ({told}), so it stays text; write them in one",
+                together="{count} columns hold dates written in several ways, so they stay text: {names}; write each "
+                "in one",
             )  # fmt: skip
         else:
-            yield Finding(
-                column=name, code=Code.DATES_AS_TEXT,
-                message=f"{_of(dates, present)} texts in {name!r} are dates like {column.date_forms[0][0]}; "
+            form = column.date_forms[0][0]
+            yield Spotted(
+                column=name, code=Code.DATES_AS_TEXT, detail=_of(dates, present),
+                message=f"{_of(dates, present)} texts in {name!r} are dates like {form}; "
                 f"{_cast(column, dates, present)}, else each date counts as a category",
+                together=f"{{count}} columns hold dates like {form} as text: {{names}}; mend those that are none or "
+                "cast them with a query, else each date counts as a category",
             )  # fmt: skip
     if column.descents:
         lie = (
@@ -237,10 +244,12 @@ def _check_dates(column: ColumnProfile, present: int) -> Iterator[Finding]:
             if column.descents == 1
             else (f"{column.descents} rows lie before the row above them")
         )
-        yield Finding(
-            column=name, code=Code.UNSORTED_TIME,
+        yield Spotted(
+            column=name, code=Code.UNSORTED_TIME, detail=f"{column.descents}",
             message=f"{lie} in {name!r}: the table is not in order "
             "of time; a model with this time column sorts it, others split it as it lies",
+            together="the table is not in order of {count} columns of times (rows that lie before the row above them: "
+            "{names}); a model sorts it by the one that is its time column, others split it as it lies",
         )  # fmt: skip
 
 

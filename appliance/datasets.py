@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from appliance.access import Access
-from appliance.checks import Finding
 from appliance.errors import BadInput, ProcessLost, Stopped
+from appliance.findings import Finding
 from appliance.intake import Intake
 from appliance.orders import (
     Compare,

@@ -127,7 +127,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         monotone: Column to 1 (the output never falls when it rises) or -1.
         weight: A column of each row's weight, at least 0, missing is 1; no input.
         class_weights: Class to the weight of its rows.
-        is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong.
+        is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong, and rows
+            are ranked worse where a class is rare: ``threshold`` serves that.
         intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.
         calibrate: Classes: calibrate the probabilities where that lowers the log loss on rows not used to fit.
         threshold: Binary: how the served threshold is chosen; None: 0.5.

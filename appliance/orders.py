@@ -15,8 +15,8 @@ from typing import Protocol, TypeVar
 import msgspec
 import polars as pl
 
-from appliance.checks import Finding
 from appliance.errors import BadInput, Conflict, NotFound
+from appliance.findings import Finding
 from appliance.intake import Intake
 from appliance.model_spec import ModelSpec
 from appliance.schema import Task

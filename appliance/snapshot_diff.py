@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,12 @@ from appliance.monitoring.drift_report import ColumnDrift, DatasetDrift
 from storage.columns import ColumnInfo, Dtype
 from storage.datasets import Snapshot
 from storage.profile import ColumnProfile
+
+SAME_MEAN = 1e-12
+"""Means that differ by less, as a share of them or of the spread, are of the same values in another order."""
+
+_KINDS = {Dtype.INT: Dtype.FLOAT, Dtype.DATE: Dtype.DATETIME}
+"""Types that hold the same kind of values as another one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +43,8 @@ class SnapshotDiff:
         added: Columns only the new one has.
         removed: Columns only the old one has.
         changed: Columns of both whose type, missing share or mean differ.
-        distributions: The columns of both by the drift rule, the old snapshot being the reference.
+        distributions: The columns of both that hold the same kind of values, by the drift rule, the old snapshot being
+            the reference.
         drift: The verdict over them.
     """
 
@@ -71,4 +79,19 @@ def _change(old: ColumnProfile, new: ColumnProfile) -> ColumnChange | None:
         mean=(old.mean, new.mean),
     )
     same = change.dtype[0] == change.dtype[1] and change.missing_share[0] == change.missing_share[1]
-    return None if same and change.mean[0] == change.mean[1] else change
+    return None if same and _have_one_mean(old, new) else change
+
+
+def _have_one_mean(old: ColumnProfile, new: ColumnProfile) -> bool:
+    """Whether the means are equal, but for the order in which the rows were added up."""
+    if old.mean is None or new.mean is None:
+        return old.mean is new.mean
+    return math.isclose(old.mean, new.mean, rel_tol=SAME_MEAN, abs_tol=SAME_MEAN * (old.std or 0.0))
+
+
+def comparable_columns(old: Snapshot, new: Snapshot) -> list[str]:
+    """The columns of both whose distributions can be held against each other: texts are no numbers' drift."""
+    kinds = {column.name: _KINDS.get(column.dtype, column.dtype) for column in new.columns}
+    return [
+        column.name for column in old.columns if kinds.get(column.name) is _KINDS.get(column.dtype, column.dtype)
+    ]  # fmt: skip

@@ -11,8 +11,9 @@ import polars as pl
 import pyarrow as pa
 
 from appliance.access import Access
-from appliance.checks import Code, Finding, check_table, leak_findings
+from appliance.checks import check_table, leak_findings
 from appliance.column_types import declared_types, read_as_text
+from appliance.findings import Code, Finding
 from appliance.first_look import look_through
 from appliance.intake import Intake
 from appliance.leak_suspects import find_suspects
@@ -44,10 +45,10 @@ from appliance.orders import (
 )
 from appliance.rewordings import find_rewordings
 from appliance.settings import Settings
-from appliance.snapshot_diff import SnapshotDiff, changed_columns, only_in
+from appliance.snapshot_diff import SnapshotDiff, changed_columns, comparable_columns, only_in
 from appliance.upkeep import BackedUp, UpkeepReport
 from storage.columns import ColumnInfo
-from storage.conform import arrow_schema, columns_of, conform, require_same_columns
+from storage.conform import arrow_schema, conform, require_same_columns
 from storage.datasets import (
     ArrowStream,
     IngestInfo,
@@ -66,6 +67,7 @@ from storage.ingest import ingest
 from storage.profile import TableProfile, profile
 from storage.readings import Readings, readings_for, with_earlier, with_sql
 from storage.rules import Rules, find_rules
+from storage.screening import as_declared
 from storage.sources import Source, SourceOptions, read_source, told_source
 
 Answer = (
@@ -224,7 +226,7 @@ class TableWork:
         with as_not_found():
             before, after = (get_snapshot(self._layout, name, version) for version in (old, new))
             frames = [scan_snapshot(self._layout, name, version) for version in (old, new)]
-        both = [column.name for column in before.columns if column not in only_in(before, after)]
+        both = comparable_columns(before, after)
         report = compare_frames(*(frame.select(both) for frame in frames))
         return SnapshotDiff(
             dataset=name,
@@ -289,7 +291,7 @@ def _with_columns(opened: Source, like: Snapshot, rules: Rules | None) -> Source
         SchemaChanged: They have others.
     """
     ruled = {name for name, rule in rules.columns.items() if rule.type is not None} if rules else set()
-    has = columns_of(opened.batches.schema)
+    has = as_declared(opened.batches.schema, rules)
     brought = {column.name: column for column in has}
     wanted = tuple(brought.get(column.name, column) if column.name in ruled else column for column in like.columns)
     require_same_columns(like.dataset, wanted, has)

@@ -77,10 +77,15 @@ def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def replace_sql(name: str, expression: str) -> str:
-    """SQL that gives the column as that expression of it (``{c}``), and the others as they are."""
-    quoted = quoted_name(name)
-    return f"SELECT * REPLACE ({expression.replace('{c}', quoted)} AS {quoted}) FROM source"  # noqa: S608  (shown, not run; the name is quoted)
+def replace_sql(*columns: tuple[str, str]) -> str:
+    """SQL that gives these columns as expressions of them (``{c}`` is the column), and the others as they are.
+
+    Args:
+        columns: Names and expressions, at least one.
+    """
+    quoted = [(quoted_name(name), expression) for name, expression in columns]
+    given = ", ".join(f"{expression.replace('{c}', name)} AS {name}" for name, expression in quoted)
+    return f"SELECT * REPLACE ({given}) FROM source"  # noqa: S608  (shown, not run; the names are quoted)
 
 
 def find_signed(column: ColumnProfile) -> str | None:
@@ -88,11 +93,12 @@ def find_signed(column: ColumnProfile) -> str | None:
     return next((text for text in examples(column) if _number(text) and not _is_plain(text)), None)
 
 
-def find_unsigned_sql(column: ColumnProfile) -> str | None:
-    """SQL that reads numbers with signs; None where the examples do not tell the decimal mark, as "3.125 %" does not.
+def find_unsigned(column: ColumnProfile) -> str | None:
+    """An SQL expression of the column ``{c}`` that reads its numbers with signs.
 
-    What may stand beyond the examples is not changed silently: a parenthesis is a minus in any case, and where points
-    set thousands apart, a point that does not is left to be the decimal mark.
+    None where the examples do not tell the decimal mark, as "3.125 %" does not. What may stand beyond the examples is
+    not changed silently: a parenthesis is a minus in any case, and where points set thousands apart, a point that does
+    not is left to be the decimal mark.
     """
     mark = _find_decimal_mark(column)
     if mark is None:
@@ -103,7 +109,7 @@ def find_unsigned_sql(column: ColumnProfile) -> str | None:
         number = f"replace(regexp_replace({digits}, $$[.](\\d{{3}})\\b$$, $$\\1$$, $$g$$), $$,$$, $$.$$)"
     else:
         number = f"regexp_replace({text}, $$[^0-9.-]$$, $$$$, $$g$$)"
-    return replace_sql(column.name, f"TRY_CAST({number} AS DOUBLE)")
+    return f"TRY_CAST({number} AS DOUBLE)"
 
 
 def _find_decimal_mark(column: ColumnProfile) -> str | None:

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import math
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -241,7 +242,8 @@ def _say_cast(found: pa.DataType, column: ColumnInfo) -> str:
     name = '"' + column.name.replace('"', '""') + '"'
     query = f"SELECT * REPLACE ({name}::VARCHAR AS {name}) FROM source"  # noqa: S608  (shown, not run)
     quoted = query.replace("'", r"'\''")  # for a shell
-    return f"whole numbers so large are mostly ids, which a text keeps: --query '{quoted}'"
+    declared = shlex.quote(f"{column.name}={Dtype.STRING}")
+    return f"whole numbers so large are mostly ids, which a text keeps: --type {declared}, or --query '{quoted}'"
 
 
 def require_kept(values: pa.Array, floats: pa.Array, name: str) -> None:

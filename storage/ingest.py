@@ -20,7 +20,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from storage.columns import ColumnInfo
-from storage.conform import appended_columns, arrow_schema, columns_of, conform, told_evolution
+from storage.conform import appended_columns, arrow_schema, conform, told_evolution
 from storage.dataset_log import COMMIT_KEY, read_commits
 from storage.datasets import (
     REJECTED,
@@ -42,7 +42,7 @@ from storage.layout import Layout
 from storage.read_ahead import read_ahead
 from storage.readings import with_earlier
 from storage.rules import find_rules
-from storage.screening import Screened, Screening, as_there, screened, typed_columns
+from storage.screening import Screened, Screening, as_declared, as_there, screened, typed_columns
 
 KEEP_EVERY_VERSION = {
     "delta.enableExpiredLogCleanup": "false",
@@ -78,8 +78,8 @@ def ingest(
     # A PyArrow reader is taken as it is: through the C stream its errors would lose their class.
     is_reader = isinstance(batches, pa.RecordBatchReader)
     reader: pa.RecordBatchReader = batches if is_reader else pa.RecordBatchReader.from_stream(batches)
-    columns = columns_of(reader.schema)
     rules = find_rules(layout, name)
+    columns = as_declared(reader.schema, rules)
     with alone(layout, name), _without_orphans(dataset_path(layout, name)), contextlib.ExitStack() as stack:
         before = get_snapshot(layout, name) if name in list_datasets(layout) else None
         if info.once is not None and is_ingested(layout, name, info.once):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,10 @@ OBJECT_BYTES = 16 << 20
 MOST_OBJECT_BYTES = 256 << 20
 """An object around a list is held in memory as a whole, several times."""
 
+_ROUNDED = frozenset({"DOUBLE", *LONG_WHOLE})
+_NUMBERS = _ROUNDED | {"BIGINT"}
+"""DuckDB's types of numbers in JSON."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonScan:
@@ -31,29 +36,36 @@ class JsonScan:
     notes: tuple[str, ...]
 
 
-def json_scan(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path]) -> JsonScan:
+def json_scan(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path],
+    texts: Collection[str] = (),
+) -> JsonScan:  # fmt: skip
     """SQL that reads JSON files; of an object that is nothing but a list of objects around it, the rows of the list.
 
     Args:
         connection: Not confined yet.
         files: At least one.
         links: A path without special characters for each.
+        texts: Columns whose numbers are wanted as texts, digit by digit.
 
     Raises:
         duckdb.Error: A file is no JSON.
         SourceUnreadable: A column of floats has a whole number that a float would round.
     """
     if len(files) == 1 and _is_one_object(files[0]):
-        return _unwrapped(connection, files, links)
-    return _rows(connection, files, links)
+        return _unwrapped(connection, files, links, texts)
+    return _rows(connection, files, links, texts)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path]) -> JsonScan:
+def _rows(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path], texts: Collection[str]
+) -> JsonScan:
     """Each object is a row."""
     found = connection.sql(_read(links, NO_FOLDERS, size=files[0].path.stat().st_size))
     types = dict(zip(found.columns, map(str, found.types), strict=True))
-    digits = _find_digits(connection, files[0], links, types)
-    columns = types | dict.fromkeys(digits, "VARCHAR") if digits else None
+    wanted = dict.fromkeys((name for name in texts if types.get(name) in _NUMBERS), "VARCHAR")
+    digits = _find_digits(connection, files[0], links, types | wanted)
+    columns = types | wanted | dict.fromkeys(digits, "VARCHAR") if wanted or digits else None
     told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()
     if any(file.folders for file in files):
         read = _with_folders(files, links, list(types), columns=columns)
@@ -70,7 +82,7 @@ def _find_digits(
     Raises:
         SourceUnreadable: One has fractions as well.
     """
-    names = [name for name, type_ in types.items() if type_ in {"DOUBLE", *LONG_WHOLE}]
+    names = [name for name, type_ in types.items() if type_ in _ROUNDED]
     if not names:
         return []
     texts = _read(links, NO_FOLDERS, size=file.path.stat().st_size, columns=dict.fromkeys(names, "VARCHAR"))
@@ -82,9 +94,10 @@ def _find_digits(
     whole = answers(connection, [f"bool_and({_is_whole(name)})" for name in lost], texts)
     for (name, number), are_whole in zip(lost.items(), whole, strict=True):
         if not are_whole:
+            told = shlex.quote(f"{name}=string")
             raise SourceUnreadable(
                 f"{file.path}: its column {name!r} has fractions, so it is a float, which would round the whole number "
-                f"{number}; write it as a text where it is an id"
+                f"{number}; write it as a text where it is an id, or read it as one: --type {told}"
             )
     return list(lost)
 
@@ -135,7 +148,9 @@ def _is_one_object(file: SourceFile) -> bool:
     return not rest.strip()
 
 
-def _unwrapped(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path]) -> JsonScan:
+def _unwrapped(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path], texts: Collection[str]
+) -> JsonScan:
     size = files[0].path.stat().st_size
     plain = _read(links, NO_FOLDERS, size=size)
     rows = connection.sql(plain)
@@ -143,7 +158,7 @@ def _unwrapped(connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile
     lists = [name for name, type_ in zip(names, map(str, rows.types), strict=True) if _is_list_of_objects(type_)]
     (count,) = connection.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({plain}) LIMIT 2)").fetchone() or (0,)
     if not lists or count != 1:
-        return _rows(connection, files, links)
+        return _rows(connection, files, links, texts)
     if len(lists) > 1:
         read = _with_folders(files, links, names)
         query = f"SELECT unnest({sql_name(lists[0])}, max_depth := 2) FROM source"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.columns import ColumnInfo, Dtype
-from storage.conform import arrow_schema
+from storage.conform import arrow_schema, columns_of
 from storage.duck import open_duckdb
 from storage.errors import RulesBroken, StateUnwritable
 from storage.repeats import Keys, Rows
@@ -65,6 +65,30 @@ class Screening:
     rules: Rules
     old: Sequence[str]
     found: Screened
+
+
+def as_declared(schema: pa.Schema, rules: Rules | None) -> tuple[ColumnInfo, ...]:
+    """What the columns of a stream become before they are held against the rules.
+
+    Numbers of which a rule makes text are text from the first: on the way through int64 or float64 digits would be
+    lost.
+
+    Raises:
+        SourceUnreadable: As ``columns_of``.
+    """
+    return tuple(
+        replace(column, dtype=Dtype.STRING)
+        if rules is not None and rule_of(rules, column.name).type is Dtype.STRING and _has_digits(field.type)
+        else column
+        for column, field in zip(columns_of(schema), schema, strict=True)
+    )
+
+
+def _has_digits(arrow: pa.DataType) -> bool:
+    """Whether its values are exact numbers, which have one way to be written."""
+    if pa.types.is_dictionary(arrow):
+        return _has_digits(arrow.value_type)
+    return bool(pa.types.is_integer(arrow) or pa.types.is_decimal(arrow))
 
 
 def typed_columns(columns: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnInfo, ...]:

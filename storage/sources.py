@@ -17,7 +17,7 @@ from deltalake.exceptions import DeltaError
 
 from storage.addresses import is_address, redacted, require_whole
 from storage.arrow_source import read_arrow
-from storage.columns import ColumnInfo
+from storage.columns import ColumnInfo, Dtype
 from storage.conform import ValueMisfit, columns_of
 from storage.csv_dialect import csv_scan
 from storage.csv_forms import Earlier
@@ -257,7 +257,8 @@ def _scan_sql(
         case Format.JSON:
             plain = _Scan(sql="", paths=links, originals=originals)
             try:
-                told = json_scan(connection, files, links)
+                texts = [column.name for column in options.like if column.dtype is Dtype.STRING]
+                told = json_scan(connection, files, links, texts)
             except duckdb.Error as exc:
                 raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
             return replace(plain, sql=told.sql, paths=told.paths), told.notes

@@ -7,6 +7,7 @@ import re
 import polars as pl
 
 from appliance.texts import is_prose
+from appliance.training.kinds import are_amounts, way_to_numbers
 
 ID_LIKE_SHARE = 0.9
 """A column with at least this share of distinct values names rows, it does not describe them."""
@@ -52,11 +53,7 @@ def why_no_input(series: pl.Series) -> tuple[str, str]:
     code, why = "", ""
     if isinstance(series.dtype, pl.String):
         if _is_distinct(series):
-            is_text = is_prose(tuple(series.drop_nulls().head(PROSE_ROWS)))
-            code = "id_like"
-            why = (
-                "is prose, another in nearly every row" if is_text else "names nearly every row differently, like an id"
-            )
+            code, why = _why_no_categories(series)
     elif not series.dtype.is_numeric():
         pass
     elif _counts_up(series):
@@ -67,6 +64,16 @@ def why_no_input(series: pl.Series) -> tuple[str, str]:
     elif is_key_name(series.name) and is_whole(series) and _is_distinct(series):
         code, why = "id_like", "is called like an id and names nearly every row differently"
     return code, why
+
+
+def _why_no_categories(series: pl.Series) -> tuple[str, str]:
+    """Code and reason why texts that differ in nearly every row are no input."""
+    if are_amounts(series):
+        why = f"holds numbers as text, another in nearly every row, which are no categories ({way_to_numbers(series)})"
+        return "numbers_as_text", why
+    if is_prose(tuple(series.drop_nulls().head(PROSE_ROWS))):
+        return "id_like", "is prose, another in nearly every row"
+    return "id_like", "names nearly every row differently, like an id"
 
 
 def _is_distinct(series: pl.Series) -> bool:

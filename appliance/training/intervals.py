@@ -19,6 +19,9 @@ from appliance.training.rows import EncodedRows, FeatureRows
 
 Floats = NDArray[np.float64]
 
+MONOTONE = "monotone_constraints"
+"""LightGBM's parameter; its quantile objective refuses it."""
+
 
 def fit_interval(prepared: Prepared, plan: FitPlan) -> tuple[str, ...]:
     """The texts of the two models; none when no interval is declared.
@@ -29,7 +32,15 @@ def fit_interval(prepared: Prepared, plan: FitPlan) -> tuple[str, ...]:
     quantiles = prepared.spec.intervals
     if quantiles and prepared.target.task is not Task.REGRESSION:
         raise BadTable(f"intervals are for a regression, but {prepared.spec.target!r} makes a {plan.task.value} task")
-    return tuple(_fit_quantile(prepared, dataclasses.replace(plan, quantile=one)) for one in quantiles)
+    own = {key: value for key, value in plan.own.items() if key != MONOTONE}
+    return tuple(_fit_quantile(prepared, dataclasses.replace(plan, quantile=one, own=own)) for one in quantiles)
+
+
+def say_unbound(plan: FitPlan, ends: tuple[str, ...]) -> tuple[str, ...]:
+    """A sentence where the ends of an interval are not held to the constraints that the prediction is."""
+    if not ends or MONOTONE not in plan.own:
+        return ()
+    return ("the interval's ends do not follow 'monotone', since LightGBM fits no quantiles so; the prediction does",)
 
 
 def predict_interval(low: Scorer, high: Scorer, encoded: pl.DataFrame | EncodedRows) -> tuple[Floats, Floats]:

@@ -18,6 +18,11 @@ MOSTLY = 0.9
 LOOKED_AT = 10_000
 """Values of a text that are read, evenly spaced."""
 
+_SIGN = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN)"
+_WITH_MARK = r"(?:\d{1,3}(?:[.,']\d{3})+(?:[.,]\d+)?|\d*[.,]\d+)(?:[eE][-+]?\d+)?"
+_AMOUNT = rf"^\(?[-+]?\s*(?:{_WITH_MARK}|{_SIGN}\s*[-+]?(?:{_WITH_MARK}|\d+)|(?:{_WITH_MARK}|\d+)\s*(?:{_SIGN}|%))\)?$"
+"""A number with a decimal mark, thousands set apart, or a sign of money or percent: ids have none of these."""
+
 _WORDS = {
     Kind.NUMBER: ("number", "numbers"), Kind.CATEGORY: ("category", "categories"),
     Kind.BOOLEAN: ("boolean", "booleans"), Kind.DATETIME: ("date or time", "dates or times"),
@@ -46,6 +51,12 @@ def numbers_as_text(series: pl.Series) -> Warn | None:
         return None
     read = known.cast(pl.Float64, strict=False)
     share = 1.0 - read.null_count() / len(read)
+    if share < MOSTLY and are_amounts(series):
+        message = (
+            f"{series.name!r} is numbers with signs or commas as text, like {known[0]!r}; it trains as a category. To "
+            f"use its size, {way_to_numbers(series)}"
+        )
+        return Warn(column=series.name, code="numbers_as_text", message=message)
     if share < MOSTLY:
         return None
     others = known.filter(read.is_null()).unique(maintain_order=True).head(3).to_list()
@@ -53,3 +64,24 @@ def numbers_as_text(series: pl.Series) -> Warn | None:
     way = f"make these empty with a query, and declare {series.name!r} a number" if others else "declare it a number"
     message = f"{series.name!r} is text that reads as numbers{but}; it trains as a category. To use its size, {way}"
     return Warn(column=series.name, code="numbers_as_text", message=message)
+
+
+def are_amounts(series: pl.Series) -> bool:
+    """Whether a text column is measures, such as prices, written as text: however much they differ, they name no rows.
+
+    They are numbers, mostly with a decimal mark or a sign; digits alone may be ids.
+    """
+    known = series.drop_nulls()
+    known = known.gather_every(max(1, len(known) // LOOKED_AT)).str.strip_chars()
+    if known.is_empty():
+        return False
+    amounts = known.str.contains(_AMOUNT)
+    numbers = amounts | known.str.contains(r"^[-+]?\d+$")
+    return float(amounts.sum()) >= len(known) / 2 and float(numbers.sum()) >= MOSTLY * len(known)
+
+
+def way_to_numbers(series: pl.Series) -> str:
+    """How to have the amounts of a text column as numbers."""
+    if series.str.strip_chars().cast(pl.Float64, strict=False).null_count() == series.null_count():
+        return f"declare {series.name!r} a number under [columns]"
+    return "make numbers of them with --prepare, as the note on the dataset's column says"

@@ -33,20 +33,13 @@ from appliance.training.split import (
     with_stop_rows,
 )  # fmt: skip
 from appliance.training.table import RawRows, Table
-from appliance.training.target import Target, read_target, rounding_share
+from appliance.training.target import Target, read_target
+from appliance.training.target_warnings import warn_of_target
 
 Floats = NDArray[np.float64]
 
 KEPT_ROWS = 2_000
 """Of which a twentieth, when it is held out, is as many as are replayed after a deployment."""
-
-MOST_ROUNDED = 0.01
-"""A target of which LightGBM rounds off a larger share of the spread is warned about."""
-
-RARE = 0.05
-"""A binary target whose rarer class has a smaller share is imbalanced."""
-
-SMALL_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,17 +151,14 @@ def prepare(
         columns=columns.features, features=features, multiclass=target.task is Task.MULTICLASS, seed=spec.seed
     )
     split = split_rows(table, spec, target, columns)
-    one_sided = _one_sided(target, split)
+    warned = warn_of_target(spec, target, split)
     weight, weighed = _weights(table, spec, target)
     return Prepared(
         spec=spec, table=table, target=target, columns=columns, plan=plan, rows=encoded, split=split,
         times=None if columns.time is None else _stamps(table[columns.time]),
         groups=_groups(table, columns), weight=weight, own=_own_params(spec, target, columns, features),
         decisions=(target.sentence, *columns.decisions, *said, *weighed, compared, *_coarse(plan.width, spec)),
-        warnings=(
-            *_missing_labels(target), *_alike(target), *_rounded(target), *one_sided, *_imbalanced(spec, target),
-            *columns.warnings, *leak_suspects(encoded, bare, target, whole),
-        ),
+        warnings=(*warned, *columns.warnings, *leak_suspects(encoded, bare, target, whole)),
         protected=protected_columns(table, spec, columns.features), kept=kept,
     )  # fmt: skip
 
@@ -290,81 +280,3 @@ def _coarse(features: int, spec: ModelSpec) -> tuple[str, ...]:
         f"with {features:,} columns numbers have at most {WIDE_BINS} bins, a quarter of LightGBM's default, for time "
         "and memory; [params] max_bin changes that",
     )
-
-
-def _missing_labels(target: Target) -> tuple[Warn, ...]:
-    missing = int((~target.labelled).sum())
-    if not missing:
-        return ()
-    message = f"{missing} of {len(target.labelled)} rows have no {target.name!r} and do not train"
-    return (Warn(column=target.name, code="unlabelled", message=message),)
-
-
-def _alike(target: Target) -> tuple[Warn, ...]:
-    """Classes that are one for a person: ``yes``, ``Yes`` and ``yes`` with a blank behind it."""
-    same: dict[str, list[str]] = {}
-    for name in target.classes:
-        same.setdefault(" ".join(name.casefold().split()), []).append(name)
-    told = "; ".join(", ".join(map(repr, names)) for names in same.values() if len(names) > 1)
-    if not told:
-        return ()
-    message = (
-        f"classes of {target.name!r} differ only in blanks or capitals ({told}), so that the model tells apart what "
-        "may be the same; make them one with --prepare, trim and lower"
-    )
-    return (Warn(column=target.name, code="alike_classes", message=message),)
-
-
-def _rounded(target: Target) -> tuple[Warn, ...]:
-    if target.task is not Task.REGRESSION or (share := rounding_share(target.values)) <= MOST_ROUNDED:
-        return ()
-    message = (
-        f"LightGBM keeps 7 digits of a target: of {target.name!r} it rounds off {share:.0%} of the spread, which no "
-        "model can learn then; subtract a constant near its mean with a query, and add it to what is predicted"
-    )
-    return (Warn(column=target.name, code="rounded", message=message),)
-
-
-def _one_sided(target: Target, split: Split) -> tuple[Warn, ...]:
-    """Classes that only one side of the split has.
-
-    Raises:
-        BadTable: The training rows are of one class.
-    """
-    if target.task is Task.REGRESSION:
-        return ()
-    learned, judged = (
-        set(np.unique(target.values[side]).astype(int).tolist()) for side in (split.trained_on, split.holdout)
-    )
-    if len(learned) < 2:
-        raise BadTable(
-            f"every row that trains is {target.classes[learned.pop()]!r}: the other classes of {target.name!r} are "
-            f"held out ({split.sentence}); add rows, or split them otherwise (split_by = 'random')"
-        )
-    warnings = []
-    for where, there, missing in (("trains", judged, judged - learned), ("is held out", learned, learned - judged)):
-        names = ", ".join(repr(target.classes[at]) for at in sorted(missing & there))
-        if names:
-            message = f"no row of {target.name!r} that {where} is {names}; the metrics say nothing useful about it"
-            warnings.append(Warn(column=target.name, code="one_sided", message=message))
-    return tuple(warnings)
-
-
-def _share(share: float) -> str:
-    """As percent, with as many digits as a small one needs: 0.031%, not 0.0%."""
-    return f"{share:.1%}" if share >= SMALL_SHARE else f"{share * 100:.2g}%"
-
-
-def _imbalanced(spec: ModelSpec, target: Target) -> tuple[Warn, ...]:
-    if target.task is not Task.BINARY or spec.is_unbalance or spec.class_weights:
-        return ()
-    share = float(target.values.mean())
-    rarer = min(share, 1.0 - share)
-    if rarer >= RARE:
-        return ()
-    name = target.classes[1] if share <= 0.5 else target.classes[0]
-    message = (
-        f"only {_share(rarer)} of the rows are {name!r}; accuracy says little then, and a threshold of 0.5 may "
-        "never give it: declare a [threshold] goal, or is_unbalance = true"
-    )
-    return (Warn(column=target.name, code="imbalanced", message=message),)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Task
+from appliance.training.kinds import are_amounts
 from appliance.training.precedent import Precedent
 from appliance.training.table import RawRows
 
@@ -227,6 +228,8 @@ def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ..
             f"target {name!r} has {distinct} distinct values, but a binary task needs exactly two; "
             "declare task = 'multiclass' or 'regression', or leave it out"
         )
+    if 2 * distinct > len(known) or distinct > MOST_TEXT_CLASSES:
+        _require_no_measure(known, distinct)
     if distinct > MOST_TEXT_CLASSES:
         raise BadTable(
             f"target {name!r} has {distinct} distinct values, too many for classes (at most {MOST_TEXT_CLASSES}); "
@@ -242,3 +245,19 @@ def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ..
     codes = {value: float(code) for code, value in enumerate(names)}
     values = class_names(known).replace_strict(codes, return_dtype=pl.Float64).to_numpy()
     return tuple(names), values.astype(np.float64)
+
+
+def _require_no_measure(known: pl.Series, distinct: int) -> None:
+    """Check that so many values are no measures, which make no classes.
+
+    Raises:
+        BadTable: They are numbers with fractions, or such as text.
+    """
+    told = f"target {known.name!r} has {distinct} distinct values in {len(known)} labelled rows"
+    if known.dtype.is_float() and not known.round(0).eq(known).all():
+        raise BadTable(f"{told} and fractions: it is a measure and no set of classes; declare task = 'regression'")
+    if known.dtype == pl.String and are_amounts(known):
+        raise BadTable(
+            f"{told} that are numbers as text, like {known[0]!r}: a measure and no set of classes; make numbers of "
+            "them with --prepare, as the note on the dataset's column says, for a regression"
+        )

@@ -32,7 +32,7 @@ from appliance.training.fit import FirstFit, FitPlan, Fitted, Sample, Scorer, fi
 from appliance.training.folds import Indices
 from appliance.training.gate import judge
 from appliance.training.golden import REAL_ROWS, golden_rows, real_rows
-from appliance.training.intervals import fit_interval, measure_coverage
+from appliance.training.intervals import fit_interval, measure_coverage, say_unbound
 from appliance.training.losses import fit_losses
 from appliance.training.precedent import Precedent
 from appliance.training.prepare import Prepared, plan_fit, prepare, say_careful
@@ -208,7 +208,7 @@ def _train(
             golden=golden_rows(_real_rows(prepared), schema, scorer, ends), importance=_importance(schema, fitted),
             decisions=(
                 *prepared.decisions, *say_careful(plan.careful), *((found.sentence,) if found else ()),
-                *served.sentences, *((LINEAR,) if scorer.is_linear else ()),
+                *say_unbound(plan, interval), *served.sentences, *((LINEAR,) if scorer.is_linear else ()),
             ),
             warnings=prepared.warnings, outputs=outputs, labels=_raw_labels(held_raw[spec.target], target.task),
             trials=found.trials if found else (), cross_validation=folds, interval=interval,

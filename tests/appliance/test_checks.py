@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from appliance.checks import Code, Finding, check_table
+from appliance.checks import check_table
+from appliance.findings import Code, Finding
 from storage.datasets import IngestInfo
 from storage.ingest import ingest
 from storage.layout import Layout
@@ -61,7 +62,7 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         (
             [-99] * 10 + [1 + i % 5 for i in range(90)], Code.SENTINEL,
             "10 values of 'c' (10.0%) are -99, far from all others; if that means missing, make it null with "
-            "--prepare and nullif, else it bends what a model learns",
+            '--prepare \'SELECT * REPLACE (nullif("c", -99) AS "c") FROM source\', else it bends what a model learns',
         ),
         (
             [float("inf"), *(i / 7 for i in range(99))], Code.INFINITE,
@@ -70,12 +71,13 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         (
             [-999.0] * 3 + [i / 7 for i in range(97)], Code.SENTINEL,
             "3 values of 'c' (3.0%) are -999.0, far from all others; if that means missing, make it null with "
-            "--prepare and nullif, else it bends what a model learns",
+            '--prepare \'SELECT * REPLACE (nullif("c", -999.0) AS "c") FROM source\', else it bends what a model '
+            "learns",
         ),
         (
             [9999] * 5 + [i % 40 for i in range(95)], Code.SENTINEL,
-            "5 values of 'c' (5.0%) are 9999, far from all others; if that means missing, make it null with --prepare "
-            "and nullif, else it bends what a model learns",
+            "5 values of 'c' (5.0%) are 9999, far from all others; if that means missing, make it null with "
+            '--prepare \'SELECT * REPLACE (nullif("c", 9999) AS "c") FROM source\', else it bends what a model learns',
         ),
         (
             ["2026-01-31", "31/01/2026"] * 20, Code.MIXED_DATES,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 
 from appliance.access import Access
@@ -55,6 +59,49 @@ def test_a_refresh_keeps_the_types(datasets: Datasets, orders: Path) -> None:
     orders.write_text(CSV.replace("1.10", "1.20"))
     datasets.refresh("orders", who="ann")
     assert datasets.preview("orders")["release"].to_list() == ["1.20", "1.2", "2.0"]
+
+
+LONG = 2**63 + 12_345
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "texts"),
+    [
+        ([LONG, None, 7], pa.uint64(), [str(LONG), None, "7"]),
+        ([LONG, 7, LONG], pa.dictionary(pa.int8(), pa.uint64()), [str(LONG), "7", str(LONG)]),
+        ([Decimal(2**53 + 1), Decimal(7)], pa.decimal128(20, 0), [str(2**53 + 1), "7"]),
+        ([Decimal("1.10"), Decimal("90071992547409930.10")], pa.decimal128(20, 2), ["1.10", "90071992547409930.10"]),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["parquet", "feather"])
+def test_long_numbers_are_kept_to_the_last_digit_where_they_are_to_be_text(
+    datasets: Datasets, tmp_path: Path, values: list[object], kind: pa.DataType, texts: list[object], suffix: str
+) -> None:
+    file, table = tmp_path / f"x.{suffix}", pa.table({"big": pa.array(values, kind), "y": range(len(values))})
+    if suffix == "feather":
+        pa.feather.write_feather(table, str(file))
+    else:
+        pq.write_table(table, file)
+    with pytest.raises(BadInput, match="column 'big'"):
+        datasets.take_in("d", Intake(source=str(file)), who="ann")
+    datasets.take_in("d", Intake(source=str(file), types={"big": Dtype.STRING}), who="ann")
+    assert datasets.preview("d")["big"].to_list() == texts
+    datasets.declare_rules("d", '[columns.big]\ntype = "string"\n[columns.y]\nmin = 0', who="ann")
+    datasets.refresh("d", who="ann")
+    assert datasets.preview("d")["big"].to_list() == texts
+    datasets.take_in("d", Intake(source=str(file), append=True), who="ann")
+    assert datasets.preview("d")["big"].to_list() == texts * 2
+
+
+def test_long_numbers_of_json_beside_fractions_are_text_where_they_are_to_be(
+    datasets: Datasets, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.ndjson"
+    file.write_text('{"big": 9007199254740993, "y": 1}\n{"big": 1.25, "y": 2}\n')
+    with pytest.raises(BadInput, match="--type big=string"):
+        datasets.take_in("d", Intake(source=str(file)), who="ann")
+    datasets.take_in("d", Intake(source=str(file), types={"big": Dtype.STRING}), who="ann")
+    assert datasets.preview("d")["big"].to_list() == ["9007199254740993", "1.25"]
 
 
 def test_a_value_that_does_not_fit_is_named_with_row_and_column(datasets: Datasets, orders: Path) -> None:

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from appliance.access import Access
-from appliance.checks import Code
 from appliance.datasets import Datasets
 from appliance.errors import BadInput, BadTable, NotFound
+from appliance.findings import Code
 from appliance.house import prepare_state
 from appliance.orders import Ingest
 from appliance.settings import Settings
@@ -121,6 +121,25 @@ def test_a_diff_tells_rows_columns_and_figures(datasets: Datasets, tmp_path: Pat
         ColumnChange(name="typed", dtype=(Dtype.INT, Dtype.STRING), missing_share=(0.0, 0.0), mean=(1.5, None)),
     )
     assert datasets.diff("d", 2, 2).changed == ()
+
+
+def test_the_same_rows_in_another_order_are_no_change(datasets: Datasets, tmp_path: Path) -> None:
+    rows = [f"{at * 0.1:.1f},{(at * 37 % 100 - 49.5) * 1e-20!r}" for at in range(100)]
+    for order in (rows, sorted(rows, reverse=True), sorted(rows, key=lambda row: row[::-1])):
+        datasets.add("d", csv(tmp_path, "\n".join(["a,b", *order]) + "\n"), who="cli")
+    means = [[column.mean for column in datasets.profile("d", version)] for version in (1, 2, 3)]
+    assert not means[0] == means[1] == means[2], "added up in another order they differ in the last digits"
+    assert (datasets.diff("d", 1, 2).changed, datasets.diff("d", 1, 3).changed) == ((), ())
+
+
+def test_a_column_that_became_another_kind_is_told_as_that_alone(datasets: Datasets, tmp_path: Path) -> None:
+    datasets.add("d", csv(tmp_path, "a,b\n" + "".join(f"{at % 7},{at % 5}\n" for at in range(200))), who="cli")
+    datasets.add("d", csv(tmp_path, "a,b\n" + "".join(f"x{at % 7},{at % 5}.0\n" for at in range(200))), who="cli")
+    found = datasets.diff("d", 1, 2)
+    assert [(change.name, change.dtype[1].value) for change in found.changed] == [("a", "string"), ("b", "float64")]
+    assert [(column.name, column.state.value) for column in found.distributions] == [("b", "ok")]
+    datasets.add("d", csv(tmp_path, "a,b\n" + "".join(f"{at % 7},y{at % 5}\n" for at in range(200))), who="cli")
+    assert datasets.diff("d", 2, 3).distributions == ()
 
 
 def test_a_diff_judges_distributions_by_the_drift_rule(datasets: Datasets, tmp_path: Path) -> None:

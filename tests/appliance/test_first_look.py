@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.checks import Code
 from appliance.datasets import Datasets
 from appliance.errors import BadInput
+from appliance.findings import Code
 from appliance.house import prepare_state
 from appliance.intake import Intake
 from appliance.settings import Settings

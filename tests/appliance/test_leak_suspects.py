@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from appliance.checks import Code, leak_findings
+from appliance.checks import leak_findings
 from appliance.datasets import Datasets
+from appliance.findings import Code
 from appliance.leak_suspects import Suspect, find_suspects
 
 DATA = Path(__file__).parents[1] / "data"

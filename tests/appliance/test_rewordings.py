@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from appliance.checks import Code
 from appliance.datasets import Datasets
+from appliance.findings import Code
 from appliance.intake import Intake
 
 COUNT = 300

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from appliance.access import Access
-from appliance.checks import Code
 from appliance.datasets import Datasets
 from appliance.errors import BadInput, NotFound
+from appliance.findings import Code
 from appliance.orders import Ingest, Unchanged
 from appliance.settings import Settings
 

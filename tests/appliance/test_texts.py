@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from appliance.checks import Code, check_table
+from appliance.checks import check_table
+from appliance.findings import Code
 from storage.datasets import IngestInfo
 from storage.duck import open_duckdb
 from storage.ingest import ingest

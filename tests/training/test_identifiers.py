@@ -43,6 +43,38 @@ def test_numbers_that_name_rows_are_no_inputs(values: pl.Series, expected: str |
     assert code(values) == expected
 
 
+@pytest.mark.parametrize(
+    ("texts", "way"),
+    [
+        ([f"${at * 37:,}.25" for at in range(1, ROWS + 1)], "make numbers of them with --prepare"),
+        ([f"{at * 1.37:.2f} €" for at in range(ROWS)], "make numbers of them with --prepare"),
+        ([f"{at},{at % 97:02}" for at in range(ROWS)], "make numbers of them with --prepare"),
+        ([f"{at * 0.37:.3f}" for at in range(ROWS)], "declare 'amount' a number under [columns]"),
+        ([f"{at * 0.13:.2f} %" for at in range(ROWS)], "make numbers of them with --prepare"),
+    ],
+)
+def test_measures_as_text_are_no_ids(texts: list[str], way: str) -> None:
+    columns = plan_columns(made_up(ROWS).with_columns(pl.Series("amount", texts)), spec("y"))
+    (told,) = [warning for warning in columns.warnings if warning.column == "amount"]
+    assert told.code == "numbers_as_text"
+    assert told.message.startswith("'amount' holds numbers as text, another in nearly every row")
+    assert way in told.message
+    assert "like an id" not in told.message
+
+
+@pytest.mark.parametrize("form", ["{}", "K-{}", "10.0.{}.1", "31.12.{}", "CHE{}", "{}-{}"])
+def test_texts_that_only_look_like_measures_are_ids(form: str) -> None:
+    values = pl.Series("code", [form.format(1_000 + at, at) for at in range(ROWS)])
+    assert code(values) == "id_like"
+
+
+def test_prices_that_come_back_train_as_categories_with_a_word() -> None:
+    prices = pl.Series("price", [f"${at % 40},250" for at in range(ROWS)])
+    (told,) = plan_columns(made_up(ROWS).with_columns(prices), spec("y")).warnings
+    assert (told.column, told.code) == ("price", "numbers_as_text")
+    assert "'price' is numbers with signs or commas as text, like '$0,250'; it trains as a category" in told.message
+
+
 def test_a_declared_kind_keeps_what_looks_like_a_row_number() -> None:
     frame = made_up(ROWS).with_columns(pl.Series("rank", SHUFFLED))
     columns = plan_columns(frame, spec("y", columns={"rank": Kind.NUMBER}))

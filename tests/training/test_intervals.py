@@ -51,3 +51,11 @@ def test_without_an_interval_there_is_none() -> None:
 def test_an_interval_of_classes_is_refused() -> None:
     with pytest.raises(BadTable, match="intervals are for a regression"):
         fit(spec("species", intervals=(0.1, 0.9)), penguins())
+
+
+def test_an_interval_goes_with_a_prediction_that_never_falls() -> None:
+    model = fit(spec("y", monotone={"x": 1}, intervals=(0.1, 0.9), rounds=20), made_up(400))
+    assert len(model.interval) == 2
+    assert model.params["monotone_constraints"] == "1,0,0,0"
+    (said,) = [sentence for sentence in model.decisions if "interval's ends" in sentence]
+    assert "do not follow 'monotone'" in said

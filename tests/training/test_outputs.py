@@ -278,10 +278,3 @@ def test_class_weights_move_the_answers_to_their_class() -> None:
     plain = fit(spec("on", calibrate=False), made_up(800))
     heavy = fit(spec("on", calibrate=False, class_weights={"false": 1.0, "true": 5.0}), made_up(800))
     assert heavy.outputs.mean() > plain.outputs.mean() + 0.2
-
-
-def test_an_imbalanced_target_is_named_with_what_to_do() -> None:
-    frame = made_up(800).with_columns((pl.int_range(pl.len()) % 40 == 0).alias("on"))
-    warnings = {warning.code: warning.message for warning in fit(spec("on"), frame).warnings}
-    assert "only 2.5% of the rows are 'true'" in warnings["imbalanced"]
-    assert "is_unbalance = true" in warnings["imbalanced"]

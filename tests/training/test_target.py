@@ -48,6 +48,22 @@ def test_a_text_that_names_nearly_every_row_is_no_set_of_classes(distinct: int) 
             read_target(frame(named), "y", task)
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([at * 1.37 for at in range(62)], r"62 distinct values in 62 labelled rows and fractions: it is a measure"),
+        (
+            [f"${at},250.00" for at in range(62)],
+            r"numbers as text, like '\$0,250\.00': a measure and no set of classes",
+        ),
+        ([f"{at}.50" for at in range(400)], r"numbers as text, like '0\.50': a measure"),
+    ],
+)
+def test_a_measure_is_no_set_of_classes_and_no_id(values: list[object], message: str) -> None:
+    with pytest.raises(BadTable, match=message):
+        read_target(frame(values), "y", Task.MULTICLASS)
+
+
 def test_a_date_is_no_target() -> None:
     days: list[object] = [date(2024, 1, 1) + timedelta(days=at % 30) for at in range(60)]
     with pytest.raises(BadTable, match=r"'y' is a date, and no task predicts one; make a number of it with a query"):

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from appliance.checks import Code
+from appliance.findings import Code
 from appliance.intake import Intake
 from appliance.model_spec import ModelSpec
 from appliance.monitoring.compare import compare_files

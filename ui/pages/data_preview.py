@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from appliance.checks import Finding
 from appliance.orders import FirstLook
 from storage.columns import ColumnInfo, Dtype
 from storage.profile import ColumnProfile
@@ -16,7 +15,7 @@ from ui.components.histogram import histogram_html
 from ui.components.markup import box, markup, panel, text, with_attributes
 from ui.components.status import notice
 from ui.components.table import raw_table
-from ui.pages.dataset_columns import sentence, shape_of, spread_of
+from ui.pages.dataset_columns import sentence, shape_of, spread_of, warnings_of
 from ui.pages.dataset_rows import cells_of
 from ui.texts import _, ngettext
 from ui.words import DTYPES, NONE, number, share
@@ -51,7 +50,7 @@ def show_preview(found: FirstLook, choices: Choices) -> None:
         )  # fmt: skip
     for one in found.findings:
         if one.column is None:
-            notice(one.message, tone="warn")
+            notice(sentence(one.message), tone="warn")
     _columns(found, shown, choices)
     _rows(found, shown)
 
@@ -77,10 +76,7 @@ def _scope(found: FirstLook) -> str:
 
 def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) -> None:
     figures = {one.name: one for one in found.profile}
-    warnings: dict[str, list[Finding]] = {}
-    for one in found.findings:
-        if one.column is not None:  # what is said of the table stands above it
-            warnings.setdefault(one.column, []).append(one)
+    warnings = warnings_of(found.findings)
     examples = list(zip(*cells_of(_cut(found, shown)), strict=True)) or [()] * len(shown)
     area = box("preview").props("tabindex=0 role=region")
     headings = (
@@ -97,8 +93,7 @@ def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) 
                     _choice(column, values, choices)
                     _figures(figures[column.name])
                     if warnings:
-                        said = " ".join(sentence(one.message) for one in warnings.get(column.name, ()))
-                        text(said, "small prose", tag="td")
+                        text(warnings.get(column.name, ""), "small prose", tag="td")
 
 
 def _choice(column: ColumnInfo, values: tuple[str | None, ...], choices: Choices) -> None:

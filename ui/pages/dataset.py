@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.checks import Code, Finding
+from appliance.findings import Code, Finding
 from appliance.permissions import Action
 from storage.datasets import Snapshot
 from ui.components.facts import facts
@@ -10,7 +10,7 @@ from ui.components.form import figure, tabs
 from ui.components.markup import box, button_link, link, panel
 from ui.components.status import notice
 from ui.page import Page, View
-from ui.pages.dataset_columns import show_columns
+from ui.pages.dataset_columns import sentence, show_columns
 from ui.pages.dataset_feed import show_feed
 from ui.pages.dataset_rows import show_rows
 from ui.pages.dataset_rules import show_rules
@@ -92,13 +92,13 @@ def _head(shown: Snapshot) -> None:
 
 
 def _whole_table(findings: tuple[Finding, ...], rejected: str) -> None:
-    """What is about no single column; the rest stands beside its column."""
+    """What is about no column or about several; the rest stands beside its column."""
     found = [one for one in findings if one.column is None]
     if not found:
         return
     with box("stack s"):
         for one in found:
-            with notice(one.message, tone="info" if one.code is Code.READER else "warn"):
+            with notice(sentence(one.message), tone="info" if one.code is Code.READER else "warn"):
                 if one.code is Code.REJECTED:
                     link(_("Show them"), rejected, "small nowrap")
 

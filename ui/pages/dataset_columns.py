@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
-from appliance.checks import Finding
+from appliance.findings import Finding
 from storage.columns import Dtype
 from storage.profile import ColumnProfile
 from ui.components.histogram import histogram_html
@@ -28,11 +27,7 @@ _COLUMNS = (
 
 def show_columns(profile: Sequence[ColumnProfile], findings: Sequence[Finding]) -> None:
     """Fill the tab."""
-    by_name = sorted((one for one in findings if one.column), key=lambda one: one.column or "")
-    warnings = {
-        name: " ".join(sentence(one.message) for one in group)
-        for name, group in groupby(by_name, key=lambda one: one.column)
-    }
+    warnings = warnings_of(findings)
     columns = _COLUMNS if warnings else _COLUMNS[:-1]
     with panel(tight=True):
         Table(columns, [_row(one, warnings.get(one.name, "")) for one in profile], search=_("Search columns"),
@@ -53,6 +48,18 @@ def _row(one: ColumnProfile, warning: str) -> Row:
         "warning": Cell(text=warning),
     }
     return Row(id=one.name, cells=cells)
+
+
+def warnings_of(findings: Sequence[Finding]) -> dict[str, str]:
+    """What is said of each column; of what is told of several, that it stands above."""
+    said: dict[str, list[str]] = {}
+    for one in findings:
+        if one.column is not None:
+            said.setdefault(one.column, []).append(sentence(one.message))
+        for name in one.columns:
+            count = number(len(one.columns))
+            said.setdefault(name, []).append(_("See the note above on {count} columns.").format(count=count))
+    return {name: " ".join(sentences) for name, sentences in said.items()}
 
 
 def shape_of(one: ColumnProfile) -> Sequence[float]:

@@ -20,8 +20,8 @@ from appliance.api.control.uploads import (
     parts_of,
     told_by_name,
 )
-from appliance.checks import Finding
 from appliance.errors import BadInput, NotAllowed, NotFound, Stopped
+from appliance.findings import Finding
 from appliance.house import Appliance
 from appliance.intake import Intake
 from appliance.orders import FirstLook, Ingest, StopButton, Unchanged
