@@ -18,6 +18,7 @@ from appliance.api.control.identity import Guard, provide_caller
 from appliance.api.control.job_routes import JOB_ROUTES
 from appliance.api.control.model_routes import MODEL_ROUTES
 from appliance.api.control.monitoring_routes import MONITORING_ROUTES
+from appliance.api.control.parameters import require_known
 from appliance.api.control.prediction_routes import PREDICTION_ROUTES
 from appliance.api.control.problems import STATUS, answer_http, answer_known, answer_unexpected
 from appliance.api.control.query_routes import QUERY_ROUTES
@@ -48,7 +49,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
             *JOB_ROUTES, *PREDICTION_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
             *UPKEEP_ROUTES,
         ],
-        guards=[Guard(doorkeeper, session_key=session_key)],
+        guards=[Guard(doorkeeper, session_key=session_key), require_known],
         dependencies={
             "caller": Provide(provide_caller, use_cache=False),
             "appliance": Provide(provide_appliance, use_cache=True),

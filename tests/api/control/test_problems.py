@@ -55,6 +55,7 @@ def test_an_unknown_route_is_a_problem_too(control: Control) -> None:
     answer = control.client.patch("/keys", headers=control.admin)
     assert answer.status_code == 405
     assert answer.json()["detail"].endswith("/keys does not take PATCH; GET /api/schema says what it takes")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
 
 
 def test_a_body_that_is_missing_is_called_so(control: Control) -> None:
