@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from appliance.api.control.access_routes import ACCESS_ROUTES
+from appliance.api.control.bodies import JsonRequest
 from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
 from appliance.api.control.description import Description
@@ -49,6 +50,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
             *JOB_ROUTES, *PREDICTION_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
             *UPKEEP_ROUTES,
         ],
+        request_class=JsonRequest,
         guards=[Guard(doorkeeper, session_key=session_key), require_known],
         dependencies={
             "caller": Provide(provide_caller, use_cache=False),

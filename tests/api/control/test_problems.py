@@ -79,6 +79,22 @@ def test_a_body_that_does_not_fit_names_the_field(control: Control) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/keys", b'{"name":"\xff"}', 400, "not UTF-8, a text in it has the byte 0xff"),
+        ("/datasets", b'{"name":"\xff"}', 422, "not UTF-8, a text in it has the byte 0xff"),
+        ("/keys", b"[" * 200_000, 400, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_a_body_that_cannot_be_read_is_no_fault_of_the_program(
+    control: Control, path: str, body: bytes, status: int, told: str
+) -> None:
+    answer = control.client.post(path, headers=control.admin, content=body)
+    assert answer.status_code == status, answer.text
+    assert told in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
     ("path", "status"),
     [
         *((f"/models/{'x' * 2000}/{part}", 404) for part in ("drift", "quality", "data-quality", "fairness", "card")),
