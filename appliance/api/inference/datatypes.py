@@ -19,6 +19,7 @@ DTYPES = {
 """NumPy's name of each that holds numbers."""
 
 DATATYPES = frozenset(DTYPES) | {TEXT}
+_WHOLE = frozenset({int, bool})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,12 +39,18 @@ class _Range:
             return False
         return not self.whole or value == int(value)
 
-    def holds_all(self, numbers: Matrix) -> bool:
-        """Whether all are; also False where float64 cannot tell. NaN stands for null."""
-        least, greatest = float(np.fmin.reduce(numbers)), float(np.fmax.reduce(numbers))
-        if not (float(self.above) < least and greatest < float(self.below)):
+    def holds_all(self, values: Sequence[float | None]) -> bool:
+        """Whether all numbers are, nulls aside; the same, several times as fast."""
+        known = [value for value in values if value is not None] if None in values else values
+        if known and not (self.above < min(known) and max(known) < self.below):  # type: ignore[type-var,operator]
             return False
-        return not self.whole or not bool((np.floor(numbers) < numbers).any())
+        return not self.whole or _WHOLE.issuperset(map(type, known)) or all(map(self.holds, known))
+
+    def holds_array(self, numbers: Matrix) -> bool:
+        """Whether all are; also False where float64 cannot tell."""
+        if not (float(self.above) < numbers.min() and numbers.max() < float(self.below)):
+            return False
+        return not self.whole or bool((np.floor(numbers) == numbers).all())
 
 
 def _range(name: str) -> _Range:
@@ -78,11 +85,14 @@ def find_misfit(datatype: str, values: Sequence[object]) -> int | None:
     return next((at for at, value in enumerate(values) if not holds(value)), None)
 
 
+def holds_all(datatype: str, values: Sequence[float | None]) -> bool:
+    """Whether a datatype holds all numbers of JSON, nulls aside, at one look; an FP64 is not looked at."""
+    return datatype == "FP64" or _RANGES[datatype].holds_all(values)
+
+
 def surely_holds(datatype: str, numbers: Matrix) -> bool:
-    """Whether a datatype holds all numbers, NaN being null, at one look; False where ``find_misfit`` has to say.
+    """Whether a datatype holds all numbers, at one look; False where ``find_misfit`` has to say.
 
     An FP64 holds every float64; what is no datatype holds nothing.
     """
-    if datatype == "FP64":
-        return True
-    return datatype in _RANGES and _RANGES[datatype].holds_all(numbers)
+    return datatype == "FP64" or (datatype in _RANGES and _RANGES[datatype].holds_array(numbers))

@@ -19,6 +19,7 @@ from appliance.api.inference.datatypes import (
     Matrix,
     accepted_values,
     find_misfit,
+    holds_all,
     surely_holds,
 )
 from appliance.api.inference.errors import BadField, BadJson
@@ -200,13 +201,17 @@ def _numbers(tensor: Tensor) -> Matrix:
 
 def _read_numbers(tensor: Tensor, cells: list[Any]) -> Matrix:
     """Values of JSON as float64, once the datatype holds each; looked at together, and one by one where that is odd."""
-    if _NUMBERS.issuperset(map(type, cells)):
+    if _are_held(tensor, cells):
         with suppress(OverflowError):  # a whole number that no datatype holds
-            numbers = np.array(cells, dtype=np.float64)
-            if surely_holds(tensor.datatype, numbers):
-                return numbers
+            return np.array(cells, dtype=np.float64)
     _require_held(tensor, cells)
     return np.array(cells, dtype=np.float64)
+
+
+def _are_held(tensor: Tensor, cells: list[Any]) -> bool:
+    if tensor.datatype == TEXT:
+        return _TEXTS.issuperset(map(type, cells))
+    return _NUMBERS.issuperset(map(type, cells)) and holds_all(tensor.datatype, cells)
 
 
 def _cells(tensor: Tensor) -> list[Any]:
@@ -214,9 +219,7 @@ def _cells(tensor: Tensor) -> list[Any]:
     if isinstance(tensor.data, np.ndarray):
         return [None if cell != cell else cell for cell in tensor.data.tolist()]  # noqa: PLR0124  (NaN alone)
     cells = _flat(tensor)
-    if tensor.datatype != TEXT:
-        _read_numbers(tensor, cells)
-    elif not _TEXTS.issuperset(map(type, cells)):
+    if not _are_held(tensor, cells):
         _require_held(tensor, cells)
     return cells
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.api.inference.datatypes import DTYPES, find_misfit, surely_holds
+from appliance.api.inference.datatypes import DTYPES, find_misfit, holds_all, surely_holds
 from appliance.api.inference.number_lists import LARGE_BYTES
 from tests.api.inference.conftest import Deployed
 from tests.model_bundles import MIXED_COLUMNS, sample_rows
@@ -43,15 +43,16 @@ def is_held(datatype: str, value: float) -> bool:
 def test_a_value_is_held_where_numpy_holds_it(datatype: str, values: list[Any]) -> None:
     wrong = [at for at, value in enumerate(values) if value is not None and not is_held(datatype, value)]
     assert find_misfit(datatype, values) == (wrong[0] if wrong else None)
-    if any(isinstance(value, int) and abs(value) >= 2**1023 for value in values):
-        return
-    if surely_holds(datatype, np.array(values, dtype=np.float64)):
-        assert not wrong
+    if datatype != "FP64":
+        assert holds_all(datatype, values) is not bool(wrong)
+    known = [value for value in values if value is not None and abs(value) < 2**1023]
+    if known and surely_holds(datatype, np.array(known, dtype=np.float64)):
+        assert find_misfit(datatype, known) is None
 
 
 @pytest.mark.parametrize("datatype", sorted(DTYPES))
 def test_what_is_held_is_mostly_seen_without_a_look_at_each(datatype: str) -> None:
-    assert surely_holds(datatype, np.array([0.0, np.nan, 1.0]))
+    assert surely_holds(datatype, np.array([0.0, 1.0]))
 
 
 WRONG = [
@@ -82,7 +83,8 @@ def test_what_a_datatype_does_not_hold_is_named(
     rows = sample_rows(MIXED_COLUMNS, 8)
     name = next(iter(rows[0]))
     column = {"name": name, "shape": [8], "datatype": datatype, "data": [*cells[:5], value, *cells[6:]]}
-    for model, tensor in (("species", {**column, "name": "x", "shape": [2, 4]}), ("mixed", column)):
+    asked = [("species", {**column, "name": "x", "shape": [2, 4]}), ("mixed", column)]
+    for model, tensor in asked[: 1 if datatype == "FP64" else 2]:  # as a column, an FP64 is read by the column's kind
         body = json.dumps({"inputs": [tensor], "parameters": {"p": "p" * size}}).encode()
         answer = deployed.api.client.post(f"/v2/models/{model}/infer", content=body)
         assert answer.status_code == 400, answer.text
