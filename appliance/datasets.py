@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import polars as pl
 
 from appliance.access import Access
 from appliance.errors import BadInput, ProcessLost, Stopped
 from appliance.findings import Finding
-from appliance.intake import Intake
+from appliance.intake import Intake, is_upload
 from appliance.orders import (
     Compare,
     Describe,
@@ -151,7 +149,7 @@ class Datasets:
                 f"twice. Watch a folder for new files with 'appliance data watch {name} FOLDER', or add the whole "
                 f"table with 'appliance data add {name} SOURCE --replace'"
             )
-        if Path(newest.source).is_relative_to(self._layout.tmp.absolute()):
+        if is_upload(self._layout, newest.source):
             raise BadInput(
                 f"{name!r} came from an uploaded file, which is not kept; upload it again, or name a path of this host "
                 f"with 'appliance data add {name} SOURCE'"

@@ -231,6 +231,15 @@ class Deployments:
             require_model(connection, name)
             return version_before(deployment_history(connection, name), find_deployment(connection, name, CHAMPION))
 
+    def can_roll_back(self, name: str) -> bool:
+        """Whether a rollback would find something to take back: a canary, or a champion that another one stood before.
+
+        Raises:
+            NotFound: No such model.
+        """
+        standing = self.rolled_back(name)
+        return standing is not None and (standing.role == CANARY or self.before(name) is not None)
+
     def publish(self) -> None:
         """Write ``deployments.json`` from the table, if it says something else; after a crash or a restore."""
         with self._publishing(), self._database() as connection:

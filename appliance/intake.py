@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from storage.columns import Dtype
+from storage.layout import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +37,8 @@ class Intake:
     target: str | None = None
     types: Mapping[str, Dtype] = field(default_factory=dict)
     once: str | None = None
+
+
+def is_upload(layout: Layout, source: str) -> bool:
+    """Whether a source, as the record tells it, was sent here: it lay where nobody finds it any more."""
+    return Path(source).is_relative_to(layout.tmp.absolute())

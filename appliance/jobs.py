@@ -139,7 +139,14 @@ class Jobs:
 
         Raises:
             NotFound: No such model.
+            SnapshotNotFound: Its dataset has no such version.
         """
+        if version is not None:
+            from storage.datasets import get_snapshot  # noqa: PLC0415  (loads Polars)
+
+            with self._database() as connection:
+                dataset = require_model(connection, model).dataset
+            get_snapshot(self._layout, dataset, version)
         return self._start(JobKind.TRAIN, model, who, {"dataset_version": version})
 
     def start_retraining(self, model: str, *, who: str) -> str:

@@ -184,7 +184,7 @@ class Models:
             NotFound: No such model or version, or it has no version yet.
         """
         info = self.get(name)
-        wanted = version or info.deployed or info.champion or info.latest
+        wanted = (info.deployed or info.champion or info.latest) if version is None else version
         if wanted is None:
             raise NotFound(f"model {name!r} has no version yet; train it with 'appliance train {name}'")
         try:

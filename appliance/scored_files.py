@@ -52,7 +52,7 @@ def score_file(
         NotReady: The orchestrator does not answer.
     """
     info = appliance.models.get(model)
-    chosen = version or info.deployed or info.champion
+    chosen = (info.deployed or info.champion) if version is None else version
     if chosen is None:
         raise NotFound(f"model {model!r} has no version to predict with; train it with 'appliance train {model}'")
     seen = appliance.datasets.look_through(Intake(source=str(upload)), rows=1, most_rows=1)

@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from appliance.errors import BadSetting
 from appliance.settings_file import describe_stranger, read_settings_file
+from appliance.sizes import read_bytes, read_mebibytes, read_memory
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
@@ -25,6 +26,10 @@ DEFAULTS_VARIABLE = "APPLIANCE_DEFAULTS"
 """Names the file in which a release proposes settings for its host; everything else comes before it."""
 VERTEX_PORT_VARIABLE = "AIP_HTTP_PORT"
 log = logging.getLogger("appliance.settings")
+
+Bytes = Annotated[int, BeforeValidator(read_bytes)]
+Mebibytes = Annotated[int, BeforeValidator(read_mebibytes)]
+Memory = Annotated[str, BeforeValidator(read_memory)]
 
 
 class Settings(BaseSettings):
@@ -65,7 +70,9 @@ class Settings(BaseSettings):
         default=0, ge=0, le=64,
         description="Equal worker processes of the inference API; 0: all cores but one, at least one.",
     )  # fmt: skip
-    max_body_bytes: int = Field(default=32 << 20, ge=1024, description="Largest request body of the APIs.")
+    max_body_bytes: Bytes = Field(
+        default=32 << 20, ge=1024, description='Largest request body of the APIs, in bytes, or as in "32MiB".'
+    )
     body_timeout_s: float = Field(
         default=30.0, gt=0, allow_inf_nan=False,
         description="Seconds that a request's head, and then its body, may take to arrive at the inference API.",
@@ -81,14 +88,17 @@ class Settings(BaseSettings):
     default_model: str = Field(
         default="", description="Who answers where a path names no model (/invocations); empty: the only deployed one."
     )
-    capture_reserve_mb: int = Field(
-        default=256, ge=0, description="Free space in MiB that the event log leaves; below it, nothing is captured."
-    )
+    capture_reserve_mb: Mebibytes = Field(
+        default=256, ge=0,
+        description='Free space in MiB, or as in "1GiB", that the event log leaves; below it, nothing is captured.',
+    )  # fmt: skip
     capture_durability: Literal["async", "sync"] = Field(
         default="async",
         description="sync: an answer leaves when the disk has its event (group commit); async: when the kernel has it.",
     )
-    max_upload_bytes: int = Field(default=4 << 30, ge=1024, description="Largest file the dashboard takes.")
+    max_upload_bytes: Bytes = Field(
+        default=4 << 30, ge=1024, description='Largest file the dashboard takes, in bytes, or as in "4GiB".'
+    )
     download_timeout_s: float = Field(
         default=3600.0, gt=0, description="Seconds that fetching a dataset's source from an address may take."
     )
@@ -96,7 +106,7 @@ class Settings(BaseSettings):
         default=None,
         description="Certificates of authorities, PEM, that an https source may be signed by, beside the system's.",
     )
-    duckdb_memory: str = Field(
+    duckdb_memory: Memory = Field(
         default="1GB",
         description="DuckDB's memory limit; beyond it, it spills. A wide CSV may take 300 kB a column.",
     )
@@ -224,7 +234,8 @@ def load_settings(**flags: Any) -> Settings:
             log.warning("%s", sentence)
     except ValidationError as exc:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}{_origin(str(error['loc'][0]), flags)}"
+            f"{'.'.join(str(part) for part in error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+            f"{_origin(str(error['loc'][0]), flags)}"
             for error in exc.errors()
         )
         raise BadSetting(f"settings: {problems}") from exc

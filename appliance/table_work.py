@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from appliance.checks import check_table, leak_findings
 from appliance.column_types import declared_types, read_as_text
 from appliance.findings import Code, Finding
 from appliance.first_look import look_through
-from appliance.intake import Intake
+from appliance.intake import Intake, is_upload
 from appliance.leak_suspects import find_suspects
 from appliance.learnable import require_target
 from appliance.models import Proposal
@@ -268,7 +269,8 @@ class TableWork:
             return profile(self._layout, name, version, memory=self._settings.duckdb_memory, threads=_threads())
 
     def _added(self, snapshot: Snapshot, *, look: bool = True) -> Ingest:
-        told = f"version {snapshot.version} with {snapshot.rows} rows from {snapshot.source}"
+        source = Path(snapshot.source).name if is_upload(self._layout, snapshot.source) else snapshot.source
+        told = f"version {snapshot.version} with {snapshot.rows} rows from {source}"
         try:
             Access(self._settings).record(snapshot.who, f"dataset.{snapshot.mode}", snapshot.dataset, told)
             warnings = self._inspect(snapshot.dataset, snapshot.version) if look else ()

@@ -114,7 +114,7 @@ class Transfer:
             StateUnwritable: The file cannot be written.
         """
         info = Models(self._settings).get(name)
-        wanted = version or info.deployed or info.champion or info.latest
+        wanted = (info.deployed or info.champion or info.latest) if version is None else version
         if wanted is None:
             raise NotFound(f"model {name!r} has no version yet; train it with 'appliance train {name}'")
         try:

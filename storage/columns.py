@@ -22,6 +22,17 @@ class Dtype(StrEnum):
     DATE = "date"
     DATETIME = "datetime"
 
+    @property
+    def words(self) -> str:
+        """What it is called where people read it, as on the dashboard; the value is what they write."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Dtype.BOOL: "yes or no", Dtype.INT: "whole number", Dtype.FLOAT: "number", Dtype.STRING: "text",
+    Dtype.DATE: "date", Dtype.DATETIME: "date and time",
+}  # fmt: skip
+
 
 SQL_TYPE = {
     Dtype.BOOL: "BOOLEAN", Dtype.INT: "BIGINT", Dtype.FLOAT: "DOUBLE", Dtype.STRING: "VARCHAR", Dtype.DATE: "DATE",

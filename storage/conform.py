@@ -159,7 +159,9 @@ def _differences(old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], *, evolve
     ]  # fmt: skip
     problems = [f"lacks {_told(missing)}"] if missing else []
     problems += [f"has {_told(extra)}, which the dataset has not"] if extra and not evolve else []
-    return problems + [f"has {name!r} as {has[name]}, the dataset has it as {had[name]}" for name in clashing[:SHOWN]]
+    return problems + [
+        f"has {name!r} as {has[name].words}, the dataset has it as {had[name].words}" for name in clashing[:SHOWN]
+    ]
 
 
 def told_evolution(old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], rows: int) -> tuple[str, ...]:
@@ -168,7 +170,7 @@ def told_evolution(old: Sequence[ColumnInfo], new: Sequence[ColumnInfo], rows: i
     added = [column.name for column in new if column.name not in had]
     told = [f"Added {_told(added)}: null in the {rows} rows that were there."] if added else []
     told += [
-        f"The column {column.name!r} became {column.dtype}; it was {had[column.name]}."
+        f"The column {column.name!r} is read as {column.dtype.words} now; it was {had[column.name].words}."
         for column in new
         if column.name in had and had[column.name] is not column.dtype
     ]
@@ -224,8 +226,9 @@ def _fit(values: pa.Array, column: ColumnInfo) -> pa.Array:
             fitted = values.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as exc:
         raise SourceUnreadable(
-            f"column {column.name!r} has a value that does not fit {column.dtype}: {str(exc).splitlines()[0]}; "
-            f"{_say_cast(values.type, column)}{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
+            f"column {column.name!r} is read as {column.dtype.words}, but has a value that is none: "
+            f"{str(exc).splitlines()[0]}; {_say_cast(values.type, column)}"
+            f"{EVOLVE_HINT if _would_widen(values.type, column) else ''}"
         ) from exc
     if column.dtype in YEARS:
         _require_years(fitted, column)
@@ -272,7 +275,8 @@ def _require_years(values: pa.Array, column: ColumnInfo) -> None:
     found = pc.min_max(counts).as_py()
     if found["min"] is not None and not least <= found["min"] <= found["max"] <= most:
         raise SourceUnreadable(
-            f"column {column.name!r} has a {column.dtype} beyond the years 1 to 9999; make it null or text with a query"
+            f"column {column.name!r} has a {column.dtype.words} beyond the years 1 to 9999; make it null or "
+            "text with a query"
         )
 
 
@@ -313,8 +317,8 @@ def _misfit(column: ColumnInfo, batches: Iterable[pa.RecordBatch], before: int) 
         before += batch.num_rows
     row, text = found or first or (before, "")
     return ValueMisfit(
-        f"column {column.name!r} is {column.dtype}, but has the text {text[:40]!r} in row {row}; mend it there, or "
-        "make it null or another value with a query",
+        f"column {column.name!r} is read as {column.dtype.words}, but has the text {text[:40]!r} in row {row}; mend it "
+        "there, or make it null or another value with a query",
         row,
     )
 

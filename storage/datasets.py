@@ -301,7 +301,8 @@ def _require(layout: Layout, name: str, version: int | None) -> tuple[Path, int]
         raise DatasetNotFound(f"there is no dataset {name!r}; datasets: {known}. Add it with 'appliance data add'")
     if version is None:
         return path, newest_version(path)
-    if not commit_path(path, version).is_file():
+    is_one = 0 < version < 1 << 63  # of others the file's name may be longer than the system looks up
+    if not is_one or not commit_path(path, version).is_file():
         raise SnapshotNotFound(f"the dataset {name!r} has no version {version}; it has 1 to {newest_version(path)}")
     if version in read_forgotten(path):
         raise SnapshotNotFound(

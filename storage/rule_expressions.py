@@ -45,7 +45,8 @@ def reasons_of(column: ColumnInfo, rules: ColumnRules) -> Iterator[pl.Expr]:
     raw, value = pl.col(name), pl.col(typed_name(name))
     if rules.type is not None and rules.type is not column.dtype:
         lost = value.is_null() & _is_present(raw, column.dtype)
-        yield _reason(name, lost, raw.cast(pl.String), f" is no {rules.type}")
+        told = " is neither true nor false" if rules.type is Dtype.BOOL else f" is no {rules.type.words}"
+        yield _reason(name, lost, raw.cast(pl.String), told)
     if rules.required:
         yield _reason(name, value.is_null(), pl.lit(""), "missing")
     if rules.min is not None:

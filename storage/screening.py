@@ -128,7 +128,7 @@ def _require_fitting(column: ColumnInfo, rules: ColumnRules) -> None:
     limits = [bound(column.name, limit) for limit in (rules.min, rules.max) if limit is not None]
     numbers = column.dtype in {Dtype.INT, Dtype.FLOAT}
     times = column.dtype in {Dtype.DATE, Dtype.DATETIME}
-    told = f"column {column.name!r} is {column.dtype}"
+    told = f"column {column.name!r} is read as {column.dtype.words}"
     if limits and not (numbers or times):
         raise RulesBroken(f"{told}: min and max go with numbers and dates; add a rule type, or another rule")
     if any(isinstance(limit, date) is not times for limit in limits):

@@ -91,7 +91,7 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
 
 def _version(settings: Settings, order: BatchOrder) -> int:
     info = Models(settings).get(order.model)
-    version = order.version or info.deployed or info.champion
+    version = (info.deployed or info.champion) if order.version is None else order.version
     if version is None:
         raise NotFound(f"model {order.model!r} has no version yet; train it with 'appliance train {order.model}'")
     return version

@@ -14,7 +14,7 @@ from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
 from appliance.training.identifiers import FIRST_ROWS, is_whole, why_no_input
-from appliance.training.kinds import numbers_as_text, say_kinds
+from appliance.training.kinds import numbers_as_text, say_kinds, told_type
 from appliance.training.precedent import Precedent
 from appliance.training.split import Way, choose_way
 from appliance.training.table import RawRows, in_turn
@@ -125,8 +125,8 @@ def protected_columns(frame: RawRows, spec: ModelSpec, features: Sequence[Column
             series = series.cast(pl.String)
         if natural_kind(series.dtype) is None:
             raise BadTable(
-                f"protected column {name!r} is {series.dtype}, which makes no groups; store it as text, numbers or "
-                "booleans, or take it out of 'protected'"
+                f"protected column {name!r} is {told_type(series.dtype)}, which makes no groups; store it as text, "
+                "numbers or booleans, or take it out of 'protected'"
             )
         column = read_column(series)
         found.append(with_frequent_levels(column, series) if len(column.levels) > MOST_LEVELS else column)
@@ -187,7 +187,7 @@ def _is_dates_as_text(series: pl.Series) -> bool:
 def _require_times(series: pl.Series) -> None:
     if isinstance(series.dtype, pl.Date | pl.Datetime):
         return
-    what = f"is {series.dtype}, not a date or time"
+    what = f"is {told_type(series.dtype)}, not a date or time"
     if isinstance(series.dtype, pl.String):
         lost = series.filter(as_kind(series, Kind.DATETIME).is_null() & series.is_not_null())
         if lost.is_empty():
@@ -250,7 +250,7 @@ def _unusable(series: pl.Series, declared: Kind | None) -> Warn | None:
     name = series.name
     code, why = "", ""
     if declared is None and natural_kind(series.dtype) is None:
-        code, why = "type", f"is {series.dtype}, which no model takes"
+        code, why = "type", f"is {told_type(series.dtype)}, which no model takes"
     elif series.null_count() == len(series):
         code, why = "empty", "has no values"
     elif series.null_count() == 0 and _is_constant(series):
@@ -276,7 +276,7 @@ def _levels(series: pl.Series) -> tuple[str, ...]:
         return tuple(known.cast(pl.Int64).unique().sort().cast(pl.String).to_list())
     if isinstance(series.dtype, pl.String | pl.Categorical | pl.Enum):
         return tuple(series.cast(pl.String).drop_nulls().unique().sort().to_list())
-    raise BadTable(f"column {series.name!r} is {series.dtype} and cannot be read as a category")
+    raise BadTable(f"column {series.name!r} is {told_type(series.dtype)} and cannot be read as a category")
 
 
 def _require_readable(series: pl.Series, kind: Kind) -> None:
@@ -288,7 +288,7 @@ def _require_readable(series: pl.Series, kind: Kind) -> None:
         if lost == 0:
             return
         raise BadTable(f"column {series.name!r} is declared a {kind.value}, but {lost} of its values are not")
-    raise BadTable(f"column {series.name!r} is {series.dtype} and cannot be read as a {kind.value}")
+    raise BadTable(f"column {series.name!r} is {told_type(series.dtype)} and cannot be read as a {kind.value}")
 
 
 def as_kind(series: pl.Series, kind: Kind) -> pl.Series:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from appliance.errors import BadTable
 from appliance.schema import Column, FeatureSchema, Kind
 from appliance.training.columns import as_kind, is_finite, seconds_of
+from appliance.training.kinds import told_type
 from appliance.training.rows import ColumnStore, EncodedRows
 from appliance.training.table import RawRows
 
@@ -174,4 +175,5 @@ def _read_text(series: pl.Series, column: Column) -> pl.Series:
 
 
 def _mismatch(series: pl.Series, column: Column) -> BadTable:
-    return BadTable(f"column {series.name!r} is {series.dtype}, but the model takes it as a {column.kind.value}")
+    told = told_type(series.dtype)
+    return BadTable(f"column {series.name!r} is {told}, but the model takes it as a {column.kind.value}")

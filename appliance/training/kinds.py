@@ -8,6 +8,7 @@ import polars as pl
 
 from appliance.model_card import Warn
 from appliance.schema import Column, Kind
+from storage.columns import Dtype
 
 MOST_NAMED = 5
 """Columns of a kind that a sentence names."""
@@ -27,6 +28,16 @@ _WORDS = {
     Kind.NUMBER: ("number", "numbers"), Kind.CATEGORY: ("category", "categories"),
     Kind.BOOLEAN: ("boolean", "booleans"), Kind.DATETIME: ("date or time", "dates or times"),
 }  # fmt: skip
+
+
+def told_type(dtype: pl.DataType) -> str:
+    """A column's type in the words of a dataset's; one that no dataset has as Polars calls it."""
+    is_it = {
+        Dtype.BOOL: dtype == pl.Boolean, Dtype.INT: dtype.is_integer(), Dtype.FLOAT: dtype.is_numeric(),
+        Dtype.STRING: isinstance(dtype, pl.String | pl.Categorical | pl.Enum), Dtype.DATE: dtype == pl.Date,
+        Dtype.DATETIME: dtype == pl.Datetime,
+    }  # fmt: skip
+    return next((known.words for known, so in is_it.items() if so), str(dtype))
 
 
 def say_kinds(columns: Sequence[Column]) -> str:

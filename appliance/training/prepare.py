@@ -21,6 +21,7 @@ from appliance.training.evaluate import require_metric
 from appliance.training.features import FeaturePlan, monotone_constraints, plan_features
 from appliance.training.fit import BIN_PARAMS, WIDE, WIDE_BINS, FitPlan, Param, Sample, careful_params, category_names
 from appliance.training.folds import Indices
+from appliance.training.kinds import told_type
 from appliance.training.leaks import leak_suspects, require_no_twin
 from appliance.training.precedent import Precedent
 from appliance.training.rows import ColumnStore, EncodedRows
@@ -251,7 +252,7 @@ def _weights(frame: RawRows, spec: ModelSpec, target: Target) -> tuple[Floats | 
 
 def _read_weight(column: pl.Series) -> Floats:
     if not column.dtype.is_numeric():
-        raise BadTable(f"weight column {column.name!r} is {column.dtype}, not a number; store it as one")
+        raise BadTable(f"weight column {column.name!r} is {told_type(column.dtype)}, not a number; store it as one")
     weight = column.cast(pl.Float64).fill_null(1.0).to_numpy()  # rows collected from traffic have none
     wrong = ~(np.isfinite(weight) & (weight >= 0))
     if wrong.any() or not (weight > 0).any():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Task
-from appliance.training.kinds import are_amounts
+from appliance.training.kinds import are_amounts, told_type
 from appliance.training.precedent import Precedent
 from appliance.training.table import RawRows
 
@@ -149,7 +149,7 @@ def _odd_values(known: pl.Series, precedent: Precedent) -> str:
     if precedent.task is Task.REGRESSION:
         texts = known.cast(pl.String)
         lost = texts.filter(texts.str.strip_chars().cast(pl.Float64, strict=False).is_null())
-        return _say_values(lost) or f"it is {known.dtype} now, not a number"
+        return _say_values(lost) or f"it is {told_type(known.dtype)} now, not a number"
     return ""
 
 
@@ -195,7 +195,7 @@ def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
 def _numbers(known: pl.Series) -> NDArray[np.float64]:
     if not known.dtype.is_numeric():
         raise BadTable(
-            f"target {known.name!r} is {known.dtype}, but a regression needs a number; "
+            f"target {known.name!r} is {told_type(known.dtype)}, but a regression needs a number; "
             "declare another task, or store the column as a number"
         )
     return known.cast(pl.Float64).to_numpy().astype(np.float64)

@@ -76,6 +76,7 @@ def test_versions_serve_and_are_rolled_back_step_by_step(house: Appliance) -> No
     first = train_now(house, SPEC)
     assert first.deployed
     assert published(house) == {"m": {"champion": 1}}
+    assert not house.deployments.can_roll_back("m")
     second = train_now(house, SPEC)
     assert not second.gate.passed
     assert not second.deployed
@@ -83,11 +84,13 @@ def test_versions_serve_and_are_rolled_back_step_by_step(house: Appliance) -> No
     assert (third.gate.passed, third.champion_version, third.deployed) == (True, 1, True)
     house.deployments.deploy("m", 2, who="ada", reason="to see")
     assert published(house) == {"m": {"champion": 2}}
+    assert house.deployments.can_roll_back("m")
     seen = house.deployments.rolled_back("m")
     assert house.deployments.rollback("m", who="ada", expected=seen).version == 3
     with pytest.raises(Conflict, match=r"changed meanwhile: version 3 stands as the champion .*by ada; look again"):
         house.deployments.rollback("m", who="bob", expected=seen)
     assert house.deployments.rollback("m", who="ada").version == 1
+    assert not house.deployments.can_roll_back("m")
     with pytest.raises(Conflict, match="nothing served before"):
         house.deployments.rollback("m", who="ada")
     assert [row.version for row in house.deployments.history("m")] == [1, 3, 2, 3, 1]
@@ -110,6 +113,7 @@ def test_a_canary_stands_beside_the_champion_until_it_is_promoted_or_taken_back(
     assert published(house) == {"m": {"champion": 1, "canary": 2, "percent": 10}}
     assert deployments.start_canary("m", 30, who="ada").percent == 30
     assert published(house) == {"m": {"champion": 1, "canary": 2, "percent": 30}}
+    assert deployments.can_roll_back("m")
     assert deployments.rollback("m", who="ada").version == 1
     assert published(house) == {"m": {"champion": 1}}
     deployments.start_canary("m", 50, 2, who="ada")

@@ -56,7 +56,7 @@ def test_other_columns_are_refused_unless_they_are_asked_for(datasets: Datasets,
     with pytest.raises(BadInput, match=lacks):
         datasets.refresh("d", who="ann")
     source.write_text("zip,n,y\n100,x,1\n")
-    with pytest.raises(BadInput, match=r"column 'n' is int64, but has the text 'x' in row \d+"):
+    with pytest.raises(BadInput, match=r"column 'n' is read as whole number, but has the text 'x' in row \d+"):
         datasets.refresh("d", who="ann")
     found = datasets.refresh("d", who="ann", evolve=True)
     assert isinstance(found, Ingest)
@@ -103,7 +103,7 @@ def test_something_is_taken_in_once(datasets: Datasets, source: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "brought", "expected"),
     [
-        ("int64", "30,abc,40", ([30, 40], ["x: abc is no int64"])),
+        ("int64", "30,abc,40", ([30, 40], ["x: abc is no whole number"])),
         ("bool", "1,0,1", ([True, False, True], [])),
         ("date", "2026-01-01,never", ([date(2026, 1, 1)], ["x: never is no date"])),
         ("string", "007,7", (["007", "7"], [])),
@@ -143,5 +143,5 @@ def test_a_refresh_gives_a_column_the_type_that_its_owner_chose_since(datasets: 
     with pytest.raises(BadInput, match=r"cannot refresh the dataset 'd': its source lacks the column 'zip'"):
         datasets.refresh("d", who="ann")
     source.write_text("zip,n,y\n1,1,0\n2,2,x\n")
-    with pytest.raises(BadInput, match=r"column 'y' is int64, but has the text 'x' in row 2"):
+    with pytest.raises(BadInput, match=r"column 'y' is read as whole number, but has the text 'x' in row 2"):
         datasets.refresh("d", who="ann")

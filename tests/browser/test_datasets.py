@@ -228,7 +228,7 @@ def test_the_type_of_a_column_is_chosen_before_a_file_is_saved(tab: Page, world:
         expect(tab.locator(".q-table").get_by_role("row", name=column)).to_contain_text(kind)
     tab.goto(f"{world.url}/data/parcels?tab=rules")
     expect(tab.get_by_role("row", name="release is a text")).to_be_visible()
-    expect(tab.get_by_role("row", name="10 weight: much is no float64")).to_be_visible()
+    expect(tab.get_by_role("row", name="10 weight: much is no number")).to_be_visible()
     assert world.appliance.datasets.preview("parcels", rows=2)["release"].to_list() == ["1.00", "1.10"]
 
 

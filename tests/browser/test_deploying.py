@@ -58,6 +58,24 @@ def test_a_gate_that_is_red_says_why_and_nothing_changes(tab: Page, world: World
     expect(tab.locator(".page li", has_text="is not better than")).to_be_visible()
 
 
+@pytest.mark.usefixtures("second_job")
+def test_a_rollback_is_offered_while_there_is_something_to_take_back(tab: Page, world: World) -> None:
+    """On the model's page at once, without a look at it anew; nowhere where the first version serves."""
+    deployments = world.appliance.deployments
+    tab.goto(f"{world.url}/models/{MODEL}/try")
+    settle(tab)
+    expect(tab.get_by_role("button", name="Predict")).to_be_visible()
+    expect(tab.get_by_role("button", name="Roll back")).to_have_count(0)
+    tab.goto(f"{world.url}/models/{MODEL}")
+    settle(tab)
+    expect(tab.get_by_role("button", name="Train", exact=True)).to_be_visible()
+    expect(tab.get_by_role("button", name="Roll back")).to_have_count(0)
+    deployments.start_canary(MODEL, 10, 2, who="test")
+    expect(tab.get_by_role("button", name="Roll back")).to_be_visible(timeout=PATIENCE_MS)
+    deployments.end(MODEL, "canary", who="test")
+    expect(tab.get_by_role("button", name="Roll back")).to_have_count(0, timeout=PATIENCE_MS)
+
+
 def test_a_person_deploys_it_all_the_same_and_takes_it_back(tab: Page, world: World, second_job: str) -> None:
     tab.goto(f"{world.url}/jobs/{second_job}")
     settle(tab)

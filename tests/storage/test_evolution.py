@@ -62,7 +62,8 @@ def test_whole_numbers_become_floats_and_dates_become_times(bikes: Layout) -> No
         (1.0, datetime(2026, 1, 1, tzinfo=UTC), "x"), (2.0, None, None), (0.5, noon, "y"),
     ]  # fmt: skip
     assert found.warnings == (
-        "The column 'a' became float64; it was int64.", "The column 'day' became datetime; it was date.",
+        "The column 'a' is read as number now; it was whole number.",
+        "The column 'day' is read as date and time now; it was date.",
     )  # fmt: skip
     assert append(bikes, more).version == 3
     foreign = pl.read_delta(str(dataset_path(bikes, "bikes")))  # any Delta reader can open it
@@ -78,7 +79,7 @@ def test_an_evolution_that_changes_nothing_keeps_the_files(bikes: Layout) -> Non
 
 def test_a_number_that_a_float_cannot_hold_stops_the_evolution(layout: Layout) -> None:
     ingest(layout, "bikes", pl.DataFrame({"a": [2**60 + 1]}), append=False, info=INFO)
-    with pytest.raises(SourceUnreadable, match=r"column 'a' has a value that does not fit float64"):
+    with pytest.raises(SourceUnreadable, match=r"column 'a' is read as number, but has a value that is none"):
         append(layout, pl.DataFrame({"a": [0.5]}))
     assert len(list_snapshots(layout, "bikes")) == 1
     assert len(list(dataset_path(layout, "bikes").glob("*.parquet"))) == 1
@@ -90,8 +91,8 @@ def test_a_number_that_a_float_cannot_hold_stops_the_evolution(layout: Layout) -
         (ROWS.with_columns(z=1), False, r"has the column 'z', .*Nothing was changed; append with --evolve to change"),
         (ROWS.drop("t"), False, r"lacks the column 't'\. Nothing was changed; bring the same columns"),
         (ROWS.drop("t").with_columns(z=1), True, r"lacks the column 't'\. Nothing was changed: an evolution"),
-        (ROWS.with_columns(a=pl.lit(value=True)), True, r"has 'a' as bool, the dataset has it as int64"),
-        (ROWS.with_columns(t=pl.lit(1)), True, r"has 't' as int64, the dataset has it as string"),
+        (ROWS.with_columns(a=pl.lit(value=True)), True, r"has 'a' as yes or no, the dataset has it as whole number"),
+        (ROWS.with_columns(t=pl.lit(1)), True, r"has 't' as whole number, the dataset has it as text"),
     ],
 )  # fmt: skip
 def test_what_is_no_evolution_is_refused(bikes: Layout, rows: pl.DataFrame, *, evolve: bool, message: str) -> None:

@@ -64,21 +64,23 @@ def check(layout: Layout, given: pl.Series, **rules: object) -> tuple[list[objec
         ([7, 8, 7, None, None, 7], {"unique": True}, [7, 8, None, None],
          [(3, "x: 7 stands in an earlier row"), (6, "x: 7 stands in an earlier row")]),
         (["1", " 2 ", "NA", "x", "1.5", None], {"type": Dtype.INT}, [1, 2, None, None],
-         [(4, "x: x is no int64"), (5, "x: 1.5 is no int64")]),
-        (["1.5", "?", "1,5"], {"type": Dtype.FLOAT}, [1.5, None], [(3, "x: 1,5 is no float64")]),
-        ([1.0, 2.5], {"type": Dtype.INT}, [1], [(2, "x: 2.5 is no int64")]),
-        (["true", "FALSE", "yes", "0"], {"type": Dtype.BOOL}, [True, False, False], [(3, "x: yes is no bool")]),
-        ([1, 0, 2], {"type": Dtype.BOOL}, [True, False], [(3, "x: 2 is no bool")]),
+         [(4, "x: x is no whole number"), (5, "x: 1.5 is no whole number")]),
+        (["1.5", "?", "1,5"], {"type": Dtype.FLOAT}, [1.5, None], [(3, "x: 1,5 is no number")]),
+        ([1.0, 2.5], {"type": Dtype.INT}, [1], [(2, "x: 2.5 is no whole number")]),
+        (["true", "FALSE", "yes", "0"], {"type": Dtype.BOOL}, [True, False, False],
+         [(3, "x: yes is neither true nor false")]),
+        ([1, 0, 2], {"type": Dtype.BOOL}, [True, False], [(3, "x: 2 is neither true nor false")]),
         ([1, None], {"type": Dtype.STRING}, ["1", None], []),
         (["2026-01-31", "31.1.2026"], {"type": Dtype.DATE}, [date(2026, 1, 31)], [(2, "x: 31.1.2026 is no date")]),
         (["2026-01-31 10:00", "2026-01-31T10:00:00Z", "soon"], {"type": Dtype.DATETIME},
-         [datetime(2026, 1, 31, 10, tzinfo=UTC)] * 2, [(3, "x: soon is no datetime")]),
+         [datetime(2026, 1, 31, 10, tzinfo=UTC)] * 2, [(3, "x: soon is no date and time")]),
         ([date(2026, 1, 1), date(2027, 1, 1)], {"max": "2026-12-31"}, [date(2026, 1, 1)],
          [(2, "x: 2027-01-01 is above 2026-12-31")]),
         ([datetime(2026, 1, 1, tzinfo=UTC)], {"min": "2026-01-01"}, [datetime(2026, 1, 1, tzinfo=UTC)], []),
-        (["5", "x", "900"], {"type": Dtype.INT, "max": 10}, [5], [(2, "x: x is no int64"), (3, "x: 900 is above 10")]),
+        (["5", "x", "900"], {"type": Dtype.INT, "max": 10}, [5],
+         [(2, "x: x is no whole number"), (3, "x: 900 is above 10")]),
         (["7", "07", "x"], {"type": Dtype.INT, "unique": True}, [7],
-         [(2, "x: 7 stands in an earlier row"), (3, "x: x is no int64")]),
+         [(2, "x: 7 stands in an earlier row"), (3, "x: x is no whole number")]),
     ],
 )  # fmt: skip
 def test_a_row_that_breaks_a_rule_is_kept_apart_with_its_reason(
@@ -96,7 +98,7 @@ def test_several_reasons_of_a_row_stand_together_and_values_are_as_in_the_source
     assert found.columns == ["_row", "_reason", "age", "od{d"]
     assert found.rows() == [
         (1, "age: 200 is above 120; od{d: z is none of f, m", "200", "z"),
-        (3, "age: x is no int64", "x", "m"),
+        (3, "age: x is no whole number", "x", "m"),
     ]
     assert read_snapshot(layout, "d").rows() == [(7, "f")]
     assert read_rejected(layout, "d", rows=1).height == 1
@@ -132,7 +134,7 @@ def test_a_value_is_repeated_where_an_earlier_row_is_taken_with_it(layout: Layou
     found = check(layout, pl.Series(["1.4", "x", "1", "2.0", "2", "1"]), type=Dtype.INT, unique=True)
     assert found == (
         [1, 2],
-        [(1, "x: 1.4 is no int64"), (2, "x: x is no int64"), (4, "x: 2.0 is no int64"),
+        [(1, "x: 1.4 is no whole number"), (2, "x: x is no whole number"), (4, "x: 2.0 is no whole number"),
          (6, "x: 1 stands in an earlier row")],
     )  # fmt: skip
     rules = {"a": ColumnRules(unique=True), "b": ColumnRules(unique=True), "v": ColumnRules(max=5)}
@@ -180,8 +182,8 @@ def test_an_append_whose_column_is_empty_has_the_datasets_type(layout: Layout) -
     empty = pl.Series([None, None], dtype=pl.String)
     add(layout, pl.DataFrame({"amount": empty, "day": empty, "n": ["3", "x"]}), append=True)
     assert read_snapshot(layout, "d").rows()[2:] == [(None, None, 3)]
-    assert rejected(layout) == [(2, "n: x is no int64")]
-    with pytest.raises(ValueMisfit, match=r"column 'amount' is float64, but has the text '-' in row 2"):
+    assert rejected(layout) == [(2, "n: x is no whole number")]
+    with pytest.raises(ValueMisfit, match=r"column 'amount' is read as number, but has the text '-' in row 2"):
         add(layout, pl.DataFrame({"amount": ["7", "-"], "day": empty, "n": empty}), append=True)
 
 
@@ -209,9 +211,9 @@ def test_every_row_is_taken_or_rejected_across_many_batches(layout: Layout) -> N
         (Rules(columns={"x": ColumnRules(max_null_share=0.2)}), {"x": [1, None, None]},
          r"66\.7% of 'x' are missing, the rules allow 20\.0%; nothing was changed"),
         (Rules(columns={"y": ColumnRules(required=True)}), {"x": [1]}, r"name the column 'y', which the rows lack"),
-        (Rules(columns={"x": ColumnRules(min=1)}), {"x": ["a"]}, r"'x' is string: min and max go with numbers"),
+        (Rules(columns={"x": ColumnRules(min=1)}), {"x": ["a"]}, r"'x' is read as text: min and max go with numbers"),
         (Rules(columns={"x": ColumnRules(min="2026-01-01")}), {"x": [1]}, r"its min and max must be numbers"),
-        (Rules(columns={"x": ColumnRules(regex="a")}), {"x": [1]}, r"'x' is int64: regex goes with text"),
+        (Rules(columns={"x": ColumnRules(regex="a")}), {"x": [1]}, r"is read as whole number: regex goes with text"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("first", [True, False])

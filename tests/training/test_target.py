@@ -118,7 +118,7 @@ def test_the_champions_task_holds_where_the_values_fit_it(
          "2 rows are 'c', 1 row is 'a', 1 row is 'b', 1 more have other values"),
         ([1.0, 2.0, 3.0] * 20 + [2.5], Task.MULTICLASS, ("1", "2", "3"), "but 1 row is 2.5; .* task = 'regression'"),
         (["1.5", "2", "n/a"] * 20, Task.REGRESSION, (), "but 20 rows are 'n/a'; .* task = 'multiclass'"),
-        (["1.5", "2", "4"] * 20, Task.REGRESSION, (), "but it is String now, not a number"),
+        (["1.5", "2", "4"] * 20, Task.REGRESSION, (), "but it is text now, not a number"),
     ],
 )  # fmt: skip
 def test_values_that_do_not_fit_the_champions_task_are_named(

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from storage.columns import Dtype
 from ui.pages.add_data import suggest_name
 from ui.pages.quality_tab import bucket_for
-from ui.words import NONE, ago, metric, micros, number, plain, seconds, share, size, when
+from ui.words import DTYPES, NONE, ago, metric, micros, number, plain, seconds, share, size, when
 
 NOW = datetime(2026, 11, 21, 22, 53, tzinfo=UTC)
 
@@ -22,6 +23,10 @@ NOW = datetime(2026, 11, 21, 22, 53, tzinfo=UTC)
 )  # fmt: skip
 def test_number(value: float | None, text: str) -> None:
     assert number(value) == text
+
+
+def test_a_type_is_called_on_the_dashboard_as_in_the_reasons_of_rejected_rows() -> None:
+    assert {dtype: dtype.words for dtype in Dtype} == DTYPES
 
 
 @pytest.mark.parametrize(

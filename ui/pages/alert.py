@@ -54,7 +54,7 @@ async def build(view: View) -> None:
     elif view.actions is not None and alert.kind == "feed":
         with view.actions:
             button_link(_("Dataset"), f"/data/{alert.subject.partition(' ')[2]}?tab=feed", icon_name="table_chart")
-    await view.live(4.0, lambda: monitoring.alert(alert_id), lambda found: _show(view, found))
+    await view.live(4.0, lambda: _look(view.appliance, alert_id), lambda found: _show(view, *found))
     # A window that is over hardly changes, and its pictures ask for weeks of counts.
     await view.live(60.0, lambda: _tell(view.appliance, alert), lambda found: _pictures(view, found))
     await view.live(4.0, lambda: monitoring.alert(alert_id).deliveries, _deliveries)
@@ -68,6 +68,13 @@ class _Story:
     marks: tuple[Marker, ...]
 
 
+def _look(appliance: Appliance, alert_id: int) -> tuple[AlertFacts, bool]:
+    """The alert, and whether its model has something that a rollback takes back."""
+    found = appliance.monitoring.alert(alert_id)
+    model = found.alert.model
+    return found, bool(model) and appliance.deployments.can_roll_back(model)
+
+
 def _tell(appliance: Appliance, alert: Alert) -> _Story:
     history = appliance.deployments.history(alert.model) if alert.model else ()
     return _Story(told=tell_alert(appliance.monitoring, alert.id), marks=markers_of(history))
@@ -77,7 +84,7 @@ def _address(alert: Alert) -> str:
     return f"/monitoring/{alert.model}?tab={_TABS.get(alert.subject, 'drift')}"
 
 
-def _show(view: View, found: AlertFacts) -> None:
+def _show(view: View, found: AlertFacts, can_roll_back: bool) -> None:
     alert = found.alert
     is_open = alert.closed_at is None
     with panel(), box("stack"):
@@ -110,7 +117,7 @@ def _show(view: View, found: AlertFacts) -> None:
             )
         )
     if is_open:
-        _what_to_do(view, found)
+        _what_to_do(view, found, can_roll_back=can_roll_back)
 
 
 def _pictures(view: View, found: _Story) -> None:
@@ -124,7 +131,7 @@ def _pictures(view: View, found: _Story) -> None:
         _quality(story.series, found.marks)
 
 
-def _what_to_do(view: View, found: AlertFacts) -> None:
+def _what_to_do(view: View, found: AlertFacts, *, can_roll_back: bool) -> None:
     alert = found.alert
     with panel(_("What to do")), box("stack"):
         text(plain(found.advice))
@@ -139,7 +146,7 @@ def _what_to_do(view: View, found: AlertFacts) -> None:
             button(_("Snooze"), lambda: _ask_snooze(view, alert), icon_name="snooze")
             if alert.model and alert.subject in _RETRAINABLE:
                 button(_("Retrain on labels"), lambda: _retrain(view, alert.model), icon_name="restart_alt")
-            if alert.model:
+            if can_roll_back:
                 button(_("Roll back"), lambda: _roll_back(view, alert.model), icon_name="undo")
         text(
             _(

@@ -48,6 +48,7 @@ class _Facts:
     running: tuple[Job, ...]
     refused: tuple[Alert, ...]
     trial: Trial | None
+    can_roll_back: bool
     proofs: tuple[SkewRow, ...]
 
 
@@ -55,15 +56,17 @@ async def build(view: View) -> None:
     """Fill the page."""
     name = view.parts["name"]
     model = await view.ask(view.appliance.models.get, name)
-    _actions(view, model)
-    page = _ModelPage(view, name)
+    page = _ModelPage(view, name, back=_actions(view, model))
     await view.live(4.0, page.fetch, page.show)
 
 
 class _ModelPage:
-    def __init__(self, view: View, name: str) -> None:
+    """What is shown, again and again; ``back`` is offered while there is something to take back."""
+
+    def __init__(self, view: View, name: str, *, back: ng.button | None) -> None:
         self._view = view
         self._name = name
+        self._back = back
         asked = view.query.get("version", "")
         self._version = int(asked) if asked.isdigit() else None
 
@@ -78,11 +81,15 @@ class _ModelPage:
             running=_running(self._view, self._name),
             refused=tuple(one for one in appliance.monitoring.alerts(open_only=True)
                           if one.model == self._name and one.subject == "bundle"),
-            trial=find_trial(appliance, self._name), proofs=appliance.monitoring.skew(self._name),
+            trial=find_trial(appliance, self._name),
+            can_roll_back=appliance.deployments.can_roll_back(self._name),
+            proofs=appliance.monitoring.skew(self._name),
         )  # fmt: skip
 
     def show(self, found: _Facts) -> None:
         """Put it on the page."""
+        if self._back is not None:
+            self._back.set_visibility(found.can_roll_back)
         for alert in found.refused:
             notice(
                 plain(alert.message),
@@ -217,21 +224,23 @@ def _version(one: VersionInfo, found: _Facts, names: Sequence[str], *, may: bool
     return Row(id=str(one.version), cells=cells)
 
 
-def _actions(view: View, model: ModelInfo) -> None:
+def _actions(view: View, model: ModelInfo) -> ng.button | None:
+    """The buttons beside the title, of which the one that rolls back is returned."""
     if view.actions is None:
-        return
+        return None
     with view.actions:
         if model.deployed:
             button_link(_("Try it"), f"/models/{model.name}/try", icon_name="science")
             button_link(_("Monitoring"), f"/monitoring/{model.name}", icon_name="monitor_heart")
         if not view.may(Action.WORK):
-            return
+            return None
+        back = button(_("Roll back"), lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
         if model.deployed:
-            button(_("Roll back"), lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
             button(
                 _("Retrain on labels"), lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt"
             )
         button(_("Train"), lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
+    return back
 
 
 async def _start(view: View, model: ModelInfo, *, again: bool) -> None:

@@ -51,10 +51,11 @@ async def build(view: View) -> None:
     """Fill the page."""
     name = view.parts["name"]
     model = await view.ask(view.appliance.models.get, name)
+    can_roll_back = await view.ask(view.appliance.deployments.can_roll_back, name)
     if view.actions is not None:
         with view.actions:
             button_link(_("Model"), f"/models/{name}", icon_name="hub")
-            if model.deployed is not None and view.may(Action.WORK):
+            if can_roll_back and view.may(Action.WORK):
                 button(_("Roll back"), lambda: ask_rollback(view, model), icon_name="undo")
     if model.deployed is None:
         notice(

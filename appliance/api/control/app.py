@@ -8,6 +8,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 
 from appliance.api.control.access_routes import ACCESS_ROUTES
+from appliance.api.control.bodies import JsonRequest
 from appliance.api.control.channel_routes import CHANNEL_ROUTES
 from appliance.api.control.dataset_routes import DATASET_ROUTES
 from appliance.api.control.description import Description
@@ -18,6 +19,7 @@ from appliance.api.control.identity import Guard, provide_caller
 from appliance.api.control.job_routes import JOB_ROUTES
 from appliance.api.control.model_routes import MODEL_ROUTES
 from appliance.api.control.monitoring_routes import MONITORING_ROUTES
+from appliance.api.control.parameters import require_known
 from appliance.api.control.prediction_routes import PREDICTION_ROUTES
 from appliance.api.control.problems import STATUS, answer_http, answer_known, answer_unexpected
 from appliance.api.control.query_routes import QUERY_ROUTES
@@ -48,7 +50,8 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
             *JOB_ROUTES, *PREDICTION_ROUTES, *ACCESS_ROUTES, *HOST_ROUTES,
             *UPKEEP_ROUTES,
         ],
-        guards=[Guard(doorkeeper, session_key=session_key)],
+        request_class=JsonRequest,
+        guards=[Guard(doorkeeper, session_key=session_key), require_known],
         dependencies={
             "caller": Provide(provide_caller, use_cache=False),
             "appliance": Provide(provide_appliance, use_cache=True),

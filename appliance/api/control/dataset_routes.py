@@ -12,6 +12,7 @@ from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import FromPath, FromQuery, JSONBody
 
+from appliance.api.control.bodies import UNREADABLE, why
 from appliance.api.control.uploads import (
     drop_upload,
     find_upload,
@@ -155,8 +156,8 @@ async def add_snapshot(
     else:
         try:
             wanted = msgspec.json.decode(await request.body(), type=NewSnapshot)
-        except msgspec.MsgspecError as exc:
-            raise BadInput(f"the body is no JSON object with `name` and `upload` or `source`: {exc}") from exc
+        except UNREADABLE as exc:
+            raise BadInput(f"the body is no JSON object with `name` and `upload` or `source`: {why(exc)}") from exc
     return await anyio.to_thread.run_sync(add, appliance, caller, wanted)
 
 

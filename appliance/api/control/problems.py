@@ -99,7 +99,9 @@ def answer_http(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     elif isinstance(error, NotFoundException):
         title = "There is nothing at this path"
         detail = f"there is nothing at {_path(request)}; GET /api/schema says what there is"
-    return _response(Problem(type=type(error).__name__, title=title, status=error.status_code, detail=detail), {})
+    return _response(
+        Problem(type=type(error).__name__, title=title, status=error.status_code, detail=detail), error.headers or {}
+    )
 
 
 def _path(request: Request[Any, Any, Any]) -> str:

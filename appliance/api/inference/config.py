@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.errors import BadSetting
+from appliance.sizes import read_bytes, read_mebibytes
 from storage.layout import Layout
 
 CONFIG_VARIABLE = "APPLIANCE_CONFIG"
@@ -85,13 +86,13 @@ def read_config(environment: Mapping[str, str]) -> ApiConfig:
         listen=str(values.get("LISTEN", "127.0.0.1")),
         port=_number(values, "API_PORT", 8000, 1, 65535),
         workers=_number(values, "API_WORKERS", 0, 0, 64),
-        max_body_bytes=_number(values, "MAX_BODY_BYTES", 32 << 20, 1024, None),
+        max_body_bytes=_size(values, "MAX_BODY_BYTES", 32 << 20, 1024, read_bytes),
         body_timeout_s=_decimal(values, "BODY_TIMEOUT_S", 30.0, above_zero=True),
         max_rows=_number(values, "MAX_ROWS", 100_000, 1, None),
         max_in_flight=_number(values, "MAX_IN_FLIGHT", 256, 1, None),
         key_rate_per_s=_decimal(values, "KEY_RATE_PER_S", 0.0),
         default_model=str(values.get("DEFAULT_MODEL", "")),
-        capture_reserve_mb=_number(values, "CAPTURE_RESERVE_MB", 256, 0, None),
+        capture_reserve_mb=_size(values, "CAPTURE_RESERVE_MB", 256, 0, read_mebibytes),
         capture_durability=_choice(values, "CAPTURE_DURABILITY", ("async", "sync")),
         vertex=VertexRoutes(
             health=_route(environment, "AIP_HEALTH_ROUTE"), predict=_route(environment, "AIP_PREDICT_ROUTE")
@@ -126,6 +127,16 @@ def _number(values: Mapping[str, object], name: str, default: int, low: int, hig
     if number < low or (high is not None and number > high):
         raise BadSetting(f"setting {name.lower()} is {number}; accepted: {accepted}")
     return number
+
+
+def _size(
+    values: Mapping[str, object], name: str, default: int, low: int, read: Callable[[object], int]
+) -> int:  # fmt: skip
+    try:
+        size = read(values.get(name, default))
+    except ValueError as exc:
+        raise BadSetting(f"setting {name.lower()}: {exc}") from None
+    return _number({name: size}, name, default, low, None)
 
 
 def _decimal(values: Mapping[str, object], name: str, default: float, *, above_zero: bool = False) -> float:

@@ -126,6 +126,11 @@ class Endpoint:
     refuse: Refuse
     scopes: frozenset[str] | None
 
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The methods that it takes: what is got may be asked for its head alone."""
+        return (*self.methods, *(("HEAD",) if "GET" in self.methods else ()))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desk:
@@ -200,7 +205,7 @@ class Desk:
     async def _read(self, endpoint: Endpoint, call: Call, receive: Receive) -> Answer:
         handler = endpoint.methods.get("GET" if call.method == "HEAD" else call.method)
         if handler is None:
-            raise MethodNotAllowed(call.method, tuple(endpoint.methods))
+            raise MethodNotAllowed(call.method, endpoint.allowed)
         self._admit(endpoint, call)
         if call.method != "POST":
             answer = handler(call)

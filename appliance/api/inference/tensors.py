@@ -6,30 +6,35 @@ import math
 import struct
 from codecs import BOM_UTF8
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
+from appliance.api.inference.datatypes import (
+    DATATYPES,
+    DTYPES,
+    TEXT,
+    Matrix,
+    accepted_values,
+    find_misfit,
+    holds_all,
+    surely_holds,
+)
 from appliance.api.inference.errors import BadField, BadJson
 from appliance.api.inference.number_lists import LARGE_BYTES, open_document
 from appliance.api.inference.typed_rows import decode_leniently
 from appliance.encoder import EncodedRows, RowEncoder, describe
 from appliance.schema import Kind
 
-_DTYPES = {
-    "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
-    "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
-}  # fmt: skip
-_DATATYPES = frozenset(_DTYPES) | {"BYTES"}
 _NUMBERS = frozenset({int, float, bool, type(None)})
+_TEXTS = frozenset({str, type(None)})
 
 COLUMN_DATATYPES = {Kind.NUMBER: "FP64", Kind.BOOLEAN: "BOOL", Kind.CATEGORY: "BYTES", Kind.DATETIME: "BYTES"}
 """What each kind of column is in a model's metadata."""
 
 Parameters = dict[str, Any] | None
-Matrix = NDArray[np.float64]
 
 
 class Tensor(msgspec.Struct, kw_only=True):
@@ -121,9 +126,10 @@ def _decode_numbers(body: bytes) -> InferRequest | None:
     except msgspec.ValidationError:
         return None
     fits = all(
-        tensor.datatype != "BYTES" and tensor.size == len(tensor.data) and (len(shape) == 1 or [*shape] == tensor.shape)
+        tensor.size == len(tensor.data) and (len(shape) == 1 or [*shape] == tensor.shape)
+        and surely_holds(tensor.datatype, tensor.data)
         for tensor, shape in zip(request.inputs, shapes, strict=True)
-    )
+    )  # fmt: skip
     return request if fits else None
 
 
@@ -137,9 +143,9 @@ def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows
     if not inputs:
         raise BadField(field="inputs", found="an empty list", accepted="one tensor, or one input a column")
     for tensor in inputs:
-        if tensor.datatype not in _DATATYPES:
+        if tensor.datatype not in DATATYPES:
             raise BadField(
-                field=f"{tensor.name}.datatype", found=describe(tensor.datatype), accepted=", ".join(sorted(_DATATYPES))
+                field=f"{tensor.name}.datatype", found=describe(tensor.datatype), accepted=", ".join(sorted(DATATYPES))
             )
         if any(length < 0 for length in tensor.shape) or tensor.size == 0:
             raise BadField(field=f"{tensor.name}.shape", found=str(tensor.shape), accepted="lengths from 1 on")
@@ -153,16 +159,16 @@ def encode_tensors(inputs: Sequence[Tensor], encoder: RowEncoder) -> EncodedRows
 
 def pack_output(datatype: str, values: Sequence[Any]) -> bytes:
     """An output's bytes in the binary extension."""
-    if datatype == "BYTES":
+    if datatype == TEXT:
         packed = {text: struct.pack("<I", len(text.encode())) + text.encode() for text in set(values)}
         return b"".join([packed[text] for text in values])
-    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+    return np.asarray(values, dtype=DTYPES[datatype]).tobytes()
 
 
 def _encode_matrix(tensor: Tensor, encoder: RowEncoder) -> EncodedRows:
     rows, width = tensor.shape
     plain = all(column.kind in {Kind.NUMBER, Kind.BOOLEAN} for column in encoder.schema.columns)
-    if plain and tensor.datatype != "BYTES":
+    if plain and tensor.datatype != TEXT:
         return encoder.encode_matrix(_numbers(tensor).reshape(rows, width))
     cells = _cells(tensor)
     names = [column.name for column in encoder.schema.columns]
@@ -190,18 +196,22 @@ def _numbers(tensor: Tensor) -> Matrix:
     """A numeric tensor's data, flat, as float64; null is NaN."""
     if isinstance(tensor.data, np.ndarray):
         return tensor.data.astype(np.float64)
-    cells = _flat(tensor)
-    if not _NUMBERS.issuperset(map(type, cells)):
-        found = next(cell for cell in cells if type(cell) not in _NUMBERS)
-        raise BadField(
-            field=f"{tensor.name}.data", found=describe(found), accepted=f"{tensor.datatype} numbers, or null"
-        )
-    try:
-        return np.array(cells, dtype=np.float64)
-    except OverflowError:
-        raise BadField(
-            field=f"{tensor.name}.data", found="a number beyond float64", accepted=f"{tensor.datatype} numbers, or null"
-        ) from None
+    return _read_numbers(tensor, _flat(tensor))
+
+
+def _read_numbers(tensor: Tensor, cells: list[Any]) -> Matrix:
+    """Values of JSON as float64, once the datatype holds each; looked at together, and one by one where that is odd."""
+    if _are_held(tensor, cells):
+        with suppress(OverflowError):  # a whole number that no datatype holds
+            return np.array(cells, dtype=np.float64)
+    _require_held(tensor, cells)
+    return np.array(cells, dtype=np.float64)
+
+
+def _are_held(tensor: Tensor, cells: list[Any]) -> bool:
+    if tensor.datatype == TEXT:
+        return _TEXTS.issuperset(map(type, cells))
+    return _NUMBERS.issuperset(map(type, cells)) and holds_all(tensor.datatype, cells)
 
 
 def _cells(tensor: Tensor) -> list[Any]:
@@ -209,12 +219,17 @@ def _cells(tensor: Tensor) -> list[Any]:
     if isinstance(tensor.data, np.ndarray):
         return [None if cell != cell else cell for cell in tensor.data.tolist()]  # noqa: PLR0124  (NaN alone)
     cells = _flat(tensor)
-    wanted_text = tensor.datatype == "BYTES"
-    for cell in cells:
-        if cell is not None and isinstance(cell, str) is not wanted_text:
-            accepted = "strings, or null" if wanted_text else f"{tensor.datatype} values, or null"
-            raise BadField(field=f"{tensor.name}.data", found=describe(cell), accepted=accepted)
+    if not _are_held(tensor, cells):
+        _require_held(tensor, cells)
     return cells
+
+
+def _require_held(tensor: Tensor, cells: Sequence[object]) -> None:
+    """Refuse the first value that is none of the tensor's datatype."""
+    if (at := find_misfit(tensor.datatype, cells)) is not None:
+        raise BadField(
+            field=f"{tensor.name}.data[{at}]", found=describe(cells[at]), accepted=accepted_values(tensor.datatype)
+        )
 
 
 def _flat(tensor: Tensor) -> list[Any]:
@@ -270,14 +285,19 @@ def _attach_binary(inputs: Sequence[Tensor], rest: memoryview) -> None:
 
 
 def _unpack(tensor: Tensor, content: memoryview) -> Any:
-    if tensor.datatype == "BYTES":
+    if tensor.datatype == TEXT:
         return _unpack_texts(tensor, bytes(content))
-    dtype = np.dtype(_DTYPES.get(tensor.datatype, "<f8"))
+    dtype = np.dtype(DTYPES.get(tensor.datatype, "<f8"))
     if len(content) != tensor.size * dtype.itemsize:
         raise BadField(
             field=f"{tensor.name}.parameters.binary_data_size", found=f"{len(content)} bytes",
             accepted=f"{tensor.size * dtype.itemsize} bytes, as the shape {tensor.shape} and {tensor.datatype} say",
         )  # fmt: skip
+    if dtype.kind == "b" and (odd := np.frombuffer(content, dtype=np.uint8) > 1).any():
+        at = int(odd.argmax())
+        raise BadField(
+            field=f"{tensor.name}.data[{at}]", found=f"the byte {content[at]}", accepted="0 for false, or 1 for true"
+        )
     return np.frombuffer(content, dtype=dtype)
 
 

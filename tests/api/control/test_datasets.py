@@ -58,6 +58,8 @@ def test_an_uploaded_file_becomes_a_version_and_is_gone_from_tmp(control: Contro
     shown = control.client.get("/datasets/houses", headers=control.read).json()
     assert [column["name"] for column in shown["columns"]] == ["size", "colour", "price"]
     assert shown["who"] == "key:test-admin"
+    told = control.client.get("/audit?q=houses", headers=control.admin).json()
+    assert [one["detail"] for one in told] == ["version 1 with 40 rows from houses.csv"]
     assert shown["source"].endswith("/houses.csv"), "the file keeps its name"
     rows = control.client.get("/datasets/houses/preview", params={"rows": 2}, headers=control.read).json()
     assert rows["rows"] == [{"size": 1, "colour": "red", "price": 3}, {"size": 2, "colour": "blue", "price": 6}]

@@ -76,3 +76,11 @@ def test_what_is_watched_before_any_traffic(declared: Control) -> None:
     assert declared.client.get("/alerts", headers=declared.read).json() == []
     assert declared.client.get("/lag", headers=declared.read).json()["heartbeat_at"] is None
     assert declared.client.get("/status", headers=declared.read).json()["models"] == 1
+
+
+@pytest.mark.parametrize("version", [0, -1, 2, 10**30, 10**300])
+def test_a_dataset_version_that_is_not_there_is_not_found(declared: Control, version: int) -> None:
+    answer = declared.client.post("/models/prices/train", headers=declared.admin, json={"dataset_version": version})
+    shown = declared.client.get(f"/datasets/houses?version={version}", headers=declared.read)
+    assert (answer.status_code, shown.status_code) == (404, 404), (answer.text, shown.text)
+    assert f"the dataset 'houses' has no version {version}; it has 1 to 1" in answer.json()["detail"]

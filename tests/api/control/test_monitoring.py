@@ -91,6 +91,7 @@ BEYOND = 10**20
         ("POST", f"/alerts/{BEYOND}/snooze", {"span": "8h"}), ("POST", f"/alert-deliveries/{BEYOND}/retry", None),
         ("POST", "/models/rent/deploy", {"version": BEYOND}), ("GET", f"/models/rent/drift?version={BEYOND}", None),
         ("GET", f"/models/rent/quality?version={BEYOND}", None), ("GET", f"/models/rent/card?version={BEYOND}", None),
+        ("GET", "/models/rent/card?version=0", None), ("GET", "/models/rent/card.html?version=0", None),
     ],
 )  # fmt: skip
 def test_a_number_that_nothing_has_is_not_found(

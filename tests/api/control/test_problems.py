@@ -55,6 +55,7 @@ def test_an_unknown_route_is_a_problem_too(control: Control) -> None:
     answer = control.client.patch("/keys", headers=control.admin)
     assert answer.status_code == 405
     assert answer.json()["detail"].endswith("/keys does not take PATCH; GET /api/schema says what it takes")
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "POST", "OPTIONS"}
 
 
 def test_a_body_that_is_missing_is_called_so(control: Control) -> None:
@@ -75,6 +76,22 @@ def test_a_body_that_does_not_fit_names_the_field(control: Control) -> None:
     )
     assert answer.status_code == 422
     assert "JSON" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "told"),
+    [
+        ("/keys", b'{"name":"\xff"}', 400, "not UTF-8, a text in it has the byte 0xff"),
+        ("/datasets", b'{"name":"\xff"}', 422, "not UTF-8, a text in it has the byte 0xff"),
+        ("/keys", b"[" * 200_000, 400, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_a_body_that_cannot_be_read_is_no_fault_of_the_program(
+    control: Control, path: str, body: bytes, status: int, told: str
+) -> None:
+    answer = control.client.post(path, headers=control.admin, content=body)
+    assert answer.status_code == status, answer.text
+    assert told in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(

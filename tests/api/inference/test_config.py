@@ -32,6 +32,7 @@ def test_defaults_are_those_of_the_settings() -> None:
     [
         {"APPLIANCE_STATE": "/srv/x", "APPLIANCE_LISTEN": "::1", "APPLIANCE_API_PORT": "81"},
         {"APPLIANCE_API_WORKERS": "3", "APPLIANCE_MAX_BODY_BYTES": "1024", "APPLIANCE_CAPTURE_RESERVE_MB": "0"},
+        {"APPLIANCE_MAX_BODY_BYTES": "64MiB", "APPLIANCE_CAPTURE_RESERVE_MB": "1.5 gib"},
         {"APPLIANCE_CAPTURE_DURABILITY": "sync"},
         {"APPLIANCE_MAX_ROWS": "5", "APPLIANCE_MAX_IN_FLIGHT": "3", "APPLIANCE_DEFAULT_MODEL": "bikes"},
         {"APPLIANCE_KEY_RATE_PER_S": "0.5"},
@@ -53,7 +54,7 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str]
 ) -> None:
     path = tmp_path / "appliance.toml"
-    path.write_text('state = "/srv/y"\napi_port = 82\napi_workers = 2\nmax_body_bytes = 2048\nkey_rate_per_s = 2.5\n')
+    path.write_text('state = "/srv/y"\napi_port = 82\napi_workers = 2\nmax_body_bytes = "2KiB"\nkey_rate_per_s = 2.5\n')
     environment = {"APPLIANCE_CONFIG": str(path), **more}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -69,9 +70,12 @@ def test_the_file_reads_as_it_does_everywhere_below_the_environment(
         ("API_WORKERS", "65"),
         ("API_WORKERS", "-1"),
         ("MAX_BODY_BYTES", "1"),
+        ("MAX_BODY_BYTES", "64 apples"),
+        ("MAX_BODY_BYTES", "1kB"),
         ("BODY_TIMEOUT_S", "0"),
         ("BODY_TIMEOUT_S", "inf"),
         ("CAPTURE_RESERVE_MB", "-1"),
+        ("CAPTURE_RESERVE_MB", "256MB"),
         ("CAPTURE_DURABILITY", "fsync"),
         ("MAX_ROWS", "0"),
         ("MAX_IN_FLIGHT", "0"),
