@@ -31,7 +31,7 @@ from storage.backup_archive import BackupManifest, is_passphrase_needed, read_ar
 from storage.backup_proof import check_databases, check_serving, check_tables, is_needed
 from storage.backups import Backup, Order
 from storage.bundles import list_bundles
-from storage.errors import BackupDamaged, StaleSchema, StateUnwritable, StorageError
+from storage.errors import BackupDamaged, PassphraseWrong, StaleSchema, StateUnwritable, StorageError
 from storage.eventlog import free_bytes
 from storage.layout import Layout
 from storage.restore import ASIDE, begin_swap, is_swapping
@@ -108,6 +108,7 @@ class Backups:
         Raises:
             BackupNotFound: There is none of that name.
             BackupDamaged: The passphrase is missing.
+            PassphraseWrong: It is another's, or the backup is damaged where it begins; what is known of it stays.
         """
         backup = store.get_backup(self._settings.backups, name)
         _require_passphrase(backup, passphrase)
@@ -148,6 +149,7 @@ class Backups:
 
         Raises:
             BackupNotFound: There is none of that name.
+            PassphraseWrong: It is another's, or the backup is damaged where it begins; the state is as it was.
             BackupDamaged: It is not whole, or does not score as it did; the state is as it was.
             Conflict: There is a state already.
             StaleSchema: A newer release wrote it.
@@ -263,6 +265,8 @@ def _require_passphrase(backup: Backup, passphrase: str | None) -> None:
 def _prove(backup: Backup, passphrase: str | None, folder: Path) -> Proof:
     try:
         manifest = read_archive(backup.path, passphrase, folder, wanted=is_needed)
+    except PassphraseWrong:  # which says nothing of the backup
+        raise
     except BackupDamaged as exc:
         return Proof(backup=backup.name, versions=0, files=0, problems=(str(exc),))
     except OSError as exc:
