@@ -1320,6 +1320,7 @@ go_back() {
 }
 
 start() {
+  [ -z "$NEW" ] || [ "$BEFORE" = none ] || say_running_jobs
   if [ -n "$DRY_RUN" ]; then
     step "Starting the appliance, waiting until it is well"
     return
@@ -1410,11 +1411,22 @@ change_release() {
     step "Switching to the release $NAME" first_release
   else
     UPGRADING=1
+    say_running_jobs
     step "Upgrading from $BEFORE: backup, check, migration, switch, start, check" upgrade_release
     UPGRADING=
     step "Removing older releases" remove_old_releases
     BEFORE=$NAME
   fi
+}
+
+# What ends with the runner is told before. Nothing runs where nobody answers.
+say_running_jobs() {
+  [ -z "$TOLD" ] || return 0
+  TOLD=$DRY_RUN # which ends none
+  running=$("$BASE/bin/appliance" jobs list --running 2>/dev/null) || return 0
+  [ -z "$running" ] ||
+    printf 'These jobs run and will be ended; "%s jobs list" then has the command that starts each again:\n%s\n' \
+      "$COMMAND" "$running"
 }
 
 upgrade_release() {
@@ -1470,6 +1482,7 @@ require_installed() {
 roll_back() {
   require_installed
   lock_base
+  say_running_jobs
   if [ -n "$DRY_RUN" ]; then
     step "Going back to the release before $(current_release)"
     return
@@ -1576,7 +1589,7 @@ clean_up() { [ -z "$WORK$BUILD" ] || rm -rf ${WORK:+"$WORK"} ${BUILD:+"$BUILD"};
 main() {
   parse_arguments "$@"
   choose_layout
-  CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
+  CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' TOLD='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
   trap clean_up EXIT
   trap 'exit 130' HUP INT TERM
   umask 022

@@ -20,7 +20,16 @@ from appliance.disk import require_room_for_jobs
 from appliance.errors import BadInput, Conflict, NotFound, NotReady
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import require_model
-from appliance.orchestrator import CANCELLED, CANCELLING, DEPLOYMENT, SCHEDULED, FlowRun, Orchestrator
+from appliance.orchestrator import (
+    CANCELLED,
+    CANCELLING,
+    DEPLOYMENT,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    FlowRun,
+    Orchestrator,
+)  # fmt: skip
 from appliance.settings import Settings
 from storage.audit_rows import AuditEntry, append_audit
 from storage.deployment_rows import find_deployment
@@ -188,6 +197,10 @@ class Jobs:
         """The newest jobs, newest first."""
         return tuple(_job(run) for run in self._orchestrator.list_runs(limit=limit))
 
+    def running(self) -> tuple[Job, ...]:
+        """Those that a stop of the runner ends now, and an upgrade with it."""
+        return tuple(_job(run) for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING))
+
     def get(self, job_id: str) -> Job:
         """One job.
 
@@ -329,6 +342,18 @@ def require_out(out: Path) -> None:
         raise BadInput(f"cannot write {out.name}: the name must end in {', '.join(OUT_SUFFIXES)}")
     if not out.parent.is_dir():
         raise BadInput(f"cannot write {out}: there is no folder {out.parent}")
+
+
+def command_of(run: FlowRun) -> str:
+    """The command that asks for a job like this one."""
+    job, version = _job(run), run.parameters.get("dataset_version")
+    if job.kind is JobKind.DEMO:
+        return "appliance demo"
+    if job.kind is JobKind.FEED:
+        return f"appliance data refresh {job.model}"
+    if job.kind is JobKind.PREDICT:
+        return f"appliance predict {job.model} FILE"
+    return f"appliance {job.kind.value} {job.model}" + ("" if version is None else f" --dataset-version {version}")
 
 
 def bell(layout: Layout) -> Path:

@@ -93,11 +93,20 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
 
 
 @app.command(name="list")
-def list_jobs(*, limit: int = 20, json: Json = False) -> None:
-    """The newest jobs."""
-    jobs = open_house().jobs.list(limit)
+def list_jobs(*, limit: int = 20, running: Flag = False, json: Json = False) -> None:
+    """The newest jobs.
+
+    Args:
+        limit: So many of them.
+        running: Those alone that run now, all of them: an upgrade, a restart and 'appliance down' end them.
+    """
+    house = open_house()
+    jobs = house.jobs.running() if running else house.jobs.list(limit)
     if json:
         print_json({"jobs": jobs})
+        return
+    if running and not jobs:
+        say("no job runs")
         return
     print_table(
         ("job", "what", "of", "state", "created", "by", "message"),

@@ -27,6 +27,7 @@ from tests.training.state import Traffic, add, new_appliance
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
+STOPPED = "the runner was stopped while this job ran; 'appliance train slow' starts it again"
 AUTOGROUP = Path("/proc/self/autogroup")
 
 SLOW = {"learning_rate": 0.0001}
@@ -256,7 +257,7 @@ def test_a_killed_runner_leaves_no_process_and_no_job_that_runs_for_ever(stack: 
     stack.stop("runner", signal.SIGKILL)
     stack.start("runner")
     job, _ = wait(stack, job_id)
-    assert (job.state, job.message) == (JobState.CRASHED, "the runner stopped while this job ran; start it again")
+    assert (job.state, job.message) == (JobState.CRASHED, STOPPED)
     assert not pl.Series([child]).is_in(children_of(stack.processes["runner"].pid)).any()
 
 
@@ -264,7 +265,24 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
     job_id = stack.train("slow")
     until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
     assert stack.stop("runner") == 0
-    assert stack.house.jobs.get(job_id).state is JobState.CRASHED
+    job = stack.house.jobs.get(job_id)
+    assert (job.state, job.message) == (JobState.CRASHED, STOPPED)
+    stack.start("runner")
+
+
+def test_a_job_that_a_new_release_ends_is_told_so_with_the_command_that_starts_it_again(stack: Stack) -> None:
+    job_id = stack.house.jobs.start_training("slow", who="test", version=1)
+    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    assert [(job.id, job.state) for job in stack.house.jobs.running()] == [(job_id, JobState.RUNNING)]
+    layout = stack.house.settings.layout
+    files = Files(layout, layout.root)
+    journal = files.begin("1.0", "1.1", ran=True, began_at="2026-11-30T00:00:00Z")
+    assert stack.stop("runner") == 0
+    job = stack.house.jobs.get(job_id)
+    told = "another release took over while this job ran; 'appliance train slow --dataset-version 1' starts it again"
+    assert (job.state, job.message) == (JobState.CRASHED, told)
+    assert stack.house.jobs.running() == ()
+    files.finish(journal)
     stack.start("runner")
 
 
