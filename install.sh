@@ -1132,6 +1132,7 @@ appliance-mlflow.socket.d/20-listen.conf
 appliance-orchestrator.service.d/20-memory.conf
 appliance-recover.service.d/30-proc.conf
 appliance-recover.service.d/40-state.conf
+appliance-reopen.service.d/30-proc.conf
 appliance-tls.service.d/20-key.conf
 appliance-tls.service.d/30-proc.conf
 appliance-ui.service.d/20-memory.conf
@@ -1203,7 +1204,7 @@ stage_system_files() {
   fi
   # Before 250 ProcSubset=pid cannot be had with ProtectKernelTunables= and ProtectKernelLogs=: no process would start.
   if [ "$systemd" -lt 250 ]; then
-    for unit in api backup recover tls; do
+    for unit in api backup recover reopen tls; do
       mkdir -p "$units/appliance-$unit.service.d"
       printf '[Service]\nProcSubset=all\n' >"$units/appliance-$unit.service.d/30-proc.conf"
     done
