@@ -1426,7 +1426,7 @@ say_running_jobs() {
   TOLD=$DRY_RUN # which ends none
   running=$("$BASE/bin/appliance" jobs list --running 2>/dev/null) || return 0
   [ -z "$running" ] ||
-    printf 'These jobs run and will be ended; "%s jobs list" then has the command that starts each again:\n%s\n' \
+    printf 'These jobs run and will be ended; "%s jobs again ID" starts one again afterwards:\n%s\n' \
       "$COMMAND" "$running"
 }
 

@@ -193,6 +193,28 @@ class Jobs:
                 raise Conflict(f"the demo is being loaded already, by job {job.id}")
         return self._ask(JobKind.DEMO, DEMO_MODEL, who, {})
 
+    def again(self, job_id: str, *, who: str) -> str:
+        """Ask for the same as a job that has ended; returns the new job's id.
+
+        Raises:
+            NotFound: No such job, or what it worked with is gone.
+            Conflict: It has not ended; or it is a feed's, which comes again by itself.
+        """
+        run = self._run(job_id)
+        job, given = _job(run), run.parameters
+        if not job.state.final:
+            raise Conflict(f"job {job_id} has not ended; it is {job.state}")
+        if job.kind is JobKind.FEED:
+            raise Conflict(f"a feed runs again by itself; 'appliance data refresh {job.model}' does not wait for it")
+        if job.kind is JobKind.DEMO:
+            return self.start_demo(who=who)
+        if job.kind is JobKind.PREDICT:
+            file, out = Path(str(given["file"])), Path(str(given["out"]))
+            return self.start_prediction(job.model, file, out, who=who, version=given.get("version"))
+        if job.kind is JobKind.RETRAIN:
+            return self.start_retraining(job.model, who=who)
+        return self.start_training(job.model, who=who, version=given.get("dataset_version"))
+
     def list(self, limit: int = 50) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
         return tuple(_job(run) for run in self._orchestrator.list_runs(limit=limit))
@@ -342,18 +364,6 @@ def require_out(out: Path) -> None:
         raise BadInput(f"cannot write {out.name}: the name must end in {', '.join(OUT_SUFFIXES)}")
     if not out.parent.is_dir():
         raise BadInput(f"cannot write {out}: there is no folder {out.parent}")
-
-
-def command_of(run: FlowRun) -> str:
-    """The command that asks for a job like this one."""
-    job, version = _job(run), run.parameters.get("dataset_version")
-    if job.kind is JobKind.DEMO:
-        return "appliance demo"
-    if job.kind is JobKind.FEED:
-        return f"appliance data refresh {job.model}"
-    if job.kind is JobKind.PREDICT:
-        return f"appliance predict {job.model} FILE"
-    return f"appliance {job.kind.value} {job.model}" + ("" if version is None else f" --dataset-version {version}")
 
 
 def bell(layout: Layout) -> Path:

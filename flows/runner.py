@@ -17,7 +17,7 @@ from types import FrameType
 from appliance.deployments import Deployments
 from appliance.disk import require_room_for_jobs
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound, NotReady
-from appliance.jobs import bell, command_of
+from appliance.jobs import bell
 from appliance.orchestrator import (
     CANCELLED,
     CANCELLING,
@@ -250,7 +250,7 @@ class Runner:
     def _say_stopped(self, run: FlowRun) -> str:
         """Why a job ended that the runner did not outlive, and the way to have it after all."""
         why = "another release took over" if is_changing(self._settings.layout) else "the runner was stopped"
-        return f"{why} while this job ran; '{command_of(run)}' starts it again"
+        return f"{why} while this job ran; 'appliance jobs again {run.id}' starts it again"
 
     def _find_run(self, run_id: str) -> FlowRun | None:
         try:

@@ -126,6 +126,13 @@ def log(job: str, *, json: Json = False) -> None:
 
 
 @app.command
+def again(job: str, *, json: Json = False) -> int:
+    """Start the same as a job that has ended, with all that it was given."""
+    house = open_house()
+    return _after_start(house, house.jobs.again(job, who="cli"), wait=False, json=json)
+
+
+@app.command
 def cancel(job: str) -> None:
     """Stop a job."""
     print(f"the job is {open_house().jobs.cancel(job, who='cli').state}")

@@ -15,10 +15,11 @@ import msgspec
 import polars as pl
 import pytest
 
-from appliance.errors import NotFound
+from appliance.errors import Conflict, NotFound
 from appliance.jobs import Job, JobKind, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.model_spec import ModelSpec
+from appliance.orchestrator import Orchestrator
 from appliance.processes.release_journal import Files
 from flows.runner import LOOK_S
 from tests.flows.stack import PATIENCE_S, Stack, children_of, free_port, until
@@ -27,7 +28,6 @@ from tests.training.state import Traffic, add, new_appliance
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
-STOPPED = "the runner was stopped while this job ran; 'appliance train slow' starts it again"
 AUTOGROUP = Path("/proc/self/autogroup")
 
 SLOW = {"learning_rate": 0.0001}
@@ -162,6 +162,11 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     ]
 
 
+def stopped(job_id: str, *, why: str = "the runner was stopped") -> tuple[JobState, str]:
+    """What becomes of a job that its runner does not outlive."""
+    return JobState.CRASHED, f"{why} while this job ran; 'appliance jobs again {job_id}' starts it again"
+
+
 def search_runs(stack: Stack) -> dict[str, list[str]]:
     """The states in MLflow of the searches' runs: of trainings, and of the trials inside them, oldest first."""
     path = stack.house.settings.layout.mlflow / "mlflow.db"
@@ -257,7 +262,7 @@ def test_a_killed_runner_leaves_no_process_and_no_job_that_runs_for_ever(stack: 
     stack.stop("runner", signal.SIGKILL)
     stack.start("runner")
     job, _ = wait(stack, job_id)
-    assert (job.state, job.message) == (JobState.CRASHED, STOPPED)
+    assert (job.state, job.message) == stopped(job_id)
     assert not pl.Series([child]).is_in(children_of(stack.processes["runner"].pid)).any()
 
 
@@ -266,7 +271,7 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
     until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
     assert stack.stop("runner") == 0
     job = stack.house.jobs.get(job_id)
-    assert (job.state, job.message) == (JobState.CRASHED, STOPPED)
+    assert (job.state, job.message) == stopped(job_id)
     stack.start("runner")
 
 
@@ -279,11 +284,18 @@ def test_a_job_that_a_new_release_ends_is_told_so_with_the_command_that_starts_i
     journal = files.begin("1.0", "1.1", ran=True, began_at="2026-11-30T00:00:00Z")
     assert stack.stop("runner") == 0
     job = stack.house.jobs.get(job_id)
-    told = "another release took over while this job ran; 'appliance train slow --dataset-version 1' starts it again"
-    assert (job.state, job.message) == (JobState.CRASHED, told)
+    assert (job.state, job.message) == stopped(job_id, why="another release took over")
     assert stack.house.jobs.running() == ()
     files.finish(journal)
     stack.start("runner")
+    again = stack.house.jobs.again(job_id, who="ann")
+    until(lambda: stack.house.jobs.get(again).state is JobState.RUNNING, "the same again")
+    with pytest.raises(Conflict, match="has not ended; it is running"):
+        stack.house.jobs.again(again, who="ann")
+    asked = Orchestrator(stack.house.settings).get_run(again).parameters
+    assert asked == {"model": "slow", "who": "ann", "dataset_version": 1}
+    stack.house.jobs.cancel(again, who="ann")
+    assert wait(stack, again)[0].state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("victim", ["job", "runner"])
