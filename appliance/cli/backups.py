@@ -63,7 +63,12 @@ def nightly() -> None:
 @app.command(name="list")
 def list_all(*, json: Json = False) -> None:
     """Every backup, newest first."""
-    found = open_house().backups.list()
+    from appliance.backups import find_folder_problem
+
+    house = open_house()
+    found = house.backups.list()
+    if problem := find_folder_problem(house.settings):
+        say(problem)
     if json:
         print_json({"backups": [{"name": one.name, "path": str(one.path), "notes": one.notes} for one in found]})
         return
