@@ -113,7 +113,7 @@ def check_databases(settings: Settings) -> list[Check]:
         path = settings.state / name
         if not path.exists():
             if name == "appliance.db":
-                fix = "run 'appliance migrate', or restore a backup"
+                fix = "mount the disk of the state, if it has one; else restore a backup, or run 'appliance migrate'"
                 checks.append(Check(name="database", state="fail", message=f"{path} does not exist", fix=fix))
             continue
         label = "database" if name == "appliance.db" else f"database of {name.partition('/')[0]}"

@@ -67,7 +67,8 @@ def test_backups_on_a_disk_that_is_absent_are_not_said_to_be_none(
     assert re.match(absent, found.problem)
     monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
     monkeypatch.setenv("APPLIANCE_BACKUP_DIR", str(disk))
-    assert run(["backup", "list"]) == 0
+    settings.layout.database.rename(tmp_path / "lost")
+    assert run(["backup", "list"]) == 0, "also where the state is what was lost"
     assert re.match(absent, capsys.readouterr().err)
 
 
