@@ -737,6 +737,16 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
 }
 
 advise() {
+  # The upgrade says itself what it did, and the words below mean other things there.
+  case $UPGRADING$code in
+    13)
+      echo "The release $BEFORE is in place as before, and its databases with it. Once what is said above is mended, run the"
+      echo "same command again."
+      return ;;
+    14)
+      echo "Neither release is well: see '$COMMAND doctor' and '$COMMAND logs'."
+      return ;;
+  esac
   if tail -n 40 "$LOG" | grep -qiE 'name resolution|timed out|connection (refused|reset)|network is unreachable|proxy|certificate'; then
     echo "The package index could not be reached: check the network, the proxy (https_proxy) and pip's own configuration."
   elif tail -n 40 "$LOG" | grep -qi 'no space left'; then
