@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -82,9 +83,8 @@ class Runner:
         self._feeding = Feeding(settings)
         self._studying = Studying()
         self._unsettled: dict[str, tuple[str, str]] = {}  # state and message; none where the runner itself stops
-        self._left: set[str | None] = {
-            None
-        }  # jobs whose runs in MLflow are to be ended; None: those before this runner
+        # Jobs whose runs in MLflow are to be ended; None: those before this runner.
+        self._left: set[str | None] = {None}
         self._rung = 0
         self._looked = 0.0
         self._answers = False
@@ -135,7 +135,7 @@ class Runner:
             if self._answers:
                 log.warning("%s; jobs wait until it answers again", exc)
             self._answers = False
-        except (ApplianceError, StorageError) as exc:
+        except (ApplianceError, StorageError, sqlite3.Error) as exc:  # a job that runs goes on meanwhile
             log.error("%s", exc)
 
     def stop(self) -> None:
