@@ -277,7 +277,7 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
 
 def test_a_job_that_a_new_release_ends_is_told_so_with_the_command_that_starts_it_again(stack: Stack) -> None:
     job_id = stack.house.jobs.start_training("slow", who="test", version=1)
-    until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
+    until(lambda: stack.house.jobs.get(job_id).state is JobState.RUNNING, "a job that runs")
     assert [(job.id, job.state) for job in stack.house.jobs.running()] == [(job_id, JobState.RUNNING)]
     layout = stack.house.settings.layout
     files = Files(layout, layout.root)
