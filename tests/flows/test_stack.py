@@ -276,6 +276,7 @@ def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
 
 
 def test_a_job_that_a_new_release_ends_is_told_so_with_the_command_that_starts_it_again(stack: Stack) -> None:
+    stack.wait_for_runner()
     job_id = stack.house.jobs.start_training("slow", who="test", version=1)
     until(lambda: stack.house.jobs.get(job_id).state is JobState.RUNNING, "a job that runs")
     assert [(job.id, job.state) for job in stack.house.jobs.running()] == [(job_id, JobState.RUNNING)]
