@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NEWER = {
     r"\bRETURNING\b": "3.35", r"\bDROP COLUMN\b": "3.35", r"\bMATERIALIZED\b": "3.35", r"\)\s*STRICT\b": "3.37",
+    r"\bON CONFLICT DO UPDATE\b": "3.35",
     r"->>": "3.38", r"\bunixepoch\(": "3.38", r"\b(RIGHT|FULL)\s+(OUTER\s+)?JOIN\b": "3.39",
     r"\bIS( NOT)? DISTINCT FROM\b": "3.39", r"\b(sqrt|ln|log\d*|pow|power|exp|ceil|floor|sign|mod)\(": "3.35",
     r"\b(unhex|octet_length|timediff|concat|concat_ws|string_agg|jsonb\w*|json_pretty)\(": "3.41",
