@@ -737,6 +737,16 @@ step() { # TEXT COMMAND…: one line on the screen, everything else in the log; 
 }
 
 advise() {
+  # The upgrade says itself what it did, and the words below mean other things there.
+  case $UPGRADING$code in
+    13)
+      echo "The release $BEFORE is in place as before, and its databases with it. Once what is said above is mended, run the"
+      echo "same command again."
+      return ;;
+    14)
+      echo "Neither release is well: see '$COMMAND doctor' and '$COMMAND logs'."
+      return ;;
+  esac
   if tail -n 40 "$LOG" | grep -qiE 'name resolution|timed out|connection (refused|reset)|network is unreachable|proxy|certificate'; then
     echo "The package index could not be reached: check the network, the proxy (https_proxy) and pip's own configuration."
   elif tail -n 40 "$LOG" | grep -qi 'no space left'; then
@@ -1132,6 +1142,7 @@ appliance-mlflow.socket.d/20-listen.conf
 appliance-orchestrator.service.d/20-memory.conf
 appliance-recover.service.d/30-proc.conf
 appliance-recover.service.d/40-state.conf
+appliance-reopen.service.d/30-proc.conf
 appliance-tls.service.d/20-key.conf
 appliance-tls.service.d/30-proc.conf
 appliance-ui.service.d/20-memory.conf
@@ -1203,7 +1214,7 @@ stage_system_files() {
   fi
   # Before 250 ProcSubset=pid cannot be had with ProtectKernelTunables= and ProtectKernelLogs=: no process would start.
   if [ "$systemd" -lt 250 ]; then
-    for unit in api backup recover tls; do
+    for unit in api backup recover reopen tls; do
       mkdir -p "$units/appliance-$unit.service.d"
       printf '[Service]\nProcSubset=all\n' >"$units/appliance-$unit.service.d/30-proc.conf"
     done
@@ -1320,6 +1331,7 @@ go_back() {
 }
 
 start() {
+  [ -z "$NEW" ] || [ "$BEFORE" = none ] || say_running_jobs
   if [ -n "$DRY_RUN" ]; then
     step "Starting the appliance, waiting until it is well"
     return
@@ -1410,11 +1422,22 @@ change_release() {
     step "Switching to the release $NAME" first_release
   else
     UPGRADING=1
+    say_running_jobs
     step "Upgrading from $BEFORE: backup, check, migration, switch, start, check" upgrade_release
     UPGRADING=
     step "Removing older releases" remove_old_releases
     BEFORE=$NAME
   fi
+}
+
+# What ends with the runner is told before. Nothing runs where nobody answers.
+say_running_jobs() {
+  [ -z "$TOLD" ] || return 0
+  TOLD=$DRY_RUN # which ends none
+  running=$("$BASE/bin/appliance" jobs list --running 2>/dev/null) || return 0
+  [ -z "$running" ] ||
+    printf 'These jobs run and will be ended; "%s jobs again ID" starts one again afterwards:\n%s\n' \
+      "$COMMAND" "$running"
 }
 
 upgrade_release() {
@@ -1470,6 +1493,7 @@ require_installed() {
 roll_back() {
   require_installed
   lock_base
+  say_running_jobs
   if [ -n "$DRY_RUN" ]; then
     step "Going back to the release before $(current_release)"
     return
@@ -1576,7 +1600,7 @@ clean_up() { [ -z "$WORK$BUILD" ] || rm -rf ${WORK:+"$WORK"} ${BUILD:+"$BUILD"};
 main() {
   parse_arguments "$@"
   choose_layout
-  CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
+  CHANGED='' NEW='' FRESH='' WORK='' BUILD='' STARTING='' UPGRADING='' TOLD='' RUNS='' WANTED_PYTHON='' PROBLEMS=''
   trap clean_up EXIT
   trap 'exit 130' HUP INT TERM
   umask 022

@@ -31,7 +31,7 @@ from storage.backup_archive import BackupManifest, is_passphrase_needed, read_ar
 from storage.backup_proof import check_databases, check_serving, check_tables, is_needed
 from storage.backups import Backup, Order
 from storage.bundles import list_bundles
-from storage.errors import BackupDamaged, StaleSchema, StateUnwritable, StorageError
+from storage.errors import BackupDamaged, BackupNotFound, PassphraseWrong, StaleSchema, StateUnwritable, StorageError
 from storage.eventlog import free_bytes
 from storage.layout import Layout
 from storage.restore import ASIDE, begin_swap, is_swapping
@@ -108,8 +108,9 @@ class Backups:
         Raises:
             BackupNotFound: There is none of that name.
             BackupDamaged: The passphrase is missing.
+            PassphraseWrong: It is another's, or the backup is damaged where it begins; what is known of it stays.
         """
-        backup = store.get_backup(self._settings.backups, name)
+        backup = self._get(name)
         _require_passphrase(backup, passphrase)
         self._layout.tmp.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=self._layout.tmp, prefix="verify-") as folder:
@@ -148,12 +149,13 @@ class Backups:
 
         Raises:
             BackupNotFound: There is none of that name.
+            PassphraseWrong: It is another's, or the backup is damaged where it begins; the state is as it was.
             BackupDamaged: It is not whole, or does not score as it did; the state is as it was.
             Conflict: There is a state already.
             StaleSchema: A newer release wrote it.
             StateUnwritable: There is no room; the state is as it was.
         """
-        backup = store.get_backup(self._settings.backups, name)
+        backup = self._get(name)
         _require_passphrase(backup, passphrase)
         if self._layout.database.exists() and not replace_state:
             raise Conflict(f"there is a state in {self._layout.root} already; --replace puts the backup in its place")
@@ -199,6 +201,14 @@ class Backups:
             log.error("backups that are kept no longer cannot be removed: %s", exc)
         log.info("backup %s: %d versions proved, %d files, %d removed", made.name, proof.versions, proof.files,
                  len(spare))  # fmt: skip
+
+    def _get(self, name: str) -> Backup:
+        try:
+            return store.get_backup(self._settings.backups, name)
+        except BackupNotFound as exc:
+            if problem := find_folder_problem(self._settings):
+                raise BackupNotFound(f"there is no backup {name!r}, perhaps because {problem}") from exc
+            raise
 
     def _finish(self, who: str, backup: Backup) -> None:
         from appliance.house import prepare_state  # noqa: PLC0415  (the composition root imports this module)
@@ -263,6 +273,8 @@ def _require_passphrase(backup: Backup, passphrase: str | None) -> None:
 def _prove(backup: Backup, passphrase: str | None, folder: Path) -> Proof:
     try:
         manifest = read_archive(backup.path, passphrase, folder, wanted=is_needed)
+    except PassphraseWrong:  # which says nothing of the backup
+        raise
     except BackupDamaged as exc:
         return Proof(backup=backup.name, versions=0, files=0, problems=(str(exc),))
     except OSError as exc:

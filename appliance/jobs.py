@@ -20,7 +20,16 @@ from appliance.disk import require_room_for_jobs
 from appliance.errors import BadInput, Conflict, NotFound, NotReady
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import require_model
-from appliance.orchestrator import CANCELLED, CANCELLING, DEPLOYMENT, SCHEDULED, FlowRun, Orchestrator
+from appliance.orchestrator import (
+    CANCELLED,
+    CANCELLING,
+    DEPLOYMENT,
+    PENDING,
+    RUNNING,
+    SCHEDULED,
+    FlowRun,
+    Orchestrator,
+)  # fmt: skip
 from appliance.settings import Settings
 from storage.audit_rows import AuditEntry, append_audit
 from storage.deployment_rows import find_deployment
@@ -191,9 +200,35 @@ class Jobs:
                 raise Conflict(f"the demo is being loaded already, by job {job.id}")
         return self._ask(JobKind.DEMO, DEMO_MODEL, who, {})
 
+    def again(self, job_id: str, *, who: str) -> str:
+        """Ask for the same as a job that has ended; returns the new job's id.
+
+        Raises:
+            NotFound: No such job, or what it worked with is gone.
+            Conflict: It has not ended; or it is a feed's, which comes again by itself.
+        """
+        run = self._run(job_id)
+        job, given = _job(run), run.parameters
+        if not job.state.final:
+            raise Conflict(f"job {job_id} has not ended; it is {job.state}")
+        if job.kind is JobKind.FEED:
+            raise Conflict(f"a feed runs again by itself; 'appliance data refresh {job.model}' does not wait for it")
+        if job.kind is JobKind.DEMO:
+            return self.start_demo(who=who)
+        if job.kind is JobKind.PREDICT:
+            file, out = Path(str(given["file"])), Path(str(given["out"]))
+            return self.start_prediction(job.model, file, out, who=who, version=given.get("version"))
+        if job.kind is JobKind.RETRAIN:
+            return self.start_retraining(job.model, who=who)
+        return self.start_training(job.model, who=who, version=given.get("dataset_version"))
+
     def list(self, limit: int = 50) -> tuple[Job, ...]:
         """The newest jobs, newest first."""
         return tuple(_job(run) for run in self._orchestrator.list_runs(limit=limit))
+
+    def running(self) -> tuple[Job, ...]:
+        """Those that a stop of the runner ends now, and an upgrade with it."""
+        return tuple(_job(run) for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING))
 
     def get(self, job_id: str) -> Job:
         """One job.

@@ -257,7 +257,7 @@ class Transfer:
             champion_version=None, gate=_gate_of(origin, champion.version if champion else None),
         )  # fmt: skip
         self._publish(found, spec, card, origin)
-        row = version_row(card, created_at=now, alias=CHALLENGER if champion else CHAMPION)
+        row = version_row(card, alias=CHALLENGER if champion else CHAMPION)
         with closing(connect(self._layout.database)) as connection, transaction(connection):
             if not is_declared:
                 put_model(connection, ModelRow(

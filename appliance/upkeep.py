@@ -37,10 +37,15 @@ class SpareLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UpkeepReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Every backup, newest first; and what the coming night lets go, where that was asked for."""
+    """Every backup, newest first; and what the coming night lets go, where that was asked for.
+
+    Attributes:
+        problem: Why none can be made, and those that there were are not seen, perhaps; empty when all is well.
+    """
 
     backups: tuple[BackupLine, ...]
     spare: tuple[SpareLine, ...]
+    problem: str
 
 
 class BackedUp(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,13 +64,9 @@ class Upkeep:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
-    def look(self) -> UpkeepReport:
-        """What there is, and what would go now; nothing is changed."""
-        return self._worker.do(LookAtUpkeep(plan=True), UpkeepReport)
-
-    def backups(self) -> tuple[BackupLine, ...]:
-        """Every backup, newest first."""
-        return self._worker.do(LookAtUpkeep(plan=False), UpkeepReport).backups
+    def look(self, *, plan: bool = True) -> UpkeepReport:
+        """What there is and, with ``plan``, what would go now; nothing is changed."""
+        return self._worker.do(LookAtUpkeep(plan=plan), UpkeepReport)
 
     def back_up(self, *, who: str) -> BackedUp:
         """Make a backup while everything goes on, prove it, and let go those that are not kept.

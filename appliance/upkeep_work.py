@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from appliance.backups import Backups
+from appliance.backups import Backups, find_folder_problem
 from appliance.passphrase import find_seal
 from appliance.retention import Retention
 from appliance.settings import Settings
@@ -26,6 +26,7 @@ def look_at_upkeep(settings: Settings, *, plan: bool) -> UpkeepReport:
             SpareLine(kind=one.kind, what=one.what, bytes=one.bytes, why=one.why)
             for one in (Retention(settings).plan() if plan else ())
         ),
+        problem=find_folder_problem(settings),
     )  # fmt: skip
 
 

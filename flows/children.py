@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from appliance.processes.oom import count_oom_kills
 from appliance.processes.openmp import OPENMP
 
-STOP_GRACE_S = 5.0
-"""How long a job's process may take to end after SIGTERM."""
-
 _LANE = {"train": "training", "retrain": "training", "predict": "prediction", "demo": "demo"}
 
 
@@ -24,7 +21,6 @@ class _Child:
     lane: str
     process: subprocess.Popen[bytes]
     oom_kills: int | None
-    kill_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,15 +60,8 @@ class Children:
         )  # fmt: skip
         self._children[run_id] = _Child(lane=_LANE[kind], process=process, oom_kills=count_oom_kills())
 
-    def terminate(self, run_id: str) -> None:
-        """Ask a run's process to end; it is killed after five seconds."""
-        child = self._children.get(run_id)
-        if child is not None and child.kill_at is None:
-            child.kill_at = time.monotonic() + STOP_GRACE_S
-            _signal(child, signal.SIGTERM)
-
     def kill(self, run_id: str) -> None:
-        """End a run's process at once, so that it cannot tell Prefect that it crashed when it was cancelled.
+        """End a run's process at once, so that it cannot tell Prefect that it crashed when it was cancelled or stopped.
 
         A job may be killed anywhere: whatever it publishes appears by one rename or one transaction.
         """
@@ -81,7 +70,7 @@ class Children:
             _signal(child, signal.SIGKILL)
 
     def reap(self) -> list[Ended]:
-        """The runs whose process has ended since the last call; kills those that are late."""
+        """The runs whose process has ended since the last call."""
         ended = []
         for run_id, child in list(self._children.items()):
             code = child.process.poll()
@@ -90,15 +79,13 @@ class Children:
                 del self._children[run_id]
                 lacked = code == -signal.SIGKILL and (count_oom_kills() or 0) > (child.oom_kills or 0)
                 ended.append(Ended(run_id=run_id, code=code, lacked_memory=lacked))
-            elif child.kill_at is not None and time.monotonic() >= child.kill_at:
-                _signal(child, signal.SIGKILL)
         return ended
 
     def stop_all(self) -> list[str]:
-        """End every process, by force where need be; returns their runs."""
+        """End every process; returns their runs."""
         runs = list(self._children)
         for run_id in runs:
-            self.terminate(run_id)
+            self.kill(run_id)
         while self._children:
             self.reap()
             time.sleep(0.05)

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -81,10 +82,9 @@ class Runner:
         self._housekeeping = Housekeeping(settings)
         self._feeding = Feeding(settings)
         self._studying = Studying()
-        self._unsettled: dict[str, tuple[str, str]] = {}
-        self._left: set[str | None] = {
-            None
-        }  # jobs whose runs in MLflow are to be ended; None: those before this runner
+        self._unsettled: dict[str, tuple[str, str]] = {}  # state and message; none where the runner itself stops
+        # Jobs whose runs in MLflow are to be ended; None: those before this runner.
+        self._left: set[str | None] = {None}
         self._rung = 0
         self._looked = 0.0
         self._answers = False
@@ -102,9 +102,8 @@ class Runner:
                 register_flows(self._orchestrator)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
                     cancelled = run.state is not None and run.state.type == CANCELLING
-                    left = (CRASHED, "the runner stopped while this job ran; start it again")
-                    outcome = (CANCELLED, "cancelled") if cancelled else self._resumed(run) or left
-                    self._orchestrator.set_state(run.id, *outcome, force=True)
+                    left = self._resumed(run) or (CRASHED, self._say_stopped(run))
+                    self._orchestrator.set_state(run.id, *((CANCELLED, "cancelled") if cancelled else left), force=True)
                 self._answers, self._ready_at = True, self._clock()
             except NotReady:
                 time.sleep(0.5)
@@ -136,7 +135,7 @@ class Runner:
             if self._answers:
                 log.warning("%s; jobs wait until it answers again", exc)
             self._answers = False
-        except (ApplianceError, StorageError) as exc:
+        except (ApplianceError, StorageError, sqlite3.Error) as exc:  # a job that runs goes on meanwhile
             log.error("%s", exc)
 
     def stop(self) -> None:
@@ -145,7 +144,7 @@ class Runner:
         self._feeding.stop()
         self._studying.stop()
         for run_id in self._children.stop_all():
-            self._unsettled[run_id] = (CRASHED, "the runner was stopped while this job ran; start it again")
+            self._unsettled[run_id] = (CRASHED, "")
             self._left.add(run_id)
         self._close_left_runs()
         try:
@@ -240,13 +239,18 @@ class Runner:
             if found is not None and found.type == CANCELLING:
                 state, message = CANCELLED, "cancelled"
             elif run is not None and state == CRASHED:
-                state, message = self._resumed(run) or outcome
-            # A job that is told to end says that it crashed; one that was done before stays done.
+                state, message = self._resumed(run) or (state, message or self._say_stopped(run))
+            # A job that is killed may have said before that it crashed; one that was done before stays done.
             told = {CANCELLED: (CRASHED, FAILED), SCHEDULED: (CRASHED,)}.get(state, ())
             stale = {PENDING, RUNNING, CANCELLING, *told}
             if found is not None and found.type in stale:
                 self._orchestrator.set_state(run_id, state, message, force=True)
             del self._unsettled[run_id]
+
+    def _say_stopped(self, run: FlowRun) -> str:
+        """Why a job ended that the runner did not outlive, and the way to have it after all."""
+        why = "another release took over" if is_changing(self._settings.layout) else "the runner was stopped"
+        return f"{why} while this job ran; 'appliance jobs again {run.id}' starts it again"
 
     def _find_run(self, run_id: str) -> FlowRun | None:
         try:

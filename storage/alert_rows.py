@@ -126,7 +126,8 @@ def put_standing(connection: sqlite3.Connection, model: str, subject: str, stand
     """Write what is known about a subject."""
     connection.execute(
         "INSERT INTO standings (model, subject, settled, last, day) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET settled = excluded.settled, last = excluded.last, day = excluded.day",
+        "ON CONFLICT (model, subject) DO UPDATE SET "
+        "settled = excluded.settled, last = excluded.last, day = excluded.day",
         (model, subject, standing.settled, standing.last, standing.day),
     )
 

@@ -18,7 +18,7 @@ import msgspec
 import pyarrow as pa
 from pyarrow import ArrowException
 
-from storage.errors import BackupDamaged
+from storage.errors import BackupDamaged, PassphraseWrong
 from storage.sealing import MAGIC, OpeningReader, SealingWriter, is_sealed
 
 MANIFEST = "backup.json"
@@ -105,8 +105,8 @@ def read_archive(
     """Read a backup to its end, every byte checked, and write the wanted files below ``into``.
 
     Raises:
-        BackupDamaged: It is cut off, changed, no backup, or sealed with another passphrase; what was written meanwhile
-            must not be used.
+        PassphraseWrong: It is sealed with another passphrase, or damaged where it begins.
+        BackupDamaged: It is cut off, changed, or no backup; what was written meanwhile must not be used.
         OSError: It cannot be read, or ``into`` cannot be written.
     """
     seen: dict[str, Member] = {}
@@ -121,6 +121,11 @@ def read_archive(
                     manifest = msgspec.json.decode(content.read(), type=BackupManifest)
                 else:
                     seen[info.name] = _take(info, content, into if wanted(info.name) else None)
+    except PassphraseWrong as exc:
+        raise PassphraseWrong(
+            f"the backup {path} does not open: {exc}; give the passphrase that it was sealed with (--passphrase-file); "
+            "if that is the one, the file is damaged where it begins: take another backup"
+        ) from exc
     except BackupDamaged as exc:
         raise BackupDamaged(f"the backup {path} cannot be used: {exc}") from exc
     except (tarfile.TarError, ArrowException, EOFError, msgspec.DecodeError) as exc:

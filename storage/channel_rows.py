@@ -65,7 +65,7 @@ def put_snooze(connection: sqlite3.Connection, model: str, subject: str, *, unti
     """Keep a subject quiet until then; a later word replaces an earlier one."""
     connection.execute(
         "INSERT INTO snoozes (model, subject, until, who) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET until = excluded.until, who = excluded.who",
+        "ON CONFLICT (model, subject) DO UPDATE SET until = excluded.until, who = excluded.who",
         (model, subject, to_text(until), who),
     )
 

@@ -32,7 +32,7 @@ def put_data_quality(connection: sqlite3.Connection, key: DataQualityKey, counts
     """Write an hour's counts in place of the earlier ones."""
     connection.execute(
         "INSERT INTO data_quality_windows (model, version, hour, counts) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET counts = excluded.counts",
+        "ON CONFLICT (model, version, hour) DO UPDATE SET counts = excluded.counts",
         (key.model, key.version, key.hour, counts),
     )
 

@@ -82,7 +82,8 @@ def queue_still_open(connection: sqlite3.Connection, alert: int, *, due_at: date
     connection.execute(
         "INSERT INTO deliveries (channel, alert, event, state, due_at, created_at) "
         "SELECT channel, alert, 'still_open', 'waiting', ?, ? FROM deliveries WHERE alert = ? AND event = 'opened' "
-        "ON CONFLICT DO UPDATE SET state = 'waiting', due_at = excluded.due_at, attempts = 0, reason = '', "
+        "ON CONFLICT (channel, alert, event) DO UPDATE SET "
+        "state = 'waiting', due_at = excluded.due_at, attempts = 0, reason = '', "
         "ended_at = NULL",
         (to_text(due_at), to_text(datetime.now(UTC)), alert),
     )

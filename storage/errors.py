@@ -17,6 +17,7 @@
     ├── BundleCorrupt        a bundle's file is missing or differs from its manifest
     ├── BackupNotFound       no backup of that name
     └── BackupDamaged        a backup is cut off, changed, or sealed with another passphrase
+        └── PassphraseWrong      a backup's first piece does not open: another passphrase, or damage
 
 Each message says what, where, and what to do about it.
 """
@@ -88,3 +89,7 @@ class BackupNotFound(StorageError):
 
 class BackupDamaged(StorageError):
     """A backup is cut off, changed, or sealed with another passphrase."""
+
+
+class PassphraseWrong(BackupDamaged):
+    """A backup's first piece does not open: another passphrase, or damage; the two look alike."""

@@ -219,7 +219,8 @@ def m007_stamps(db: Database) -> None:
         for event, rows in (("INSERT", ("new",)), ("UPDATE", ("old", "new")), ("DELETE", ("old",))):
             body = " ".join(
                 "INSERT INTO stamps (kind, model, shadow, block, version, stamp) "  # noqa: S608
-                f"VALUES ({values(row)}) ON CONFLICT DO UPDATE SET stamp = excluded.stamp;"
+                f"VALUES ({values(row)}) ON CONFLICT (kind, model, shadow, block, version) "
+                "DO UPDATE SET stamp = excluded.stamp;"
                 for row in rows
             )
             db.execute(f"CREATE TRIGGER stamp_{table}_{event.lower()} AFTER {event} ON {table} BEGIN {body} END")

@@ -40,6 +40,7 @@ class VersionRow:
         metrics: Metric name to value on the holdout.
         baseline: The same of the dummy.
         champion: The same of the champion of that time, on the same holdout; None for a first version.
+        created_at: When it was trained, wherever that was.
         alias: ``champion``, ``challenger`` or None; a version has at most one.
         job_id: The job that trained it, where there was one.
     """

@@ -245,6 +245,6 @@ def _insert(connection: sqlite3.Connection, outcomes: Sequence[Outcome]) -> None
     days = Counter((one.model, one.version, one.variant, one.event_us // DAY_US) for one in outcomes)
     connection.executemany(
         "INSERT INTO outcome_days (model, version, variant, day, labelled) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET labelled = labelled + excluded.labelled",
+        "ON CONFLICT (model, version, variant, day) DO UPDATE SET labelled = labelled + excluded.labelled",
         [(*day, labelled) for day, labelled in days.items()],
     )

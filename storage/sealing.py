@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from storage.errors import BackupDamaged
+from storage.errors import BackupDamaged, PassphraseWrong
 
 MAGIC = b"appliance sealed 1\n"
 CHUNK_BYTES = 1 << 20
@@ -93,7 +93,8 @@ class OpeningReader(io.RawIOBase):
         """Fill some of ``into``; 0 at the end of a whole stream.
 
         Raises:
-            BackupDamaged: The passphrase is wrong, or a byte was changed or is missing.
+            PassphraseWrong: Its first piece does not open, for either reason.
+            BackupDamaged: A byte was changed or is missing.
         """
         while not self._chunk and not self._ended:
             self._open()
@@ -108,8 +109,9 @@ class OpeningReader(io.RawIOBase):
         try:
             opened = self._cipher.decrypt(_nonce(self._prefix, self._number, last=self._ended), sealed, self._head)
         except InvalidTag as exc:
-            what = "the passphrase is wrong, or it is damaged" if self._number == 0 else "it is damaged or cut off"
-            raise BackupDamaged(what) from exc
+            if self._number == 0:
+                raise PassphraseWrong("the passphrase is wrong, or it is damaged") from exc
+            raise BackupDamaged("it is damaged or cut off") from exc
         self._chunk = memoryview(opened)
         self._number += 1
 

@@ -34,7 +34,8 @@ def put_study(connection: sqlite3.Connection, row: StudyRow) -> None:
     connection.execute(
         "INSERT INTO studies (model, version, kind, day, state, sentence, result, noted_at) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET version = excluded.version, state = excluded.state, sentence = excluded.sentence, "
+        "ON CONFLICT (model, kind, day) DO UPDATE SET "
+        "version = excluded.version, state = excluded.state, sentence = excluded.sentence, "
         "result = excluded.result, noted_at = excluded.noted_at",
         (row.model, row.version, row.kind, row.day, row.state, row.sentence, row.result, to_text(datetime.now(UTC))),
     )

@@ -81,7 +81,7 @@ def put_feature_window(connection: sqlite3.Connection, key: FeatureKey, *, rows:
     """Write a window's counts and its number of predictions in place of the earlier ones."""
     connection.execute(
         "INSERT INTO feature_windows (model, version, variant, hour, rows, counts) VALUES (?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET rows = excluded.rows, counts = excluded.counts",
+        "ON CONFLICT (model, version, variant, hour) DO UPDATE SET rows = excluded.rows, counts = excluded.counts",
         (key.model, key.version, key.variant, key.hour, rows, counts),
     )
 
@@ -209,7 +209,7 @@ def put_service_window(connection: sqlite3.Connection, key: ServiceKey, counts: 
     """Write a minute's counts in place of the earlier ones."""
     connection.execute(
         "INSERT INTO service_windows (model, version, shadow, minute, counts) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET counts = excluded.counts",
+        "ON CONFLICT (model, version, shadow, minute) DO UPDATE SET counts = excluded.counts",
         (key.model, key.version, key.shadow, key.minute, counts),
     )
 
@@ -241,7 +241,7 @@ def add_faults(connection: sqlite3.Connection, day: str, faults: Mapping[str, in
     """Add to the day's count of each kind of fault; ``day`` as YYYY-MM-DD."""
     connection.executemany(
         "INSERT INTO faults (kind, day, count) VALUES (?, ?, ?) "
-        "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        "ON CONFLICT (kind, day) DO UPDATE SET count = count + excluded.count",
         [(kind, day, count) for kind, count in faults.items() if count],
     )
 
@@ -257,7 +257,7 @@ def put_heartbeat(connection: sqlite3.Connection, name: str, heartbeat: Heartbea
     with transaction(connection):
         connection.execute(
             "INSERT INTO heartbeats (name, at, detail) VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET at = excluded.at, detail = excluded.detail",
+            "ON CONFLICT (name) DO UPDATE SET at = excluded.at, detail = excluded.detail",
             (name, to_text(heartbeat.at), heartbeat.detail),
         )
 

@@ -64,7 +64,12 @@ def nightly() -> None:
 @app.command(name="list")
 def list_all(*, json: Json = False) -> None:
     """Every backup, newest first."""
-    found = open_house().backups.list()
+    from appliance.backups import Backups, find_folder_problem
+
+    settings = load_settings()  # the state may be what was lost
+    found = Backups(settings).list()
+    if problem := find_folder_problem(settings):
+        say(problem)
     if json:
         print_json({"backups": [{"name": one.name, "path": str(one.path), "notes": one.notes} for one in found]})
         return

@@ -94,11 +94,20 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
 
 
 @app.command(name="list")
-def list_jobs(*, limit: int = 20, json: Json = False) -> None:
-    """The newest jobs."""
-    jobs = open_house().jobs.list(limit)
+def list_jobs(*, limit: int = 20, running: Flag = False, json: Json = False) -> None:
+    """The newest jobs.
+
+    Args:
+        limit: So many of them.
+        running: Those alone that run now, all of them: an upgrade, a restart and 'appliance down' end them.
+    """
+    house = open_house()
+    jobs = house.jobs.running() if running else house.jobs.list(limit)
     if json:
         print_json({"jobs": jobs})
+        return
+    if running and not jobs:
+        say("no job runs")
         return
     print_table(
         ("job", "what", "of", "state", "created", "by", "message"),
@@ -115,6 +124,13 @@ def log(job: str, *, json: Json = False) -> None:
         return
     for line in found:
         print(f"{show_time(line.at)} {line.level:7} {line.message}")
+
+
+@app.command
+def again(job: str, *, json: Json = False) -> int:
+    """Start the same as a job that has ended, with all that it was given."""
+    house = open_house()
+    return _after_start(house, house.jobs.again(job, who="cli"), wait=False, json=json)
 
 
 @app.command

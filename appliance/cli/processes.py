@@ -17,9 +17,10 @@ def up(*, detach: Flag = False, wait_s: float = 180.0) -> None:
         detach: Return as soon as everything is well; logs go to STATE/logs.
         wait_s: With --detach: how long to wait for everything to be well, seconds.
     """
-    from appliance.processes.control import up_detached, up_in_foreground
+    from appliance.processes.control import require_idle, up_detached, up_in_foreground
 
     settings = load_settings()
+    require_idle(settings)
     if not settings.systemd:
         _prepare_state()
     if not detach and not settings.systemd:

@@ -14,7 +14,7 @@ from typing import NoReturn
 import msgspec
 
 from appliance.errors import Conflict, NotReady
-from appliance.processes.ledger import exclusive, find_ledger
+from appliance.processes.ledger import SUPERVISOR, exclusive, find_ledger
 from appliance.processes.logfiles import log_path, open_log, read_tail
 from appliance.processes.ports import require_free_ports
 from appliance.processes.procfs import find_pss_mb
@@ -32,8 +32,6 @@ START_S = 180.0
 HOPELESS_RESTARTS = 3
 """A process that ended so often while ``up`` waits will not become well by waiting longer."""
 
-_SUPERVISOR = "appliance.processes.supervisor"
-
 Say = Callable[[str], None]
 
 
@@ -41,6 +39,20 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     """The settings as environment variables, for the processes that read them from there."""
     values = settings.model_dump(mode="json") | {"state": str(settings.state.absolute())}
     return {f"APPLIANCE_{name.upper()}": _as_text(value) for name, value in values.items() if value is not None}
+
+
+def require_idle(settings: Settings) -> None:
+    """No command, such as a restore, is at work on the state, beneath which processes would start.
+
+    Raises:
+        Conflict: One is; it says which.
+    """
+    ledger = find_ledger(settings.layout)
+    if ledger is not None and ledger.is_alive():
+        return
+    if (settings.layout.run / "supervisor.lock").exists():  # else root would make it, and the owner could not open it
+        with contextlib.suppress(PermissionError), exclusive(settings.layout):
+            pass
 
 
 def up_in_foreground(settings: Settings) -> NoReturn:
@@ -136,7 +148,7 @@ def _require_nobody(layout: Layout) -> None:
             pass
     except Conflict as exc:
         holders = find_holders(layout.run / "supervisor.lock")
-        supervisors = {number: words for number, words in holders.items() if _SUPERVISOR in words}
+        supervisors = {number: words for number, words in holders.items() if SUPERVISOR in words}
         if not supervisors:
             raise NotReady(
                 f"another command of the appliance is at work on {layout.root}: {describe(holders)}; wait until it has "
@@ -246,7 +258,7 @@ def _describe_unwell(settings: Settings, report: StatusReport, waited_s: float) 
 
 
 def _command(plan: Plan) -> list[str]:
-    return [sys.executable, "-P", "-m", _SUPERVISOR, msgspec.json.encode(plan).decode()]
+    return [sys.executable, "-P", "-m", SUPERVISOR, msgspec.json.encode(plan).decode()]
 
 
 def _as_text(value: object) -> str:

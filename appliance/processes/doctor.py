@@ -123,7 +123,8 @@ def _check_processes(settings: Settings) -> list[Check]:
             checks.append(Check(name=process.name, state="ok", message=message))
         elif process.pid is None and (taken := _find_taken(settings, services[process.name], process.state)):
             fix = (
-                f"end that, then run 'appliance up --detach'; or choose another port: './install.sh --{taken[0]} PORT'"
+                "end that; what is not there 10 s later, 'appliance up --detach' starts; or choose another port: "
+                f"'./install.sh --{taken[0]} PORT'"
             )
             checks.append(
                 Check(name=process.name, state="fail", message=f"{message}: {taken[1]}", fix=fix, code="E009")

@@ -42,6 +42,8 @@ _UNREAD = {
     sqlite3.SQLITE_IOERR: "see 'dmesg' for why (a failing disk?), then run 'appliance doctor' again",
 }
 """What to do about a database that could not be looked at, by the error's number; else it is its owner or mode."""
+_LACKS_ROOM, FULL_BYTES = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}), 1 << 20
+"""What SQLite says of a full disk, too: the memory that its readers share is a file beside the database."""
 
 
 def check_permissions(settings: Settings) -> list[Check]:
@@ -111,7 +113,7 @@ def check_databases(settings: Settings) -> list[Check]:
         path = settings.state / name
         if not path.exists():
             if name == "appliance.db":
-                fix = "run 'appliance migrate', or restore a backup"
+                fix = "mount the disk of the state, if it has one; else restore a backup, or run 'appliance migrate'"
                 checks.append(Check(name="database", state="fail", message=f"{path} does not exist", fix=fix))
             continue
         label = "database" if name == "appliance.db" else f"database of {name.partition('/')[0]}"
@@ -260,6 +262,9 @@ def _tell_fault(label: str, path: Path, problem: str, number: int) -> Check:
     if _is_read_only(path):
         message = f"{path} cannot be looked at while its file system is read-only: {problem}"
         fix = "mount it writable again, then run 'appliance doctor' again"
+    elif number in _LACKS_ROOM and read_disk(path.parent).free < FULL_BYTES:
+        message = f"{path} cannot be looked at while its disk is full: {problem}"
+        fix = "free space, then run 'appliance doctor' again"
     elif number in _DAMAGED:
         message = f"{path} is damaged: {problem}"
         fix = _PREFECT.format(path=path) if label == "database of prefect" else _RESTORE

@@ -57,7 +57,8 @@ class UnitsHost:
         return _systemctl("is-active", "-q", TARGET) == 0
 
     def stop_writers(self) -> None:
-        """All but the API."""
+        """All but the API; the runner first, which tells the orchestrator what became of its jobs."""
+        _systemctl("stop", _QUIET, "appliance-runner.service")
         _systemctl("stop", _QUIET, *WRITERS, "appliance-backup.service")
 
     @contextmanager

@@ -6,6 +6,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -13,7 +14,11 @@ import msgspec
 from appliance.errors import Conflict
 from appliance.processes.procfs import is_running
 from storage.bundles import replace_durably
+from storage.holders import describe, find_holders
 from storage.layout import Layout
+
+SUPERVISOR = "appliance.processes.supervisor"
+"""The module that a supervisor's command names."""
 
 State = Literal["running", "starting", "restarting", "stopping", "stopped", "failed"]
 
@@ -72,7 +77,7 @@ def exclusive(layout: Layout) -> Iterator[None]:
     """Hold the state directory's supervisor lock; the kernel lets go of it however this process ends.
 
     Raises:
-        Conflict: Another supervisor holds it.
+        Conflict: Another supervisor holds it, or a command that keeps everything still; it says which.
     """
     path = layout.run / "supervisor.lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -80,9 +85,17 @@ def exclusive(layout: Layout) -> Iterator[None]:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise Conflict(
-                f"the appliance on {layout.root} runs already; see 'appliance status', or 'appliance down' first"
-            ) from exc
+            raise Conflict(_describe_holder(layout, path)) from exc
         yield
     finally:
         os.close(fd)
+
+
+def _describe_holder(layout: Layout, path: Path) -> str:
+    holders = find_holders(path)
+    if holders and not any(SUPERVISOR in words for words in holders.values()):
+        return (
+            f"another command of the appliance is at work on {layout.root}: {describe(holders)}; wait until it has "
+            "ended, then run this again"
+        )
+    return f"the appliance on {layout.root} runs already; see 'appliance status', or 'appliance down' first"

@@ -56,8 +56,12 @@ def _read_unit(service: Service, *, weigh: bool) -> ProcessReport:
     pid = int(facts.get("MainPID") or 0)
     detail = facts.get("StatusText", "")
     socket_unit = SOCKETS.get(service.name)
-    if state == "stopped" and socket_unit and _show(socket_unit).get("ActiveState") == "active":
-        state, detail = "running", "asleep; the first connection starts it"
+    if state == "stopped" and socket_unit:
+        match _show(socket_unit).get("ActiveState"):
+            case "active":
+                state, detail = "running", "asleep; the first connection starts it"
+            case "failed":
+                detail = "its port could not be opened, which is tried again every 5 s"
     if state == "failed":
         detail = f"{facts.get('Result', '')}; see 'journalctl -u {service.unit}'"
     if facts.get("SubState") == "auto-restart":

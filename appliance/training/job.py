@@ -234,8 +234,7 @@ def _list_version(
     with closing(connect(settings.layout.database)) as connection, transaction(connection):
         if find_version(connection, card.model, card.version) is None:
             alias = CHAMPION if card.gate.passed and _is_unbeaten(connection, card) else CHALLENGER
-            created_at = datetime.fromisoformat(card.created_at)
-            put_version(connection, version_row(card, created_at=created_at, alias=alias, job_id=order.job_id))
+            put_version(connection, version_row(card, alias=alias, job_id=order.job_id))
     sync_aliases(settings, registry, card.model)
 
 
@@ -245,14 +244,14 @@ def _is_unbeaten(connection: sqlite3.Connection, card: ModelCard) -> bool:
     return champion is None or champion.version < card.version
 
 
-def version_row(card: ModelCard, *, created_at: datetime, alias: str, job_id: str | None = None) -> VersionRow:
+def version_row(card: ModelCard, *, alias: str, job_id: str | None = None) -> VersionRow:
     """What the state database keeps of a version's card."""
     return VersionRow(
         model=card.model, version=card.version, run_id=card.run_id, dataset=card.dataset,
         dataset_version=card.dataset_version, rows=card.rows, seconds=card.seconds, metrics=card.metrics,
         baseline=card.baseline, champion=card.champion,
-        gate=GateRow(passed=card.gate.passed, reasons=card.gate.reasons), created_at=created_at, alias=alias,
-        job_id=job_id,
+        gate=GateRow(passed=card.gate.passed, reasons=card.gate.reasons),
+        created_at=datetime.fromisoformat(card.created_at), alias=alias, job_id=job_id,
     )  # fmt: skip
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from appliance import nightly
 from appliance.backups import Backups
+from appliance.cli.main import run
 from appliance.settings import Settings
+from appliance.upkeep_work import look_at_upkeep
 from storage import restore
-from storage.errors import BackupDamaged, StateUnwritable
+from storage.errors import BackupDamaged, BackupNotFound, StateUnwritable
 from storage.restore import finish_swap
 from storage.statedb import connect
 from tests.appliance.test_backups import alerts, files, original, settings
@@ -39,6 +44,32 @@ def test_a_folder_that_lies_on_another_disk_is_backed_up(settings: Settings, tmp
     restored = files(bare.state)
     assert {name for name in whole if name not in restored} <= {"appliance.db-wal", "appliance.db-shm"}
     assert not (bare.state / "models").is_symlink()
+
+
+def test_backups_on_a_disk_that_is_absent_are_not_said_to_be_none(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    away = settings.model_copy(update={"backup_dir": disk})
+    Backups(away).create(who="test")
+    assert look_at_upkeep(away, plan=False).problem == ""
+    disk.rename(tmp_path / "unmounted")
+    absent = rf"the folder {disk} of the setting backup_dir is not there; mount its disk"
+    looks: list[Callable[[str], object]] = [
+        Backups(away).verify, partial(Backups(away).restore, who="test", replace_state=True),
+    ]  # fmt: skip
+    for look in looks:
+        with pytest.raises(BackupNotFound, match=f"there is no backup 'latest', perhaps because {absent}"):
+            look("latest")
+    found = look_at_upkeep(away, plan=False)
+    assert found.backups == ()
+    assert re.match(absent, found.problem)
+    monkeypatch.setenv("APPLIANCE_STATE", str(settings.state))
+    monkeypatch.setenv("APPLIANCE_BACKUP_DIR", str(disk))
+    settings.layout.database.rename(tmp_path / "lost")
+    assert run(["backup", "list"]) == 0, "also where the state is what was lost"
+    assert re.match(absent, capsys.readouterr().err)
 
 
 def test_a_link_that_leads_nowhere_is_no_good_night(settings: Settings, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from appliance.serving.loaded_model import load_model
 from appliance.settings import Settings
 from storage.backups import Backup
 from storage.datasets import list_snapshots, read_snapshot
-from storage.errors import BackupDamaged, BackupNotFound, StaleSchema, StateUnwritable
+from storage.errors import BackupDamaged, BackupNotFound, PassphraseWrong, StaleSchema, StateUnwritable
 from storage.eventlog import EventWriter
 from storage.restore import finish_swap
 from storage.statedb import connect
@@ -304,6 +304,24 @@ def test_a_sealed_backup_asks_for_its_passphrase(settings: Settings) -> None:
     with pytest.raises(BackupDamaged, match="the passphrase is wrong"):
         backups.restore(made.name, who="test", passphrase="wrong", replace_state=True)
     assert backups.verify(made.name, passphrase=PASSPHRASE).problems == ()
+
+
+def test_a_wrong_passphrase_says_nothing_of_the_backup(settings: Settings) -> None:
+    backups = Backups(settings)
+    made = backups.create(who="test", passphrase=PASSPHRASE)
+    backups.verify(made.name, passphrase=PASSPHRASE)
+    known = backups.list()
+    assert known[0].proved
+    with pytest.raises(PassphraseWrong, match="is wrong, or it is damaged; give the passphrase that it"):
+        backups.verify(made.name, passphrase="wrong")
+    assert backups.list() == known
+    content = made.path.read_bytes()
+    made.path.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+    with pytest.raises(PassphraseWrong):  # damage of the first piece looks the same
+        backups.verify(made.name, passphrase=PASSPHRASE)
+    made.path.write_bytes(content[:40])
+    assert backups.verify(made.name, passphrase=PASSPHRASE).problems
+    assert not backups.list()[0].proved
 
 
 def test_unknown_names_are_said(settings: Settings, made: Backup) -> None:

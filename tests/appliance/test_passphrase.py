@@ -83,7 +83,7 @@ def test_a_backup_of_the_dashboard_is_sealed_with_what_systemd_handed_over(
     appliance = Appliance(settings, apart=True)
     try:
         made = appliance.upkeep.back_up(who="ann")
-        (line,) = appliance.upkeep.backups()
+        (line,) = appliance.upkeep.look(plan=False).backups
     finally:
         appliance.close()
     assert (made.problems, line.name, line.sealed) == ((), made.name, True)

@@ -70,7 +70,8 @@ def test_a_version_arrives_proved_and_predicts_the_same(factory: Appliance, edge
     info = edge.models.get("m")
     assert (info.champion, info.deployed, info.spec.schedule) == (1, None, None)
     (version,) = edge.models.versions("m")
-    assert version.metrics == factory.models.versions("m")[0].metrics
+    there = factory.models.versions("m")[0]
+    assert (version.metrics, version.created_at) == (there.metrics, there.created_at), "when it was trained"
     assert version.gate.reasons == ("imported from factory, where it is version 1 of 'm'; the first version here",)
     assert edge.models.card("m").run_id == version.run_id != factory.models.card("m").run_id
     edge.deployments.deploy("m", who="bob")

@@ -38,6 +38,12 @@ def test_a_running_training_says_what_is_left_and_stops_when_told(tab: Page, wor
     expect(said).not_to_contain_text("left for the fits")
     wait_until(lambda: world.appliance.jobs.get(job_id).state is JobState.CANCELLED, "the job to be stopped")
     assert world.appliance.models.versions(ENDLESS.name) == ()
+    tab.get_by_role("button", name="Try again").click()
+    expect(tab.get_by_role("button", name="Stop")).to_be_visible(timeout=PATIENCE_MS)
+    second = tab.url.rpartition("/")[2]
+    assert second != job_id
+    assert world.appliance.jobs.get(second).model == ENDLESS.name
+    world.appliance.jobs.cancel(second, who="test")
 
 
 def test_a_training_is_estimated_before_it_starts_by_budget_and_columns(tab: Page, world: World) -> None:

@@ -15,10 +15,11 @@ import msgspec
 import polars as pl
 import pytest
 
-from appliance.errors import NotFound
+from appliance.errors import Conflict, NotFound
 from appliance.jobs import Job, JobKind, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.model_spec import ModelSpec
+from appliance.orchestrator import Orchestrator
 from appliance.processes.procfs import find_start
 from appliance.processes.release_journal import Files
 from flows.runner import LOOK_S
@@ -162,6 +163,11 @@ def test_a_running_job_is_cancelled_and_its_process_ends(stack: Stack) -> None:
     ]
 
 
+def stopped(job_id: str, *, why: str = "the runner was stopped") -> tuple[JobState, str]:
+    """What becomes of a job that its runner does not outlive."""
+    return JobState.CRASHED, f"{why} while this job ran; 'appliance jobs again {job_id}' starts it again"
+
+
 def search_runs(stack: Stack) -> dict[str, list[str]]:
     """The states in MLflow of the searches' runs: of trainings, and of the trials inside them, oldest first."""
     path = stack.house.settings.layout.mlflow / "mlflow.db"
@@ -259,15 +265,40 @@ def test_a_killed_runner_leaves_no_process_and_no_job_that_runs_for_ever(stack: 
     until(lambda: find_start(child) is None, "the end of the job's process, which would outlast any test")
     stack.start("runner")
     job, _ = wait(stack, job_id)
-    assert (job.state, job.message) == (JobState.CRASHED, "the runner stopped while this job ran; start it again")
+    assert (job.state, job.message) == stopped(job_id)
 
 
 def test_a_stopped_runner_says_what_became_of_its_job(stack: Stack) -> None:
     job_id = stack.train("slow")
     until(lambda: (progress := stack.house.jobs.progress(job_id)) is not None and progress.curve, "the first rounds")
     assert stack.stop("runner") == 0
-    assert stack.house.jobs.get(job_id).state is JobState.CRASHED
+    job = stack.house.jobs.get(job_id)
+    assert (job.state, job.message) == stopped(job_id)
     stack.start("runner")
+
+
+def test_a_job_that_a_new_release_ends_is_told_so_with_the_command_that_starts_it_again(stack: Stack) -> None:
+    stack.wait_for_runner()
+    job_id = stack.house.jobs.start_training("slow", who="test", version=1)
+    until(lambda: stack.house.jobs.get(job_id).state is JobState.RUNNING, "a job that runs")
+    assert [(job.id, job.state) for job in stack.house.jobs.running()] == [(job_id, JobState.RUNNING)]
+    layout = stack.house.settings.layout
+    files = Files(layout, layout.root)
+    journal = files.begin("1.0", "1.1", ran=True, began_at="2026-11-30T00:00:00Z")
+    assert stack.stop("runner") == 0
+    job = stack.house.jobs.get(job_id)
+    assert (job.state, job.message) == stopped(job_id, why="another release took over")
+    assert stack.house.jobs.running() == ()
+    files.finish(journal)
+    stack.start("runner")
+    again = stack.house.jobs.again(job_id, who="ann")
+    until(lambda: stack.house.jobs.get(again).state is JobState.RUNNING, "the same again")
+    with pytest.raises(Conflict, match="has not ended; it is running"):
+        stack.house.jobs.again(again, who="ann")
+    asked = Orchestrator(stack.house.settings).get_run(again).parameters
+    assert asked == {"model": "slow", "who": "ann", "dataset_version": 1}
+    stack.house.jobs.cancel(again, who="ann")
+    assert wait(stack, again)[0].state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("victim", ["job", "runner"])

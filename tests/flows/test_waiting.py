@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,3 +81,26 @@ def test_a_run_that_waited_for_hours_starts_and_one_that_came_due_before_the_run
     finally:
         runner.stop()
         orchestrator.close()
+
+
+def test_a_runner_outlives_a_state_database_that_cannot_be_read(
+    house: Appliance, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With it would go the job that it runs, which need not notice."""
+    path = house.settings.layout.database
+    runner = Runner(house.settings)
+    try:
+        assert runner.start(lambda: False)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        well = path.read_bytes()
+        path.write_bytes(well[:4096] + os.urandom(len(well) - 4096))
+        tick_until(runner, lambda: any(one.name == "appliance.runner" for one in caplog.records))
+        assert "malformed" in caplog.text
+        path.write_bytes(well)
+        house.models.apply(spec("y", rounds=5, schedule="0 3 * * *"), who="test")
+        orchestrator = Orchestrator(house.settings)
+        tick_until(runner, lambda: any(PLANNED in run.tags for run in orchestrator.runs_in(SCHEDULED)))
+        orchestrator.close()
+    finally:
+        runner.stop()

@@ -79,5 +79,20 @@ def test_processes_wait_while_releases_change_places(base: Path) -> None:
     assert waiting.communicate()[0] == "two: serve api\n"
 
 
+@pytest.mark.parametrize("flags", ["--dry-run", "--dry-run --rollback"])
+def test_the_jobs_that_a_change_of_the_release_ends_are_told_before(base: Path, flags: str) -> None:
+    verb = "roll_back" if "--rollback" in flags else "NAME=two BEFORE=one; change_release; NEW=1; start"
+    done = subprocess.run(
+        ["sh", "-c", f". '{base.parent}/functions.sh'; parse_arguments --local \"$WANTED\" {flags}; choose_layout;"
+         f" TOLD=''; {verb}"],
+        capture_output=True, text=True, check=False, env={**os.environ, "WANTED": str(base)},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    jobs, change = done.stdout.index("\none: jobs list --running\n"), done.stdout.index("  would: ")
+    assert done.stdout.startswith("These jobs run and will be ended;")
+    assert jobs < change
+    assert done.stdout.count("These jobs run") == 1
+
+
 def test_without_any_upgrade_nothing_waits(base: Path) -> None:
     assert ask(base, "key", "list") == "one: key list\n"

@@ -116,16 +116,32 @@ def test_an_upgrade_that_was_interrupted_is_taken_back_and_done_again(host: Host
     assert "nothing was changed" in installed(host)
 
 
-def test_an_installer_whose_terminal_goes_away_ends_after_its_upgrade_has_gone_back(host: Host) -> None:
+def migrate_by(host: Host, deed: str) -> None:
+    """The release ``old`` runs, and the next one does this in place of its migration."""
     installed(host)
-    waits, python = host.folder / "waits", "/opt/appliance/current/venv/bin/python"
+    python = "/opt/appliance/current/venv/bin/python"
     (host.folder / "python.sh").write_text(
-        f'#!/bin/sh\ncase "$*" in *migrate_copies*) touch {waits}; exec sleep infinity ;; esac\nexec "$0.well" "$@"\n'
+        f'#!/bin/sh\ncase "$*" in *migrate_copies*) {deed} ;; esac\nexec "$0.well" "$@"\n'
     )
     host.ok(
         f"cp -R $(readlink -f /opt/appliance/current) /opt/appliance/releases/old && mv {python} {python}.well"
         f" && cp {host.folder}/python.sh {python} && chmod 755 {python} && ln -sfn releases/old /opt/appliance/current"
     )
+
+
+def test_an_upgrade_that_fails_says_what_is_in_place_and_blames_no_network(host: Host) -> None:
+    migrate_by(host, "echo connection refused >&2; exit 1")
+    done = host.install()
+    assert done.code == 3, done.out + done.err
+    assert "connection refused; going back to old" in done.err
+    assert "The release old is in place as before, and its databases with it." in done.err
+    assert "package index" not in done.err
+    assert current(host) == "old"
+
+
+def test_an_installer_whose_terminal_goes_away_ends_after_its_upgrade_has_gone_back(host: Host) -> None:
+    waits = host.folder / "waits"
+    migrate_by(host, f"touch {waits}; exec sleep infinity")
     done = host.run(
         f"setsid env --default-signal {host.command()} & while kill -0 $! && [ ! -e {waits} ]; do sleep 0.1; done;"
         " kill -HUP -$!; wait $!"

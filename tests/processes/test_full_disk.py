@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from appliance.errors import Conflict
 from appliance.house import prepare_state
 from appliance.jobs import Jobs
 from appliance.processes.doctor import run_checks
+from appliance.processes.doctor_state import check_databases
 from appliance.schema import Task
 from appliance.settings import Settings
 from storage.alert_rows import list_alerts
@@ -90,6 +91,19 @@ def until_captured(api: ServedApi, *, captured: bool) -> None:
     while predict(api) != (200, captured):
         assert time.monotonic() < deadline, f"captured did not become {captured}"
         time.sleep(0.1)
+
+
+def test_a_database_beside_a_full_disk_is_no_failing_disk(disk: Path) -> None:
+    """Nothing runs: whoever reads has to make the file that readers share."""
+    settings = Settings(state=disk / "state")
+    prepare_state(settings)
+    fill(disk, 0.9999)
+    with suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+        while True:
+            rest.write(bytes(1024))
+    ((message, fix),) = [(one.message, one.fix) for one in check_databases(settings) if one.state == "fail"]
+    assert "cannot be looked at while its disk is full" in message
+    assert fix == "free space, then run 'appliance doctor' again"
 
 
 def test_what_gives_way_first_while_the_disk_fills_up_and_empties(disk: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from appliance.errors import NotReady
-from appliance.processes.control import down, status
+from appliance.errors import Conflict, NotReady
+from appliance.processes.control import down, require_idle, status
 from appliance.processes.ledger import Ledger, find_ledger
 from appliance.processes.logfiles import Follower, bound_log, log_path, read_tail
 from appliance.processes.roster import Service
@@ -212,10 +212,14 @@ def test_a_command_that_keeps_everything_still_is_waited_for_not_killed(box: Box
         assert restoring.stdout.readline() == b"alone\n"
         with pytest.raises(NotReady, match=rf"another command .*: process {restoring.pid} \(.*; wait until") as told:
             down(settings)
+        for systemd in (False, True):
+            with pytest.raises(Conflict, match=rf"another command .*: process {restoring.pid} \(.*; wait until"):
+                require_idle(settings.model_copy(update={"systemd": systemd}))
         restoring.stdin.close()
     assert "kill" not in str(told.value)
     assert "supervisor" not in str(told.value)
     assert down(settings) is False
+    require_idle(settings)
 
 
 def test_the_foreground_shows_the_logs(box: Box) -> None:

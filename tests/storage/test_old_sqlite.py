@@ -11,8 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NEWER = {
     r"\bRETURNING\b": "3.35", r"\bDROP COLUMN\b": "3.35", r"\bMATERIALIZED\b": "3.35", r"\)\s*STRICT\b": "3.37",
+    r"\bON CONFLICT DO UPDATE\b": "3.35",
     r"->>": "3.38", r"\bunixepoch\(": "3.38", r"\b(RIGHT|FULL)\s+(OUTER\s+)?JOIN\b": "3.39",
-    r"\bIS( NOT)? DISTINCT FROM\b": "3.39",
+    r"\bIS( NOT)? DISTINCT FROM\b": "3.39", r"\b(sqrt|ln|log\d*|pow|power|exp|ceil|floor|sign|mod)\(": "3.35",
+    r"\b(unhex|octet_length|timediff|concat|concat_ws|string_agg|jsonb\w*|json_pretty)\(": "3.41",
 }  # fmt: skip
 STATEMENT = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER)\b")
 
@@ -20,12 +22,13 @@ STATEMENT = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER)\b")
 def statements() -> list[tuple[str, str]]:
     """Each text of the modules that talk to SQLite that has a statement in it, with where it stands."""
     found = []
-    for path in sorted(ROOT.glob("storage/*.py")):
+    packages = ("storage", "appliance", "flows", "ui")
+    for path in sorted(path for package in packages for path in ROOT.glob(f"{package}/**/*.py")):
         source = path.read_text(encoding="utf-8")
         if "sqlite3" not in source or "duckdb" in source:
             continue
         found += [
-            (f"{path.name}:{node.lineno}", node.value)
+            (f"{path.relative_to(ROOT)}:{node.lineno}", node.value)
             for node in ast.walk(ast.parse(source))
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and STATEMENT.search(node.value)
         ]

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from storage.errors import BackupDamaged
+from storage.errors import BackupDamaged, PassphraseWrong
 from storage.sealing import CHUNK_BYTES, MAGIC, OpeningReader, SealingWriter
 
 HEAD = len(MAGIC) + 24
@@ -66,5 +66,5 @@ def test_a_change_shows(sealed: bytes, change: object) -> None:
 
 
 def test_another_passphrase_opens_nothing(sealed: bytes) -> None:
-    with pytest.raises(BackupDamaged, match="the passphrase is wrong"):
+    with pytest.raises(PassphraseWrong, match="the passphrase is wrong"):
         unseal(sealed, "wrong")

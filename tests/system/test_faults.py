@@ -62,6 +62,31 @@ def test_broken_pages_are_said_by_all_and_lose_no_acknowledged_prediction(servin
     serving.ok("rm -r /var/lib/appliance/replaced-*")
 
 
+def test_a_port_that_was_taken_at_the_start_is_opened_once_it_is_free(serving: Machine) -> None:
+    serving.ok("appliance down")
+    serving.ok(f"systemd-run --unit=taker {SYSTEM_PYTHON} -m http.server --bind 127.0.0.1 8100")
+    serving.ok("for i in $(seq 100); do curl -so /dev/null http://127.0.0.1:8100 && exit 0; sleep 0.1; done; exit 1")
+    try:
+        serving.ok("systemctl start --no-block appliance.target")
+        tried = "journalctl -u appliance-api.socket | grep -c 'Failed to listen'"
+        serving.ok(f'for i in $(seq 300); do [ "$({tried})" -ge 3 ] && exit 0; sleep 0.2; done; exit 1')
+        ((state, message, fix),) = doctor(serving, "api")
+        assert state == "fail"
+        assert "tried again every 5 s: port 8100 is taken by python3" in message
+        assert "end that" in fix
+        serving.ok("appliance down && systemctl start --no-block appliance.target")  # it has failed already
+        serving.ok("for i in $(seq 100); do systemctl is-active appliance-reopen && exit 0; sleep 0.1; done; exit 1")
+        serving.ok("systemctl is-failed appliance-api.socket")
+    finally:
+        serving.ok("systemctl stop taker.service")
+    active = "systemctl is-active -q appliance"
+    serving.ok(f"for i in $(seq 300); do {active}-api.service && exit 0; sleep 0.2; done; exit 1")
+    ask(serving)
+    serving.ok(f"for i in $(seq 100); do {active}-reopen.service || exit 0; sleep 0.2; done; exit 1")
+    serving.ok("appliance up --detach", timeout_s=200)
+    assert [state for state, _, _ in doctor(serving, "api")] == ["ok"]
+
+
 def test_an_interface_that_is_missing_at_boot_is_waited_for(serving: Machine) -> None:
     serving.ok(f"ip link set lo up; ip address add {ADDRESS}/32 dev lo")
     serving.ok(f"sh {SOURCE}/install.sh --listen {ADDRESS}", timeout_s=400)

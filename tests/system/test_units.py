@@ -223,7 +223,7 @@ def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) ->
     assert "INFO " not in installed.ok("appliance logs --priority err --lines 1000")
 
 
-@pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover"])
+@pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover", "reopen"])
 def test_each_unit_is_exposed_by_no_more_than_15(installed: Machine, name: str) -> None:
     said = installed.ok(f"systemd-analyze security --no-pager --threshold=15 appliance-{name}.service")
     found = re.search(r"exposure level for \S+: ([0-9.]+)", said)

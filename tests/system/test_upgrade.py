@@ -122,6 +122,8 @@ def test_a_bad_release_goes_back_by_itself_and_no_request_is_lost(serving: Machi
     with load(serving) as met:
         done = serving.run("sh /opt/packages/bad/install.sh", timeout_s=600)
     assert done.code == 3, done.out
+    assert f"The release {old[0].removeprefix('releases/')} is in place as before" in done.out
+    assert "package index" not in done.out
     assert "going back to" in serving.ok("cat /var/log/appliance-install.log")
     assert "this release does not start" in serving.ok("journalctl -u appliance-api --no-pager -n 200")
     assert (release(serving), schema(serving)) == old

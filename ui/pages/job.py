@@ -103,6 +103,8 @@ class _JobPage:
                 if self._view.may(Action.WORK) and job.kind is not JobKind.FEED:
                     self._cancel = button(_("Stop"), self._stop, kind="danger", icon_name="stop")
                     self._cancel.set_visibility(not job.state.final)
+                    self._again = button(_("Try again"), self._start_again, icon_name="refresh")
+                    self._again.set_visibility(_fell_short(job))
         with panel():
             with box("line"):
                 self._badge = box()
@@ -146,6 +148,7 @@ class _JobPage:
         if job.state.final:
             if hasattr(self, "_cancel"):
                 self._cancel.set_visibility(False)
+                self._again.set_visibility(_fell_short(job))
             redraw(self._result, lambda: _result(self._view, job, state.report))
 
     def _show_log(self, log: tuple[LogLine, ...]) -> None:
@@ -181,6 +184,16 @@ class _JobPage:
         if stopped:
             tell(_("The job is told to stop"))
             await self.refresh()
+
+    async def _start_again(self) -> None:
+        who, again = self._view.caller.name, self._view.appliance.jobs.again
+        started = await self._view.act(Action.WORK, again, self._job_id, who=who)
+        if started:
+            ng.navigate.to(f"/jobs/{started}")
+
+
+def _fell_short(job: Job) -> bool:
+    return job.state.final and job.state is not JobState.COMPLETED
 
 
 def _result(view: View, job: Job, report: TrainingReport | PredictionReport | None) -> None:

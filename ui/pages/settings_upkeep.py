@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appliance.passphrase import is_sealing
 from appliance.permissions import Action
 from appliance.settings import Settings
@@ -109,6 +111,7 @@ def show_limits(view: View) -> None:
 async def show_backups(view: View) -> None:
     """Every backup with its last proof, and one more on request."""
     settings = view.appliance.settings
+    look = partial(view.appliance.upkeep.look, plan=False)
 
     async def make() -> None:
         made = await view.act(Action.ADMINISTER, view.appliance.upkeep.back_up, who=view.caller.name)
@@ -124,7 +127,7 @@ async def show_backups(view: View) -> None:
                     made.versions,
                 ).format(name=made.name, count=made.versions)
             )
-        found = await view.ask(view.appliance.upkeep.backups)
+        found = await view.ask(look)
         if not place.is_deleted:
             place.clear()
             with place:
@@ -144,10 +147,15 @@ async def show_backups(view: View) -> None:
             )  # fmt: skip
     place = box("stack")
     with place:
-        view.later(_("Looking for backups"), view.appliance.upkeep.backups, _backups)
+        view.later(_("Looking for backups"), look, _backups)
 
 
-def _backups(found: tuple[BackupLine, ...]) -> None:
+def _backups(report: UpkeepReport) -> None:
+    found = report.backups
+    if report.problem:
+        notice(report.problem, tone="alarm")
+    if not found and report.problem:
+        return
     if not found:
         notice(_("There is no backup yet. A disk that breaks now takes everything along."), tone="warn")
         return

@@ -55,10 +55,18 @@ def cancel(
     return appliance.jobs.cancel(job_id, who=caller.name)
 
 
+@post("/jobs/{job_id:str}/again", sync_to_thread=True, status_code=202)
+def start_again(
+    appliance: NamedDependency[Appliance], caller: NamedDependency[Caller], job_id: FromPath[str]
+) -> Started:  # fmt: skip
+    """Start the same as a job that has ended, with all that it was given."""
+    return Started(job_id=appliance.jobs.again(job_id, who=caller.name))
+
+
 @post("/demo", sync_to_thread=True, status_code=202)
 def load_demo(appliance: NamedDependency[Appliance], caller: NamedDependency[Caller]) -> Started:
     """Load the demo, as a job; what is there of it already is not done again."""
     return Started(job_id=appliance.jobs.start_demo(who=caller.name))
 
 
-JOB_ROUTES = (list_jobs, show, logs, cancel, load_demo)
+JOB_ROUTES = (list_jobs, show, logs, cancel, start_again, load_demo)

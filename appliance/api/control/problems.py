@@ -48,6 +48,7 @@ STATUS: dict[type[Exception], tuple[int, str]] = {
     stored.BundleNotFound: (404, "No such bundle"),
     stored.BackupNotFound: (404, "No such backup"),
     stored.BackupDamaged: (422, "The backup failed its own proof"),
+    stored.PassphraseWrong: (422, "The backup does not open"),
     stored.BundleCorrupt: (409, "Bundle is damaged"),
 }
 """Status and title of every error class; a test holds it against the trees in both errors.py."""

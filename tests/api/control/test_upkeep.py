@@ -8,7 +8,7 @@ from tests.api.control.conftest import Control
 
 
 def test_a_backup_is_made_proved_and_listed(control: Control) -> None:
-    assert control.client.get("/upkeep", headers=control.admin).json() == {"backups": [], "spare": []}
+    assert control.client.get("/upkeep", headers=control.admin).json() == {"backups": [], "spare": [], "problem": ""}
     made = control.client.post("/backups", headers=control.admin)
     assert made.status_code == 201, made.text
     assert made.json()["problems"] == []
