@@ -30,6 +30,7 @@ from ui.pages.evaluation import show_evaluation
 from ui.pages.gate_lines import show_gates
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
+from ui.redraw import redraw
 from ui.texts import _, ngettext
 from ui.words import metric, number, plain, seconds, share, when
 
@@ -64,8 +65,7 @@ class _ModelPage:
     def __init__(self, view: View, name: str) -> None:
         self._view = view
         self._name = name
-        asked = view.query.get("version", "")
-        self._version = int(asked) if asked.isdigit() else None
+        self._version = view.whole("version")
 
     def fetch(self) -> _Facts:
         """All that the page shows."""
@@ -82,7 +82,9 @@ class _ModelPage:
         )  # fmt: skip
 
     def show(self, found: _Facts) -> None:
-        """Put it on the page."""
+        """Put it on the page; what may be done above it changes with what serves."""
+        if self._view.actions is not None:
+            redraw(self._view.actions, lambda: _actions(self._view, found.model))
         for alert in found.refused:
             notice(
                 plain(alert.message),
