@@ -22,6 +22,16 @@ COVERED = """() => [...document.querySelectorAll('.q-dialog .q-field__messages')
 }).map(hint => hint.innerText)"""
 """Hints that reach into what stands below their field."""
 
+CONTRAST = """() => {
+  const of = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number)
+    .map(part => part / 255).map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const style = getComputedStyle(document.querySelector('.q-notification'));
+  const [dark, bright] = [of(style.color), of(style.backgroundColor)].sort((one, other) => one - other);
+  return (bright + 0.05) / (dark + 0.05);
+}"""
+"""Of a message that floats in, as WCAG 2 reckons it; from 4.5 on it is read."""
+
 
 def train(world: World) -> None:
     job = world.appliance.jobs.wait(world.appliance.jobs.start_training(MODEL, who="test"), timeout_s=900)
@@ -98,3 +108,35 @@ def test_a_hint_of_two_lines_covers_nothing(world: World, chromium: Browser, sta
             assert page.evaluate(COVERED) == [], label
             page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
             expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("look", ["phone-light", "phone-dark"])
+def test_a_message_that_floats_in_is_read(world: World, chromium: Browser, state_of_login: Path, look: str) -> None:
+    with in_look(chromium, look, state_of_login) as context:
+        page = context.new_page()
+        page.goto(f"{world.url}/alerts?tab=channels")
+        settle(page)
+        page.get_by_role("button", name="Add the channel").click()  # without a name
+        expect(page.locator(".q-notification.bg-negative")).to_be_visible()
+        assert page.evaluate(CONTRAST) >= 4.5, "refused"
+        page.get_by_role("button", name="Close").click()
+        expect(page.locator(".q-notification")).to_have_count(0)
+        page.goto(f"{world.url}/audit")
+        page.get_by_role("button", name="Verify the chain").click()
+        expect(page.locator(".q-notification.bg-positive")).to_be_visible()
+        assert page.evaluate(CONTRAST) >= 4.5, "done"
+
+
+@pytest.mark.parametrize("address", ["/", "/settings", "/alerts?tab=messages", "/data/bikes"])
+def test_every_tab_and_choice_is_in_sight_on_a_phone(
+    world: World, chromium: Browser, state_of_login: Path, address: str
+) -> None:
+    with in_look(chromium, "phone-dark", state_of_login) as context:
+        page = context.new_page()
+        page.goto(world.url + address)
+        settle(page)
+        for entry in page.locator(".page .tabs a, .page .segmented a").all():
+            box = entry.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= 360, entry.inner_text()
+        assert page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
