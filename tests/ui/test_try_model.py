@@ -9,7 +9,7 @@ from nicegui import Client
 from nicegui import ui as ng
 
 from appliance.schema import Column, Kind
-from ui.pages.try_model import MOST_OFFERED, level_field
+from ui.pages.try_model import MOST_OFFERED, level_field, tidy
 
 
 def drawn(levels: int, value: str) -> tuple[type, object, list[str]]:
@@ -42,3 +42,11 @@ def test_one_of_too_many_levels_to_send_is_written() -> None:
 
 def test_a_level_that_is_written_and_unknown_is_said() -> None:
     assert drawn(50_000, "City 7")[2] == ["never seen by the training; it is taken as missing"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(25.839999999999996, 25.84), (0.1 + 0.2, 0.3), (1e-9, 1e-9), (12, 12), (True, True), ("x", "x"), (None, None)],
+)
+def test_a_number_of_the_row_is_shown_as_somebody_wrote_it(value: object, shown: object) -> None:
+    assert repr(tidy(value)) == repr(shown)  # type: ignore[arg-type]

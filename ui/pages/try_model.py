@@ -53,6 +53,11 @@ def level_field(column: Column, value: str) -> ng.select | ng.input:
     return choice(column.name, {"": _("missing")} | other | levels, value)
 
 
+def tidy(value: Value) -> Value:
+    """A number without what binary floats add to it: 25.839999999999996 was 25.84 in somebody's table."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
 async def build(view: View) -> None:
     """Fill the page."""
     name = view.parts["name"]
@@ -79,7 +84,7 @@ class _Form:
         self._view = view
         self._model = model
         self._schema = example.schema
-        self._row: dict[str, Value] = dict(example.row)
+        self._row: dict[str, Value] = {name: tidy(value) for name, value in example.row.items()}
         self._reasons = example.reasons
         self._dialect, self._language = "native", "curl"
         self._key: str | None = None
