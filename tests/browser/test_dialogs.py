@@ -140,3 +140,16 @@ def test_every_tab_and_choice_is_in_sight_on_a_phone(
             assert box is not None
             assert box["x"] + box["width"] <= 360, entry.inner_text()
         assert page.evaluate("getComputedStyle(document.body).colorScheme") == "dark"
+
+
+@pytest.mark.parametrize(
+    ("address", "choice"),
+    [("/models/new?dataset=bikes&target=cnt", ".toggle"), ("/alerts?tab=messages", ".page .segmented")],
+)
+def test_a_choice_is_as_wide_as_what_there_is_to_choose(tab: Page, world: World, address: str, choice: str) -> None:
+    tab.goto(world.url + address)
+    settle(tab)
+    last, whole = tab.locator(f"{choice} > *").last.bounding_box(), tab.locator(choice).first.bounding_box()
+    assert last is not None
+    assert whole is not None
+    assert whole["x"] + whole["width"] - last["x"] - last["width"] < 4, "an empty frame behind the last one"
