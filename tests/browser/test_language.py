@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import watched_tab
 from tests.browser.test_pages import PAGES, PATIENCE_MS
-from tests.browser.world import MODEL, World, ids_of
+from tests.browser.world import MODEL, SECOND, World, ids_of
 from tests.ui import pseudo
 from tests.ui.dashboard import PASSWORD, Dashboard, serve_dashboard
 from tests.ui.unmarked import literals, modules
@@ -104,7 +104,7 @@ def test_every_text_of_every_page_is_translated(world: World, foreign: Dashboard
 
 def test_every_text_of_the_dialogs_is_translated(foreign: Dashboard, foreigner: Page) -> None:
     for address, label in (
-        (f"/models/{MODEL}", "Roll back"), ("/data/bikes?tab=feed", "Refresh by a schedule"),
+        (f"/models/{SECOND}", "Roll back"), ("/data/bikes?tab=feed", "Refresh by a schedule"),
         ("/data/bikes?tab=feed", "Watch a folder"), ("/data/bikes?tab=rules", "Declare rules"),
     ):  # fmt: skip
         foreigner.goto(foreign.url + address)
