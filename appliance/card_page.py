@@ -16,7 +16,8 @@ _STYLE = """
 h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #8886}
 table{border-collapse:collapse;margin:.5rem 0}th,td{padding:.2rem .8rem .2rem 0;text-align:left;
 border-bottom:1px solid #8883;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures svg{background:#fff;border:1px solid #8883;border-radius:4px}
+.figures{display:flex;flex-wrap:wrap;gap:1rem}.figures svg{background:#fff;border:1px solid #8883;border-radius:4px;
+box-sizing:border-box;max-width:100%;height:auto}.wide{overflow-x:auto}.facts td,li,code{overflow-wrap:anywhere}
 pre{background:#8881;padding:.7rem;overflow:auto}.note{opacity:.75}
 """.strip()
 
@@ -174,7 +175,8 @@ def _record(card: ModelCard) -> str:
 
 
 def _facts(rows: Iterable[tuple[str, str]]) -> str:
-    return "<table>" + "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rows) + "</table>"
+    lines = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rows)
+    return f'<table class="facts">{lines}</table>'
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -183,7 +185,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         "<tr>" + "".join(f'<td{" class=n" if cell[:1].isdigit() else ""}>{escape(cell)}</td>' for cell in row)
         + "</tr>" for row in rows
     )  # fmt: skip
-    return f"<table><tr>{top}</tr>{lines}</table>"
+    return f'<div class="wide"><table><tr>{top}</tr>{lines}</table></div>'
 
 
 def _list(sentences: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ def glance_at_source(opened: Source, rows: int) -> Glance:
             break
     names = [column.name for column in columns]
     frame = pl.DataFrame(pa.Table.from_batches(taken)) if taken else pl.DataFrame(schema=names)
-    return Glance(columns=columns, rows=frame, notes=opened.notes)
+    return Glance(columns=columns, rows=frame, notes=opened.notes, sheets=opened.sheets)
 
 
 def parse_types(pairs: Sequence[str]) -> dict[str, Dtype]:

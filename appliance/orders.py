@@ -194,11 +194,13 @@ class Glance:
         columns: As they would be read.
         rows: The first ones, in those types.
         notes: What was decided while reading it, one sentence each.
+        sheets: Of a workbook, the one that was read first.
     """
 
     columns: tuple[ColumnInfo, ...]
     rows: pl.DataFrame
     notes: tuple[str, ...]
+    sheets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

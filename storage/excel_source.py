@@ -33,25 +33,30 @@ _EXACT = 2**53
 """Whole numbers below are told apart by Excel's one kind of number, a float64."""
 
 
-def read_sheets(files: Sequence[SourceFile], sheet: str | None, notes: list[str]) -> pl.DataFrame:
-    """The rows of one sheet of each workbook: of that name, else the first that has rows.
+def read_sheets(
+    files: Sequence[SourceFile], sheet: str | None, notes: list[str]
+) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The rows of one sheet of each workbook: of that name, else the first that has rows; and the sheets there are.
+
+    Those are of the first workbook, the one that was read first.
 
     Raises:
         SourceUnreadable: A workbook is damaged, encrypted or too large, lacks the sheet, or its columns differ.
     """
-    frames = [_read(file.path, sheet, notes) for file in files]
+    read = [_read(file.path, sheet, notes) for file in files]
+    frames, sheets = [frame for frame, _ in read], read[0][1]
     given = partition_columns(files, frames[0].columns)
     notes += partition_notes(given)
     for column in given:
         values = pl.Series(column.name, column.values)
         frames = [frame.with_columns(values.slice(n, 1).first()) for n, frame in enumerate(frames)]
     try:
-        return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed")
+        return frames[0] if len(frames) == 1 else pl.concat(frames, how="vertical_relaxed"), sheets
     except pl.exceptions.PolarsError as exc:
         raise SourceUnreadable(f"the sheets of {files[0].path} and its like do not fit together: {exc}") from exc
 
 
-def _read(path: Path, sheet: str | None, notes: list[str]) -> pl.DataFrame:
+def _read(path: Path, sheet: str | None, notes: list[str]) -> tuple[pl.DataFrame, tuple[str, ...]]:
     _require_small(path)
     try:
         book = fastexcel.read_excel(path)
@@ -70,9 +75,10 @@ def _read(path: Path, sheet: str | None, notes: list[str]) -> pl.DataFrame:
             ).to_polars()  # fmt: skip
     except (fastexcel.FastExcelError, pl.exceptions.PolarsError, OSError) as exc:
         raise SourceUnreadable(f"{path} cannot be read as a workbook: {str(exc).splitlines()[0]}") from exc
-    if others := [other for other in book.sheet_names if other != name]:
+    others = [other for other in book.sheet_names if other != name]
+    if others:
         notes.append(f"Read from the sheet {name!r} of {path.name}; the others are {', '.join(map(repr, others[:5]))}.")
-    return _mend(frame, path, name, header, notes)
+    return _mend(frame, path, name, header, notes), (name, *others)
 
 
 def _find_sheet(book: fastexcel.ExcelReader, sheet: str | None) -> tuple[str, Header] | None:

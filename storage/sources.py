@@ -84,6 +84,7 @@ class Source:
         line_of: The line of the file in which a row stands, both from 1; None where the source has no lines, or where
             its rows went through SQL.
         readings: How the columns of a text file were read that may be read otherwise as well.
+        sheets: Of a workbook, the one that was read first.
     """
 
     batches: pa.RecordBatchReader
@@ -91,6 +92,7 @@ class Source:
     notes: tuple[str, ...] = ()
     line_of: Callable[[int], int | None] | None = None
     readings: dict[str, Reading] = field(default_factory=dict)
+    sheets: tuple[str, ...] = ()
 
 
 class SampleMisled(SourceUnreadable):
@@ -186,7 +188,7 @@ def _open_files(
     sha256 = hash_files(files)
     files = unpacked(files, work)
     notes: list[str] = []
-    line_of, readings = None, dict[str, Reading]()
+    line_of, readings, sheets = None, dict[str, Reading](), tuple[str, ...]()
     match files[0].format:
         case Format.SQLITE:
             query = _require_query(source, options.query, len(files), "SQLite")
@@ -199,9 +201,8 @@ def _open_files(
         case Format.EXCEL:
             from storage.excel_source import read_sheets  # noqa: PLC0415  (loads fastexcel, which few files need)
 
-            frame = read_sheets(files, options.sheet, notes)
-            reader = pa.RecordBatchReader.from_stream(frame)
-            batches = _query_stream(source, reader, options.query, options, stack)
+            frame, sheets = read_sheets(files, options.sheet, notes)
+            batches = _query_stream(source, pa.RecordBatchReader.from_stream(frame), options.query, options, stack)
         case _:
             connection = _connect(options, stack)
             scan, said = _scan_sql(files, connection, work, options)
@@ -209,7 +210,7 @@ def _open_files(
             batches = _query_files(source, connection, scan, options.query)
             line_of = scan.line_of if options.query is None else None
             readings = scan.readings
-    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of, readings=readings)
+    return Source(batches=batches, sha256=sha256, notes=tuple(notes), line_of=line_of, readings=readings, sheets=sheets)
 
 
 def _connect(options: SourceOptions, stack: contextlib.ExitStack) -> duckdb.DuckDBPyConnection:

@@ -12,6 +12,7 @@ from appliance.findings import Code
 from appliance.house import prepare_state
 from appliance.intake import Intake
 from appliance.settings import Settings
+from tests.storage.workbooks import write_workbook
 
 
 @pytest.fixture
@@ -77,3 +78,18 @@ def test_a_text_among_numbers_is_named_beside_columns_that_have_figures(datasets
     assert by_name["release"].histogram is not None
     assert datasets.add("parcels", str(file), who="test").rows == 100
     assert datasets.profile("parcels") == look.profile
+
+
+def test_the_sheets_of_a_workbook_are_told_the_one_that_was_read_first(datasets: Datasets, tmp_path: Path) -> None:
+    book = write_workbook(
+        tmp_path / "shops.xlsx",
+        {"Cover": [], "Sales": [["shop", "n"], ["Rome", 1]], "Staff": [["name", "age"], ["Ada", 36]]},
+    )
+    assert datasets.look_through(Intake(source=book)).glance.sheets == ("Sales", "Cover", "Staff")
+    other = datasets.look_through(Intake(source=book, sheet="Staff")).glance
+    assert other.sheets == ("Staff", "Cover", "Sales")
+    assert [column.name for column in other.columns] == ["name", "age"]
+
+
+def test_a_file_that_is_no_workbook_has_no_sheets(datasets: Datasets, orders: Path) -> None:
+    assert datasets.look_through(Intake(source=str(orders))).glance.sheets == ()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import time
+from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.looks import in_look
 from tests.browser.test_pages import settle
-from tests.browser.world import MODEL, World
+from tests.browser.world import MODEL, SECOND, World
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -131,3 +133,11 @@ def test_the_model_card_opens_from_the_model_and_may_run_nothing(tab: Page, worl
     assert policy.startswith("sandbox; default-src 'none'")
     assert card.evaluate("window.origin") == "null"
     assert httpx.get(card.url).status_code == 401
+
+
+def test_the_model_card_fits_on_a_phone(world: World, chromium: Browser, state_of_login: Path) -> None:
+    with in_look(chromium, "phone-light", state_of_login) as context:
+        card = context.new_page()
+        for model in (MODEL, SECOND):
+            card.goto(f"{world.url}/api/models/{model}/card.html")
+            assert card.evaluate("document.documentElement.scrollWidth <= innerWidth"), model

@@ -242,3 +242,10 @@ def test_of_too_few_rows_nothing_is_said(rent: Settings, chromium: Browser, tmp_
         expect(tab.page.get_by_text("Too few rows to tell whether the inputs are still")).to_be_visible()
         expect(tab.page.locator(".figure", has_text="Columns that drifted")).to_contain_text(NONE)
         expect(tab.page.get_by_text("1 row is not enough to tell; 50 are needed").first).to_be_visible()
+
+
+def test_a_category_has_no_distance_and_so_no_unit_of_one(tab: Page, world: World) -> None:
+    tab.goto(f"{world.url}/monitoring/{MODEL}?tab=drift&window=30d&column=season")
+    settle(tab)
+    expect(tab.locator(".facts")).to_contain_text("(base 2, 0 to 1)")
+    expect(tab.locator(".facts")).not_to_contain_text("standard deviations")

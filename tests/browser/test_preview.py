@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.test_pages import settle
 from tests.browser.way import drop
 from tests.browser.world import World, wait_until
+from tests.storage.workbooks import write_workbook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -73,6 +74,29 @@ def test_escape_forgets_the_file_as_cancel_does(tab: Page, world: World, tmp_pat
     tab.get_by_label("Dataset name").press("Escape")
     expect(tab.locator(".preview")).not_to_be_visible()
     wait_until(lambda: set(world.settings.layout.tmp.glob("upload-*")) == waiting, "the file to go")
+
+
+def test_another_sheet_of_a_workbook_is_looked_at_and_saved(tab: Page, world: World, tmp_path: Path) -> None:
+    book = write_workbook(
+        tmp_path / "shops.xlsx",
+        {"Cover": [], "Sales": [["shop", "n"], ["Rome", 1], ["Oslo", 2]], "Staff": [["name", "age"], ["Ada", 36]]},
+    )
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    tab.set_input_files(".drop input", book)
+    preview = tab.locator(".preview")
+    expect(preview.get_by_role("row", name="Predict shop")).to_be_visible(timeout=PATIENCE_MS)
+    tab.get_by_label("Sheet").click()
+    tab.get_by_role("option", name="Cover").click()
+    expect(tab.get_by_role("dialog")).to_contain_text("'Cover' is empty")
+    tab.get_by_label("Sheet").click()
+    tab.get_by_role("option", name="Staff").click()
+    expect(preview.get_by_role("row", name="Predict name")).to_be_visible(timeout=PATIENCE_MS)
+    expect(preview.get_by_role("row", name="Predict shop")).to_have_count(0)
+    tab.get_by_role("button", name="Save", exact=True).click()
+    tab.wait_for_url("**/data/shops", timeout=PATIENCE_MS)
+    saved = world.appliance.datasets.show("shops")
+    assert (saved.sheet, [column.name for column in saved.columns]) == ("Staff", ["name", "age"])
 
 
 def _drop_rows(tab: Page, world: World, file: Path) -> None:

@@ -137,7 +137,7 @@
     };
     if (file.size > Number(zone.dataset.limit)) {
       const most = `${(Number(zone.dataset.limit) / 1e6).toFixed(1)} MB`;
-      text.textContent = _("{name} is larger than {most}, the most that is taken. Add it with the command below.", {
+      text.textContent = _("{name} is larger than {most}; a command on the appliance's host takes it, see Help.", {
         name: file.name, most,
       });
       return;

@@ -14,6 +14,7 @@ from appliance.errors import BadInput
 from ui.components.markup import icon_html
 from ui.page import log_refused, tell
 from ui.texts import _
+from ui.words import size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +35,8 @@ def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitat
         on_sent: Called with each file that arrived; one that was refused is told as a message.
     """
     zone = ng.element("label").classes("drop").props(f'data-url="/api/uploads" data-limit="{limit}"')
-    taken = _("{endings}, also .gz and .zst; up to {size} GB").format(
-        endings=", ".join(ENDINGS[:5]), size=f"{limit / 1e9:.1f}"
-    )
+    plain = [ending for ending in ENDINGS if ending.count(".") == 1]
+    taken = _("{endings}, also .gz and .zst; up to {size}").format(endings=", ".join(plain), size=size(limit))
     drop, stop, file = (
         escape(said)
         for said in (invitation or _("Drop a file here, or click to choose one"), _("Stop"), label or _("File to add"))

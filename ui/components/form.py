@@ -36,7 +36,8 @@ def button(label: str, on_click: Handler, *, kind: str = "plain", icon_name: str
 def text_field(label: str, value: str = "", *, hint: str = "") -> ng.input:
     """A line of text."""
     field = ng.input(label, value=value).props("outlined dense").style("width: 100%")
-    return with_attributes(field, hint=hint) if hint else field
+    # Without the room that is kept for one line below, into which a longer hint would not fit.
+    return with_attributes(field.props("hide-bottom-space"), hint=hint) if hint else field
 
 
 def choice(label: str, options: dict[str, str], value: str | None) -> ng.select:
@@ -101,6 +102,11 @@ def dialog(title: str, *, wide: bool = False) -> Iterator[ng.dialog]:
     ):
         text(title, tag="h2")
         yield window
+
+
+def cancel_button(window: ng.dialog) -> ng.button:
+    """The way out of a dialog that does nothing; stands last in it."""
+    return ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
 
 
 def tabs(entries: Sequence[tuple[str, str]], current: str, address: Callable[[str], str]) -> Element:

@@ -10,7 +10,7 @@ from nicegui import ui as ng
 from appliance.api.control.dataset_routes import NewSnapshot, add, look_at_upload
 from appliance.api.control.uploads import forget_upload
 from appliance.models import Proposal
-from appliance.orders import Ingest, StopButton
+from appliance.orders import FirstLook, Ingest, StopButton
 from appliance.permissions import Action
 from ui.components.drop_zone import Sent, drop_zone
 from ui.components.form import button, choice, dialog, text_field
@@ -73,12 +73,34 @@ class _Adding:
                 ),
                 "muted small",
             )
-            self._view.later(
-                _("Looking at the first rows"), lambda: look_at_upload(self._view.appliance, self._file.upload),
-                lambda found: show_preview(found, self._choices),
-            )  # fmt: skip
+            self._sheets, self._looked = box("stack"), box("stack")
+        self._look()
         self._window.props("no-backdrop-dismiss").on("hide", self._closed)
         self._window.open()
+
+    def _look(self) -> None:
+        """Show the first rows, of a workbook those of the sheet that was chosen."""
+        self._looked.clear()
+        with self._looked:
+            self._view.later(
+                _("Looking at the first rows"),
+                lambda: look_at_upload(self._view.appliance, self._file.upload, self._choices.sheet), self._show,
+            )  # fmt: skip
+
+    def _show(self, found: FirstLook) -> None:
+        sheets = found.glance.sheets
+        if self._choices.sheet is None and len(sheets) > 1:
+            self._choices.sheet = sheets[0]
+            with self._sheets:
+                chosen = choice(_("Sheet"), {one: one for one in sheets}, sheets[0])
+            chosen.on_value_change(lambda event: self._turn_to(str(event.value)))
+        show_preview(found, self._choices)
+
+    def _turn_to(self, sheet: str) -> None:
+        """Another sheet has other columns: what was chosen of those of the one before is forgotten."""
+        self._choices.sheet, self._choices.target = sheet, ""
+        self._choices.types.clear()
+        self._look()
 
     async def _cancel(self) -> None:
         self._window.close()
@@ -98,7 +120,7 @@ class _Adding:
         name = self._name.value or ""
         wanted = NewSnapshot(
             name=name, upload=self._file.upload, append=name in self._known and self._mode.value == "append",
-            types=dict(self._choices.types),
+            types=dict(self._choices.types), sheet=self._choices.sheet,
         )  # fmt: skip
         view = self._view
         # What is refused, a name for instance, is mended in the open dialog: the file is not sent again.

@@ -19,7 +19,7 @@ from appliance.permissions import Action
 from storage.delivery_rows import DeliveryRow
 from ui.components.chart import Chart, Line, Marker, lines
 from ui.components.facts import facts
-from ui.components.form import button, choice, dialog
+from ui.components.form import button, cancel_button, choice, dialog
 from ui.components.markup import box, button_link, panel, text
 from ui.components.status import badge, status_of
 from ui.components.table import Cell, Column, Row, Table
@@ -176,7 +176,9 @@ async def _ask_snooze(view: View, alert: Alert) -> None:
                 tell(_("Quiet for {span}").format(span=_QUIET[chosen]))
                 view.look_now()
 
-        button(_("Snooze"), go, kind="primary", icon_name="snooze")
+        with box("line"):
+            button(_("Snooze"), go, kind="primary", icon_name="snooze")
+            cancel_button(window)
     window.open()
 
 

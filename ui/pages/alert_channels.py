@@ -10,7 +10,7 @@ from appliance.permissions import Action
 from storage.channel_rows import ChannelRow
 from storage.delivery_rows import DeliveryRow, DeliveryState
 from ui.components.empty import empty
-from ui.components.form import button, choice, dialog, segmented, text_field
+from ui.components.form import button, cancel_button, choice, dialog, segmented, text_field
 from ui.components.markup import box, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import notice, status_of
@@ -110,7 +110,9 @@ async def _ask_remove(view: View, name: str) -> None:
             window.close()
             view.look_now()
 
-        button(_("Remove the channel"), go, kind="danger")
+        with box("line"):
+            button(_("Remove the channel"), go, kind="danger")
+            cancel_button(window)
     window.open()
 
 

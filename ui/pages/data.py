@@ -42,7 +42,7 @@ def _show(snapshots: tuple[Snapshot, ...]) -> None:
             ),
             icon_name="table_chart",
             steps=(
-                _("Drop a CSV, TSV, Parquet or NDJSON file above, or click there to choose one."),
+                _("Drop a CSV, Excel, Parquet or NDJSON file above, or click there to choose one."),
                 _("Look at the columns: types, missing values, warnings."),
                 _("Create a model from it."),
             ),

@@ -29,8 +29,9 @@ _NUMERIC = {Dtype.INT, Dtype.FLOAT}
 
 @dataclass(slots=True)
 class Choices:
-    """What was chosen: the types of columns that are to be read otherwise than found, and the column to predict."""
+    """What was chosen: a workbook's sheet, types of columns that are read otherwise than found, what to predict."""
 
+    sheet: str | None = None
     types: dict[str, Dtype] = field(default_factory=dict)
     target: str = ""
 

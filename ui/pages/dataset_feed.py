@@ -15,11 +15,12 @@ from storage.datasets import Snapshot
 from storage.feeds import Feed
 from ui.components.empty import empty
 from ui.components.facts import facts
-from ui.components.form import Handler, button, dialog, text_field
+from ui.components.form import Handler, button, cancel_button, dialog, text_field
 from ui.components.markup import box, panel, text
 from ui.components.status import badge
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
+from ui.pages.dataset_columns import sentence
 from ui.texts import _, ngettext
 from ui.words import NONE, number, when
 
@@ -28,13 +29,23 @@ async def show_feed(view: View, shown: Snapshot) -> None:
     """Fill the tab."""
     feeds = view.appliance.feeds
 
-    def fetch() -> FeedInfo | None:
-        return next((one for one in feeds.list() if one.dataset == shown.dataset), None)
+    def fetch() -> tuple[FeedInfo | None, str]:
+        found = next((one for one in feeds.list() if one.dataset == shown.dataset), None)
+        return found, "" if found else _why_not(view, shown.dataset)
 
-    await view.live(5.0, fetch, lambda found: _show(view, shown, found))
+    await view.live(5.0, fetch, lambda found: _show(view, shown, *found))
 
 
-def _show(view: View, shown: Snapshot, found: FeedInfo | None) -> None:
+def _why_not(view: View, name: str) -> str:
+    """Why the source of the newest version cannot be read again; empty where it can."""
+    try:
+        view.appliance.datasets.require_refreshable(name)
+    except BadInput as exc:
+        return str(exc)
+    return ""
+
+
+def _show(view: View, shown: Snapshot, found: FeedInfo | None, why_not: str) -> None:
     if found is None:
         empty(
             _("Nothing brings new rows by itself"),
@@ -49,11 +60,14 @@ def _show(view: View, shown: Snapshot, found: FeedInfo | None) -> None:
     if not view.may(Action.WORK):
         return
     name = shown.dataset
+    if why_not:
+        text(sentence(why_not), "muted small")
     with box("line"):
-        if found is None or found.feed.folder is None:
+        if not why_not and (found is None or found.feed.folder is None):
             button(_("Refresh now"), lambda: _refresh(view, name), icon_name="refresh")
         if view.may(Action.ADMINISTER) and found is None:
-            button(_("Refresh by a schedule"), lambda: _ask_schedule(view, name), icon_name="schedule")
+            if not why_not:
+                button(_("Refresh by a schedule"), lambda: _ask_schedule(view, name), icon_name="schedule")
             button(_("Watch a folder"), lambda: _ask_folder(view, name), icon_name="folder_open")
         elif view.may(Action.ADMINISTER):
             button(_("Stop it"), lambda: _stop(view, name), kind="danger", icon_name="stop")
@@ -185,4 +199,4 @@ async def _stop(view: View, name: str) -> None:
 def _buttons(window: ng.dialog, go: Handler) -> None:
     with box("line"):
         button(_("Declare"), go, kind="primary", icon_name="check")
-        ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+        cancel_button(window)

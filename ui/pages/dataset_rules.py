@@ -10,7 +10,7 @@ from storage.datasets import Snapshot
 from storage.rules import ColumnRules, Rules
 from storage.toml_text import toml_value
 from ui.components.empty import empty
-from ui.components.form import button, dialog
+from ui.components.form import button, cancel_button, dialog
 from ui.components.markup import box, panel, text
 from ui.components.table import Cell, Column, Row, Table, raw_table
 from ui.components.undo import offer_undo
@@ -91,7 +91,7 @@ class _RulesPart:
 
             with box("line"):
                 button(_("Declare"), go, kind="primary", icon_name="rule")
-                ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+                cancel_button(window)
         window.open()
 
 

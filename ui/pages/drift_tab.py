@@ -170,6 +170,11 @@ def _moved(report: DriftReport, address: Callable[[str], str]) -> None:
         Chart(bars, label=said, on_row=show).tall(80 + 26 * len(most))
 
 
+def _measured(said: str, distance: float | None) -> str:
+    """A distance with its unit; a dash alone where a column has none, as a category."""
+    return NONE if distance is None else said.format(distance=number(distance, digits=3))
+
+
 def _histograms(detail: DriftDetail) -> None:
     one = detail.drift
     with panel(_("{name}: the training against this window").format(name=one.name)):
@@ -198,13 +203,11 @@ def _histograms(detail: DriftDetail) -> None:
                 ),
                 (
                     _("Jensen-Shannon distance"),
-                    _("{distance} (base 2, 0 to 1)").format(distance=number(one.js, digits=3)),
+                    _measured(_("{distance} (base 2, 0 to 1)"), one.js),
                 ),
                 (
                     _("Wasserstein"),
-                    _("{distance} (in standard deviations of the training)").format(
-                        distance=number(one.wasserstein, digits=3)
-                    ),
+                    _measured(_("{distance} (in standard deviations of the training)"), one.wasserstein),
                 ),
                 (_("Kolmogorov-Smirnov D"), number(one.ks, digits=3)),
                 (_("Bin that moved most"), one.moved_bin or NONE),

@@ -6,7 +6,7 @@ from appliance.errors import NotFound
 from appliance.reference import Entry, Reference
 from ui.components.markup import box, link, markup, panel, text, with_attributes
 from ui.help.finding import anchor_of
-from ui.help.reference import LABELS, SLUGS, known_reference, learn_reference
+from ui.help.reference import LABELS, LEADS, SLUGS, known_reference, learn_reference
 from ui.help.topics import TOPICS, list_topics, read_topic
 from ui.page import Page, View
 from ui.texts import ENGLISH, _
@@ -28,8 +28,11 @@ async def build(view: View) -> None:
 
 
 def _reference(view: View, slug: str) -> None:
+    place = SLUGS.index(slug)
+
     def show(found: Reference) -> None:
-        _entries({"cli": found.commands, "rest": found.calls, "settings": found.settings}[slug])
+        with panel(LABELS[place], LEADS[place], tight=True):
+            _entries({"cli": found.commands, "rest": found.calls, "settings": found.settings}[slug])
 
     known = known_reference()
     if known is not None:
@@ -39,7 +42,7 @@ def _reference(view: View, slug: str) -> None:
 
 
 def _entries(entries: tuple[Entry, ...]) -> None:
-    with panel(tight=True), with_attributes(box("help-entries"), lang=ENGLISH):
+    with with_attributes(box("help-entries"), lang=ENGLISH):
         for entry in entries:
             with with_attributes(box("", "details"), id=anchor_of(entry.name)):
                 with box("", "summary"):

@@ -30,6 +30,7 @@ from ui.pages.evaluation import show_evaluation
 from ui.pages.gate_lines import show_gates
 from ui.pages.rollout import Trial, ask_deploy, ask_rollback, find_trial, role_status, show_history, show_trials
 from ui.pages.skew_panel import show_skew
+from ui.redraw import redraw
 from ui.texts import _, ngettext
 from ui.words import metric, number, plain, seconds, share, when
 
@@ -56,19 +57,16 @@ async def build(view: View) -> None:
     """Fill the page."""
     name = view.parts["name"]
     model = await view.ask(view.appliance.models.get, name)
-    page = _ModelPage(view, name, back=_actions(view, model))
+    _actions(view, model, can_roll_back=await view.ask(view.appliance.deployments.can_roll_back, name))
+    page = _ModelPage(view, name)
     await view.live(4.0, page.fetch, page.show)
 
 
 class _ModelPage:
-    """What is shown, again and again; ``back`` is offered while there is something to take back."""
-
-    def __init__(self, view: View, name: str, *, back: ng.button | None) -> None:
+    def __init__(self, view: View, name: str) -> None:
         self._view = view
         self._name = name
-        self._back = back
-        asked = view.query.get("version", "")
-        self._version = int(asked) if asked.isdigit() else None
+        self._version = view.whole("version")
 
     def fetch(self) -> _Facts:
         """All that the page shows."""
@@ -87,9 +85,9 @@ class _ModelPage:
         )  # fmt: skip
 
     def show(self, found: _Facts) -> None:
-        """Put it on the page."""
-        if self._back is not None:
-            self._back.set_visibility(found.can_roll_back)
+        """Put it on the page; what may be done above it changes with what serves."""
+        if self._view.actions is not None:
+            redraw(self._view.actions, lambda: _actions(self._view, found.model, can_roll_back=found.can_roll_back))
         for alert in found.refused:
             notice(
                 plain(alert.message),
@@ -224,23 +222,22 @@ def _version(one: VersionInfo, found: _Facts, names: Sequence[str], *, may: bool
     return Row(id=str(one.version), cells=cells)
 
 
-def _actions(view: View, model: ModelInfo) -> ng.button | None:
-    """The buttons beside the title, of which the one that rolls back is returned."""
+def _actions(view: View, model: ModelInfo, *, can_roll_back: bool) -> None:
     if view.actions is None:
-        return None
+        return
     with view.actions:
         if model.deployed:
             button_link(_("Try it"), f"/models/{model.name}/try", icon_name="science")
             button_link(_("Monitoring"), f"/monitoring/{model.name}", icon_name="monitor_heart")
         if not view.may(Action.WORK):
-            return None
-        back = button(_("Roll back"), lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
+            return
+        if can_roll_back:
+            button(_("Roll back"), lambda: ask_rollback(view, model), kind="plain", icon_name="undo")
         if model.deployed:
             button(
                 _("Retrain on labels"), lambda: _start(view, model, again=True), kind="plain", icon_name="restart_alt"
             )
         button(_("Train"), lambda: _start(view, model, again=False), kind="primary", icon_name="play_arrow")
-    return back
 
 
 async def _start(view: View, model: ModelInfo, *, again: bool) -> None:

@@ -14,7 +14,7 @@ from appliance.monitoring.quality_report import QualityReport
 from appliance.monitoring.service_report import LatencyReport
 from appliance.permissions import Action
 from appliance.undo import undo_promotion
-from ui.components.form import button, choice, dialog, text_field
+from ui.components.form import button, cancel_button, choice, dialog, text_field
 from ui.components.markup import box, panel, text
 from ui.components.status import Status, badge, status_of
 from ui.components.table import Cell, Column, Row, Table
@@ -133,23 +133,32 @@ async def ask_deploy(view: View, model: ModelInfo, version: int) -> None:
 
         with box("line"):
             button(_("Deploy"), go, kind="primary", icon_name="rocket_launch")
-            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+            cancel_button(window)
     window.open()
 
 
 async def ask_rollback(view: View, model: ModelInfo) -> None:
-    """Ask, then take back what is the newest change now; who decided at the same time has done it already."""
-    seen = await view.ask(view.appliance.deployments.rolled_back, model.name)
-    with dialog(_("Roll {name} back").format(name=model.name)) as window:
-        text(
-            _("A canary ends; without one, the version that served before the present one serves again, at once."),
-            "muted",
+    """Say what is taken back, ask, and do it, unless somebody who decided at the same time has done it already."""
+    deployments = view.appliance.deployments
+    seen = await view.ask(deployments.rolled_back, model.name)
+    before = await view.ask(deployments.before, model.name)
+    if seen is None or (seen.role == "champion" and before is None):
+        tell(
+            _("No other version of {name} served before; there is nothing to go back to").format(name=model.name),
+            wrong=True,
         )
+        return
+    if seen.role == "champion":
+        said = _("Version {before} serves again in place of version {version}, at once. No request is lost.")
+    else:
+        said = _("The canary, version {version}, ends; the champion answers every request again. No request is lost.")
+    with dialog(_("Roll {name} back").format(name=model.name)) as window:
+        text(said.format(before=before, version=seen.version), "muted")
         reason = text_field(_("Why (for the history, may stay empty)"))
 
         async def go() -> None:
             done = await view.act(
-                Action.WORK, view.appliance.deployments.rollback, model.name, who=view.caller.name,
+                Action.WORK, deployments.rollback, model.name, who=view.caller.name,
                 reason=reason.value or "", expected=seen,
             )  # fmt: skip
             if done:
@@ -159,7 +168,7 @@ async def ask_rollback(view: View, model: ModelInfo) -> None:
 
         with box("line"):
             button(_("Roll back"), go, kind="primary", icon_name="undo")
-            ng.button(_("Cancel"), on_click=window.close, color=None).props("flat no-caps").classes("btn-quiet")
+            cancel_button(window)
     window.open()
 
 

@@ -9,7 +9,7 @@ from appliance.keys import Scope
 from appliance.permissions import Action
 from storage.key_rows import KeyRow
 from ui.components.facts import facts
-from ui.components.form import button, choice, dialog, tabs, text_field
+from ui.components.form import button, cancel_button, choice, dialog, tabs, text_field
 from ui.components.markup import box, button_link, link, panel, text
 from ui.components.snippet import snippet
 from ui.components.status import notice, status_of
@@ -137,7 +137,9 @@ class _Keys:
                     tell(_("The key {name} opens nothing any more").format(name=name))
                     self._view.look_now()
 
-            button(_("Revoke the key"), go, kind="danger", icon_name="block")
+            with box("line"):
+                button(_("Revoke the key"), go, kind="danger", icon_name="block")
+                cancel_button(window)
         window.open()
 
 
@@ -217,7 +219,9 @@ class _Users:
                 window.close()
                 self._view.look_now()
 
-            button(_("Change the role"), go, kind="primary")
+            with box("line"):
+                button(_("Change the role"), go, kind="primary")
+                cancel_button(window)
         window.open()
 
     async def _ask_remove(self, name: str) -> None:
@@ -234,7 +238,9 @@ class _Users:
                 window.close()
                 self._view.look_now()
 
-            button(_("Remove the user"), go, kind="danger")
+            with box("line"):
+                button(_("Remove the user"), go, kind="danger")
+                cancel_button(window)
         window.open()
 
 

@@ -54,24 +54,24 @@ async def show_retention(view: View) -> None:
             (_("Backups"), _days(settings.backup_keep_days, "backup_keep_days")),
         ))  # fmt: skip
         _how_to_set("history_days", "180")
-    view.later(_("Looking what would go now"), view.appliance.upkeep.look, _spare)
+    view.later(_("Looking what would be deleted now"), view.appliance.upkeep.look, _spare)
 
 
 def _spare(found: UpkeepReport) -> None:
     if not found.spare:
         empty(
-            _("Nothing would go now"),
-            _("What is older than the settings keep stands here before it goes, at three o'clock every night."),
+            _("Nothing would be deleted now"),
+            _("What is older than the settings keep stands here before it is deleted, at three o'clock every night."),
             icon_name="auto_delete",
         )
         return
     freed = sum(one.bytes for one in found.spare)
-    with panel(_("What would go now"), _("{size} would be freed").format(size=size(freed)), tight=True):
+    with panel(_("What would be deleted now"), _("{size} would be freed").format(size=size(freed)), tight=True):
         Table(
             _GOES, [_spare_row(i, one) for i, one in enumerate(found.spare)], name="retention",
             per_page=25 if len(found.spare) > 25 else 0,
         )  # fmt: skip
-    text(_("Nothing of this is done here: it goes at night, or by the command below."), "muted small")
+    text(_("Nothing of this is done here: it is deleted at night, or by 'appliance retention'."), "muted small")
 
 
 def _spare_row(place: int, one: SpareLine) -> Row:

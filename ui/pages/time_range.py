@@ -13,7 +13,7 @@ from ui.texts import _
 
 USUAL = "usual"
 """Chosen to leave the range to each page again."""
-WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d", "90 d"), ("365d", "1 y"))
+WINDOWS = (("1h", "1 h"), ("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d"), ("90d", "90 d"), ("365d", _("1 y")))
 
 
 def chosen_range(view: View, usual: str) -> str:

@@ -36,15 +36,26 @@ _FLAGS = {
 
 
 def level_field(column: Column, value: str) -> ng.select | ng.input:
-    """One of a category's levels: to choose from, or to write where they are too many to send to a browser."""
+    """One of a category's levels: to choose from, or to write where they are too many to send to a browser.
+
+    What is written and unknown is said at once: nobody sees in thousands of levels that one is spelt otherwise.
+    """
     if len(column.levels) > MOST_OFFERED:
         hint = _("one of {count} known values, such as {example}").format(
             count=number(len(column.levels)), example=column.levels[0][:MOST_LETTERS]
         )
-        return text_field(column.name, value, hint=hint)
+        field, known = text_field(column.name, value, hint=hint), frozenset(column.levels)
+        unseen = _("never seen by the training; it is taken as missing")
+        field.validation = {unseen: lambda typed: not typed or typed in known}
+        return field
     levels = {level: level for level in column.levels}
     other = {} if value in levels or not value else {value: value}
     return choice(column.name, {"": _("missing")} | other | levels, value)
+
+
+def tidy(value: Value) -> Value:
+    """A number without what binary floats add to it: 25.839999999999996 was 25.84 in somebody's table."""
+    return float(f"{value:.12g}") if isinstance(value, float) else value
 
 
 async def build(view: View) -> None:
@@ -74,7 +85,7 @@ class _Form:
         self._view = view
         self._model = model
         self._schema = example.schema
-        self._row: dict[str, Value] = dict(example.row)
+        self._row: dict[str, Value] = {name: tidy(value) for name, value in example.row.items()}
         self._reasons = example.reasons
         self._dialect, self._language = "native", "curl"
         self._key: str | None = None

@@ -212,8 +212,13 @@ def add(
     return ingest
 
 
-def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
+def look_at_upload(appliance: Appliance, upload: str, sheet: str | None = None) -> FirstLook:
     """The first rows of an upload, which stays, and what its columns look like so far.
+
+    Args:
+        appliance: Where it waits.
+        upload: Names it.
+        sheet: The sheet of a workbook; the first with rows when left out.
 
     Raises:
         NotFound: No such upload.
@@ -221,7 +226,7 @@ def look_at_upload(appliance: Appliance, upload: str) -> FirstLook:
     """
     path = find_upload(appliance.settings.layout, upload)
     with told_by_name(path):
-        return appliance.datasets.look_through(Intake(source=str(path)))
+        return appliance.datasets.look_through(Intake(source=str(path), sheet=sheet))
 
 
 async def _from_form(request: Request[Any, Any, Any], settings: Settings) -> NewSnapshot:
