@@ -258,8 +258,7 @@ def _scan_sql(
         case Format.JSON:
             plain = _Scan(sql="", paths=links, originals=originals)
             try:
-                texts = [column.name for column in options.like if column.dtype is Dtype.STRING]
-                told = json_scan(connection, files, links, texts)
+                told = json_scan(connection, files, links, [c.name for c in options.like if c.dtype is Dtype.STRING])
             except duckdb.Error as exc:
                 raise SourceUnreadable(f"{files[0].path} cannot be read: {plain.tell(exc)}") from exc
             return replace(plain, sql=told.sql, paths=told.paths), told.notes

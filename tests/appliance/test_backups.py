@@ -310,8 +310,7 @@ def test_a_wrong_passphrase_says_nothing_of_the_backup(settings: Settings) -> No
     backups = Backups(settings)
     made = backups.create(who="test", passphrase=PASSPHRASE)
     backups.verify(made.name, passphrase=PASSPHRASE)
-    known = backups.list()
-    assert known[0].proved
+    assert (known := backups.list())[0].proved
     with pytest.raises(PassphraseWrong, match="is wrong, or it is damaged; give the passphrase that it"):
         backups.verify(made.name, passphrase="wrong")
     assert backups.list() == known
