@@ -63,7 +63,9 @@ def _rows(
     """Each object is a row."""
     found = connection.sql(_read(links, NO_FOLDERS, size=files[0].path.stat().st_size))
     types = dict(zip(found.columns, map(str, found.types), strict=True))
-    wanted = dict.fromkeys((name for name in texts if types.get(name) in _NUMBERS), "VARCHAR")
+    # Texts among numbers are JSON for DuckDB, which leaves them in their quotation marks.
+    of_texts = (name for name, type_ in types.items() if type_ == "JSON" or (name in texts and type_ in _NUMBERS))
+    wanted = dict.fromkeys(of_texts, "VARCHAR")
     digits = _find_digits(connection, files[0], links, types | wanted)
     columns = types | wanted | dict.fromkeys(digits, "VARCHAR") if wanted or digits else None
     told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()
@@ -168,8 +170,11 @@ def _unwrapped(
         )
         return JsonScan(sql=read.sql, paths=read.paths, notes=(told, *read.notes))
     (name,) = lists
-    inner = connection.sql(f"SELECT unnest({sql_name(name)}, max_depth := 2) FROM ({plain})").columns
-    read = _with_folders(files, links, inner, unwrap=name)
+    inner = connection.sql(f"SELECT unnest({sql_name(name)}, max_depth := 2) FROM ({plain})")
+    read = _with_folders(files, links, inner.columns, unwrap=name)
+    if mixed := [sql_name(name) for name, type_ in zip(inner.columns, inner.types, strict=True) if type_ == "JSON"]:
+        bare = ", ".join(f"{name} ->> '$' AS {name}" for name in mixed)
+        read = replace(read, sql=f"SELECT * REPLACE ({bare}) FROM ({read.sql})")
     beside = [other for other in names if other != name]
     left = f" Left out beside it: {', '.join(beside)[:200]}." if beside else ""
     told = f"{files[0].path.name} is one object; its list {name!r} was read, one row each.{left}"

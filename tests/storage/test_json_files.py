@@ -62,3 +62,13 @@ def test_an_object_larger_than_duckdb_takes_by_itself_is_read(desk: Desk) -> Non
     large = [{"a": number, "b": "x" * 1_000} for number in range(20_000)]
     rows = desk.read(desk.put("x.json", json.dumps({"data": large})))
     assert (rows.height, rows["a"].sum()) == (20_000, sum(range(20_000)))
+
+
+MIXED = [{"a": 1}, {"a": "3"}, {"a": None}, {"a": 'q "z"'}, {"a": {"b": [1, "2"]}}]
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_texts_among_numbers_come_without_their_quotation_marks(desk: Desk, around: bool) -> None:
+    content = json.dumps({"data": MIXED}) if around else "\n".join(map(json.dumps, MIXED))
+    rows = desk.read(desk.put("x.json", content))
+    assert rows["a"].to_list() == ["1", "3", None, 'q "z"', '{"b":[1,"2"]}']
