@@ -205,7 +205,8 @@ class Jobs:
 
         Raises:
             NotFound: No such job, or what it worked with is gone.
-            Conflict: It has not ended; or it is a feed's, which comes again by itself.
+            Conflict: It has not ended; it is a feed's, which comes again by itself; or it is a prediction that has its
+                result, which may have been changed since.
         """
         run = self._run(job_id)
         job, given = _job(run), run.parameters
@@ -216,6 +217,8 @@ class Jobs:
         if job.kind is JobKind.DEMO:
             return self.start_demo(who=who)
         if job.kind is JobKind.PREDICT:
+            if job.state is JobState.COMPLETED:
+                raise Conflict(f"job {job_id} has its result; score the file anew with 'appliance predict'")
             file, out = Path(str(given["file"])), Path(str(given["out"]))
             return self.start_prediction(job.model, file, out, who=who, version=given.get("version"))
         if job.kind is JobKind.RETRAIN:

@@ -9,6 +9,8 @@ import re
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT]i?B|B)", re.IGNORECASE)
+_OF_DUCKDB = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})? ?(?:[KMGT]|%)", re.IGNORECASE)
+"""What DuckDB takes beside them: ``4G``, and a share of the memory, ``80%``."""
 _UNITS = {"B": 1} | {
     f"{letter}{end}": base**power
     for power, letter in enumerate("KMGT", start=1)
@@ -56,7 +58,7 @@ def read_memory(value: object) -> str:
         ValueError: It has no unit, or one that is none; says what to write.
     """
     text = str(value).strip()
-    if _with_unit(text) is None:
+    if _with_unit(text) is None and not _OF_DUCKDB.fullmatch(text):
         wanted = f'"{text}MB"' if _WHOLE.fullmatch(text) else _FORMS
         raise ValueError(f"{value!r} is no size with a unit; write {wanted}")
     return text

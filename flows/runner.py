@@ -18,7 +18,7 @@ from types import FrameType
 from appliance.deployments import Deployments
 from appliance.disk import require_room_for_jobs
 from appliance.errors import ApplianceError, BadInput, Conflict, NotFound, NotReady
-from appliance.jobs import bell
+from appliance.jobs import JobKind, bell
 from appliance.orchestrator import (
     CANCELLED,
     CANCELLING,
@@ -250,7 +250,8 @@ class Runner:
     def _say_stopped(self, run: FlowRun) -> str:
         """Why a job ended that the runner did not outlive, and the way to have it after all."""
         why = "another release took over" if is_changing(self._settings.layout) else "the runner was stopped"
-        return f"{why} while this job ran; 'appliance jobs again {run.id}' starts it again"
+        way = f"'appliance jobs again {run.id}' starts it again"
+        return f"{why} while this job ran; {'it comes again by itself' if run.name.startswith(JobKind.FEED) else way}"
 
     def _find_run(self, run_id: str) -> FlowRun | None:
         try:
@@ -378,8 +379,7 @@ def _describe(ended: Ended) -> str:
             "the kernel ended the job for want of memory; train on fewer rows or columns, give the host more, or raise "
             "MemoryMax= of appliance-batch.slice"
         )
-    code = ended.code
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    how = f"signal {signal.Signals(-ended.code).name}" if ended.code < 0 else f"exit code {ended.code}"
     return f"the job's process ended unexpectedly ({how})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def json_scan(
         connection: Not confined yet.
         files: At least one.
         links: A path without special characters for each.
-        texts: Columns whose numbers are wanted as texts, digit by digit.
+        texts: Columns whose numbers are wanted as texts: whole ones digit by digit, others as a float is written.
 
     Raises:
         duckdb.Error: A file is no JSON.
@@ -61,24 +61,49 @@ def _rows(
     connection: duckdb.DuckDBPyConnection, files: Sequence[SourceFile], links: Sequence[Path], texts: Collection[str]
 ) -> JsonScan:
     """Each object is a row."""
-    found = connection.sql(_read(links, NO_FOLDERS, size=files[0].path.stat().st_size))
+    size = files[0].path.stat().st_size
+    found = connection.sql(_read(links, NO_FOLDERS, size=size))
     types = dict(zip(found.columns, map(str, found.types), strict=True))
-    # Texts among numbers are JSON for DuckDB, which leaves them in their quotation marks.
-    of_texts = (name for name, type_ in types.items() if type_ == "JSON" or (name in texts and type_ in _NUMBERS))
-    wanted = dict.fromkeys(of_texts, "VARCHAR")
-    digits = _find_digits(connection, files[0], links, types | wanted)
-    columns = types | wanted | dict.fromkeys(digits, "VARCHAR") if wanted or digits else None
-    told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()
+
+    def read_as(columns: Mapping[str, str]) -> str:
+        return _read(links, NO_FOLDERS, size=size, columns=columns)
+
+    columns, told = _decide_texts(connection, files[0], types, texts, read_as)
     if any(file.folders for file in files):
         read = _with_folders(files, links, list(types), columns=columns)
         return replace(read, notes=(*told, *read.notes))
-    sql = _read(links, NO_FOLDERS, size=files[0].path.stat().st_size, columns=columns)
+    sql = _read(links, NO_FOLDERS, size=size, columns=columns)
     return JsonScan(sql=sql, paths=tuple(links), notes=told)
 
 
+def _decide_texts(
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, types: Mapping[str, str], texts: Collection[str],
+    read_as: Callable[[Mapping[str, str]], str],
+) -> tuple[dict[str, str] | None, tuple[str, ...]]:  # fmt: skip
+    """The types by which the columns are read, None where all are DuckDB's own, and what was decided.
+
+    Args:
+        connection: Not confined yet.
+        file: The first one.
+        types: DuckDB's own.
+        texts: As for ``json_scan``.
+        read_as: SQL that reads columns, each by that type.
+
+    Raises:
+        SourceUnreadable: As ``json_scan``.
+    """
+    # Texts among numbers are JSON for DuckDB, which leaves them in their quotation marks.
+    of_texts = (name for name, type_ in types.items() if type_ == "JSON" or (name in texts and type_ in _NUMBERS))
+    wanted = dict.fromkeys(of_texts, "VARCHAR")
+    digits = _find_digits(connection, file, {**types, **wanted}, read_as)
+    told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()
+    return {**types, **wanted, **dict.fromkeys(digits, "VARCHAR")} if wanted or digits else None, told
+
+
 def _find_digits(
-    connection: duckdb.DuckDBPyConnection, file: SourceFile, links: Sequence[Path], types: Mapping[str, str]
-) -> list[str]:
+    connection: duckdb.DuckDBPyConnection, file: SourceFile, types: Mapping[str, str],
+    read_as: Callable[[Mapping[str, str]], str],
+) -> list[str]:  # fmt: skip
     """Columns of whole numbers that no float and no whole number of 64 bits holds.
 
     Raises:
@@ -87,7 +112,7 @@ def _find_digits(
     names = [name for name, type_ in types.items() if type_ in _ROUNDED]
     if not names:
         return []
-    texts = _read(links, NO_FOLDERS, size=file.path.stat().st_size, columns=dict.fromkeys(names, "VARCHAR"))
+    texts = read_as(dict.fromkeys(names, "VARCHAR"))
     lost = {
         name: number
         for name, number in zip(names, answers(connection, [_lost(name) for name in names], texts), strict=True)
@@ -171,14 +196,24 @@ def _unwrapped(
         return JsonScan(sql=read.sql, paths=read.paths, notes=(told, *read.notes))
     (name,) = lists
     inner = connection.sql(f"SELECT unnest({sql_name(name)}, max_depth := 2) FROM ({plain})")
-    read = _with_folders(files, links, inner.columns, unwrap=name)
-    if mixed := [sql_name(name) for name, type_ in zip(inner.columns, inner.types, strict=True) if type_ == "JSON"]:
-        bare = ", ".join(f"{name} ->> '$' AS {name}" for name in mixed)
-        read = replace(read, sql=f"SELECT * REPLACE ({bare}) FROM ({read.sql})")
+    types = dict(zip(inner.columns, map(str, inner.types), strict=True))
+
+    def read_as(columns: Mapping[str, str]) -> str:
+        whole = _read(links, NO_FOLDERS, size=size, columns=_list_of(name, columns))
+        return f"SELECT unnest({sql_name(name)}, max_depth := 2) FROM ({whole})"
+
+    columns, kept = _decide_texts(connection, files[0], types, texts, read_as)
+    outer = None if columns is None else dict(zip(names, map(str, rows.types), strict=True)) | _list_of(name, columns)
+    read = _with_folders(files, links, inner.columns, unwrap=name, columns=outer)
     beside = [other for other in names if other != name]
     left = f" Left out beside it: {', '.join(beside)[:200]}." if beside else ""
     told = f"{files[0].path.name} is one object; its list {name!r} was read, one row each.{left}"
-    return JsonScan(sql=read.sql, paths=read.paths, notes=(told, *read.notes))
+    return JsonScan(sql=read.sql, paths=read.paths, notes=(told, *kept, *read.notes))
+
+
+def _list_of(name: str, fields: Mapping[str, str]) -> dict[str, str]:
+    """The type of a column that is a list of objects."""
+    return {name: f"STRUCT({', '.join(f'{sql_name(field)} {type_}' for field, type_ in fields.items())})[]"}
 
 
 def _is_list_of_objects(type_: str) -> bool:

@@ -14,10 +14,10 @@ _NOBODY = 0xFFFFFFFF
 def caller() -> str:
     """``cli:NAME``: a user of the host, which cannot be taken for one of the dashboard, whose names have no colon.
 
-    Behind ``sudo`` the one who called it, behind ``su`` the one who logged in: root, and the owner of the state, as
-    whom root's commands work, are nobody whom one could ask.
+    Behind ``su`` and ``sudo`` the one who logged in, or, where nobody did, the one who called ``sudo``: root, and the
+    owner of the state, as whom root's commands work, are nobody whom one could ask.
     """
-    return f"cli:{os.environ.get('SUDO_USER') or _find_login() or _find_user()}"
+    return f"cli:{_find_login() or os.environ.get('SUDO_USER') or _find_user()}"
 
 
 def _find_login() -> str | None:

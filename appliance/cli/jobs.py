@@ -77,9 +77,7 @@ def predict(name: str, file: Path, *, out: Path | None = None, version: int | No
             say(f"its result will lie in {way.sink} for a day")
         raise
     report = house.jobs.report(job_id)
-    if job.state is JobState.COMPLETED:
-        way.deliver()
-    way.forget()
+    way.end(job.state)
     if job.state is not JobState.COMPLETED or not isinstance(report, PredictionReport):
         return _say_failed(job)
     if json:
@@ -130,13 +128,13 @@ def log(job: str, *, json: Json = False) -> None:
 def again(job: str, *, json: Json = False) -> int:
     """Start the same as a job that has ended, with all that it was given."""
     house = open_house()
-    return _after_start(house, house.jobs.again(job, who="cli"), wait=False, json=json)
+    return _after_start(house, house.jobs.again(job, who=caller()), wait=False, json=json)
 
 
 @app.command
 def cancel(job: str) -> None:
     """Stop a job."""
-    print(f"the job is {open_house().jobs.cancel(job, who='cli').state}")
+    print(f"the job is {open_house().jobs.cancel(job, who=caller()).state}")
 
 
 def follow(house: Appliance, job_id: str) -> Job:
@@ -252,6 +250,15 @@ class _Way:
                 f"the file is scored, but the result cannot be written to {self.out}: {exc.strerror}; it lies in "
                 f"{self.sink} for a day"
             ) from exc
+
+    def end(self, state: JobState) -> None:
+        """Deliver what a job made, and forget the way; but of one that may be started again as it was."""
+        if state is JobState.CRASHED and self.folder is not None:
+            say(f"where it is started again, its result will lie in {self.sink}, for a day")  # the night clears it away
+            return
+        if state is JobState.COMPLETED:
+            self.deliver()
+        self.forget()
 
     def forget(self) -> None:
         """Remove what is between."""

@@ -93,11 +93,12 @@ def test_long_numbers_are_kept_to_the_last_digit_where_they_are_to_be_text(
     assert datasets.preview("d")["big"].to_list() == texts * 2
 
 
+@pytest.mark.parametrize("form", ["%s\n%s", '{"rows": [%s, %s]}'])
 def test_long_numbers_of_json_beside_fractions_are_text_where_they_are_to_be(
-    datasets: Datasets, tmp_path: Path
+    datasets: Datasets, tmp_path: Path, form: str
 ) -> None:
-    file = tmp_path / "x.ndjson"
-    file.write_text('{"big": 9007199254740993, "y": 1}\n{"big": 1.25, "y": 2}\n')
+    file = tmp_path / "x.json"
+    file.write_text(form % ('{"big": 9007199254740993, "y": 1}', '{"big": 1.25, "y": 2}'))
     with pytest.raises(BadInput, match="--type big=string"):
         datasets.take_in("d", Intake(source=str(file)), who="ann")
     datasets.take_in("d", Intake(source=str(file), types={"big": Dtype.STRING}), who="ann")

@@ -45,7 +45,7 @@ def test_what_is_no_size_says_what_to_write(read: Callable[[object], object], va
         read(value)
 
 
-@pytest.mark.parametrize("text", ["512MB", "1.5GB", "1GiB", "300000 KB", "1gib", "900000000B"])
+@pytest.mark.parametrize("text", ["512MB", "1.5GB", "1GiB", "300000 KB", "1gib", "900000000B", "4G", "50%"])
 def test_duckdb_takes_what_the_setting_takes(text: str, tmp_path: Path) -> None:
     assert Settings(duckdb_memory=text).duckdb_memory == text
     open_duckdb(tmp_path, memory=read_memory(text)).close()

@@ -56,9 +56,7 @@ def test_the_buttons_of_a_model_come_with_what_serves_and_roll_back_says_what_it
     tab.get_by_role("button", name="Deploy", exact=True).click()
     tab.get_by_role("dialog").get_by_role("button", name="Deploy").click()
     expect(tab.get_by_role("link", name="Try it")).to_be_visible()  # without the page being loaded again
-    tab.get_by_role("button", name="Roll back").click()
-    expect(tab.locator(".q-notification", has_text="there is nothing to go back to")).to_be_visible()
-    expect(tab.get_by_role("dialog")).to_have_count(0)
+    expect(tab.get_by_role("button", name="Roll back")).to_have_count(0)  # nothing served before it
     train(world)
     world.appliance.deployments.start_canary(untried, 10, 2, who="test")
     tab.get_by_role("button", name="Roll back").click()

@@ -13,6 +13,7 @@ from appliance.cli.jobs import _find_way
 from appliance.cli.labels import _post, _read_labels
 from appliance.errors import BadInput
 from appliance.house import open_appliance
+from appliance.jobs import JobState
 from appliance.schema import Task
 from appliance.settings import Settings
 from tests.cli.shell import Shell
@@ -62,10 +63,11 @@ def test_a_result_that_cannot_be_handed_over_stays_where_it_is(tmp_path: Path) -
     way.sink.write_text("x,prediction\n1,2\n")
     way.out.mkdir()
     with pytest.raises(BadInput, match=r"is scored, but .*folder: Is a directory; it lies in .*/out for a day"):
-        way.deliver()
+        way.end(JobState.COMPLETED)
     assert way.sink.exists()
     way.out.rmdir()
-    way.deliver()
-    way.forget()
+    way.end(JobState.CRASHED)
+    assert way.source.exists(), "which the same job needs, started again"
+    way.end(JobState.COMPLETED)
     assert (way.out.read_text(), way.sink.exists()) == ("x,prediction\n1,2\n", False)
     house.close()
