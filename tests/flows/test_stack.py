@@ -243,6 +243,8 @@ def test_labelled_predictions_retrain_and_a_file_is_predicted(
     predicted = stack.house.jobs.report(asked)
     assert isinstance(predicted, PredictionReport)
     assert predicted.rows == len(pl.read_parquet(folder / "out.parquet")) == 50
+    with pytest.raises(Conflict, match="has its result"):  # which somebody may have changed since
+        stack.house.jobs.again(asked, who="test")
 
 
 def test_the_orchestrator_may_restart_and_the_runner_goes_on(stack: Stack) -> None:
