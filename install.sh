@@ -1300,6 +1300,7 @@ restart_units() {
   if systemctl is-active -q appliance.target && [ -z "$SOCKETS_CHANGED" ]; then
     for unit in orchestrator runner ui api; do systemctl restart "appliance-$unit.service"; done
     systemctl try-restart appliance-mlflow.service
+    systemctl start --no-block appliance-reopen.service # which began with the target, before all its files were there
     if [ -n "$TLS" ]; then systemctl restart appliance-tls.service; else systemctl stop appliance-tls.service; fi
   else
     systemctl stop appliance.target appliance-api.socket appliance-mlflow.socket
@@ -1436,7 +1437,7 @@ say_running_jobs() {
   TOLD=$DRY_RUN # which ends none
   running=$("$BASE/bin/appliance" jobs list --running 2>/dev/null) || return 0
   [ -z "$running" ] ||
-    printf 'These jobs run and will be ended; "%s jobs again ID" starts one again afterwards:\n%s\n' \
+    printf 'These jobs run; to change the release ends them. "%s jobs again ID" starts one again, a feed comes by itself:\n%s\n' \
       "$COMMAND" "$running"
 }
 

@@ -205,6 +205,7 @@ class Jobs:
 
         Raises:
             NotFound: No such job, or what it worked with is gone.
+            BadInput: The folder of its result is gone.
             Conflict: It has not ended; it is a feed's, which comes again by itself; or it is a prediction that has its
                 result, which may have been changed since.
         """
@@ -219,6 +220,8 @@ class Jobs:
         if job.kind is JobKind.PREDICT:
             if job.state is JobState.COMPLETED:
                 raise Conflict(f"job {job_id} has its result; score the file anew with 'appliance predict'")
+            if not {"file", "out"} <= given.keys():
+                raise Conflict(f"job {job_id} was not begun here, so that its files are not known")
             file, out = Path(str(given["file"])), Path(str(given["out"]))
             return self.start_prediction(job.model, file, out, who=who, version=given.get("version"))
         if job.kind is JobKind.RETRAIN:

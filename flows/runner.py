@@ -265,7 +265,7 @@ class Runner:
             return None
         try:
             released = find_released(self._settings.layout, run.id)
-        except StorageError as exc:
+        except (StorageError, sqlite3.Error) as exc:
             log.warning("%s", exc)
             return None
         if released is None or run.run_count >= MOST_STARTS:

@@ -14,6 +14,8 @@ from appliance.processes.report import ProcessReport
 from appliance.processes.roster import Service
 
 TARGET = "appliance.target"
+REOPEN = "appliance-reopen.service"
+"""Opens a port that was taken; it ends with the target."""
 SOCKETS = {"api": "appliance-api.socket", "mlflow": "appliance-mlflow.socket"}
 _STATES: dict[str, State] = {
     "active": "running", "activating": "starting", "reloading": "running",
@@ -60,7 +62,7 @@ def _read_unit(service: Service, *, weigh: bool) -> ProcessReport:
         match _show(socket_unit).get("ActiveState"):
             case "active":
                 state, detail = "running", "asleep; the first connection starts it"
-            case "failed":
+            case "failed" if _show(REOPEN).get("ActiveState") == "active":
                 detail = "its port could not be opened, which is tried again every 5 s"
     if state == "failed":
         detail = f"{facts.get('Result', '')}; see 'journalctl -u {service.unit}'"

@@ -89,7 +89,7 @@ def test_the_jobs_that_a_change_of_the_release_ends_are_told_before(base: Path, 
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     jobs, change = done.stdout.index("\none: jobs list --running\n"), done.stdout.index("  would: ")
-    assert done.stdout.startswith("These jobs run and will be ended;")
+    assert done.stdout.startswith("These jobs run; to change the release ends them.")
     assert jobs < change
     assert done.stdout.count("These jobs run") == 1
 

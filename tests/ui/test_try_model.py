@@ -46,7 +46,16 @@ def test_a_level_that_is_written_and_unknown_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(25.839999999999996, 25.84), (0.1 + 0.2, 0.3), (1e-9, 1e-9), (12, 12), (True, True), ("x", "x"), (None, None)],
+    [
+        (25.839999999999996, 25.84),
+        (0.1 + 0.2, 0.3),
+        (1e-9, 1e-9),
+        (1700000123456.5, 1700000123456.5),
+        (12, 12),
+        (True, True),
+        ("x", "x"),
+        (None, None),
+    ],
 )
 def test_a_number_of_the_row_is_shown_as_somebody_wrote_it(value: object, shown: object) -> None:
     assert repr(tidy(value)) == repr(shown)  # type: ignore[arg-type]

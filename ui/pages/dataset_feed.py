@@ -31,7 +31,7 @@ async def show_feed(view: View, shown: Snapshot) -> None:
 
     def fetch() -> tuple[FeedInfo | None, str]:
         found = next((one for one in feeds.list() if one.dataset == shown.dataset), None)
-        return found, "" if found else _why_not(view, shown.dataset)
+        return found, "" if found and found.feed.folder else _why_not(view, shown.dataset)
 
     await view.live(5.0, fetch, lambda found: _show(view, shown, *found))
 

@@ -55,7 +55,7 @@ def level_field(column: Column, value: str) -> ng.select | ng.input:
 
 def tidy(value: Value) -> Value:
     """A number without what binary floats add to it: 25.839999999999996 was 25.84 in somebody's table."""
-    return float(f"{value:.12g}") if isinstance(value, float) else value
+    return float(f"{value:.15g}") if isinstance(value, float) else value
 
 
 async def build(view: View) -> None:
