@@ -136,14 +136,14 @@ def test_of_a_file_that_was_sent_nothing_is_offered_that_would_be_refused(
     tab: Page, world: World, tmp_path: Path
 ) -> None:
     """It is not kept, so there is nothing to read again."""
-    file = tmp_path / "sent.csv"
+    file = tmp_path / "apricots.csv"
     file.write_text("a,b\n1,2\n2,3\n")
     tab.goto(f"{world.url}/data")
     settle(tab)
     tab.set_input_files(".drop input", str(file))
     tab.get_by_role("button", name="Save", exact=True).click()
-    tab.wait_for_url("**/data/sent", timeout=PATIENCE_MS)
-    tab.goto(f"{world.url}/data/sent?tab=feed")
+    tab.wait_for_url("**/data/apricots", timeout=PATIENCE_MS)
+    tab.goto(f"{world.url}/data/apricots?tab=feed")
     expect(tab.get_by_text("came from an uploaded file")).to_be_visible()
     expect(tab.get_by_role("button", name="Watch a folder")).to_be_visible()
     expect(tab.get_by_role("button", name="Refresh")).to_have_count(0)
