@@ -150,10 +150,7 @@ def _require_nobody(layout: Layout) -> None:
         holders = find_holders(layout.run / "supervisor.lock")
         supervisors = {number: words for number, words in holders.items() if SUPERVISOR in words}
         if not supervisors:
-            raise NotReady(
-                f"another command of the appliance is at work on {layout.root}: {describe(holders)}; wait until it has "
-                "ended, then run 'appliance down' again"
-            ) from exc
+            raise NotReady(str(exc)) from exc
         raise NotReady(
             f"a supervisor runs, and {layout.run / 'supervisor.json'} does not name it: {describe(supervisors)}; end "
             "it with 'kill', which stops everything in order, then 'appliance up --detach'"

@@ -56,8 +56,7 @@ class _Facts:
 async def build(view: View) -> None:
     """Fill the page."""
     name = view.parts["name"]
-    model = await view.ask(view.appliance.models.get, name)
-    _actions(view, model, can_roll_back=await view.ask(view.appliance.deployments.can_roll_back, name))
+    await view.ask(view.appliance.models.get, name)  # else there is no such page
     page = _ModelPage(view, name)
     await view.live(4.0, page.fetch, page.show)
 
