@@ -213,7 +213,7 @@ class Runner:
             return False
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
             self._children.start(kind, run.id, str(run.parameters.get("model", "")))
-            log.info("job %s (%s) starts", run.id, run.name)
+            log.info("job %s (%s) starts", run.id, run.name, extra={"job": run.id})
         return True
 
     def _has_disk(self) -> bool:
@@ -266,7 +266,7 @@ class Runner:
         try:
             released = find_released(self._settings.layout, run.id)
         except (StorageError, sqlite3.Error) as exc:
-            log.warning("%s", exc)
+            log.warning("%s", exc, extra={"job": run.id})
             return None
         if released is None or run.run_count >= MOST_STARTS:
             return None
