@@ -30,15 +30,16 @@ def main() -> int:
     waiting: set[str] = set()
     pause_s = LOOK_S
     while is_wanted() and (failed := [name for name, unit in SOCKETS.items() if _ask(unit, "ActiveState") == "failed"]):
-        free = [name for name in failed if not is_taken(_ask(SOCKETS[name], "Listen"))]
+        listens = {name: _ask(SOCKETS[name], "Listen").replace(" (Stream)", "") for name in failed}
+        free = [name for name in failed if not is_taken(listens[name])]
         for name in sorted(set(failed) - set(free) - waiting):
             log.error(
                 "the port of %s, %s, is taken by another program; it is opened once that is gone; 'appliance doctor' "
-                "says who has it", name, _ask(SOCKETS[name], "Listen"),
+                "says who has it", name, listens[name],
             )  # fmt: skip
             waiting.add(name)
         for name in free:
-            log.warning("the port of %s, %s, is free and is opened", name, _ask(SOCKETS[name], "Listen"))
+            log.warning("the port of %s, %s, is free and is opened", name, listens[name])
             subprocess.run(["systemctl", "start", STARTS[name]], check=False)
         waiting.difference_update(free)
         pause_s = min(2 * pause_s, LONGEST_S) if free else LOOK_S
@@ -55,10 +56,10 @@ def is_taken(listens: str) -> bool:
     """Whether a program listens where a socket unit would.
 
     Args:
-        listens: As ``systemctl show`` has it: ``127.0.0.1:8000 (Stream)``, a line for each.
+        listens: ``127.0.0.1:8000``, a line for each.
     """
     for line in listens.splitlines():
-        host, _, port = line.split(" ")[0].rpartition(":")
+        host, _, port = line.rpartition(":")
         try:
             if not is_free(host.strip("[]"), int(port)):
                 return True
