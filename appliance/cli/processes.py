@@ -56,18 +56,25 @@ def _say_running_jobs() -> None:
 
 
 def status(*, json: Json = False) -> int:
-    """How each process stands, and what it weighs."""
+    """How each process stands, what it weighs, how often it ended by itself, and whether alerts are open."""
     from appliance.processes.control import status as read_status
+    from appliance.processes.doctor_alerts import tell_alerts, tell_restarts
 
-    report = read_status(load_settings())
+    settings = load_settings()
+    report = read_status(settings)
     if json:
         print_json(dataclasses.asdict(report))
     else:
         print_table(
             ("process", "state", "pid", "PSS MB", "since", "detail"),
-            [(s.name, s.state, s.pid, s.pss_mb, s.since, s.detail) for s in report.services],
+            [
+                (s.name, s.state, s.pid, s.pss_mb, s.since, "; ".join(filter(None, (s.detail, tell_restarts(s)))))
+                for s in report.services
+            ],
         )
         print(f"dashboard {report.ui_url}   API {report.api_url}")
+        if told := tell_alerts(settings):
+            print(told)
     return 0 if report.ok else 3
 
 

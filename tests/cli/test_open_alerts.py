@@ -1,0 +1,71 @@
+"""What doctor and status say of open alerts, and of processes that end again and again."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from appliance.processes.doctor_alerts import check_alerts, keeps_ending, tell_alerts, tell_restarts
+from appliance.processes.report import ProcessReport
+from appliance.settings import Settings
+from storage.alert_rows import NewAlert, close_alert, open_alert
+from storage.migrations import migrate
+from storage.statedb import connect
+from tests.cli.shell import Shell
+
+NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def put_alerts(settings: Settings, *subjects: str) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        for hours, subject in enumerate(subjects):
+            new = NewAlert(
+                model="bikes" if subject == "quality" else "", subject=subject, state="alarm",
+                message=f"What {subject} is.", opened_at=NOW - timedelta(hours=hours),
+            )  # fmt: skip
+            open_alert(connection, new)
+
+
+def test_open_alerts_are_told_with_their_model_and_since_when(settings: Settings) -> None:
+    with closing(connect(settings.layout.database)) as connection:
+        assert [(one.state, one.message) for one in check_alerts(connection)] == [("ok", "none is open")]
+        put_alerts(settings, "disk", "backup", "quality", "watch")
+        close_alert(connection, "", "disk", NOW)
+        (found,) = check_alerts(connection)
+    assert (found.state, found.name) == ("warn", "alerts")
+    assert found.message.startswith("3 open: watch since 2026-03-01 00:00: What watch is.; bikes, quality since ")
+    assert "'appliance alerts show 4' says what to do" in found.fix
+
+
+def test_status_has_one_line_on_open_alerts(shell: Shell) -> None:
+    settings = Settings(state=shell.state)
+    assert tell_alerts(settings) == ""
+    put_alerts(settings, "disk", "backup")
+    said = "alerts open: 2, the oldest since 2026-03-01 02:00 UTC: 'appliance alerts --open-only'"
+    assert shell.run("status").out.splitlines()[-1] == said
+    assert "What backup is." in shell.ok("alerts", "--open-only").out
+    settings.layout.database.write_bytes(b"no database")
+    assert "alerts cannot be read: " in shell.run("status").out
+
+
+def test_nothing_is_said_of_alerts_where_nothing_was_ever_started(fresh: Shell) -> None:
+    assert "alerts" not in fresh.run("status").out
+
+
+@pytest.mark.parametrize(
+    ("restarts", "minutes", "ending"), [(0, 1, False), (2, 1, False), (3, 1, True), (3, 9, True), (9, 11, False)]
+)
+def test_a_process_that_keeps_ending_is_told_though_it_runs(restarts: int, minutes: int, ending: bool) -> None:
+    since = (NOW - timedelta(minutes=minutes)).isoformat()
+    process = ProcessReport(name="api", state="running", pid=1, pss_mb=None, since=since, restarts=restarts)
+    assert keeps_ending(process, NOW) is ending
+    assert tell_restarts(process) == (f"ended by itself and was started again: {restarts} times" if restarts else "")
+
+
+@pytest.fixture
+def settings(shell: Shell) -> Settings:
+    made = Settings(state=shell.state)
+    migrate(made.layout.database)
+    return made
