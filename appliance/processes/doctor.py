@@ -17,7 +17,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
-from appliance.processes.doctor_alerts import check_alerts, keeps_ending, tell_restarts
+from appliance.processes.doctor_alerts import check_alerts, check_labels, keeps_ending, tell_restarts
 from appliance.processes.doctor_content import check_serving_bundles, check_table_files
 from appliance.processes.doctor_host import check_configuration, check_host
 from appliance.processes.doctor_state import (
@@ -73,6 +73,7 @@ def run_checks(settings: Settings) -> list[Check]:
         checks += _guarded("event log", lambda: _check_recording(settings))
         checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
         checks += _guarded("alerts", lambda: _with_database(settings, check_alerts))
+        checks += _guarded("labels", lambda: _with_database(settings, lambda db: check_labels(db, now)))
         checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
     checks += _guarded("address", lambda: _check_address(settings))
     checks += _guarded("certificate", lambda: check_certificate(settings, now))

@@ -1,11 +1,13 @@
-"""What ``appliance doctor`` and ``status`` tell of open alerts, and of processes that end again and again."""
+"""What ``appliance doctor`` and ``status`` tell of open alerts, labels that stopped, and processes that keep ending."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from statistics import median
 
+from appliance.monitoring.spans import duration_text
 from appliance.processes.check import Check
 from appliance.processes.report import ProcessReport
 from appliance.settings import Settings
@@ -15,6 +17,7 @@ from storage.statedb import connect
 
 _MOST = 1000
 _TOLD = 3
+STOPPED_S = 2 * 86_400.0
 OFTEN, LATELY = 3, timedelta(minutes=10)
 """A process that was started again so often, the last time so lately, is told though it runs at this moment."""
 
@@ -55,6 +58,36 @@ def keeps_ending(process: ProcessReport, now: datetime) -> bool:
     if process.restarts < OFTEN or process.since is None:
         return False
     return now - datetime.fromisoformat(process.since).astimezone(UTC) < LATELY
+
+
+def check_labels(connection: sqlite3.Connection, now: datetime) -> list[Check]:
+    """Whose labels have stopped while predictions go on; nothing is said of a model that never had any.
+
+    Labels have stopped when none came for two days, and for three times as long as they usually take (the median of the
+    1,000 newest predictions that have one).
+    """
+    live = "SELECT DISTINCT model FROM deployments WHERE ended_at IS NULL AND role = 'champion' ORDER BY model"
+    checks = [_check_labels(connection, str(model), now) for (model,) in connection.execute(live).fetchall()]
+    return [check for check in checks if check is not None]
+
+
+def _check_labels(connection: sqlite3.Connection, model: str, now: datetime) -> Check | None:
+    newest = "SELECT event_us, arrived_us FROM outcomes WHERE model = ? ORDER BY event_us DESC LIMIT 1000"
+    rows = [(int(event), int(arrived)) for event, arrived in connection.execute(newest, (model,))]
+    asked = connection.execute("SELECT max(hour) FROM feature_windows WHERE model = ?", (model,)).fetchone()[0]
+    if not rows or asked is None:
+        return None
+    last_s = max(arrived for _, arrived in rows) / 1e6
+    usual_s = median(max(0, arrived - event) for event, arrived in rows) / 1e6
+    if now.timestamp() - last_s < max(STOPPED_S, 3 * usual_s) or int(asked) * 3600 < last_s:
+        return None
+    message = (
+        f"none came since {datetime.fromtimestamp(last_s, UTC):%Y-%m-%d %H:%M} UTC, and predictions go on; usually "
+        f"they come {duration_text(usual_s)} after the prediction. Until they do, how right it is can only be "
+        "estimated, and no alert on its quality opens"
+    )
+    fix = f"ask who sends them; 'appliance quality {model}' shows what the last ones said"
+    return Check(name=f"labels of {model}", state="warn", message=message, fix=fix)
 
 
 def _about(alert: AlertRow) -> str:

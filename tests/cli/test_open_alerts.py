@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.processes.doctor_alerts import check_alerts, keeps_ending, tell_alerts, tell_restarts
+from appliance.processes.doctor_alerts import check_alerts, check_labels, keeps_ending, tell_alerts, tell_restarts
 from appliance.processes.report import ProcessReport
 from appliance.settings import Settings
 from storage.alert_rows import NewAlert, close_alert, open_alert
@@ -62,6 +62,40 @@ def test_a_process_that_keeps_ending_is_told_though_it_runs(restarts: int, minut
     process = ProcessReport(name="api", state="running", pid=1, pss_mb=None, since=since, restarts=restarts)
     assert keeps_ending(process, NOW) is ending
     assert tell_restarts(process) == (f"ended by itself and was started again: {restarts} times" if restarts else "")
+
+
+@pytest.mark.parametrize(
+    ("silent_h", "usual_h", "asked_h", "told"),
+    [
+        (47, 1, 0, False),  # not for two days
+        (49, 1, 0, True),
+        (49, 1, 60, False),  # nobody asks, either
+        (49, 24, 0, False),  # 3 * 24 h
+        (73, 24, 0, True),
+    ],
+)
+def test_labels_that_stopped_are_told(
+    settings: Settings, silent_h: int, usual_h: int, asked_h: int, *, told: bool
+) -> None:
+    arrived = int((NOW - timedelta(hours=silent_h)).timestamp())
+    with closing(connect(settings.layout.database)) as connection:
+        connection.execute(
+            "INSERT INTO deployments (model, version, role, started_at, who, reason) "
+            "VALUES ('bikes', 1, 'champion', '2026-01-01', 'test', '')"
+        )
+        hour = int(NOW.timestamp()) // 3600 - asked_h
+        connection.execute("INSERT INTO feature_windows VALUES ('bikes', 1, 'champion', ?, 1, x'7b7d')", (hour,))
+        assert check_labels(connection, NOW) == [], "it never had any"
+        for number in range(3):
+            event_us = (arrived - usual_h * 3600 - number) * 1_000_000
+            connection.execute(
+                "INSERT INTO outcomes (id, model, version, variant, event_us, output, label, label_us, arrived_us) "
+                "VALUES (?, 'bikes', 1, 'champion', ?, '1', '1', 0, ?)",
+                (str(number), event_us, (arrived - number) * 1_000_000),
+            )
+        found = check_labels(connection, NOW)
+    assert [(one.name, one.state) for one in found] == ([("labels of bikes", "warn")] if told else [])
+    assert all(f"none came since {datetime.fromtimestamp(arrived, UTC):%Y-%m-%d %H:%M}" in one.message for one in found)
 
 
 @pytest.fixture
