@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.stack.conftest import make_stack
+
+pytestmark = pytest.mark.stack
 
 
 def test_down_names_the_jobs_that_it_ends(tmp_path: Path) -> None:
