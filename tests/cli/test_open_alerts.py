@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from appliance.processes.certificate import VALID_DAYS, make_certificate
 from appliance.processes.doctor_alerts import check_alerts, check_labels, keeps_ending, tell_alerts, tell_restarts
 from appliance.processes.report import ProcessReport
 from appliance.settings import Settings
@@ -62,6 +67,24 @@ def test_a_process_that_keeps_ending_is_told_though_it_runs(restarts: int, minut
     process = ProcessReport(name="api", state="running", pid=1, pss_mb=None, since=since, restarts=restarts)
     assert keeps_ending(process, NOW) is ending
     assert tell_restarts(process) == (f"ended by itself and was started again: {restarts} times" if restarts else "")
+
+
+@pytest.mark.parametrize("module", ["appliance.cli.main", "appliance.nightly"])
+def test_the_night_looks_at_the_certificate(shell: Shell, tmp_path: Path, module: str) -> None:
+    """With systemd the timer runs the first, without it the runner the second."""
+    for name, content in zip(
+        ("cert", "key"),
+        make_certificate(["localhost"], now=datetime.now(UTC) - timedelta(days=VALID_DAYS - 10)),
+        strict=True,
+    ):
+        (tmp_path / name).write_bytes(content)
+    settings = {
+        "APPLIANCE_STATE": str(shell.state), "APPLIANCE_TLS_CERT": str(tmp_path / "cert"),
+        "APPLIANCE_TLS_KEY": str(tmp_path / "key"), "APPLIANCE_BACKUP_NIGHTLY": "false",
+    }  # fmt: skip
+    words = ["backup", "nightly"] if module == "appliance.cli.main" else []
+    subprocess.run([sys.executable, "-m", module, *words], check=True, env=os.environ | settings)
+    assert f"The certificate {tmp_path / 'cert'} ends on " in shell.ok("alerts", "--open-only", "--json").out
 
 
 @pytest.mark.parametrize(
