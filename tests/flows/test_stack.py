@@ -9,7 +9,6 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -20,11 +19,10 @@ from appliance.errors import Conflict, NotFound
 from appliance.jobs import Job, JobKind, JobProgress, JobState
 from appliance.model_card import PredictionReport, TrainingReport
 from appliance.model_spec import ModelSpec
-from appliance.orchestrator import DEPLOYMENT, Orchestrator, Plan
+from appliance.orchestrator import Orchestrator
 from appliance.processes.procfs import find_start
 from appliance.processes.release_journal import Files
 from flows.runner import LOOK_S
-from flows.schedules import PLANNED
 from tests.flows.stack import PATIENCE_S, Stack, children_of, free_port, until
 from tests.training.rows import adults, bikes, made_up, penguins
 from tests.training.state import Traffic, add, new_appliance
@@ -117,37 +115,6 @@ def test_classes_are_trained_too(stack: Stack) -> None:
     assert income.metrics["auc"] > 0.92
     assert species.metrics["accuracy"] > 0.93
     assert not income.deployed
-
-
-def training_alerts(stack: Stack) -> list[tuple[str, str, bool]]:
-    found = stack.house.monitoring.alerts()
-    return [(one.model, one.message, one.closed_at is None) for one in found if one.subject == "training"]
-
-
-def test_planned_trainings_that_fail_open_an_alert_until_one_is_done(stack: Stack) -> None:
-    add(stack.house, "failing", made_up())
-    stack.house.models.create(ModelSpec(name="failing", dataset="failing", target="y", rounds=20), who="test")
-    add(stack.house, "failing", made_up().with_columns(pl.lit(1.0).alias("y")))
-    wait(stack, stack.train("failing"))
-    assert training_alerts(stack) == [], "somebody asked for it, and is told"
-    orchestrator = Orchestrator(stack.house.settings)
-    nights: list[str] = []
-    for night in range(2):
-        run = orchestrator.create_run(
-            "train", name="train failing", parameters={"model": "failing", "who": "schedule"},
-            tags=[DEPLOYMENT, PLANNED, "model:failing"], plan=Plan(at=datetime.now(UTC), key=f"failing {night}"),
-        )  # fmt: skip
-        nights.append(run.id)
-        assert wait(stack, run.id)[0].state is JobState.FAILED
-    until(lambda: bool(training_alerts(stack)), "the alert")
-    ((model, message, is_open),) = training_alerts(stack)
-    assert (model, is_open) == ("failing", True)
-    assert message.startswith("The planned training failed: target 'y' is constant: every labelled row is 1.0")
-    assert f"'appliance jobs log {nights[0]}'; 'appliance jobs again {nights[0]}' starts it again" in message
-    orchestrator.close()
-    add(stack.house, "failing", made_up())
-    assert wait(stack, stack.train("failing"))[0].state is JobState.COMPLETED
-    until(lambda: not training_alerts(stack)[0][2], "the end of the alert")
 
 
 def test_a_job_that_cannot_train_fails_with_the_sentence_and_no_traceback(stack: Stack) -> None:
