@@ -191,7 +191,7 @@ class Backups:
             if proof.problems:
                 raise BackupDamaged(f"the backup {made.path} is not good: {'; '.join(proof.problems)}")
         except (ApplianceError, StorageError, OSError, sqlite3.Error) as exc:
-            self._alert(f"The nightly backup failed: {exc}.")
+            self._alert(f"The nightly backup failed: {str(exc).rstrip('.')}. {self._tell_last_good()}")
             raise
         self._alert("")
         spare: Sequence[Backup] = ()
@@ -201,6 +201,12 @@ class Backups:
             log.error("backups that are kept no longer cannot be removed: %s", exc)
         log.info("backup %s: %d versions proved, %d files, %d removed", made.name, proof.versions, proof.files,
                  len(spare))  # fmt: skip
+
+    def _tell_last_good(self) -> str:
+        good = next((one for one in self.list() if one.proved), None)
+        if good is None:
+            return "There is none to go back to."
+        return f"The last good one is of {good.created_at:%Y-%m-%d %H:%M} UTC: what came since is lost if the disk is."
 
     def _get(self, name: str) -> Backup:
         try:

@@ -69,7 +69,7 @@ class FeedRecord:
             self._end(orchestrator, job, run, FAILED if run.failed else COMPLETED)
 
     def _begin(self, orchestrator: Orchestrator, dataset: str) -> str | None:
-        parameters = {"dataset": dataset, "who": FEED}
+        parameters, about = {"dataset": dataset, "who": FEED}, {"dataset": dataset}
         try:
             # One process at a time works on feeds: a run that is still there was killed.
             for left in orchestrator.runs_in(PENDING, RUNNING):
@@ -77,9 +77,9 @@ class FeedRecord:
                     orchestrator.set_state(left.id, CRASHED, "it was killed; what it did not finish is due", force=True)
             return orchestrator.begin_run(FEED, name=f"{FEED} {dataset}", parameters=parameters, tags=[DEPLOYMENT]).id
         except NotReady as exc:
-            log.info("the run of the feed of %s is not listed among the jobs: %s", dataset, exc)
+            log.info("the run of the feed of %s is not listed among the jobs: %s", dataset, exc, extra=about)
         except ApplianceError as exc:
-            log.warning("the run of the feed of %s is not listed among the jobs: %s", dataset, exc)
+            log.warning("the run of the feed of %s is not listed among the jobs: %s", dataset, exc, extra=about)
         return None
 
     def _end(self, orchestrator: Orchestrator, job: str | None, run: FeedRun, state: str) -> None:
@@ -91,7 +91,7 @@ class FeedRecord:
             else:
                 orchestrator.forget_run(job)
         except ApplianceError as exc:
-            log.warning("job %s stays as it is: %s", job, exc)
+            log.warning("job %s stays as it is: %s", job, exc, extra={"job": job})
 
     def alert(self, dataset: str, feed: Feed, status: FeedStatus) -> None:
         """Open the feed's alert when it failed, replace one that told something else, close it when it goes again."""
@@ -115,4 +115,4 @@ class FeedRecord:
                     new = NewAlert(model="", subject=subject, state=State.WARN, message=message, opened_at=now)
                     open_alert(connection, new)
         except (StorageError, sqlite3.Error) as exc:
-            log.error("the alert on the feed of %s cannot be written: %s", dataset, exc)
+            log.error("the alert on the feed of %s cannot be written: %s", dataset, exc, extra={"dataset": dataset})

@@ -132,7 +132,7 @@ class Feeds:
             try:
                 done = self._run(info, now) and done
             except StateUnwritable as exc:
-                log.error("feed of %s: %s; tried again later", info.dataset, exc)
+                log.error("feed of %s: %s; tried again later", info.dataset, exc, extra={"dataset": info.dataset})
                 done = False
         return done
 
@@ -145,7 +145,7 @@ class Feeds:
         except (StateUnwritable, KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # the border: one feed; libraries in Rust panic beside Exception
-            log.exception("feed of %s", info.dataset)
+            log.exception("feed of %s", info.dataset, extra={"dataset": info.dataset})
             message = _told(exc)
             self._put(info, FeedStatus(ran_at=now, message=message, failed=True))
             return message == info.status.message  # tried once more at once, then at the next sign
@@ -173,7 +173,7 @@ class Feeds:
             try:
                 found = try_again(
                     lambda: self._datasets.refresh(info.dataset, who="schedule", evolve=info.feed.evolve),
-                    lambda told: log.warning("feed of %s: %s", info.dataset, told),
+                    lambda told: log.warning("feed of %s: %s", info.dataset, told, extra={"dataset": info.dataset}),
                 )
                 run.is_news = not isinstance(found, Unchanged)
                 what = f"brought {found.rows} rows" if not isinstance(found, Unchanged) else "did not change"
@@ -184,7 +184,9 @@ class Feeds:
                 run.failed, run.message = True, str(exc)
         # A time that was missed is made up for once: the next one counts from now.
         self._put(info, FeedStatus(ran_at=now, message=run.message, failed=run.failed))
-        (log.error if run.failed else log.info)("feed of %s: %s", info.dataset, run.message)
+        (log.error if run.failed else log.info)(
+            "feed of %s: %s", info.dataset, run.message, extra={"dataset": info.dataset}
+        )
 
     def _put(self, info: FeedInfo, status: FeedStatus) -> None:
         put_status(self._layout, info.dataset, status)
@@ -249,14 +251,17 @@ class Feeds:
         except (StateUnwritable, sqlite3.Error, OSError, MemoryError):
             raise  # not the file's fault: the pass is tried again
         except (ApplianceError, StorageError) as exc:
-            log.error("feed of %s: %s: %s", name, file.name, exc)
+            log.error("feed of %s: %s: %s", name, file.name, exc, extra={"dataset": name})
             return Trouble(bytes=file.bytes, changed_ns=file.changed_ns, message=str(exc))
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as exc:  # the border: one file
-            log.exception("feed of %s: %s", name, file.name)
+            log.exception("feed of %s: %s", name, file.name, extra={"dataset": name})
             return Trouble(bytes=file.bytes, changed_ns=file.changed_ns, message=_told(exc))
-        log.info("feed of %s: %s is version %d, %d rows in all", name, file.name, found.version, found.rows)
+        log.info(
+            "feed of %s: %s is version %d, %d rows in all", name, file.name, found.version, found.rows,
+            extra={"dataset": name},
+        )  # fmt: skip
         return None
 
 

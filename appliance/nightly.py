@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from appliance.backups import Backups
 from appliance.errors import ApplianceError
+from appliance.expiry import watch_certificate
 from appliance.processes.loglines import start_log
 from appliance.processes.priority import step_back
 from appliance.retention import Retention
@@ -37,6 +38,7 @@ def main() -> int:
         log.error("%s", exc)
         return os.EX_TEMPFAIL
     began = datetime.now(UTC)
+    _attempt(lambda asked: watch_certificate(asked, began), settings)
     done = [_attempt(_let_go, settings), not settings.backup_nightly or _attempt(_back_up, settings)]
     if all(done):
         return 0

@@ -264,7 +264,7 @@ class Retention:
                 try:
                     yield from list_old_snapshots(self._layout, name, before_ms=before_ms, newest=newest, kept=kept)
                 except StorageError as exc:
-                    log.error("versions of the dataset %s cannot be judged: %s", name, exc)
+                    log.error("versions of the dataset %s cannot be judged: %s", name, exc, extra={"dataset": name})
 
     def _forget_snapshots(self) -> None:
         versions: dict[str, list[int]] = {}

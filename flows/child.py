@@ -43,7 +43,7 @@ def main() -> int:
     step_back()
     go_first()
     if is_journal():  # in a file Prefect's own form, with the time, is the better one
-        start_log(level=logging.WARNING)
+        start_log(level=logging.WARNING, about={"job": run_id, "model": model})
     settings = load_settings()
     _say_started(settings, run_id, model)
     sys.meta_path.insert(0, _Absent())

@@ -36,6 +36,16 @@ class Ended:
     code: int
     lacked_memory: bool
 
+    def describe(self) -> str:
+        """A sentence, for a job that said nothing itself."""
+        if self.lacked_memory:
+            return (
+                "the kernel ended the job for want of memory; train on fewer rows or columns, give the host more, or "
+                "raise MemoryMax= of appliance-batch.slice"
+            )
+        how = f"signal {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
+        return f"the job's process ended unexpectedly ({how})"
+
 
 class Children:
     """At most one training, one batch prediction and one demo at a time: two of a kind slow each other down."""

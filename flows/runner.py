@@ -38,9 +38,10 @@ from appliance.processes.release_journal import is_changing
 from appliance.registry.left_runs import close_left_runs
 from appliance.registry.released import drop_unreleased, find_released
 from appliance.settings import Settings, load_settings
-from flows.children import Children, Ended
+from flows.children import Children
 from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
+from flows.planned_training import note_outcome
 from flows.register import register_flows
 from flows.schedules import PLANNED, Schedules
 from flows.studying import Studying
@@ -114,7 +115,7 @@ class Runner:
     def tick(self) -> None:
         """One look; asks the orchestrator only when somebody rang, a job runs, or it is time."""
         for ended in self._children.reap():
-            self._unsettled.setdefault(ended.run_id, (CRASHED, _describe(ended)))
+            self._unsettled.setdefault(ended.run_id, (CRASHED, ended.describe()))
             self._left.add(ended.run_id)
             self._close_left_runs()
         self._holds = self._is_release_changing()
@@ -213,7 +214,7 @@ class Runner:
             return False
         if self._orchestrator.set_state(run.id, PENDING, "starting"):
             self._children.start(kind, run.id, str(run.parameters.get("model", "")))
-            log.info("job %s (%s) starts", run.id, run.name)
+            log.info("job %s (%s) starts", run.id, run.name, extra={"job": run.id})
         return True
 
     def _has_disk(self) -> bool:
@@ -245,6 +246,10 @@ class Runner:
             stale = {PENDING, RUNNING, CANCELLING, *told}
             if found is not None and found.type in stale:
                 self._orchestrator.set_state(run_id, state, message, force=True)
+            elif found is not None:
+                state, message = found.type, found.message or ""
+            if run is not None:
+                note_outcome(self._settings, run, state, message)
             del self._unsettled[run_id]
 
     def _say_stopped(self, run: FlowRun) -> str:
@@ -266,7 +271,7 @@ class Runner:
         try:
             released = find_released(self._settings.layout, run.id)
         except (StorageError, sqlite3.Error) as exc:
-            log.warning("%s", exc)
+            log.warning("%s", exc, extra={"job": run.id})
             return None
         if released is None or run.run_count >= MOST_STARTS:
             return None
@@ -371,16 +376,6 @@ def _clean_tmp(settings: Settings) -> None:
     """Half-made bundles of trainings that were killed."""
     for path in settings.layout.tmp.glob("bundle-*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _describe(ended: Ended) -> str:
-    if ended.lacked_memory:
-        return (
-            "the kernel ended the job for want of memory; train on fewer rows or columns, give the host more, or raise "
-            "MemoryMax= of appliance-batch.slice"
-        )
-    how = f"signal {signal.Signals(-ended.code).name}" if ended.code < 0 else f"exit code {ended.code}"
-    return f"the job's process ended unexpectedly ({how})"
 
 
 def main() -> int:

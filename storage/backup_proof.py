@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from deltalake import DeltaTable
@@ -15,6 +15,7 @@ from storage.bundles import list_bundles
 from storage.dataset_log import FORGOTTEN, needed_files
 from storage.errors import SnapshotNotFound
 from storage.layout import Layout
+from storage.stamp_triggers import respell_triggers
 
 
 def is_needed(name: str) -> bool:
@@ -23,7 +24,14 @@ def is_needed(name: str) -> bool:
 
 
 def check_databases(unpacked: Path) -> list[str]:
-    """One sentence a database that is damaged."""
+    """One sentence a database that is damaged; ours is spelled as every SQLite can read it before."""
+    ours = unpacked / "appliance.db"
+    if ours.is_file():
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(ours)) as connection,
+        ):  # what is wrong with it is told below
+            respell_triggers(connection)
     return [problem for name in DATABASES if (problem := _check_database(unpacked / name, name))]
 
 

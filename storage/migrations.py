@@ -16,6 +16,7 @@ from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from storage.errors import StaleSchema, StateUnwritable
+from storage.stamp_triggers import respell_triggers
 from storage.statedb import SCHEMA_VERSION
 
 migrations = Migrations("appliance")
@@ -265,6 +266,7 @@ def migrate(path: Path) -> None:
     """
     try:
         with _alone(path.parent), closing(sqlite3.connect(path, timeout=10.0)) as connection:
+            respell_triggers(connection)
             db = Database(connection)
             db.enable_wal()
             found = int(db.execute("PRAGMA user_version").fetchone()[0])

@@ -301,15 +301,15 @@ def log_error(error: Exception, what: str) -> str:
 def log_refused(error: Exception) -> str:
     """Log what the appliance would not do, and return what to tell: its sentence, and the id the log has it under."""
     error_id = uuid.uuid4().hex[:8]
-    _LOG.warning("dashboard error %s: %s: %s", error_id, type(error).__name__, error)
+    _LOG.warning("dashboard error %s: %s: %s", error_id, type(error).__name__, error, extra={"request": error_id})
     return _("{error} (error {error_id})").format(error=error, error_id=error_id)
 
 
 def log_unexpected(what: str) -> str:
     """Log the exception being handled and return what to tell, with the id under which the log has it."""
     error_id = uuid.uuid4().hex[:8]
-    _LOG.exception("dashboard error %s: %s", error_id, what)
+    _LOG.exception("dashboard error %s: %s", error_id, what, extra={"request": error_id})
     return _(
         "Something went wrong that the dashboard did not expect (error {error_id}). "
-        "`appliance logs ui` has the details under this number."
+        "`appliance logs --request {error_id}` has the details."
     ).format(error_id=error_id)

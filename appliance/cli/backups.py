@@ -49,9 +49,15 @@ def create(*, passphrase_file: PassphraseFile = None, verify: bool = True, json:
 def nightly() -> None:
     """What the timer runs: create, verify, remove what is not kept; a failure opens an alert.
 
+    So does a certificate near its end, which is looked at before.
     With backup_nightly = false none is made, and what is kept no longer goes all the same.
     """
+    from datetime import UTC, datetime
+
+    from appliance.expiry import watch_certificate
+
     house = open_house()
+    watch_certificate(house.settings, datetime.now(UTC))
     if house.settings.backup_nightly:
         house.backups.nightly()
         return

@@ -107,6 +107,11 @@ def list_jobs(*, limit: int = 20, running: Flag = False, json: Json = False) -> 
     if running and not jobs:
         say("no job runs")
         return
+    print_jobs(jobs)
+
+
+def print_jobs(jobs: Sequence[Job]) -> None:
+    """A line each."""
     print_table(
         ("job", "what", "of", "state", "created", "by", "message"),
         [(j.id, j.kind, j.model, j.state, show_time(j.created_at), j.who, j.message) for j in jobs],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from typing import Literal
 
 from appliance.cli.output import Flag, Json, print_json, print_table, say
@@ -30,47 +31,92 @@ def up(*, detach: Flag = False, wait_s: float = 180.0) -> None:
 
 
 def down() -> None:
-    """Stop everything in order, within 30 s."""
+    """Stop everything in order, within 30 s; jobs that run are ended and named before."""
     from appliance.processes.control import down as stop
 
-    print("stopped" if stop(load_settings()) else "nothing ran")
+    settings = load_settings()
+    _say_running_jobs()
+    print("stopped" if stop(settings) else "nothing ran")
+
+
+def _say_running_jobs() -> None:
+    """What ends with the runner. Nothing runs where nobody answers."""
+    from appliance.cli.house import open_house
+    from appliance.cli.jobs import print_jobs
+    from appliance.errors import ApplianceError
+    from storage.errors import StorageError
+
+    try:
+        jobs = open_house().jobs.running()
+    except (ApplianceError, StorageError, sqlite3.Error):
+        return
+    if jobs:
+        say("these jobs run and are ended; 'appliance jobs again ID' starts one again, a feed comes by itself:")
+        print_jobs(jobs)
 
 
 def status(*, json: Json = False) -> int:
-    """How each process stands, and what it weighs."""
+    """How each process stands, what it weighs, how often it ended by itself, and whether alerts are open."""
     from appliance.processes.control import status as read_status
+    from appliance.processes.doctor_alerts import tell_alerts, tell_restarts
 
-    report = read_status(load_settings())
+    settings = load_settings()
+    report = read_status(settings)
     if json:
         print_json(dataclasses.asdict(report))
     else:
         print_table(
             ("process", "state", "pid", "PSS MB", "since", "detail"),
-            [(s.name, s.state, s.pid, s.pss_mb, s.since, s.detail) for s in report.services],
+            [
+                (s.name, s.state, s.pid, s.pss_mb, s.since, "; ".join(filter(None, (s.detail, tell_restarts(s)))))
+                for s in report.services
+            ],
         )
         print(f"dashboard {report.ui_url}   API {report.api_url}")
+        if told := tell_alerts(settings):
+            print(told)
     return 0 if report.ok else 3
 
 
-def logs(
+def logs(  # noqa: PLR0913  (a verb's options)
     service: str | None = None,
     *,
-    lines: int = 50,
+    lines: int | None = None,
     follow: Flag = False,
     priority: Literal["crit", "err", "warning", "notice", "info", "debug"] | None = None,
+    since: str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    job: str | None = None,
+    request: str | None = None,
 ) -> None:
-    """The last lines of the logs.
+    """The last lines of the logs; what is asked for together must hold together.
+
+    With systemd they are entries of the journal with fields of their own (APPLIANCE_MODEL, _DATASET, _JOB, _REQUEST,
+    LOGGER), which journalctl knows, too. Without, the files are asked for lines
+    that name the model, dataset, job or request.
 
     Args:
         service: api, ui, orchestrator, runner, mlflow or tls; with systemd also backup or recover, without it also
             supervisor; all when left out.
-        lines: How many a process; with systemd, in all.
+        lines: How many a process; with systemd, in all. 50 when left out, or all with --since.
         follow: Go on showing new lines until Ctrl-C.
         priority: With systemd: only lines as bad as this, or worse; err shows the errors.
+        since: With systemd: only lines of a span until now, such as 2h or 7d, or since a moment, such as 'yesterday'
+            or '2026-11-30 22:00'.
+        model: Only lines about this model.
+        dataset: Only lines about this dataset.
+        job: Only lines about the job of this id, as 'jobs list' shows it.
+        request: Only lines about the request, or the error, of this id, which its answer told.
     """
-    from appliance.processes.logs import print_logs
+    from appliance.processes.logs import Wanted, print_logs
 
-    print_logs(load_settings(), service, lines=lines, follow=follow, priority=priority)
+    subjects = {"model": model, "dataset": dataset, "job": job, "request": request}
+    about = {name: value for name, value in subjects.items() if value is not None}
+    print_logs(
+        load_settings(), service, lines=lines, follow=follow,
+        wanted=Wanted(priority=priority, since=since, about=about),
+    )  # fmt: skip
 
 
 def serve(name: str) -> None:

@@ -110,7 +110,7 @@ class Exposition:
             try:
                 figures.add(self._monitoring, model)
             except _UNREADABLE as exc:
-                log.warning("the figures of the model %s cannot be read: %s", model, exc)
+                log.warning("the figures of the model %s cannot be read: %s", model, exc, extra={"model": model})
                 failed.append(model)
         self._failed_models = tuple(failed)
         yield from figures.families()

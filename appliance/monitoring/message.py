@@ -24,7 +24,10 @@ WHAT_TO_DO = {
     "shows what came of it.",
     "skew": "Compare what the training job read with what callers send: look at the page of the model, under Training "
     "against serving. Roll back ('appliance rollback NAME') if answers are wrong.",
-    "backup": "Run 'appliance backup create' and read what it says; look at 'appliance logs runner'.",
+    "backup": "Run 'appliance backup create' and read what it says; 'appliance backup list' shows what there is to go "
+    "back to.",
+    "certificate": "Replace it: './install.sh --tls CERT,KEY', or '--tls self'; it is taken up without a restart.",
+    "training": "Read the job's log, mend what it names, and start it again; both commands are in the alert.",
     "disk": "Free space, or let go of what is kept no longer: 'appliance retention --dry-run' shows it.",
     "uncounted": "Put the version's files back from a backup ('appliance backup list'), or take its bundle in again "
     "('appliance bundle import'). Deploy another version if it cannot be had.",
@@ -36,6 +39,7 @@ NAMES = {
     "drift": "inputs", "prediction": "predictions", "quality": "quality", "recording": "recording",
     "bundle": "deployment", "data_quality": "data quality", "domain": "inputs together", "watch": "watch loop",
     "skew": "training against serving", "backup": "backup", "disk": "disk", "feed": "feed",
+    "training": "planned training", "certificate": "certificate",
     "uncounted": "what waits to be counted",
 }  # fmt: skip
 """The subject of an alert as people call it."""

@@ -17,6 +17,7 @@ from appliance.errors import ApplianceError, BadSetting
 from appliance.monitoring.recording import read_recording
 from appliance.processes.check import Check
 from appliance.processes.control import status
+from appliance.processes.doctor_alerts import check_alerts, check_labels, keeps_ending, tell_restarts
 from appliance.processes.doctor_content import check_serving_bundles, check_table_files
 from appliance.processes.doctor_host import check_configuration, check_host
 from appliance.processes.doctor_state import (
@@ -71,6 +72,8 @@ def run_checks(settings: Settings) -> list[Check]:
         checks += _guarded("lag", lambda: _with_database(settings, lambda db: check_lag(settings, db)))
         checks += _guarded("event log", lambda: _check_recording(settings))
         checks += _guarded("watch loop", lambda: _check_heartbeats(settings))
+        checks += _guarded("alerts", lambda: _with_database(settings, check_alerts))
+        checks += _guarded("labels", lambda: _with_database(settings, lambda db: check_labels(db, now)))
         checks += _guarded("alert delivery", lambda: _check_deliveries(settings))
     checks += _guarded("address", lambda: _check_address(settings))
     checks += _guarded("certificate", lambda: check_certificate(settings, now))
@@ -119,7 +122,12 @@ def _check_processes(settings: Settings) -> list[Check]:
     services = {service.name: service for service in roster(settings)}
     for process in status(settings).services:
         message = f"{process.state}{f': {process.detail}' if process.detail else ''}"
-        if process.state == "running":
+        if process.state == "running" and keeps_ending(process, datetime.now(UTC)):
+            words = " --priority warning" if settings.systemd else ""
+            fix = f"'appliance logs {process.name}{words}' says why it ends"
+            message += f"; it {tell_restarts(process)}, the last time {process.since}"
+            checks.append(Check(name=process.name, state="warn", message=message, fix=fix))
+        elif process.state == "running":
             checks.append(Check(name=process.name, state="ok", message=message))
         elif process.pid is None and (taken := _find_taken(settings, services[process.name], process.state)):
             fix = (

@@ -44,16 +44,17 @@ def bound_log(path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT) -> bo
     return True
 
 
-def read_tail(path: Path, *, lines: int) -> list[str]:
-    """The last lines of a log, oldest first; empty when there is none."""
+def read_tail(path: Path, *, lines: int | None) -> list[str]:
+    """The last lines of a log, or all of it, oldest first; empty when there is none."""
     try:
         with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - lines * 400))
+            if lines is not None:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - lines * 400))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return text.splitlines()[-lines:]
+    return text.splitlines()[-(lines or 0) :]
 
 
 class Follower:

@@ -1,25 +1,34 @@
-"""How every process of ours says what it has to say: one form, on standard error.
+"""How every process of ours says what it has to say: one form, on standard error, or an entry of the journal.
 
-Where that is the journal, each line begins with its priority, ``<3>`` for an error, which journald takes off and keeps
-(``sd-daemon(3)``); ``journalctl -p err`` then finds errors, with every line of their tracebacks. In a log file there is
-no such prefix. The standard library alone, since small processes import it.
+Where standard error is the journal, what is told goes there as one entry, with its traceback and with fields that say
+what it is about (``SUBJECTS``). Where the journal's socket takes none it goes to standard error all the same: there
+each line begins with its priority, ``<3>`` for an error, which journald takes off and keeps (``sd-daemon(3)``). In a
+log file there is neither. The standard library alone, since small processes import it.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from types import TracebackType
+
+from appliance.processes.journal import SOCKET, Journal
 
 FORM = "%(levelname)s %(name)s: %(message)s"
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
 _CHATTY = ("httpx", "alembic", "huey", "sqlalchemy.engine")
 """They tell of every request and every table."""
+
+SUBJECTS = ("model", "dataset", "job", "request")
+"""What a sentence may be about: a log call names it by ``extra={"model": name}``, and the journal's entry has the field
+``APPLIANCE_MODEL``."""
 
 
 def is_journal() -> bool:
@@ -31,18 +40,28 @@ def is_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"
 
 
-def start_log(*, level: int = logging.INFO, quiet: Collection[str] = ()) -> None:
+def start_log(
+    *,
+    level: int = logging.INFO,
+    quiet: Collection[str] = (),
+    about: Mapping[str, str] | None = None,
+    journal: Path = SOCKET,
+) -> None:
     """Write what is logged to standard error; to be called once, first in ``main``, before a library sets up its own.
 
-    Where that is the journal, an exception that nobody catches is an error there, too.
+    Where that is the journal, its entries are written, and an exception that nobody catches is an error there, too.
 
     Args:
         level: Of whoever has none of its own.
         quiet: Loggers of libraries that shall tell of warnings and worse alone, besides those that always do.
+        about: What the whole process is about, by ``SUBJECTS``.
+        journal: The journal's socket.
     """
-    handler = logging.StreamHandler()
-    handler.setFormatter(_JournalLines(FORM) if is_journal() else logging.Formatter(FORM))
+    handler = JournalHandler(Journal(journal), about or {}) if is_journal() else logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s" if is_journal() else FORM))
     logging.basicConfig(level=level, handlers=[handler])
+    # So does logging by itself, unless a library has configured it meanwhile.
+    atexit.register(handler.flush)
     for name in (*_CHATTY, *quiet):
         logging.getLogger(name).setLevel(logging.WARNING)
     if is_journal():
@@ -70,21 +89,63 @@ def adopt_loggers() -> None:
 
 def report(sentence: str, *, level: int = logging.ERROR) -> None:
     """Write a sentence to standard error, as it is for a terminal or a file, with its level for the journal."""
-    text = _with_priority(sentence, level) if is_journal() else sentence
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    handler = next((one for one in logging.root.handlers if isinstance(one, JournalHandler)), None)
+    if handler is not None:
+        handler.write(sentence, level)
+        return
+    _write_lines(_with_priority(sentence, level) if is_journal() else sentence)
 
 
-class _JournalLines(logging.Formatter):
-    """Each line is an entry of its own there, so that each has the priority."""
+class JournalHandler(logging.Handler):
+    """One entry of the journal for each record; Prefect ousts a handler whose name begins with an underscore."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        return _with_priority(super().format(record), record.levelno)
+    def __init__(self, journal: Journal, about: Mapping[str, str]) -> None:
+        super().__init__()
+        self._journal = journal
+        self._about = {subject_field(name): value for name, value in about.items()}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, with its traceback."""
+        try:
+            named = {subject_field(name): getattr(record, name, None) for name in SUBJECTS}
+            self.write(
+                self.format(record), record.levelno, LOGGER=record.name, CODE_FILE=record.pathname,
+                CODE_LINE=str(record.lineno), CODE_FUNC=record.funcName or "",
+                **{name: str(value) for name, value in named.items() if value},
+            )  # fmt: skip
+        except Exception:  # noqa: BLE001  (as every handler does: whoever logs must not fail for it)
+            self.handleError(record)
+
+    def write(self, text: str, level: int, **fields: str) -> None:
+        """Write an entry; where the journal takes none, lines with their priority to standard error."""
+        entry = {"MESSAGE": text, "PRIORITY": str(_priority(level)), "SYSLOG_IDENTIFIER": "appliance"}
+        try:
+            self._journal.write(entry | self._about | fields)
+        except OSError:
+            _write_lines(_with_priority(text, level))
+
+    def flush(self) -> None:
+        """Wait until the journal has read it all."""
+        self._journal.settle()
+
+
+def subject_field(name: str) -> str:
+    """The journal's field for one of ``SUBJECTS``."""
+    return f"APPLIANCE_{name.upper()}"
+
+
+def _priority(level: int) -> int:
+    return next((number for least, number in _PRIORITIES if level >= least), _DEBUG)
 
 
 def _with_priority(text: str, level: int) -> str:
-    priority = next((number for least, number in _PRIORITIES if level >= least), _DEBUG)
-    return "\n".join(f"<{priority}>{line}" for line in text.splitlines() or [""])
+    """Each line is an entry of its own there, so that each has the priority."""
+    return "\n".join(f"<{_priority(level)}>{line}" for line in text.splitlines() or [""])
+
+
+def _write_lines(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def _tell_uncaught(kind: type[BaseException], exc: BaseException, trace: TracebackType | None) -> None:

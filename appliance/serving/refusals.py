@@ -61,7 +61,7 @@ class Refusals:
             self.pending = True
             return
         for refusal in refusals:
-            log.error("model %s, %s: %s", refusal.model, refusal.role, refusal.reason)
+            log.error("model %s, %s: %s", refusal.model, refusal.role, refusal.reason, extra={"model": refusal.model})
         self._written, self.pending = list(refusals), False
 
 

@@ -271,7 +271,9 @@ class Router:
                 # The border to whatever the disk holds: the other models, and the versions that serve, must go on.
                 problems.append(f"cannot follow the deployment of model {name!r}: {str(exc) or repr(exc)}")
                 if problems[-1] not in self.current.problem:
-                    log.exception("model %s: its deployment cannot be followed; trying again", name)
+                    log.exception(
+                        "model %s: its deployment cannot be followed; trying again", name, extra={"model": name}
+                    )
                 if before is not None:
                     routes[name] = before
         return Routes(revision=wanted.revision, routes=routes, problem="; ".join(problems))
@@ -291,7 +293,7 @@ class Router:
             except Exception as exc:
                 # The border to whatever lies in a bundle: the old version and the other models are served all the same.
                 if not isinstance(exc, ApplianceError):
-                    log.exception("model %s version %d could not be loaded", name, wanted)
+                    log.exception("model %s version %d could not be loaded", name, wanted, extra={"model": name})
                 reasons[role] = wanted, str(exc) or repr(exc)
                 self._refused[name, wanted] = stamp
                 return None

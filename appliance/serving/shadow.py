@@ -95,7 +95,7 @@ class Shadows:
             self._failed.add((shadow.name, shadow.version))
             log.exception(
                 "the shadow, version %d of %s, failed; further failures are counted (appliance_shadow_requests_total)",
-                shadow.version, shadow.name,
+                shadow.version, shadow.name, extra={"model": shadow.name},
             )  # fmt: skip
 
     def _done(self, order: Order, record: bytes | None) -> None:

@@ -76,7 +76,7 @@ def study_all(settings: Settings) -> int:
             try:
                 studied += study_model(settings, connection, versions, model)
             except (ApplianceError, StorageError) as exc:
-                log.error("model %s cannot be studied: %s", model, exc)
+                log.error("model %s cannot be studied: %s", model, exc, extra={"model": model})
         put_heartbeat(connection, HEARTBEAT, Heartbeat(at=datetime.now(UTC), detail=f"models={studied}"))
     return studied
 

@@ -20,6 +20,7 @@ from appliance.cli.main import run
 from appliance.settings import Settings
 from appliance.upkeep_work import look_at_upkeep
 from storage import restore
+from storage.alert_rows import list_alerts
 from storage.errors import BackupDamaged, BackupNotFound, StateUnwritable
 from storage.restore import finish_swap
 from storage.statedb import connect
@@ -223,3 +224,26 @@ def test_a_restore_that_cannot_go_on_keeps_what_it_still_has_to_put_in_place(
     kept.rename(staging)
     assert finish_swap(settings.layout)
     assert {path.name for path in (settings.layout.models / "m").iterdir()} >= {"1", "2"}
+
+
+def test_the_alert_on_a_night_that_failed_says_what_there_is_to_go_back_to(settings: Settings) -> None:
+    broken = settings.layout.models / "m" / "1" / "model.txt"
+    content = broken.read_bytes()
+    backups = Backups(settings)
+
+    def fail() -> str:
+        broken.write_bytes(content[:-200])
+        with pytest.raises(BackupDamaged):
+            backups.nightly()
+        broken.write_bytes(content)
+        with closing(connect(settings.layout.database)) as connection:
+            (alert,) = list_alerts(connection, open_only=True)
+        return alert.message
+
+    message = fail()
+    assert message.startswith("The nightly backup failed: the backup ")
+    assert message.endswith(". There is none to go back to.")
+    backups.nightly()
+    good = backups.list()[0].created_at
+    wanted = f"The last good one is of {good:%Y-%m-%d %H:%M} UTC: what came since is lost if the disk is."
+    assert fail().endswith(wanted)

@@ -64,6 +64,7 @@ def test_migrate_makes_private_secrets_and_twice_changes_nothing(shell: Shell) -
         (["logs", "nothing"], 1, "there is no process 'nothing'"),
         (["logs", "backup"], 1, "choose one of api, ui, orchestrator, runner, mlflow, tls, supervisor"),
         (["logs", "--priority", "err"], 1, "--priority needs the journal"),
+        (["logs", "--since", "2h"], 1, "--since needs the journal"),
         (["user", "add", "ann", "--role", "viewer"], 1, "use --password-file FILE (or '-'), or --generate"),
         (["predict", "nothing", "/nowhere.csv"], 1, "there is no file /nowhere.csv"),
         (["key", "create", "k", "--scope", "everything"], 1, "everything"),

@@ -4,12 +4,14 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
 from storage import statedb
+from storage.backup_proof import check_databases
 from storage.errors import NumberTooLarge, StaleSchema, StateUnwritable
 from storage.layout import Layout
 from storage.migrations import m001_first, migrate
@@ -167,6 +169,52 @@ def test_rows_of_an_earlier_schema_get_their_stamps(layout: Layout) -> None:
         connection.execute("UPDATE outcomes SET label = '2.0' WHERE id = '2'")
         after = read_stamps(connection, Stamped.LABELS, "m", first=-1, last=0)
         assert [key for key, stamp in after.items() if stamp != before[key]] == [(-1, 1)]
+
+
+TRIGGERS = "SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+
+
+def write_old_triggers(path: Path) -> list[Any]:
+    """The triggers as releases wrote them that did not know SQLite 3.34; returns what they were.
+
+    Put in their place as text, so that this can be done with 3.34, too (``LD_LIBRARY_PATH``).
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute(TRIGGERS).fetchall()
+        connection.execute("PRAGMA writable_schema = ON")
+        known, old = "ON CONFLICT (kind, model, shadow, block, version) DO", "ON CONFLICT DO"
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?)", (known, old))
+        connection.commit()
+        assert not set(connection.execute(TRIGGERS)) & set(found)
+    return found
+
+
+def read_triggers(path: Path) -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(TRIGGERS).fetchall()
+
+
+def test_triggers_that_an_old_sqlite_cannot_read_are_spelled_anew(layout: Layout) -> None:
+    migrate(layout.database)
+    wanted = write_old_triggers(layout.database)
+    migrate(layout.database)
+    assert read_triggers(layout.database) == wanted
+    with closing(statedb.connect(layout.database)) as connection:
+        connection.execute("INSERT INTO feature_windows VALUES ('m', 1, 'champion', 24, 9, x'7b7d')")
+        (before,) = read_stamps(connection, Stamped.INPUTS, "m", first=1, last=1).values()
+        connection.execute("UPDATE feature_windows SET rows = 10")
+        assert list(read_stamps(connection, Stamped.INPUTS, "m", first=1, last=1).values()) != [before]
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_the_state_of_a_backup_of_such_a_release_is_proved_and_restored(layout: Layout) -> None:
+    migrate(layout.database)
+    wanted = write_old_triggers(layout.database)
+    assert check_databases(layout.root) == []
+    assert read_triggers(layout.database) == wanted
+    layout.database.write_bytes(b"no database" * 100)
+    (problem,) = check_databases(layout.root)
+    assert problem == "the database appliance.db is damaged: file is not a database"
 
 
 def test_alerts_and_studies_of_an_earlier_schema_are_as_old_as_what_they_tell_of(layout: Layout) -> None:

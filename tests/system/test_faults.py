@@ -67,9 +67,13 @@ def test_a_port_that_was_taken_at_the_start_is_opened_once_it_is_free(serving: M
     serving.ok(f"systemd-run --unit=taker {SYSTEM_PYTHON} -m http.server --bind 127.0.0.1 8100")
     serving.ok("for i in $(seq 100); do curl -so /dev/null http://127.0.0.1:8100 && exit 0; sleep 0.1; done; exit 1")
     try:
-        serving.ok("systemctl start --no-block appliance.target")
-        tried = "journalctl -u appliance-api.socket | grep -c 'Failed to listen'"
-        serving.ok(f'for i in $(seq 300); do [ "$({tried})" -ge 3 ] && exit 0; sleep 0.2; done; exit 1')
+        serving.ok("date +%s > /root/began; systemctl start --no-block appliance.target")
+        waits = "journalctl -u appliance-reopen --since @$(cat /root/began) | grep -c 'is taken by another program'"
+        serving.ok(f'for i in $(seq 300); do [ "$({waits})" -ge 1 ] && exit 0; sleep 0.2; done; exit 1')
+        serving.ok("sleep 17")  # it looked three times more
+        tried = "journalctl -u appliance-api.socket --since @$(cat /root/began) | grep -c 'Failed to listen on sockets'"
+        assert serving.ok(tried).strip() == "1"  # and wrote nothing
+        assert serving.ok(waits).strip() == "1"
         ((state, message, fix),) = doctor(serving, "api")
         assert state == "fail"
         assert "tried again every 5 s: port 8100 is taken by python3" in message
@@ -85,6 +89,26 @@ def test_a_port_that_was_taken_at_the_start_is_opened_once_it_is_free(serving: M
     serving.ok(f"for i in $(seq 100); do {active}-reopen.service || exit 0; sleep 0.2; done; exit 1")
     serving.ok("appliance up --detach", timeout_s=200)
     assert [state for state, _, _ in doctor(serving, "api")] == ["ok"]
+
+
+def test_no_port_is_opened_of_an_appliance_that_was_stopped(serving: Machine) -> None:
+    """The API's socket has failed, the target is stopped, and MLflow's socket, started by hand, fails as well."""
+    serving.ok("appliance down")
+    for port, name in ((8100, "api"), (5000, "mlflow")):
+        serving.ok(f"systemd-run --unit=taker-{name} {SYSTEM_PYTHON} -m http.server --bind 127.0.0.1 {port}")
+        listens = f"curl -so /dev/null http://127.0.0.1:{port}"
+        serving.ok(f"for i in $(seq 100); do {listens} && exit 0; sleep 0.1; done; exit 1")
+    try:
+        for name in ("api", "mlflow"):
+            assert serving.run(f"systemctl start appliance-{name}.socket").code != 0
+        serving.ok("systemctl stop taker-api.service")  # its port is free
+        active = "systemctl is-active -q appliance"
+        serving.ok(f"for i in $(seq 300); do {active}-reopen.service || exit 0; sleep 0.2; done; exit 1")
+        assert serving.ok("systemctl is-active appliance-api.service || true").strip() == "inactive"
+        serving.ok("systemctl is-failed appliance-api.socket")
+    finally:
+        serving.run("systemctl stop taker-api.service taker-mlflow.service")
+        serving.ok("appliance up --detach", timeout_s=200)
 
 
 def test_an_interface_that_is_missing_at_boot_is_waited_for(serving: Machine) -> None:

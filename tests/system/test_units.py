@@ -206,10 +206,28 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
 
 
 def test_a_job_writes_to_the_journal_as_the_other_processes_do(serving: Machine) -> None:
-    """Prefect's own lines, which have the time and a form of their own in a file."""
-    entries = [json.loads(line) for line in serving.ok("journalctl -u appliance-runner -o json").splitlines()]
-    told = {entry["PRIORITY"] for entry in entries if entry["MESSAGE"].startswith("INFO prefect.flow_runs: read: ")}
-    assert told == {"6"}
+    """Prefect's own lines, which have the time and a form of their own in a file; each says of which job it is."""
+    (job,) = [one for one in json.loads(serving.ok("appliance jobs list --json"))["jobs"] if one["kind"] == "train"]
+    asked = f"journalctl -u appliance-runner -o json APPLIANCE_JOB={job['id']} APPLIANCE_MODEL=penguins"
+    entries = [json.loads(line) for line in serving.ok(asked).splitlines()]
+    told = {entry["PRIORITY"] for entry in entries if entry["MESSAGE"].startswith("read: ")}
+    assert (told, {entry["LOGGER"] for entry in entries} >= {"prefect.flow_runs"}) == ({"6"}, True)
+    shown = serving.ok(f"appliance logs --job {job['id']} --since 1d")
+    assert (" read: " in shown, f"job {job['id']} (train penguins) starts" in shown) == (True, True)
+    assert "the orchestrator listens on" not in shown
+
+
+def test_last_words_are_found_under_their_unit(installed: Machine) -> None:
+    """The journal asks the kernel which unit a writer is of; a process that ends at once waits until it has."""
+    said = "tls: tls_cert and tls_key are not set"
+    for _ in range(5):
+        installed.run("systemctl restart appliance-tls.service")
+    installed.ok("systemctl stop appliance-tls.service; journalctl --sync")
+    entries = [json.loads(line) for line in installed.ok("journalctl SYSLOG_IDENTIFIER=appliance -o json").splitlines()]
+    told = [entry for entry in entries if str(entry["MESSAGE"]).startswith(said)]
+    assert len(told) >= 5
+    assert {entry.get("_SYSTEMD_UNIT") for entry in told} == {"appliance-tls.service"}
+    assert {(entry["_TRANSPORT"], entry["PRIORITY"]) for entry in told} == {("journal", "3")}
 
 
 def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) -> None:
@@ -219,8 +237,9 @@ def test_an_error_is_found_by_its_priority_in_the_journal(installed: Machine) ->
     assert said in installed.ok("appliance logs tls --priority err")
     entries = [json.loads(line) for line in installed.ok("journalctl -u appliance-tls -o json -n 99").splitlines()]
     assert {entry["PRIORITY"] for entry in entries if entry["MESSAGE"] == said} == {"3"}
-    assert "INFO appliance.orchestrator: " in installed.ok("appliance logs orchestrator --priority info --lines 1000")
-    assert "INFO " not in installed.ok("appliance logs --priority err --lines 1000")
+    listens = "the orchestrator listens on"
+    assert listens in installed.ok("appliance logs orchestrator --priority info --lines 1000")
+    assert listens not in installed.ok("appliance logs --priority err --lines 1000")
 
 
 @pytest.mark.parametrize("name", [*SERVICES, "mlflow", "backup", "tls", "recover", "reopen"])

@@ -121,8 +121,11 @@ def _fault(part: dict[str, Any]) -> str:
 def answer_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Anything else: the stack goes to the log, its id to the caller."""
     error_id = uuid.uuid4().hex[:8]
-    _LOG.error("control API error %s at %s %s", error_id, request.method, _path(request), exc_info=error)
-    detail = f"an unexpected error; `appliance logs ui` has the details under {error_id}"
+    _LOG.error(
+        "control API error %s at %s %s", error_id, request.method, _path(request), exc_info=error,
+        extra={"request": error_id},
+    )  # fmt: skip
+    detail = f"an unexpected error; `appliance logs --request {error_id}` has the details"
     return _response(Problem(type="Unexpected", title="Unexpected", status=500, detail=detail, id=error_id), {})
 
 

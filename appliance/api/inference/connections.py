@@ -288,7 +288,10 @@ class Connection(BoundedProtocol):
             self._go_on(await self._desk.answer_later(endpoint, call))
         except Exception:
             # The border of a task that nobody waits for: its caller must not wait for good, either.
-            log.exception("an answer about model %r could not be given; its connection is closed", call.subject[0])
+            log.exception(
+                "an answer about model %r could not be given; its connection is closed", call.subject[0],
+                extra={"request": call.given_id, "model": call.subject[0]},
+            )  # fmt: skip
             self._waiting = False
             self.transport.close()
 

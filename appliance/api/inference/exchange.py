@@ -301,7 +301,10 @@ class Desk:
             exc = unwritable
             refusal = refuse(exc, answer_id)
         if kind_of(exc) is INTERNAL:
-            log.error("request %s on model %r failed", answer_id, call.subject[0], exc_info=exc)
+            log.error(
+                "request %s on model %r failed", answer_id, call.subject[0], exc_info=exc,
+                extra={"request": answer_id, "model": call.subject[0]},
+            )  # fmt: skip
         self.counts.series(*call.subject).count_status(refusal.status)
         self.capture.count_refused(*call.subject, refusal.status)
         if isinstance(exc, BadRow):
