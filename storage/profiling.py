@@ -135,6 +135,8 @@ def _column(
         numeric_text=found.get("numeric", 0),
         padded=found.get("padded", 0),
         signed_text=found.get("signed", 0),
+        unit_text=(found["unit"], found["units"]) if found.get("unit") else None,
+        gaps=tuple(found.get("gaps", ())),
         odd_text=found.get("odd"),
         date_forms=tuple((form, count) for form, count in (found.get("forms") or {}).items() if count),
     )

@@ -16,6 +16,9 @@ MOST_NAMED = 5
 MOSTLY = 0.9
 """A text of which at least this share reads as numbers was meant as numbers."""
 
+HALF, FEW_WORDS = 0.5, 5
+"""Nor is one with so many numbers and so few different words, which may mean missing, meant as a category."""
+
 LOOKED_AT = 10_000
 """Values of a text that are read, evenly spaced."""
 
@@ -68,9 +71,10 @@ def numbers_as_text(series: pl.Series) -> Warn | None:
             f"use its size, {way_to_numbers(series)}"
         )
         return Warn(column=series.name, code="numbers_as_text", message=message)
-    if share < MOSTLY:
+    words = known.filter(read.is_null()).unique(maintain_order=True)
+    if share < MOSTLY and not (share >= HALF and len(words) <= FEW_WORDS < read.n_unique()):
         return None
-    others = known.filter(read.is_null()).unique(maintain_order=True).head(3).to_list()
+    others = words.head(3 if share >= MOSTLY else FEW_WORDS).to_list()
     but = f", but for {', '.join(map(repr, others))}" if others else ""
     way = f"make these empty with a query, and declare {series.name!r} a number" if others else "declare it a number"
     message = f"{series.name!r} is text that reads as numbers{but}; it trains as a category. To use its size, {way}"

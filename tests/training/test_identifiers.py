@@ -108,12 +108,23 @@ def test_what_the_inputs_were_read_as_is_said() -> None:
     assert "2 numbers ('x', 'noise'); 1 category ('color'); 1 boolean ('on')" in said
 
 
-@pytest.mark.parametrize(("words", "told"), [(["oops"], "but for 'oops'"), ([], "declare it a number")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["oops"], "but for 'oops'"), ([], "declare it a number"),
+        (["-", "n/a"] * (ROWS // 5), "but for '-', 'n/a'; it trains as a category. To use its size, make these empty"),
+    ],
+)  # fmt: skip
 def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[str], told: str) -> None:
     values = pl.Series("a", [*words, *(f"{value % 40 / 4}" for value in range(ROWS - len(words)))])
     (warning,) = plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings
     assert (warning.column, warning.code) == ("a", "numbers_as_text")
     assert told in warning.message
+
+
+def test_numbers_and_many_words_are_a_category_without_a_word() -> None:
+    values = pl.Series("a", [f"w{at % 6}" if at % 5 == 0 else f"{at % 40}" for at in range(ROWS)])
+    assert plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings == ()
 
 
 def test_prose_is_left_out_as_prose() -> None:
