@@ -74,10 +74,11 @@ def plan_columns(
         why = "its name says whom or what a row is about, and its values come back"
         decisions = (*decisions, f"rows of the same {by!r} stay together: {why}")
     if time is not None and time not in spec.columns:
+        parts = "weekday and month" if frame[time].dtype == pl.Date else "hour, weekday and month"
+        first = "" if spec.time == time else f"set time = {time!r} and "
         decisions = (
             *decisions,
-            f"{time!r} is no input; to give the model its hour, weekday and month, set time = {time!r} and declare it "
-            "a datetime under [columns]",
+            f"{time!r} is no input; to give the model its {parts}, {first}declare it a datetime under [columns]",
         )
     features: list[Column] = []
     warnings: list[Warn] = []
