@@ -14,7 +14,7 @@ from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
 from appliance.training.identifiers import FIRST_ROWS, is_whole, why_no_input
-from appliance.training.kinds import numbers_as_text, say_kinds, told_type
+from appliance.training.kinds import numbers_as_text, say_kinds, told_together, told_type
 from appliance.training.precedent import Precedent
 from appliance.training.split import Way, choose_way
 from appliance.training.table import RawRows, in_turn
@@ -106,7 +106,7 @@ def plan_columns(
     if left_out:
         decisions = (*decisions, f"excluded as declared: {', '.join(left_out)}")
     return Columns(
-        features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=tuple(warnings)
+        features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=told_together(warnings)
     )  # fmt: skip
 
 

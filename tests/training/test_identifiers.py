@@ -122,6 +122,20 @@ def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[st
     assert told in warning.message
 
 
+@pytest.mark.parametrize("count", [3, 4, 15])
+def test_what_many_texts_have_in_common_is_one_warning(count: int) -> None:
+    codes = [pl.Series(f"c{at}", [f"{value % (at + 5)}" for value in range(ROWS)]) for at in range(count)]
+    odd = pl.Series("odd", ["-", *(f"{value % 40}" for value in range(ROWS - 1))])
+    told = plan_columns(made_up(ROWS).with_columns(*codes, odd), spec("y")).warnings
+    assert told[-1].column == "odd"
+    if count == 3:
+        assert [one.column for one in told] == ["c0", "c1", "c2", "odd"]
+        return
+    assert [one.column for one in told] == [None, "odd"]
+    assert f"{count} columns are text that reads as numbers: 'c0', 'c1', 'c2', 'c3'" in told[0].message
+    assert ("and 10 more" in told[0].message) is (count == 15)
+
+
 def test_numbers_and_many_words_are_a_category_without_a_word() -> None:
     values = pl.Series("a", [f"w{at % 6}" if at % 5 == 0 else f"{at % 40}" for at in range(ROWS)])
     assert plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings == ()
