@@ -7,16 +7,21 @@ from collections.abc import Iterator, Sequence
 from appliance.findings import Code, Finding, Spotted, told_together
 from appliance.leak_suspects import Suspect
 from appliance.texts import (
+    CAST,
     are_codes,
     are_prose,
     are_whole,
+    count_signed,
     examples,
     find_nesting,
+    find_plain,
     find_signed,
     find_unsigned,
+    has_gaps,
     prepare_option,
     quoted_name,
     replace_sql,
+    without_gaps,
 )
 from storage.columns import Dtype
 from storage.profile import ColumnProfile, TableProfile
@@ -36,6 +41,8 @@ SENTINEL_GAP = 3
 SENTINEL_MIN_DISTINCT = 20
 """A column of fewer values is a scale, whose ends are far apart by nature."""
 
+
+IF_MISSING = "if that means missing, read them so with"
 
 SENTINEL_CODES = frozenset({-9, -99, -999, -9999, 99, 999, 9999})
 """What questionnaires write for no answer. In a scale that such a number ends it is one where the gap before it is at
@@ -151,11 +158,11 @@ def _id_like(column: ColumnProfile, present: int) -> Spotted:
 
 def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     """What the texts are; one answer a column, since each says to do something else with it."""
-    name = column.name
-    numbers, signed = column.numeric_text, column.signed_text
-    are_numbers = numbers >= NUMERIC_TEXT_SHARE * present
+    name, numbers, signed = column.name, column.numeric_text, count_signed(column)
+    most = NUMERIC_TEXT_SHARE * present
+    are_numbers = numbers >= most or (has_gaps(column) and not signed)
     is_id = _is_id_like(column, present)
-    if signed and not are_numbers and numbers + signed >= NUMERIC_TEXT_SHARE * present:
+    if signed and numbers < most and (numbers + signed >= most or has_gaps(column)):
         yield _with_signs(column, present)
     elif nesting := find_nesting(column):
         yield _nested(column, nesting)
@@ -170,32 +177,61 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     elif is_id and (not are_numbers or are_codes(column) or are_whole(column)):
         yield _id_like(column, present)
     elif are_numbers and not are_codes(column):
-        have_commas = any("," in text for text in examples(column))
-        way = "cast them with a query" if have_commas else "read them with {prepare}, which makes others null"
-        yield Spotted(
-            column=name, code=Code.NUMBERS_AS_TEXT, detail=_of(numbers, present),
-            expression=None if have_commas else "TRY_CAST({c} AS DOUBLE)",
-            message=f"{_of(numbers, present)} texts in {name!r} read as numbers; "
-            f"{_cast(column, numbers, present)}, else each number counts as a category",
-            together=f"{{count}} columns hold texts that read as numbers: {{names}}; {way}, else each number counts as "
-            "a category",
-        )  # fmt: skip
+        yield _as_text(column, present)
+
+
+def _as_text(column: ColumnProfile, present: int) -> Spotted:
+    name, numbers, expression = column.name, column.numeric_text, find_plain(column)
+    others, words, row = present - numbers, "", ""
+    asked, ending = "read them with", ""
+    if others and others == sum(count for _, count in column.gaps):
+        words, row, asked = _gaps(column, present), _first_row(column), IF_MISSING
+        expression = expression and without_gaps(column, expression)
+    elif others:
+        expression, ending = f"TRY_{CAST}" if expression == CAST else None, ", which makes others null"
+    if others and not words:
+        way = _cast(column, numbers, present)
+    else:
+        way = f"{asked} {prepare_option(replace_sql((name, expression)))}" if expression else "cast it with a query"
+    ways = f"{asked} {{prepare}}{ending}" if expression else "cast them with a query"
+    return Spotted(
+        column=name, code=Code.NUMBERS_AS_TEXT, detail=_of(numbers, present) + words, expression=expression,
+        message=f"{_of(numbers, present)} texts in {name!r} read as numbers{words}{row}; {way}, else each number "
+        "counts as a category",
+        together=f"{{count}} columns hold texts that read as numbers: {{names}}; {ways}, else each number counts as "
+        "a category",
+    )  # fmt: skip
+
+
+def _gaps(column: ColumnProfile, present: int) -> str:
+    """What stands among numbers, in words: ``, the other 5 (5.0%) are '?'``."""
+    count = sum(some for _, some in column.gaps)
+    words = ", ".join(_short(word) for word, _ in column.gaps)
+    return f", the other {count} ({count / present:.1%}) {'is' if count == 1 else 'are'} {words}"
+
+
+def _first_row(column: ColumnProfile) -> str:
+    return "" if column.odd_text is None else f" (the first in row {column.odd_text[1]})"
 
 
 def _with_signs(column: ColumnProfile, present: int) -> Spotted:
     name, expression, example = column.name, find_unsigned(column), find_signed(column)
     like = "" if example is None else f"like {_short(example)}"
-    unsaid = (
+    signs = f"the unit {column.unit_text[0]!r}" if column.unit_text and not column.signed_text else "signs"
+    words = _gaps(column, present) if has_gaps(column) else ""
+    asked = IF_MISSING if words else "read them with"
+    way = ways = (
         "whether a point or a comma is their decimal mark does not show; read them with --prepare and SQL of your own"
     )
-    way = unsaid if expression is None else f"read them with {prepare_option(replace_sql((name, expression)))}"
-    ways = unsaid if expression is None else "read them with {prepare}"
+    if expression is not None:
+        expression = without_gaps(column, expression)
+        way, ways = f"{asked} {prepare_option(replace_sql((name, expression)))}", f"{asked} {{prepare}}"
     return Spotted(
-        column=name, code=Code.SIGNED_NUMBERS, expression=expression, detail=like,
-        message=f"{_of(column.numeric_text + column.signed_text, present)} texts in {name!r} are numbers with signs"
-        f"{like and f', {like}'}; {way}, else each number counts as a category",
-        together=f"{{count}} columns hold numbers with signs as text: {{names}}; {ways}, else each number counts as a "
-        "category",
+        column=name, code=Code.SIGNED_NUMBERS, expression=expression, detail=like + words,
+        message=f"{_of(column.numeric_text + count_signed(column), present)} texts in {name!r} are numbers with {signs}"
+        f"{like and f', {like}'}{words}; {way}, else each number counts as a category",
+        together=f"{{count}} columns hold numbers with {signs} as text: {{names}}; {ways}, else each number counts as "
+        "a category",
     )  # fmt: skip
 
 

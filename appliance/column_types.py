@@ -12,7 +12,9 @@ import pyarrow as pa
 from appliance.errors import BadInput
 from appliance.orders import Glance
 from storage.columns import ColumnInfo, Dtype
-from storage.conform import columns_of, conform
+from storage.conform import columns_of, conform, may_lose_digits
+from storage.csv_checks import KEPT_DIGITS
+from storage.errors import SourceUnreadable
 from storage.layout import Layout
 from storage.rules import ColumnRules, Rules, find_rules, put_rules
 from storage.sources import Source
@@ -21,20 +23,36 @@ _SHOWN = ", ".join(Dtype)
 
 
 def glance_at_source(opened: Source, rows: int) -> Glance:
-    """The first rows of an open source.
+    """The first rows of an open source; a column whose numbers only a text holds is text.
 
     Raises:
         SourceUnreadable: It has no columns, or one of these rows cannot be read.
     """
-    columns, taken, left = columns_of(opened.batches.schema), [], rows
-    for batch in conform(opened.batches, columns):
+    schema, taken, left = opened.batches.schema, [], rows
+    for batch in opened.batches:
         taken.append(batch.slice(0, left))
         left -= taken[-1].num_rows
         if left <= 0:
             break
+    long = [column.name for column in columns_of(schema) if not _fits(taken, schema, column)]
+    columns = columns_of(schema, long)
+    fitted = list(conform(taken, columns))
     names = [column.name for column in columns]
-    frame = pl.DataFrame(pa.Table.from_batches(taken)) if taken else pl.DataFrame(schema=names)
-    return Glance(columns=columns, rows=frame, notes=opened.notes, sheets=opened.sheets)
+    frame = pl.DataFrame(pa.Table.from_batches(fitted)) if fitted else pl.DataFrame(schema=names)
+    notes = (*opened.notes, f"{KEPT_DIGITS}: {', '.join(long)}.") if long else opened.notes
+    return Glance(columns=columns, rows=frame, notes=notes, sheets=opened.sheets, as_text=tuple(long))
+
+
+def _fits(batches: Sequence[pa.RecordBatch], schema: pa.Schema, column: ColumnInfo) -> bool:
+    """Whether the numbers of a column stay what they are; other columns do, or cannot be read at all."""
+    if not may_lose_digits(schema.field(column.name).type):
+        return True
+    try:
+        for _ in conform(batches, [column]):
+            pass
+    except SourceUnreadable:
+        return False
+    return True
 
 
 def parse_types(pairs: Sequence[str]) -> dict[str, Dtype]:

@@ -126,7 +126,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             host's speed.
         monotone: Column to 1 (the output never falls when it rises) or -1.
         weight: A column of each row's weight, at least 0, missing is 1; no input.
-        class_weights: Class to the weight of its rows.
+        class_weights: Class to the weight of its rows; those of a class that is not named weigh 1.
         is_unbalance: Binary: both classes weigh the same in sum. Probabilities are then calibrated or wrong, and rows
             are ranked worse where a class is rare: ``threshold`` serves that.
         intervals: Regression: two quantiles, such as ``[0.1, 0.9]``, whose models are fitted beside.

@@ -195,12 +195,14 @@ class Glance:
         rows: The first ones, in those types.
         notes: What was decided while reading it, one sentence each.
         sheets: Of a workbook, the one that was read first.
+        as_text: Columns whose numbers only a text holds; an ingest reads them so where its ``types`` say it.
     """
 
     columns: tuple[ColumnInfo, ...]
     rows: pl.DataFrame
     notes: tuple[str, ...]
     sheets: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,11 @@ _WHOLE = re.compile(r"[-+]?\d+")
 _ONE_GROUP = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 """Thousands set apart, or three decimals: the number alone does not tell."""
 
+CAST = "CAST({c} AS DOUBLE)"
+"""SQL that reads a number with a decimal point; an error where a text is none."""
+
+_EXPONENT = re.compile(r"\d[eE][-+]?\d")
+
 _OTHER = {".": ",", ",": "."}
 
 
@@ -28,6 +33,16 @@ def examples(column: ColumnProfile) -> tuple[str, ...]:
     """Up to twelve texts of a column, the most frequent first; empty without values."""
     ends = (end for end in (column.minimum, column.maximum) if isinstance(end, str))
     return tuple(dict.fromkeys((*(value for value, _ in column.top), *ends)))
+
+
+def count_signed(column: ColumnProfile) -> int:
+    """How many texts are numbers with a sign, or with the one unit that all have."""
+    return column.signed_text + (column.unit_text[1] if column.unit_text else 0)
+
+
+def has_gaps(column: ColumnProfile) -> bool:
+    """Whether the texts are numbers but for a few words, which may mean missing; of numbers there are more."""
+    return bool(column.gaps) and column.distinct - len(column.gaps) > len(column.gaps)
 
 
 def are_codes(column: ColumnProfile) -> bool:
@@ -90,7 +105,36 @@ def replace_sql(*columns: tuple[str, str]) -> str:
 
 def find_signed(column: ColumnProfile) -> str | None:
     """An example that is a number with a sign, or None where the examples are plain numbers and other texts."""
-    return next((text for text in examples(column) if _number(text) and not _is_plain(text)), None)
+    return next((text for text in _numbers(column) if _number(text) and not _is_plain(text)), None)
+
+
+def find_plain(column: ColumnProfile) -> str | None:
+    """An SQL expression of the column ``{c}`` that reads its plain numbers; None where the examples do not tell how.
+
+    What may be missing, ``gaps``, is for ``without_gaps``.
+    """
+    texts = [text.strip() for text in _numbers(column)]
+    if not any("," in text or "'" in text for text in texts):
+        return CAST
+    return None if any(_EXPONENT.search(text) for text in texts) else find_unsigned(column)
+
+
+def without_gaps(column: ColumnProfile, expression: str) -> str:
+    """The expression where the column ``{c}`` has none of its ``gaps``, else null."""
+    if not column.gaps:
+        return expression
+    return f"CASE WHEN {{c}} NOT IN ({', '.join(_sql_text(word) for word, _ in column.gaps)}) THEN {expression} END"
+
+
+def _sql_text(text: str) -> str:
+    """A text in SQL, without quotes where it can be: they are hard to read in what is for a shell."""
+    return "'" + text.replace("'", "''") + "'" if "$" in text else f"$${text}$$"
+
+
+def _numbers(column: ColumnProfile) -> tuple[str, ...]:
+    """The examples but for those that may mean missing."""
+    words = {word for word, _ in column.gaps}
+    return tuple(text for text in examples(column) if text not in words)
 
 
 def find_unsigned(column: ColumnProfile) -> str | None:
@@ -114,9 +158,9 @@ def find_unsigned(column: ColumnProfile) -> str | None:
 
 def _find_decimal_mark(column: ColumnProfile) -> str | None:
     """A point or a comma, as those examples show that tell it; else thousands are set apart, unless it is percent."""
-    if told := {mark for text in examples(column) if (mark := _told_mark(_number(text)))}:
+    if told := {mark for text in _numbers(column) if (mark := _told_mark(_number(text)))}:
         return told.pop() if len(told) == 1 else None
-    open_ones = [text for text in examples(column) if _ONE_GROUP.fullmatch(_number(text))]
+    open_ones = [text for text in _numbers(column) if _ONE_GROUP.fullmatch(_number(text))]
     groups = {_number(text)[-4] for text in open_ones}
     if len(groups) > 1 or any("%" in text for text in open_ones):
         return None

@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -40,6 +40,9 @@ YEARS = {Dtype.DATE: (-719_162, 2_932_896), Dtype.DATETIME: (-62_135_596_800_000
 EXACT_WHOLE = 2.0**53
 """A float64 holds every whole number up to here, beyond only some."""
 
+EXACT_DIGITS = 15
+"""A float64 gives back every decimal of so many digits."""
+
 LONGEST_NAME = 1_000
 """Characters of a column's name; more are a line of data, or a file without lines."""
 
@@ -55,8 +58,12 @@ class ValueMisfit(SourceUnreadable):
         self.row = row
 
 
-def columns_of(schema: pa.Schema) -> tuple[ColumnInfo, ...]:
+def columns_of(schema: pa.Schema, texts: Collection[str] = ()) -> tuple[ColumnInfo, ...]:
     """What the columns of a stream become.
+
+    Args:
+        schema: Of the stream.
+        texts: Columns whose exact numbers become text: on the way through int64 or float64 digits would be lost.
 
     Raises:
         SourceUnreadable: There are none, or a name stands twice (names that differ by case alone count as the same).
@@ -66,7 +73,27 @@ def columns_of(schema: pa.Schema) -> tuple[ColumnInfo, ...]:
     seen: dict[str, str] = {}
     for name in schema.names:
         require_new_name(seen, name)
-    return tuple(ColumnInfo(name=field.name, dtype=dtype_of(field.type)) for field in schema)
+    return tuple(
+        ColumnInfo(
+            name=field.name,
+            dtype=Dtype.STRING if field.name in texts and _has_digits(field.type) else dtype_of(field.type),
+        )
+        for field in schema
+    )
+
+
+def may_lose_digits(arrow: pa.DataType) -> bool:
+    """Whether its values are numbers of which neither int64 nor float64 holds all."""
+    if pa.types.is_dictionary(arrow):
+        return may_lose_digits(arrow.value_type)
+    return bool(pa.types.is_uint64(arrow) or (pa.types.is_decimal(arrow) and arrow.precision > EXACT_DIGITS))
+
+
+def _has_digits(arrow: pa.DataType) -> bool:
+    """Whether its values are exact numbers, which have one way to be written."""
+    if pa.types.is_dictionary(arrow):
+        return _has_digits(arrow.value_type)
+    return bool(pa.types.is_integer(arrow) or pa.types.is_decimal(arrow))
 
 
 def require_new_name(seen: dict[str, str], name: str) -> None:
@@ -265,7 +292,8 @@ def require_kept(values: pa.Array, floats: pa.Array, name: str) -> None:
         if math.isfinite(number) and Decimal(value) != Decimal(number):
             raise SourceUnreadable(
                 f"column {name!r} has the number {value}, which a float would round to {number:.0f}; bring it as text "
-                "where it is an id, with a query that casts it (AS VARCHAR, in Postgres AS TEXT), or round it there"
+                f"where it is an id, with --type {shlex.quote(f'{name}={Dtype.STRING}')} or a query that casts it (AS "
+                "VARCHAR, in Postgres AS TEXT), or round it there"
             )
 
 

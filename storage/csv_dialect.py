@@ -13,7 +13,14 @@ import duckdb
 from storage.conform import require_new_name
 from storage.csv_checks import EXACT, NULL_WORDS, is_checked
 from storage.csv_forms import Earlier, agree_on_dates, find_readings, hold
-from storage.csv_lines import count_fields, find_broken_line, find_line, likely_delimiter, mixed_ends
+from storage.csv_lines import (
+    count_fields,
+    doubled_delimiter,
+    find_broken_line,
+    find_line,
+    likely_delimiter,
+    mixed_ends,
+)
 from storage.csv_reading import Dialect
 from storage.csv_values import (
     LONG_WHOLE,
@@ -93,6 +100,8 @@ def csv_scan(
     """
     notes: list[str] = []
     paths = [_in_utf8(file, link, notes) for file, link in zip(files, links, strict=True)]
+    if delimiter is None and (delimiter := doubled_delimiter(files[0])) is not None:
+        notes.append(f"Read with {delimiter!r} between the columns, which stands in every line as often.")
     fields, mark = count_fields(files[0], delimiter)
     is_wide = fields > WIDE
     if is_wide:
@@ -103,7 +112,8 @@ def csv_scan(
     sampled = dialect is not None
     dialect = dialect or look.decide(None)
     text = earlier.texts
-    types = {name: "VARCHAR" if name in text else type_ for name, type_ in dialect.types.items()}
+    # A time of day is the text that stands there, as it is where rows are appended or scored: 00:30, not 00:30:00.
+    types = {name: "VARCHAR" if name in text or type_ == "TIME" else type_ for name, type_ in dialect.types.items()}
     times = {name: formats for name, formats in dialect.times.items() if name not in text}
     numbers = {name: written for name, written in dialect.numbers.items() if name not in text}
     given = partition_columns(files, types)
@@ -237,7 +247,7 @@ def _sniff(
         if dialect.skip and not dialect.header and not told:
             # A title above a header is fine; rows left out to make the rest fit would be lost.
             raise SourceUnreadable(
-                find_broken_line(file, None)
+                find_broken_line(file, delimiter)
                 or f"{file.path}: its lines have different numbers of columns, the first {dialect.skip} do not fit the "
                 "rest; give every line the header's columns, and quote values that hold the delimiter"
             )
@@ -245,7 +255,7 @@ def _sniff(
             _require_new_names(connection, file, path, dialect)
     except duckdb.Error as exc:
         why = (
-            find_broken_line(file, None) or mixed_ends(file)
+            find_broken_line(file, delimiter) or mixed_ends(file)
             or f"{file.path} cannot be read as CSV: {_reason(exc).replace(str(path), str(file.path))}"
         )  # fmt: skip
         raise SourceUnreadable(why) from exc

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from storage.source_files import SourceFile, read_blocks, text_encoding
 
@@ -16,6 +17,11 @@ GLIMPSE, MIN_GLIMPSE = 50, 3
 """Lines that are looked at, and that are needed, to say that a mark separates columns."""
 HEAD = 10
 """Lines among which the header stands."""
+DOUBLED = ("|", ":", "~", "^", "#")
+"""Marks that programs write twice between columns; of others two mean a column without values."""
+_QUOTED = re.compile('"[^"]*"')
+APART = "\x1f"
+"""What stands for a delimiter of several characters, which Python's reader does not take."""
 
 
 def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
@@ -23,9 +29,11 @@ def find_broken_line(file: SourceFile, delimiter: str | None) -> str | None:
     lines = _lines(file)
     header = next((line for line in lines if line.strip()), "")
     delimiter = delimiter or max(DELIMITERS, key=header.count)
-    reader = csv.reader(lines, delimiter=delimiter)
+    head, mark = _with_one_mark([header], delimiter)
+    rest, _ = _with_one_mark(lines, delimiter)
+    reader = csv.reader(rest, delimiter=mark)
     try:
-        wanted = len(next(csv.reader([header], delimiter=delimiter), []))
+        wanted = len(next(csv.reader(head, delimiter=mark), []))
         if wanted < 2:
             return None
         for row in reader:
@@ -48,7 +56,8 @@ def find_line(file: SourceFile, delimiter: str, record: int, *, skip: int) -> in
         record: The header counts as one, empty lines do not.
         skip: Lines above the first record.
     """
-    reader = csv.reader(itertools.islice(_lines(file), skip, None), delimiter=delimiter)
+    lines, mark = _with_one_mark(itertools.islice(_lines(file), skip, None), delimiter)
+    reader = csv.reader(lines, delimiter=mark)
     ended = found = 0
     try:
         for row in reader:
@@ -56,7 +65,7 @@ def find_line(file: SourceFile, delimiter: str, record: int, *, skip: int) -> in
             if found == record:
                 return skip + ended + 1
             ended = reader.line_num
-    except (csv.Error, TypeError):  # a field beyond the module's limit; a delimiter of several characters
+    except csv.Error:  # a field beyond the module's limit
         return None
     return None
 
@@ -66,7 +75,7 @@ def count_fields(file: SourceFile, delimiter: str | None) -> tuple[int, str]:
 
     Args:
         file: Of text.
-        delimiter: One character; None: the one of ``DELIMITERS`` that gives the most fields.
+        delimiter: One to four characters; None: the one of ``DELIMITERS`` that gives the most fields.
     """
     head = [line for line in itertools.islice(_lines(file), HEAD) if line.strip()]
     found = [(_most_fields(head, mark), mark) for mark in ((delimiter,) if delimiter else DELIMITERS)]
@@ -75,9 +84,29 @@ def count_fields(file: SourceFile, delimiter: str | None) -> tuple[int, str]:
 
 def _most_fields(lines: list[str], mark: str) -> int:
     try:
-        return max((len(row) for row in csv.reader(lines, delimiter=mark)), default=0)
-    except (csv.Error, TypeError):  # a field beyond the module's limit; a delimiter of several characters
+        plain, mark = _with_one_mark(lines, mark)
+        return max((len(row) for row in csv.reader(plain, delimiter=mark)), default=0)
+    except csv.Error:  # a field beyond the module's limit
         return 0
+
+
+def _with_one_mark(lines: Iterable[str], delimiter: str) -> tuple[Iterator[str], str]:
+    """The lines with a delimiter of one character, and that."""
+    if len(delimiter) == 1:
+        return iter(lines), delimiter
+    return (line.replace(delimiter, APART) for line in lines), APART
+
+
+def doubled_delimiter(file: SourceFile) -> str | None:
+    """A mark that stands in the first lines in pairs alone, equally many in each, twice: ``||`` separates columns."""
+    lines = [_QUOTED.sub("", line) for line in itertools.islice(_lines(file), GLIMPSE) if line.strip()]
+    if len(lines) < MIN_GLIMPSE:
+        return None
+    for pair in (mark * 2 for mark in DOUBLED):
+        is_alone = not any(pair[0] in line.replace(pair, "") for line in lines)
+        if is_alone and pair in lines[0] and len({line.count(pair) for line in lines}) == 1:
+            return pair
+    return None
 
 
 def mixed_ends(file: SourceFile) -> str | None:

@@ -92,8 +92,10 @@ def _decide_texts(
     Raises:
         SourceUnreadable: As ``json_scan``.
     """
-    # Texts among numbers are JSON for DuckDB, which leaves them in their quotation marks.
-    of_texts = (name for name, type_ in types.items() if type_ == "JSON" or (name in texts and type_ in _NUMBERS))
+    # Texts among numbers are JSON for DuckDB, which leaves them in their quotation marks; 00:30 would come as 00:30:00.
+    of_texts = (
+        name for name, type_ in types.items() if type_ in {"JSON", "TIME"} or (name in texts and type_ in _NUMBERS)
+    )
     wanted = dict.fromkeys(of_texts, "VARCHAR")
     digits = _find_digits(connection, file, {**types, **wanted}, read_as)
     told = (f"{KEPT_DIGITS}: {', '.join(digits)}.",) if digits else ()

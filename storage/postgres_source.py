@@ -5,7 +5,7 @@ The rows are spooled to an Arrow file first: the server is let go at once, and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -27,10 +27,11 @@ _ENDED = ("FATAL:", "closed the connection")
 _READ_ONLY = "-c default_transaction_read_only=on"
 
 
-def spool_postgres(address: str, query: str | None, target: Path) -> None:
+def spool_postgres(address: str, query: str | None, target: Path, texts: Collection[str] = ()) -> None:
     """Write the rows of one SELECT to an Arrow stream file, in bounded memory; the session is read-only.
 
-    A password that the address lacks is looked for where libpq does: PGPASSWORD, ``~/.pgpass``.
+    A numeric is a float64, or the text that the server sends where its column is one of ``texts``. A password that the
+    address lacks is looked for where libpq does: PGPASSWORD, ``~/.pgpass``.
 
     Raises:
         SourceUnreachable: The server does not answer, or not now.
@@ -46,7 +47,7 @@ def spool_postgres(address: str, query: str | None, target: Path) -> None:
             cursor.execute(query)
             if cursor.description is None:
                 raise SourceUnreadable("the query must be one SELECT statement")
-            _write(cursor.fetch_record_batch(), target)
+            _write(cursor.fetch_record_batch(), target, texts)
     except driver.Error as exc:
         lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
         kind = SourceUnreachable if _may_pass(exc) else SourceUnreadable
@@ -89,8 +90,8 @@ def _read_only(address: str) -> str:
     return parts._replace(query=urlencode(options, quote_via=quote)).geturl()
 
 
-def _write(rows: pa.RecordBatchReader, target: Path) -> None:
-    schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema])
+def _write(rows: pa.RecordBatchReader, target: Path, texts: Collection[str]) -> None:
+    schema = pa.schema([pa.field(field.name, _plain(field.type, is_text=field.name in texts)) for field in rows.schema])
     with target.open("wb") as file, pa.ipc.new_stream(file, schema) as out:
         for batch in _plain_batches(rows, schema):
             out.write_batch(batch)
@@ -107,8 +108,8 @@ def _plain_batches(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _plain(kind: pa.DataType, *, is_text: bool) -> pa.DataType:
     """What a Postgres type is kept as: numeric comes as text of a named type, and is a number."""
     if not isinstance(kind, pa.BaseExtensionType):
         return kind
-    return pa.float64() if getattr(kind, "type_name", "") == "numeric" else kind.storage_type
+    return pa.float64() if getattr(kind, "type_name", "") == "numeric" and not is_text else kind.storage_type

@@ -46,14 +46,18 @@ class ColumnProfile:
         infinite: How many are +inf or -inf.
         numeric_text: How many text values read as a number.
         signed_text: How many text values are a number with a sign of money, a percent sign or parentheses around it.
+        unit_text: The unit that all numbers with a unit among the text values have ("12 kg"), and how many these are;
+            None where there are none, several units, or more numbers without one.
+        gaps: Where at least half of the text values are numbers, with a sign or unit or without: the others, with their
+            counts, the most frequent first; empty where they are more than five different ones.
         date_forms: How many text values are written like a date, by way of writing, where there are any.
         padded: How many text values begin or end with spaces.
         odd_text: Where most text values are numbers, or dates, the first that is none, and its row from 1.
         descents: How many values of a date or datetime column lie before the row above's; None for other columns.
 
     ``std`` and ``quantiles`` of a table of more than 100,000 rows are those of as many, evenly spread. Where distinct
-    values are an estimate, so are ``numeric_text``, ``signed_text`` and ``date_forms``, scaled up, unless most
-    values are such.
+    values are an estimate, so are ``numeric_text``, ``signed_text``, ``unit_text`` and ``date_forms``, scaled up,
+    unless half of the values are such.
     """
 
     name: str
@@ -75,6 +79,8 @@ class ColumnProfile:
     padded: int = 0
     signed_text: int = 0
     odd_text: tuple[str, int] | None = None
+    unit_text: tuple[str, int] | None = None
+    gaps: tuple[tuple[str, int], ...] = ()
     descents: int | None = None
 
 

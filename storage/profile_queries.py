@@ -26,9 +26,12 @@ MIN_SAMPLE_ROWS = 1_000
 COUNTED_DISTINCT = 100_000
 """Up to so many distinct values (by estimate) they are all counted; beyond, the number of them is an estimate."""
 
-TOLD_SHARE = 0.8
+TOLD_SHARE = 0.5
 """A share of numbers or dates among the texts of the sample from which they are counted in all rows: somebody will hear
 of it, and is to hear the truth."""
+
+MOST_GAPS = 5
+"""More different texts among numbers are no words for a missing one."""
 
 CHUNK = 50
 """Columns of one query."""
@@ -45,13 +48,16 @@ DATE_FORMS = (
 )  # fmt: skip
 """Ways to write a date, and the expression that a text written so matches as a whole."""
 
-GROUPED = r"[-+]?\d{1,3}((\.\d{3})+(,\d+)?|(,\d{3})+(\.\d+)?)"
-"""A number whose thousands are set apart, as 1.234,56 and 1,234.56 are."""
+GROUPED = r"[-+]?\d{1,3}((\.\d{3})+(,\d+)?|(,\d{3})+(\.\d+)?|('\d{3})+([.,]\d+)?)"
+"""A number whose thousands are set apart, as 1.234,56, 1,234.56 and 1'234.56 are."""
 
 _MONEY = r"(?:[$€£¥₹]|EUR|USD|GBP|CHF|JPY|SEK|NOK|DKK|PLN)"
 _DIGITS = r"[-+]?\d(?:[\d.,' ]*\d)?"
 SIGNED = rf"[-+]?{_MONEY}\s*{_DIGITS}|{_DIGITS}\s*(?:{_MONEY}|%)|\(\s*{_MONEY}?\s*{_DIGITS}\s*\)"
 """A number with a sign of money or percent, or in parentheses, as accountants write what is below 0."""
+
+UNIT = rf"^{_DIGITS}\s*([\pL°µ][\pL°µ/]{{0,9}})$"
+"""A number with a unit behind it, which is the group: 12 kg."""
 
 _NUMBER = {
     Dtype.BOOL: "{c}::INTEGER::DOUBLE", Dtype.INT: "{c}::DOUBLE", Dtype.FLOAT: "{c}", Dtype.DATE: "epoch({c})",
@@ -247,7 +253,7 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
     found["top"] = [(value, int(count)) for value, count in found["top"] or ()]
     found["exact"] = few
     if text and few:
-        found["odd"] = _first_odd(table, name, found)
+        found |= _others(table, name, found)
     if few:
         return found
     # A value that stands in the sample twice stands in about twice as many rows as the sample leaves out between two.
@@ -264,13 +270,38 @@ def _counts(table: Table, sample: str, column: ColumnInfo, estimate: int) -> Fig
 
 def _text_figures(table: Table, name: str, sample: Figures) -> Figures:
     """What texts look like, where the sample does not hold all: counted where something will be said of it."""
-    most = max(sample["numeric"] + sample["signed"], sum((sample["forms"] or {}).values()))
+    most = max(_count_numbers(sample), sum((sample["forms"] or {}).values()))
     if sample["padded"] or most >= TOLD_SHARE * sample["present_texts"]:
         rows = f"SELECT {name} AS v, 1 AS n FROM t WHERE {name} IS NOT NULL"
         found = dict(zip(TEXT_KEYS, table.one(f"WITH g AS ({rows}) SELECT {_TEXT_FIGURES} FROM g"), strict=True))
-        return found | {"odd": _first_odd(table, name, found)}
+        return found | _others(table, name, found)
     forms = {form: count * table.step for form, count in (sample["forms"] or {}).items()}
-    return {"numeric": sample["numeric"] * table.step, "signed": sample["signed"] * table.step, "forms": forms}
+    counts = {key: sample[key] * table.step for key in ("numeric", "signed", "units")}
+    return counts | {"forms": forms}
+
+
+def _count_numbers(found: Figures) -> int:
+    """How many texts are numbers, plain, with a sign, or with the one unit that all have."""
+    return int(found["numeric"] + found["signed"] + (found["units"] if found["unit"] else 0))
+
+
+def _others(table: Table, name: str, found: Figures) -> Figures:
+    """The texts that are not what most are."""
+    return {"odd": _first_odd(table, name, found), "gaps": _gaps(table, name, found)}
+
+
+def _gaps(table: Table, name: str, found: Figures) -> list[tuple[str, int]]:
+    """The texts among numbers that are none, and how many, the most frequent first; empty if there are many such."""
+    present, numbers = found["present_texts"], _count_numbers(found)
+    if not TOLD_SHARE * present <= numbers < present:
+        return []
+    is_it = f"{_reads('v')} OR {_is_signed('v')}" + (f" OR {_unit_of('v')} <> ''" if found["unit"] else "")
+    asked = (
+        f"SELECT v, count(*) AS n FROM (SELECT {name} AS v FROM t) WHERE v IS NOT NULL AND NOT ({is_it}) "
+        f"GROUP BY v ORDER BY n DESC, v LIMIT {MOST_GAPS + 1}"
+    )
+    words = [(str(word), int(count)) for word, count in table.connection.execute(asked).fetchall()]
+    return words if len(words) <= MOST_GAPS else []
 
 
 def _first_odd(table: Table, name: str, found: Figures) -> tuple[str, int] | None:
@@ -313,11 +344,29 @@ def _forms(value: str) -> str:
 
 
 def _signed(value: str) -> str:
-    matches = f"regexp_full_match(trim({value}), {sql_text(SIGNED)})"
-    return f"coalesce(sum(CASE WHEN {matches} THEN n END), 0)::BIGINT"
+    return f"coalesce(sum(CASE WHEN {_is_signed(value)} THEN n END), 0)::BIGINT"
 
 
-TEXT_KEYS = ("numeric", "forms", "padded", "signed", "present_texts")
-_TEXT_FIGURES = f"{_numeric('v')}, {_forms('v')}, {_padded('v')}, {_signed('v')}, coalesce(sum(n), 0)::BIGINT"
+def _is_signed(value: str) -> str:
+    return f"regexp_full_match(trim({value}), {sql_text(SIGNED)})"
+
+
+def _units(value: str) -> str:
+    """How many have a unit, and which, null where they have several or more have none: 12, 13 and 13a are names."""
+    unit = f"nullif({_unit_of(value)}, '')"
+    count = f"coalesce(sum(CASE WHEN {unit} IS NOT NULL THEN n END), 0)::BIGINT"
+    return f"{count}, CASE WHEN min({unit}) = max({unit}) AND {count} >= {_numeric(value)} THEN min({unit}) END"
+
+
+def _unit_of(value: str) -> str:
+    """Empty where there is none; a sign of money or percent is none."""
+    found = f"regexp_extract(trim({value}), {sql_text(UNIT)}, 1)"
+    return f"CASE WHEN {_is_signed(value)} THEN '' ELSE {found} END"
+
+
+TEXT_KEYS = ("numeric", "forms", "padded", "signed", "units", "unit", "present_texts")
+_TEXT_FIGURES = (
+    f"{_numeric('v')}, {_forms('v')}, {_padded('v')}, {_signed('v')}, {_units('v')}, coalesce(sum(n), 0)::BIGINT"
+)
 """Of values ``v`` that stand ``n`` times each: how many are numbers, dates, have spaces around them, are numbers with a
-sign, are there."""
+sign, with a unit (and which), are there."""

@@ -1,6 +1,10 @@
 """Computes what a snapshot's columns look like, by DuckDB in bounded memory.
 
-Two passes over the rows, whatever the number of columns; ``storage.profile_queries`` has them.
+Two passes over the rows, whatever the number of columns, and a column whose values are counted is read once more by
+itself; ``storage.profile_queries`` has them. The second pass counts what lies in each bin of a histogram, whose ends
+are the extremes that the first one finds. In one pass the bins would be made of other ones that were begun before the
+ends were known, and their counts would be estimates. It would save the second reading, 3.3 of 27 s of processor time
+for 10 million rows of 30 columns; the counting, 6 s of it, takes as long in either.
 """
 
 from __future__ import annotations
@@ -135,6 +139,8 @@ def _column(
         numeric_text=found.get("numeric", 0),
         padded=found.get("padded", 0),
         signed_text=found.get("signed", 0),
+        unit_text=(found["unit"], found["units"]) if found.get("unit") else None,
+        gaps=tuple(found.get("gaps", ())),
         odd_text=found.get("odd"),
         date_forms=tuple((form, count) for form, count in (found.get("forms") or {}).items() if count),
     )

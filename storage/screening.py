@@ -76,19 +76,8 @@ def as_declared(schema: pa.Schema, rules: Rules | None) -> tuple[ColumnInfo, ...
     Raises:
         SourceUnreadable: As ``columns_of``.
     """
-    return tuple(
-        replace(column, dtype=Dtype.STRING)
-        if rules is not None and rule_of(rules, column.name).type is Dtype.STRING and _has_digits(field.type)
-        else column
-        for column, field in zip(columns_of(schema), schema, strict=True)
-    )
-
-
-def _has_digits(arrow: pa.DataType) -> bool:
-    """Whether its values are exact numbers, which have one way to be written."""
-    if pa.types.is_dictionary(arrow):
-        return _has_digits(arrow.value_type)
-    return bool(pa.types.is_integer(arrow) or pa.types.is_decimal(arrow))
+    is_text = (name for name in schema.names if rules is not None and rule_of(rules, name).type is Dtype.STRING)
+    return columns_of(schema, frozenset(is_text))
 
 
 def typed_columns(columns: Sequence[ColumnInfo], rules: Rules) -> tuple[ColumnInfo, ...]:

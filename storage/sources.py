@@ -173,7 +173,7 @@ def _open(source: str, options: SourceOptions, work: Path, stack: contextlib.Exi
         return _open_files(redacted(source), files, options, work, stack)
     if scheme in SCHEMES:
         spooled = SourceFile(path=work / "rows.arrows", format=Format.ARROW_STREAM)
-        spool_postgres(source, options.query, spooled.path)
+        spool_postgres(source, options.query, spooled.path, [c.name for c in options.like if c.dtype is Dtype.STRING])
         batches = _guard(redacted(source), read_arrow([spooled], stack))
         return Source(batches=batches, sha256=hash_files([spooled]))
     way = "from other servers export the rows to a Parquet or CSV file and add that"

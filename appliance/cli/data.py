@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ from appliance.cli.output import Flag, Json, or_dash, print_json, print_table, s
 from appliance.column_types import parse_types
 from appliance.errors import BadInput
 from appliance.feeds import FeedInfo
+from appliance.findings import Finding
 from appliance.intake import Intake
 from appliance.monitoring.spans import State
 from appliance.orders import Ingest
@@ -225,7 +227,11 @@ def _say_added(ingest: Ingest, *, json: bool) -> None:
         print_json(ingest)
         return
     print(f"dataset {ingest.dataset}, version {ingest.version}: {ingest.rows} rows")
-    for finding in ingest.warnings:
+    _say_found(ingest.warnings)
+
+
+def _say_found(findings: Sequence[Finding]) -> None:
+    for finding in findings:
         print(f"  {f'{finding.column}: ' if finding.column else ''}{finding.message}")
 
 
@@ -244,16 +250,17 @@ def list_(*, json: Json = False) -> None:
 
 @app.command
 def show(name: str, *, version: int | None = None, json: Json = False) -> None:
-    """One version of a dataset, its columns in figures.
+    """One version of a dataset: its columns in figures, and what is suspicious about it.
 
     Args:
         name: The dataset.
         version: The newest when left out.
     """
     datasets = open_house().datasets
-    snapshot, columns = datasets.show(name, version), datasets.profile(name, version)
+    snapshot = datasets.show(name, version)
+    columns, findings = datasets.profile(name, snapshot.version), datasets.findings(name, snapshot.version)
     if json:
-        print_json({"snapshot": snapshot, "columns": columns})
+        print_json({"snapshot": snapshot, "columns": columns, "warnings": findings})
         return
     print(f"dataset {snapshot.dataset}, version {snapshot.version}: {snapshot.rows} rows, from {snapshot.source}")
     print_table(
@@ -266,8 +273,7 @@ def show(name: str, *, version: int | None = None, json: Json = False) -> None:
             for c in columns
         ],
     )  # fmt: skip
-    if snapshot.rejected:
-        print(f"{snapshot.rejected} rows were rejected: 'appliance data rejected {name} --version {snapshot.version}'")
+    _say_found(findings)
 
 
 @app.command

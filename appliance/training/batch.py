@@ -29,7 +29,7 @@ from appliance.training.intervals import predict_interval
 from appliance.training.train import Progress
 from storage.bundles import read_bundle
 from storage.columns import ColumnInfo, Dtype
-from storage.conform import columns_of, conform
+from storage.conform import columns_of, conform, may_lose_digits
 from storage.errors import BundleCorrupt, BundleNotFound, SourceUnreadable
 from storage.readings import Reading
 from storage.sources import SourceOptions, open_source
@@ -70,7 +70,8 @@ def predict_file(settings: Settings, order: BatchOrder, progress: Progress) -> P
     try:
         with open_source(str(order.file), options) as source, _writer(order.out) as write:
             notes = source.notes
-            for batch in conform(source.batches, columns_of(source.batches.schema)):
+            columns = columns_of(source.batches.schema, _texts(source.batches.schema, opened))
+            for batch in conform(source.batches, columns):
                 frame = pl.DataFrame(pa.Table.from_batches([batch]))
                 write(_score(frame, opened))
                 unseen.update(unseen_counts(frame, opened.schema))
@@ -128,6 +129,13 @@ def _like(opened: _Opened) -> tuple[ColumnInfo, ...]:
         for column in opened.schema.columns
         if column.kind in kinds and column.integer is (column.kind is Kind.NUMBER)
     )
+
+
+def _texts(schema: pa.Schema, opened: _Opened) -> set[str]:
+    """The columns whose numbers are text: those of the model that are, and others that must not be rounded."""
+    known = {column.name: column for column in opened.schema.columns}
+    words = {name for name, one in known.items() if one.kind is Kind.CATEGORY and not one.integer}
+    return words | {field.name for field in schema if field.name not in known and may_lose_digits(field.type)}
 
 
 def _open(settings: Settings, model: str, version: int) -> _Opened:

@@ -14,7 +14,7 @@ from appliance.model_card import Warn
 from appliance.model_spec import ModelSpec
 from appliance.schema import Column, Kind
 from appliance.training.identifiers import FIRST_ROWS, is_whole, why_no_input
-from appliance.training.kinds import numbers_as_text, say_kinds, told_type
+from appliance.training.kinds import numbers_as_text, say_kinds, told_together, told_type
 from appliance.training.precedent import Precedent
 from appliance.training.split import Way, choose_way
 from appliance.training.table import RawRows, in_turn
@@ -74,10 +74,11 @@ def plan_columns(
         why = "its name says whom or what a row is about, and its values come back"
         decisions = (*decisions, f"rows of the same {by!r} stay together: {why}")
     if time is not None and time not in spec.columns:
+        parts = "weekday and month" if frame[time].dtype == pl.Date else "hour, weekday and month"
+        first = "" if spec.time == time else f"set time = {time!r} and "
         decisions = (
             *decisions,
-            f"{time!r} is no input; to give the model its hour, weekday and month, set time = {time!r} and declare it "
-            "a datetime under [columns]",
+            f"{time!r} is no input; to give the model its {parts}, {first}declare it a datetime under [columns]",
         )
     features: list[Column] = []
     warnings: list[Warn] = []
@@ -105,7 +106,7 @@ def plan_columns(
     if left_out:
         decisions = (*decisions, f"excluded as declared: {', '.join(left_out)}")
     return Columns(
-        features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=tuple(warnings)
+        features=tuple(features), time=time, way=way, by=by, decisions=decisions, warnings=told_together(warnings)
     )  # fmt: skip
 
 

@@ -13,8 +13,17 @@ from storage.columns import Dtype
 MOST_NAMED = 5
 """Columns of a kind that a sentence names."""
 
+TOGETHER = 4
+"""So many columns, or more, that have the same are told together."""
+
+CODE = "numbers_as_text"
+DECLARE = "declare it a number"
+
 MOSTLY = 0.9
 """A text of which at least this share reads as numbers was meant as numbers."""
+
+HALF, FEW_WORDS = 0.5, 5
+"""Nor is one with so many numbers and so few different words, which may mean missing, meant as a category."""
 
 LOOKED_AT = 10_000
 """Values of a text that are read, evenly spaced."""
@@ -67,14 +76,30 @@ def numbers_as_text(series: pl.Series) -> Warn | None:
             f"{series.name!r} is numbers with signs or commas as text, like {known[0]!r}; it trains as a category. To "
             f"use its size, {way_to_numbers(series)}"
         )
-        return Warn(column=series.name, code="numbers_as_text", message=message)
-    if share < MOSTLY:
+        return Warn(column=series.name, code=CODE, message=message)
+    words = known.filter(read.is_null()).unique(maintain_order=True)
+    if share < MOSTLY and not (share >= HALF and len(words) <= FEW_WORDS < read.n_unique()):
         return None
-    others = known.filter(read.is_null()).unique(maintain_order=True).head(3).to_list()
+    others = words.head(3 if share >= MOSTLY else FEW_WORDS).to_list()
     but = f", but for {', '.join(map(repr, others))}" if others else ""
-    way = f"make these empty with a query, and declare {series.name!r} a number" if others else "declare it a number"
+    way = f"make these empty with a query, and declare {series.name!r} a number" if others else DECLARE
     message = f"{series.name!r} is text that reads as numbers{but}; it trains as a category. To use its size, {way}"
-    return Warn(column=series.name, code="numbers_as_text", message=message)
+    return Warn(column=series.name, code=CODE, message=message)
+
+
+def told_together(warnings: Sequence[Warn]) -> tuple[Warn, ...]:
+    """The warnings, with those of ``TOGETHER`` columns or more that read as numbers throughout as one, at the first."""
+    alike = [one for one in warnings if one.code == CODE and one.message.endswith(DECLARE)]
+    if len(alike) < TOGETHER:
+        return tuple(warnings)
+    named = ", ".join(repr(one.column) for one in alike[:MOST_NAMED])
+    more = f" and {len(alike) - MOST_NAMED} more" if len(alike) > MOST_NAMED else ""
+    told = Warn(
+        column=None, code=CODE,
+        message=f"{len(alike)} columns are text that reads as numbers: {named}{more}; they train as categories. To use "
+        "the size of those that are no codes, declare them numbers under [columns]",
+    )  # fmt: skip
+    return tuple(told if one is alike[0] else one for one in warnings if one is alike[0] or one not in alike)
 
 
 def are_amounts(series: pl.Series) -> bool:

@@ -239,14 +239,18 @@ def _weights(frame: RawRows, spec: ModelSpec, target: Target) -> tuple[Floats | 
         weight = _read_weight(frame[spec.weight])
         said.append(f"each row weighs what {spec.weight!r} says, as declared")
     if spec.class_weights:
-        if wrong := sorted(set(spec.class_weights) ^ set(target.classes)):
+        if wrong := sorted(set(spec.class_weights) - set(target.classes)):
             raise BadTable(
-                f"the declaration's 'class_weights' must name every class of {spec.target!r} "
-                f"({', '.join(target.classes) or 'it has none: a regression'}); it differs in {', '.join(wrong)}"
+                f"the declaration's 'class_weights' names {', '.join(map(repr, wrong))}, no class of {spec.target!r}; "
+                + (f"it has {', '.join(target.classes)}" if target.classes else "it has none: a regression")
             )
-        by_class = np.array([spec.class_weights[name] for name in target.classes])[target.values.astype(np.int64)]
+        weights = np.array([spec.class_weights.get(name, 1.0) for name in target.classes])
+        by_class = weights[target.values.astype(np.int64)]
         weight = by_class if weight is None else weight * by_class
-        said.append("rows weigh by their class, as declared")
+        others = [name for name in target.classes if name not in spec.class_weights]
+        said.append(
+            "rows weigh by their class, as declared" + (f"; those of {', '.join(others)} weigh 1" if others else "")
+        )
     return weight, tuple(said)
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 import appliance
 from appliance.model_card import Record
 
+DIRTY = "-dirty"
+"""Stands behind a commit whose files were changed since."""
+
 LIBRARIES = ("lightgbm", "polars", "numpy", "optuna", "duckdb", "mlflow")
 """Whose versions are named beside the hash of all of them."""
 
@@ -44,13 +47,13 @@ def hash_files(paths: Sequence[str]) -> str:
 
 
 def find_commit() -> str | None:
-    """The git commit of the code that runs, ``-dirty`` behind it when files differ; None for an installed release."""
+    """The git commit of the code that runs, ``DIRTY`` behind it when files differ; None for an installed release."""
     root = Path(appliance.__file__).parents[1]
     if not (root / ".git").exists():
         return None
     try:
         head = _git(root, "rev-parse", "HEAD")
-        return f"{head}-dirty" if _git(root, "status", "--porcelain", "--untracked-files=no") else head
+        return f"{head}{DIRTY}" if _git(root, "status", "--porcelain", "--untracked-files=no") else head
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import msgspec
@@ -17,7 +18,7 @@ from appliance.training.bundle import CARD, DECLARATION, MODEL
 from appliance.training.cores import Cores, threads_for
 from appliance.training.open_table import open_table
 from appliance.training.precedent import Precedent, left_out_by
-from appliance.training.record import find_commit, hash_files, installed_hash
+from appliance.training.record import DIRTY, find_commit, hash_files, installed_hash
 from appliance.training.train import Progress, train_again
 from storage.bundles import read_bundle
 from storage.datasets import get_snapshot, snapshot_files
@@ -84,8 +85,20 @@ def _differences(card: ModelCard, dataset_sha256: str) -> tuple[str, ...]:
             ("the code's commit", record.commit or "", find_commit() or ""),
             ("the dataset's files", record.dataset_sha256, dataset_sha256),
         ]
-    return tuple(f"{what}: {then[:16] or 'none'} then, {now[:16] or 'none'} now" for what, then, now in pairs
-                 if then != now)  # fmt: skip
+    return tell_differences(pairs)
+
+
+def tell_differences(pairs: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
+    """A sentence for each thing that was another one then; a long hash is told by its beginning.
+
+    Args:
+        pairs: What it is, then and now; empty where it was not known.
+    """
+    return tuple(f"{what}: {_short(then)} then, {_short(now)} now" for what, then, now in pairs if then != now)
+
+
+def _short(value: str) -> str:
+    return f"{value[:16]}{DIRTY if value.endswith(DIRTY) else ''}" or "none"
 
 
 def _sha256(content: bytes) -> str:

@@ -38,7 +38,19 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
         ([*range(1000, 1100)], Code.ID_LIKE, "'c' has 100 distinct values in 100 rows, like an id; exclude it"),
         (
             [str(i % 9) for i in range(95)] + ["?"] * 5, Code.NUMBERS_AS_TEXT,
-            "95 of the 100 texts in 'c' read as numbers; the first other is '?' in row 96; mend the others or cast it "
+            "95 of the 100 texts in 'c' read as numbers, the other 5 (5.0%) are '?' (the first in row 96); if that "
+            "means missing, read them so with --prepare 'SELECT * REPLACE (CASE WHEN \"c\" NOT IN ($$?$$) THEN "
+            "CAST(\"c\" AS DOUBLE) END AS \"c\") FROM source', else each number counts as a category",
+        ),
+        (
+            ["-"] * 12 + [str(i % 9) for i in range(80)] + ["n/a"] * 8, Code.NUMBERS_AS_TEXT,
+            "80 of the 100 texts in 'c' read as numbers, the other 20 (20.0%) are '-', 'n/a' (the first in row 1); if "
+            "that means missing, read them so with --prepare 'SELECT * REPLACE (CASE WHEN \"c\" NOT IN ($$-$$, $$n/a$$)"
+            " THEN CAST(\"c\" AS DOUBLE) END AS \"c\") FROM source', else each number counts as a category",
+        ),
+        (
+            [str(i % 9) for i in range(94)] + list("abcdef"), Code.NUMBERS_AS_TEXT,
+            "94 of the 100 texts in 'c' read as numbers; the first other is 'a' in row 95; mend the others or cast it "
             "with a query, else each number counts as a category",
         ),
         (
@@ -117,7 +129,9 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         [i * 0.37 for i in range(100)],
         [i * i * 17 for i in range(100)],
         [*range(49)],
-        [str(i % 9) for i in range(89)] + ["?"] * 11,
+        [str(i % 9) for i in range(88)] + ["a", "b", "c", "d", "e", "f"] * 2,
+        ["1", "2", "a", "b"] * 25,
+        [str(i % 9) for i in range(49)] + ["?"] * 51,
         [True, False] * 50,
         [0, 100] * 50,
         [0, 50, 99] * 30,
@@ -133,7 +147,9 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         "a measurement",
         "sparse whole numbers",
         "few rows",
+        "numbers and many words",
         "codes",
+        "more gaps than numbers",
         "flags",
         "a scale",
         "a scale up to 99",

@@ -40,6 +40,29 @@ def test_a_glance_shows_what_an_ingest_would_make_and_adds_nothing(datasets: Dat
         datasets.look_through(Intake(source=str(orders.with_name("nowhere.csv"))))
 
 
+@pytest.mark.parametrize(
+    ("values", "kind", "texts"),
+    [
+        ([2**63 + 1, 5, None], pa.uint64(), ["9223372036854775809", "5", None]),
+        ([Decimal(2**53 + 1), Decimal(5)], pa.decimal128(20, 0), ["9007199254740993", "5"]),
+    ],
+)
+def test_a_glance_at_numbers_that_only_a_text_holds_shows_and_tells_it(
+    datasets: Datasets, tmp_path: Path, values: list[object], kind: pa.DataType, texts: list[str | None]
+) -> None:
+    small = pa.array([min(4, index) for index in range(len(values))], pa.uint64())
+    pq.write_table(pa.table({"id": pa.array(values, kind), "small": small}), tmp_path / "x.parquet")
+    found = datasets.look_through(Intake(source=str(tmp_path / "x.parquet"))).glance
+    assert [(one.name, one.dtype) for one in found.columns] == [("id", Dtype.STRING), ("small", Dtype.INT)]
+    assert (found.rows["id"].to_list(), found.as_text) == (texts, ("id",))
+    assert found.notes == ("Kept as text, since a number cannot hold so many digits exactly: id.",)
+    with pytest.raises(BadInput, match="--type id=string"):
+        datasets.take_in("ids", Intake(source=str(tmp_path / "x.parquet")), who="ann")
+    types = dict.fromkeys(found.as_text, Dtype.STRING)
+    datasets.take_in("ids", Intake(source=str(tmp_path / "x.parquet"), types=types), who="ann")
+    assert datasets.preview("ids")["id"].to_list() == texts
+
+
 def test_a_column_is_read_as_it_was_asked_for_and_an_append_too(
     datasets: Datasets, settings: Settings, orders: Path
 ) -> None:

@@ -85,11 +85,22 @@ TOLD: list[tuple[Values, Code, str, object]] = [
     ),
     (
         lambda number: ["?", *(str(at % (5 + number)) for at in range(1, ROWS))], Code.NUMBERS_AS_TEXT,
-        "4 columns hold texts that read as numbers: 'c1' (99 of the 100), 'c2' (99 of the 100), 'c3' (99 of the 100) "
+        "4 columns hold texts that read as numbers: 'c1' (99 of the 100, the other 1 (1.0%) is '?'), 'c2' (99 of the "
+        "100, the other 1 (1.0%) is '?'), 'c3' (99 of the 100, the other 1 (1.0%) is '?') and 1 more; if that means "
+        "missing, read them so with --prepare", None,
+    ),
+    (
+        lambda number: [*"abcdef", *(str(at % (5 + number)) for at in range(6, ROWS))], Code.NUMBERS_AS_TEXT,
+        "4 columns hold texts that read as numbers: 'c1' (94 of the 100), 'c2' (94 of the 100), 'c3' (94 of the 100) "
         "and 1 more; read them with --prepare", None,
     ),
     (
         lambda number: [f"{at % (5 + number)},5" for at in range(ROWS)], Code.NUMBERS_AS_TEXT,
+        "4 columns hold texts that read as numbers: 'c1' (all 100), 'c2' (all 100), 'c3' (all 100) and 1 more; read "
+        "them with --prepare", 0.5,
+    ),
+    (
+        lambda number: [*"abcdef", *(f"{at % (5 + number)},5" for at in range(6, ROWS))], Code.NUMBERS_AS_TEXT,
         "and 1 more; cast them with a query, else each number counts as a category", None,
     ),
     (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
@@ -62,6 +63,56 @@ def test_numbers_with_signs_are_told_with_sql_that_reads_them(
     assert prepared(tmp_path, message, pl.DataFrame({name: texts}))[name].to_list() == numbers
 
 
+@pytest.mark.parametrize(
+    ("texts", "numbers", "words"),
+    [
+        (["-", *map(str, range(8)), ".."], [None, *map(float, range(8)), None], "'-', '..'"),
+        ([*map(str, range(50)), *["unknown"] * 50], [*map(float, range(50)), *[None] * 50], "'unknown'"),
+        (["?", "n/a", "its $5", "", *(f"{at}e2" for at in range(9))], [None] * 4 + [at * 1e2 for at in range(9)], "?"),
+        (["<5"] * 3 + [f"{at}.5" for at in range(9)], [None] * 3 + [at + 0.5 for at in range(9)], "'<5'"),
+        (["-"] * 3 + [f"{at},5" for at in range(9)], [None] * 3 + [at + 0.5 for at in range(9)], "'-'"),
+        (["-", *(f"1'{at}00.50" for at in range(9))], [None, *(1000.5 + at * 100 for at in range(9))], "'-'"),
+        (["<5"] * 3 + [f"{at} kg" for at in range(9)], [None] * 3 + [float(at) for at in range(9)], "'<5'"),
+        (["-"] * 3 + [f"€ {at},50" for at in range(9)], [None] * 3 + [at + 0.5 for at in range(9)], "'-'"),
+        (["-"] * 3 + [f"{at}%" for at in range(9)], [None] * 3 + [float(at) for at in range(9)], "'-'"),
+    ],
+)  # fmt: skip
+def test_words_among_numbers_are_told_with_sql_that_reads_them_as_missing(
+    tmp_path: Path, texts: list[str], numbers: list[float | None], words: str
+) -> None:
+    _, message = told(tmp_path, "rain (mm)", texts)
+    others = len(numbers) - len([each for each in numbers if each is not None])
+    assert f", the other {others} ({others / len(texts):.1%}) " in message
+    assert words in message
+    assert prepared(tmp_path, message, pl.DataFrame({"rain (mm)": texts}))["rain (mm)"].to_list() == numbers
+
+
+def test_a_word_that_comes_later_is_an_error_and_no_silent_gap(tmp_path: Path) -> None:
+    _, message = told(tmp_path, "rain", ["-", *map(str, range(9))])
+    with pytest.raises(duckdb.ConversionException, match="'soon'"):
+        prepared(tmp_path, message, pl.DataFrame({"rain": ["1", "-", "soon"]}))
+
+
+@pytest.mark.parametrize("texts", [[f"{at} kg" for at in range(60)], [f"{at}.5kg" for at in range(60)] + ["3"]])
+def test_numbers_with_one_unit_are_told_with_sql_that_reads_them(tmp_path: Path, texts: list[str]) -> None:
+    code, message = told(tmp_path, "weight", texts)
+    assert (code, "are numbers with the unit 'kg', like '" in message) == (Code.SIGNED_NUMBERS, True), message
+    numbers = [float(text.removesuffix("kg")) for text in texts]
+    assert prepared(tmp_path, message, pl.DataFrame({"weight": texts}))["weight"].to_list() == numbers
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["12 kg", "500 g", "3 kg"] * 20, ["12a", "13b", "7c"] * 20, ["A4", "A5", "A3"] * 20, ["1", "2", "3b", "4c"] * 20],
+)
+def test_several_units_and_names_with_digits_are_no_numbers(tmp_path: Path, texts: list[str]) -> None:
+    layout = Layout(root=tmp_path)
+    layout.create()
+    rows = pl.DataFrame({"c": texts, "other": range(len(texts))})
+    ingest(layout, "d", rows, append=False, info=IngestInfo(who="x", source="x"))
+    assert [one for one in check_table(profile(layout, "d")) if one.column == "c"] == []
+
+
 def test_objects_and_lists_are_told_with_sql_that_opens_them(tmp_path: Path) -> None:
     objects = ['{"age":31,"city":"Bern"}', '{"age":44,"city":"Ulm"}']
     code, message = told(tmp_path / "a", "user", objects)
@@ -108,7 +159,10 @@ def test_a_decimal_mark_that_cannot_be_told_is_said_instead_of_guessed(tmp_path:
 @pytest.mark.parametrize(
     ("texts", "like"),
     [
-        (["-"] * 5 + [f"${at}.50" for at in range(50)], "are numbers with signs, like '$0.50'; read"),
+        (
+            ["-"] * 5 + [f"${at}.50" for at in range(50)],
+            "are numbers with signs, like '$0.50', the other 5 (9.1%) are '-'; if that means missing, read them so",
+        ),
         ([str(at % 10) for at in range(100)] + [f"5{at} €" for at in range(30)], "are numbers with signs; read"),
     ],
 )

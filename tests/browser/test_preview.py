@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -97,6 +98,19 @@ def test_another_sheet_of_a_workbook_is_looked_at_and_saved(tab: Page, world: Wo
     tab.wait_for_url("**/data/shops", timeout=PATIENCE_MS)
     saved = world.appliance.datasets.show("shops")
     assert (saved.sheet, [column.name for column in saved.columns]) == ("Staff", ["name", "age"])
+
+
+def test_numbers_that_only_a_text_holds_are_saved_as_text(tab: Page, world: World, tmp_path: Path) -> None:
+    file, ids = tmp_path / "tickets.parquet", [2**63 + row for row in range(50)]
+    pl.DataFrame({"ticket": pl.Series(ids, dtype=pl.UInt64), "n": range(50)}).write_parquet(file)
+    tab.goto(f"{world.url}/data")
+    settle(tab)
+    tab.set_input_files(".drop input", file)
+    expect(tab.get_by_label("Read ticket as")).to_have_value("string", timeout=PATIENCE_MS)
+    expect(tab.get_by_text("Kept as text, since a number cannot hold so many digits exactly: ticket.")).to_be_visible()
+    tab.get_by_role("button", name="Save", exact=True).click()
+    tab.wait_for_url("**/data/tickets", timeout=PATIENCE_MS)
+    assert world.appliance.datasets.preview("tickets")["ticket"].to_list() == [str(one) for one in ids]
 
 
 def _drop_rows(tab: Page, world: World, file: Path) -> None:

@@ -137,7 +137,10 @@ def test_datasets_from_a_file_to_their_difference(shell: Shell) -> None:
     shown = shell.ok("data", "show", "penguins", "--version", "1", "--json").json()
     assert shown["snapshot"]["rows"] == 344
     assert "species" in [column["name"] for column in shown["columns"]]
-    assert "Dream" in shell.ok("data", "show", "penguins").out
+    assert shown["warnings"] == added["warnings"]
+    told = shell.ok("data", "show", "penguins").out
+    assert "Dream" in told
+    assert "'island' are 'Dream'" in told, "what is suspicious about this version"
 
 
 def test_rules_of_a_dataset_and_the_rows_that_they_rejected(shell: Shell, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from storage.columns import ColumnInfo, Dtype
 from storage.datasets import IngestInfo, list_datasets
 from storage.errors import SourceUnreadable
 from storage.ingest import ingest
@@ -29,6 +30,33 @@ from tests.storage.desk import Desk
 def test_a_csv_file_that_is_none_is_refused_with_what_to_do(desk: Desk, content: str, message: str) -> None:
     with pytest.raises(SourceUnreadable, match=message):
         desk.read(desk.put("rows.csv", content))
+
+
+@pytest.mark.parametrize("mark", ["||", "::", "~~", "^^", "##"])
+def test_a_mark_that_stands_twice_between_columns_is_one_delimiter(desk: Desk, mark: str) -> None:
+    lines = [("a", "b", "c"), ("1", "", "x"), ("2", "5", f'"{mark[0]}y"')]
+    source = desk.put("x.csv", "".join(f"{mark.join(line)}\n" for line in lines))
+    rows = desk.read(source)
+    assert rows.to_dict(as_series=False) == {"a": [1, 2], "b": [None, 5], "c": ["x", f"{mark[0]}y"]}
+    assert desk.notes == (f"Read with {mark!r} between the columns, which stands in every line as often.",)
+    more = desk.put("x.csv", "".join(f"{mark.join(line)}\n" for line in [*lines, *lines[1:] * 30, ("7", "8")]))
+    with pytest.raises(SourceUnreadable, match="the header has 3 fields, but line 64 has 2; mend that line"):
+        desk.read(more)
+
+
+def test_a_column_without_values_is_no_mark_that_stands_twice(desk: Desk) -> None:
+    rows = desk.read(desk.put("x.csv", "a|b|c\n1||x\n2||y\n3||z\n"))
+    assert rows.columns == ["a", "b", "c"]
+    assert desk.read(desk.put("x.csv", "a;;c\n1;;x\n2;;y\n3;;z\n")).width == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "form"), [("x.csv", "n,at\n1,{}\n2,{}\n"), ("x.ndjson", '{{"at":"{}"}}\n{{"at":"{}"}}\n')]
+)
+def test_a_time_of_day_stays_as_it_is_written_the_first_time_and_later(desk: Desk, name: str, form: str) -> None:
+    source = desk.put(name, form.format("00:30", "14:05"))
+    assert desk.read(source)["at"].to_list() == ["00:30", "14:05"]
+    assert desk.read(source, like=(ColumnInfo(name="at", dtype=Dtype.STRING),))["at"].to_list() == ["00:30", "14:05"]
 
 
 def test_a_quotation_mark_that_is_never_closed_is_said(desk: Desk) -> None:

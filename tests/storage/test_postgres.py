@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 import adbc_driver_postgresql.dbapi as adbc
 import pytest
 
+from storage.columns import ColumnInfo, Dtype
 from storage.errors import SourceUnreadable
 from storage.passing import may_pass
 from tests.storage.desk import Desk
@@ -62,6 +63,12 @@ def test_a_numeric_that_a_float_would_round_is_refused_and_the_way_out_works(des
     found = desk.read(postgres.url, "SELECT CAST(12345678901234567891::numeric AS TEXT) AS id, 1::numeric / 3 AS third")
     assert found.rows() == [("12345678901234567891", 1 / 3)]
     assert desk.read(postgres.url, "SELECT sum(i::bigint) AS s FROM many").rows() == [(45_000_150_000.0,)]
+
+
+def test_a_numeric_of_a_column_that_is_text_keeps_its_digits(desk: Desk, postgres: Postgres) -> None:
+    query = "SELECT 12345678901234567891::numeric AS id, 1.10::numeric(20, 2) AS price, 'a'::text AS shop"
+    like = tuple(ColumnInfo(name=name, dtype=Dtype.STRING) for name in ("id", "shop"))
+    assert desk.read(postgres.url, query, like).rows() == [("12345678901234567891", 1.1, "a")]
 
 
 def test_the_fingerprint_is_of_the_rows(desk: Desk, postgres: Postgres) -> None:

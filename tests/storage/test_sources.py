@@ -119,6 +119,7 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ("a,b\n99999999999999999999,x\n1,y\n", ["99999999999999999999", "1"], "Kept as text, since a number"),
         ("a,b\n99999999999999999999,x\n1.5,y\n", [1e20, 1.5], None),
         ("a,b\n10:30:00,x\n11:00:00,y\n", ["10:30:00", "11:00:00"], None),
+        ("a,b\n10:30,x\nNA,y\n", ["10:30", None], "Read as missing: NA, "),
     ],
 )
 def test_values_are_read_as_what_they_are(desk: Desk, content: str, values: list[object], note: str | None) -> None:

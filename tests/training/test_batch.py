@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from appliance.encoder import RowEncoder
@@ -20,6 +23,7 @@ from appliance.schema import FeatureSchema, Kind
 from appliance.training.batch import BatchOrder, predict_file
 from appliance.training.fit import Scorer
 from storage.bundles import publish_bundle, read_bundle
+from storage.columns import Dtype
 from tests.training.rows import Remembered, made_up, penguins, spec
 from tests.training.state import add, new_appliance, train_now
 
@@ -178,6 +182,34 @@ def test_further_columns_of_any_type_come_back_as_an_ingest_would_keep_them(
     assert found["seal"].to_list() == ["AAE=", None]
     assert found["at"].cast(pl.String).to_list()[0].startswith("10:00:00")
     assert found["prediction"].null_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(2**63, pa.uint64()), (10**19, pa.decimal128(20, 0)), (7, pa.decimal128(12, 2))]
+)
+def test_numbers_that_the_model_knows_as_text_are_scored_digit_by_digit(
+    house: Appliance, tmp_path: Path, number: int, kind: pa.DataType
+) -> None:
+    name, rows = f"long{number}", range(400)
+    to_value = int if pa.types.is_integer(kind) else Decimal
+    shops = pa.array([to_value(number + row % 3) for row in rows], kind)
+    learned = {"shop": shops, "x": [row % 7 for row in rows], "y": [row % 3 + row % 7 / 40 for row in rows]}
+    pq.write_table(pa.table(learned), tmp_path / "a.parquet")
+    intake = Intake(source=str(tmp_path / "a.parquet"), types={"shop": Dtype.STRING})
+    house.datasets.take_in(name, intake, who="test")
+    train_now(house, ModelSpec(name=name, dataset=name, target="y"))
+    pq.write_table(pa.table({"shop": shops[:3], "x": [0, 1, 2], "ticket": shops[:3]}), tmp_path / "in.parquet")
+    out = tmp_path / "out.parquet"
+    report = predict_file(
+        house.settings, BatchOrder(model=name, version=1, file=tmp_path / "in.parquet", out=out), Remembered()
+    )
+    assert report.unseen == {}
+    found = pl.read_parquet(out)
+    texts = house.datasets.preview(name)["shop"].to_list()[:3]
+    assert found["shop"].to_list() == texts
+    assert found["prediction"].to_list() == pytest.approx([0.0, 1.0, 2.0], abs=0.3), "each is the category that it was"
+    ticket = [float(text) for text in texts] if number == 7 else texts
+    assert found["ticket"].to_list() == ticket, "what the model does not know is not rounded either"
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,20 @@ def test_the_most_frequent_levels_are_kept_whatever_the_column_is_called(monkeyp
         assert with_frequent_levels(read_column(series), series).levels == ("a", "c")
 
 
+@pytest.mark.parametrize(
+    ("time", "moment", "way"),
+    [
+        (None, date(2024, 1, 1), "weekday and month, set time = 'day' and declare it a datetime under [columns]"),
+        ("day", datetime(2024, 1, 1, tzinfo=UTC), "hour, weekday and month, declare it a datetime under [columns]"),
+    ],
+)
+def test_how_the_time_column_becomes_an_input_is_said_by_what_is_left_to_do(
+    time: str | None, moment: date, way: str
+) -> None:
+    frame = made_up().with_columns((pl.lit(moment) + pl.duration(days=pl.int_range(pl.len()))).alias("day"))
+    assert f"'day' is no input; to give the model its {way}" in plan_columns(frame, spec("y", time=time)).decisions
+
+
 def test_the_only_date_column_orders_the_rows() -> None:
     columns = plan_columns(bikes(), spec("cnt"))
     assert columns.time == "ts"

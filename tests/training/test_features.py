@@ -171,7 +171,7 @@ def test_a_million_categories_keep_the_frequent_ones_and_say_so() -> None:
         ({"monotone": {"color": 1}}, "is a category, which has no order"),
         ({"weight": "color"}, "is text, not a number"),
         ({"weight": "x"}, "rows that are infinite, no number or below 0"),
-        ({"class_weights": {"a": 1.0}}, "it has none: a regression"),
+        ({"class_weights": {"a": 1.0}}, "names 'a', no class of 'y'; it has none: a regression"),
         ({"is_unbalance": True}, "is for two classes"),
     ],
 )

@@ -108,12 +108,37 @@ def test_what_the_inputs_were_read_as_is_said() -> None:
     assert "2 numbers ('x', 'noise'); 1 category ('color'); 1 boolean ('on')" in said
 
 
-@pytest.mark.parametrize(("words", "told"), [(["oops"], "but for 'oops'"), ([], "declare it a number")])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["oops"], "but for 'oops'"), ([], "declare it a number"),
+        (["-", "n/a"] * (ROWS // 5), "but for '-', 'n/a'; it trains as a category. To use its size, make these empty"),
+    ],
+)  # fmt: skip
 def test_text_that_was_meant_as_numbers_is_said_again_at_training(words: list[str], told: str) -> None:
     values = pl.Series("a", [*words, *(f"{value % 40 / 4}" for value in range(ROWS - len(words)))])
     (warning,) = plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings
     assert (warning.column, warning.code) == ("a", "numbers_as_text")
     assert told in warning.message
+
+
+@pytest.mark.parametrize("count", [3, 4, 15])
+def test_what_many_texts_have_in_common_is_one_warning(count: int) -> None:
+    codes = [pl.Series(f"c{at}", [f"{value % (at + 5)}" for value in range(ROWS)]) for at in range(count)]
+    odd = pl.Series("odd", ["-", *(f"{value % 40}" for value in range(ROWS - 1))])
+    told = plan_columns(made_up(ROWS).with_columns(*codes, odd), spec("y")).warnings
+    assert told[-1].column == "odd"
+    if count == 3:
+        assert [one.column for one in told] == ["c0", "c1", "c2", "odd"]
+        return
+    assert [one.column for one in told] == [None, "odd"]
+    assert f"{count} columns are text that reads as numbers: 'c0', 'c1', 'c2', 'c3'" in told[0].message
+    assert ("and 10 more" in told[0].message) is (count == 15)
+
+
+def test_numbers_and_many_words_are_a_category_without_a_word() -> None:
+    values = pl.Series("a", [f"w{at % 6}" if at % 5 == 0 else f"{at % 40}" for at in range(ROWS)])
+    assert plan_columns(made_up(ROWS).with_columns(values), spec("y")).warnings == ()
 
 
 def test_prose_is_left_out_as_prose() -> None:

@@ -278,3 +278,6 @@ def test_class_weights_move_the_answers_to_their_class() -> None:
     plain = fit(spec("on", calibrate=False), made_up(800))
     heavy = fit(spec("on", calibrate=False, class_weights={"false": 1.0, "true": 5.0}), made_up(800))
     assert heavy.outputs.mean() > plain.outputs.mean() + 0.2
+    short = fit(spec("on", calibrate=False, class_weights={"true": 5.0}), made_up(800))
+    assert short.fitted.text == heavy.fitted.text, "a class that is not named weighs 1"
+    assert "rows weigh by their class, as declared; those of false weigh 1" in short.decisions

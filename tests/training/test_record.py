@@ -18,7 +18,7 @@ from appliance.model_card import TrainingReport
 from appliance.model_spec import TIME_LIMIT
 from appliance.training import open_table
 from appliance.training.record import find_commit, hash_files
-from appliance.training.reproduce import reproduce
+from appliance.training.reproduce import reproduce, tell_differences
 from storage.bundles import bundle_path
 from storage.datasets import snapshot_files
 from tests.cli.shell import Shell
@@ -84,6 +84,15 @@ def test_a_version_trained_again_is_the_same_though_the_dataset_and_the_declarat
     assert found.same
     assert found.recorded_sha256 == found.again_sha256
     assert found.differences == ()
+
+
+def test_a_commit_with_changes_beside_it_is_told_as_another_one() -> None:
+    same, commit = ("the code's version", "0.1.0", "0.1.0"), "0123456789abcdef" + "0" * 24
+    found = tell_differences([same, ("the code's commit", commit, f"{commit}-dirty"), ("the rows", "", "f" * 64)])
+    assert found == (
+        "the code's commit: 0123456789abcdef then, 0123456789abcdef-dirty now",
+        "the rows: none then, ffffffffffffffff now",
+    )
 
 
 def test_other_data_under_the_same_version_gives_another_model_and_is_named(tmp_path: Path) -> None:

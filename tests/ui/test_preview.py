@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import polars as pl
 from nicegui import Client
 from nicegui import ui as ng
 
@@ -13,6 +14,7 @@ from appliance.findings import Code
 from appliance.house import prepare_state
 from appliance.intake import Intake
 from appliance.settings import Settings
+from storage.columns import Dtype
 from ui.pages.data_preview import Choices, show_preview
 from ui.pages.dataset_columns import warnings_of
 
@@ -47,3 +49,25 @@ def test_what_several_columns_have_in_common_stands_above_them_once(tmp_path: Pa
     beside = warnings_of(findings)
     assert [name for name in told.columns if "See the note above on" in beside[name]] == list(told.columns)
     assert not any("-99" in sentence for sentence in beside.values())
+
+
+def test_numbers_that_only_a_text_holds_are_text_unless_another_type_is_chosen(tmp_path: Path) -> None:
+    settings = Settings(state=tmp_path / "state")
+    prepare_state(settings)
+    file, ids = tmp_path / "tickets.parquet", [2**63 + row for row in range(50)]
+    pl.DataFrame({"ticket": pl.Series(ids, dtype=pl.UInt64), "n": range(50)}).write_parquet(file)
+    look = Datasets(settings).look_through(Intake(source=str(file)))
+    choices = Choices()
+
+    async def draw() -> list[list[str]]:
+        client = Client(ng.page("/test"))
+        with client:
+            show_preview(look, choices)
+        fields = [one for one in client.content.descendants() if one.tag == "select"]
+        found = [[str(option.props["value"]) for option in field.default_slot.children] for field in fields]
+        client.delete()
+        return found
+
+    ticket, n = asyncio.run(draw())
+    assert choices.types == {"ticket": Dtype.STRING}, "what is saved carries it"
+    assert (ticket[0], len(ticket), n[0]) == ("string", len(Dtype), "found")

@@ -40,6 +40,8 @@ def show_preview(found: FirstLook, choices: Choices) -> None:
     """Draw it; what is chosen goes into ``choices``."""
     for note in found.glance.notes:
         text(note, "muted small")
+    for name in found.glance.as_text:
+        choices.types.setdefault(name, Dtype.STRING)
     text(_scope(found), "muted small")
     shown = found.glance.columns
     if len(shown) > _MOST_COLUMNS:
@@ -91,13 +93,13 @@ def _columns(found: FirstLook, shown: tuple[ColumnInfo, ...], choices: Choices) 
         with box("", "tbody"):
             for column, values in zip(shown, examples, strict=True):
                 with box("", "tr"):
-                    _choice(column, values, choices)
+                    _choice(column, values, choices, must_choose=column.name in found.glance.as_text)
                     _figures(figures[column.name])
                     if warnings:
                         text(warnings.get(column.name, ""), "small prose", tag="td")
 
 
-def _choice(column: ColumnInfo, values: tuple[str | None, ...], choices: Choices) -> None:
+def _choice(column: ColumnInfo, values: tuple[str | None, ...], choices: Choices, *, must_choose: bool) -> None:
     some = list(dict.fromkeys(value for value in values if value is not None))[:_EXAMPLES]
 
     def predict() -> None:
@@ -109,7 +111,8 @@ def _choice(column: ColumnInfo, values: tuple[str | None, ...], choices: Choices
         text(column.name, "wrap-any")
         text(", ".join(one[:40] for one in some) or NONE, "muted small wrap-any")
     with box("", "td"):
-        options = {_KEPT: _("{type} (found)").format(type=DTYPES[column.dtype])}
+        first = column.dtype.value if must_choose else _KEPT
+        options = {first: _("{type} (found)").format(type=DTYPES[column.dtype])}
         options |= {dtype.value: DTYPES[dtype] for dtype in Dtype if dtype is not column.dtype}
         native_choice(_("Read {name} as").format(name=column.name), options, _chooser(column.name, choices.types))
 

@@ -105,5 +105,5 @@ def _whole_table(findings: tuple[Finding, ...], rejected: str) -> None:
 
 PAGE = Page(
     path="/data/{name}", section="data", title="{name}", build=build, parents=((_("Data"), "/data"),),
-    cli="appliance data show {name}", rest="GET /api/datasets/{name}/profile",
+    cli="appliance data show {name}", rest="GET /api/datasets/{name}/profile; GET /api/datasets/{name}/findings",
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Datasets over HTTP: uploads, versions, previews, profiles, differences."""
+"""Datasets over HTTP: uploads, versions, previews, profiles, findings, differences."""
 
 from __future__ import annotations
 
@@ -276,6 +276,16 @@ def profile(
     return list(appliance.datasets.profile(name, version))
 
 
+@get("/datasets/{name:str}/findings", sync_to_thread=True)
+def findings(
+    appliance: NamedDependency[Appliance], name: FromPath[str], version: FromQuery[int | None] = None
+) -> Ingest:
+    """What is suspicious about a snapshot, as its ingest told it; the newest without ``version``."""
+    shown = appliance.datasets.show(name, version)
+    warnings = appliance.datasets.findings(name, shown.version)
+    return Ingest(dataset=name, version=shown.version, rows=shown.rows, warnings=warnings)
+
+
 @get("/datasets/{name:str}/diff", sync_to_thread=True)
 def diff(
     appliance: NamedDependency[Appliance], name: FromPath[str], old: FromQuery[int], new: FromQuery[int]
@@ -331,6 +341,6 @@ def rejected(
 
 
 DATASET_ROUTES = (
-    list_datasets, receive, add_snapshot, show, versions, preview, profile, diff, refresh, show_rules, declare_rules,
-    rejected,
+    list_datasets, receive, add_snapshot, show, versions, preview, profile, findings, diff, refresh, show_rules,
+    declare_rules, rejected,
 )  # fmt: skip

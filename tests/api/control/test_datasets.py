@@ -92,6 +92,28 @@ def test_a_form_as_curl_sends_it_and_the_difference_of_two_versions(control: Con
     assert diff["rows"] == [40, 80]
 
 
+def test_the_findings_of_any_version_are_told_as_its_ingest_told_them(control: Control) -> None:
+    def add_file(body: bytes) -> dict[str, object]:
+        order = {"name": "houses", "upload": upload(control, body=body)}
+        answer = control.client.post("/datasets", headers=control.admin, json=order)
+        assert answer.status_code == 201, answer.text
+        told: dict[str, object] = answer.json()
+        return told
+
+    odd = add_file(CSV.replace(b"red", b" red"))
+    plain = add_file(CSV)
+    assert "begin or end with spaces" in str(odd["warnings"])
+    url = "/datasets/houses/findings"
+    assert control.client.get(url, params={"version": 1}, headers=control.read).json() == odd
+    assert control.client.get(url, headers=control.read).json() == plain
+    missing = control.client.get(url, params={"version": 3}, headers=control.read)
+    assert (missing.status_code, "version 3" in missing.json()["detail"]) == (404, True)
+    document = control.client.get("/schema", headers=control.read).json()["paths"]
+    told = document["/datasets/{name}/findings"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    added = document["/datasets"]["post"]["responses"]["201"]["content"]["application/json"]["schema"]
+    assert told == added, "one shape for both"
+
+
 def test_a_file_that_is_no_table_is_refused_and_nothing_stays(control: Control) -> None:
     name = upload(control, "broken.parquet", b"this is no Parquet file at all")
     answer = control.client.post("/datasets", headers=control.admin, json={"name": "broken", "upload": name})

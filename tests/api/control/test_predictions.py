@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import msgspec
+import polars as pl
 import pytest
 
 from appliance.errors import BadInput
@@ -51,7 +52,9 @@ def scored(control: Control) -> Path:
     return out
 
 
-def test_what_does_not_fit_is_said_at_once_and_what_fits_waits_until_jobs_can_be_started(trained: Control) -> None:
+def test_what_does_not_fit_is_said_at_once_and_what_fits_waits_until_jobs_can_be_started(
+    trained: Control, tmp_path: Path
+) -> None:
     name, layout = spec("on").name, trained.appliance.settings.layout
 
     def ask(upload: str, key: dict[str, str], **more: str) -> tuple[int, str]:
@@ -64,7 +67,11 @@ def test_what_does_not_fit_is_said_at_once_and_what_fits_waits_until_jobs_can_be
     assert "lacks the column(s) x, noise" in detail
     fitting = upload(trained, "rows.csv", made_up(20).write_csv().encode())
     assert ask(fitting, trained.admin)[0] == 503  # no orchestrator runs here
-    assert {folder.name for folder in waiting(trained)} == {short, fitting}
+    long = made_up(20).with_columns(pl.Series("ticket", [2**63 + row for row in range(20)], pl.UInt64))
+    long.write_parquet(tmp_path / "rows.parquet")
+    longer = upload(trained, "rows.parquet", (tmp_path / "rows.parquet").read_bytes())
+    assert ask(longer, trained.admin)[0] == 503, "numbers that only a text holds are no reason to refuse it"
+    assert {folder.name for folder in waiting(trained)} == {short, fitting, longer}
     assert ask(fitting, trained.read)[0] == 403
     for unknown in ("upload-" + "0" * 24, "../secret"):
         assert ask(unknown, trained.admin)[0] == 404
