@@ -11,6 +11,7 @@ from appliance.texts import (
     are_prose,
     are_whole,
     examples,
+    find_day_number,
     find_nesting,
     find_signed,
     find_unsigned,
@@ -36,6 +37,9 @@ SENTINEL_GAP = 3
 SENTINEL_MIN_DISTINCT = 20
 """A column of fewer values is a scale, whose ends are far apart by nature."""
 
+
+MISSING_WORDS = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?", "-", "."})
+"""What programs write for no value, and readers leave alone among texts; ``None`` is as often a level."""
 
 SENTINEL_CODES = frozenset({-9, -99, -999, -9999, 99, 999, 9999})
 """What questionnaires write for no answer. In a scale that such a number ends it is one where the gap before it is at
@@ -180,6 +184,26 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
             together=f"{{count}} columns hold texts that read as numbers: {{names}}; {way}, else each number counts as "
             "a category",
         )  # fmt: skip
+    elif missing := _find_missing_word(column):
+        yield _missing_word(column, present, *missing)
+
+
+def _find_missing_word(column: ColumnProfile) -> tuple[str, int] | None:
+    """The most frequent of its texts that mostly means that there is no value, with its count."""
+    return next(((value, count) for value, count in column.top if value.strip() in MISSING_WORDS), None)
+
+
+def _missing_word(column: ColumnProfile, present: int, word: str, count: int) -> Spotted:
+    name, expression = column.name, f"nullif({{c}}, $${word}$$)"
+    text = "1 text" if count == 1 else f"{count} texts"
+    return Spotted(
+        column=name, code=Code.SENTINEL, expression=expression, detail=f"{count / present:.1%}",
+        message=f"{text} in {name!r} ({count / present:.1%}) {'is' if count == 1 else 'are'} {word!r}; if that means "
+        f"missing, make it null with {prepare_option(replace_sql((name, expression)))}, else it counts as a category "
+        "of its own",
+        together=f"{{count}} columns hold {word!r} among their texts: {{names}}; if that means missing, make it null "
+        "with {prepare}, else it counts as a category of its own",
+    )  # fmt: skip
 
 
 def _with_signs(column: ColumnProfile, present: int) -> Spotted:
@@ -219,6 +243,15 @@ def _nested(column: ColumnProfile, nesting: str) -> Spotted:
 
 def _check_dates(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     name = column.name
+    if example := find_day_number(column):
+        expression = "try_strptime({c}::VARCHAR, $$%Y%m%d$$)::DATE"
+        yield Spotted(
+            column=name, code=Code.DATES_AS_NUMBERS, expression=expression, detail=f"like {example}",
+            message=f"{name!r} holds days as whole numbers, like {example}, which a model takes for amounts: from one "
+            f"month to the next they jump; read them with {prepare_option(replace_sql((name, expression)))}",
+            together="{count} columns hold days as whole numbers, which a model takes for amounts: {names}; read them "
+            "with {prepare}",
+        )  # fmt: skip
     dates = _dates(column)
     if dates and dates >= DATE_TEXT_SHARE * present:
         if len(column.date_forms) > 1:
