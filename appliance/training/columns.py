@@ -67,7 +67,7 @@ def plan_columns(
     Raises:
         BadTable: A declared column does not exist or cannot be read as declared, or no usable feature is left.
     """
-    _require_declared(frame, spec)
+    require_declared(frame, spec)
     time, decisions = find_time(frame, spec)
     way, by = choose_way(frame, spec, time, taken=() if precedent is None else tuple(precedent.left_out))
     if way == "group" and spec.group is None:
@@ -227,7 +227,12 @@ def natural_kind(dtype: pl.DataType) -> Kind | None:
     return None
 
 
-def _require_declared(frame: RawRows, spec: ModelSpec) -> None:
+def require_declared(frame: RawRows, spec: ModelSpec) -> None:
+    """Check that the columns that a declaration names are there.
+
+    Raises:
+        BadTable: One is not; names the key and the columns there are.
+    """
     for key, name in spec.named_columns:
         if key != "exclude" and name not in frame.columns:
             raise BadTable(
