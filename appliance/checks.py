@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from appliance.findings import Code, Finding, Spotted, told_together
 from appliance.leak_suspects import Suspect
+from appliance.missing_words import find_missing_word, spot_missing_word
 from appliance.texts import (
     CAST,
     are_codes,
@@ -13,6 +14,7 @@ from appliance.texts import (
     are_whole,
     count_signed,
     examples,
+    find_day_number,
     find_nesting,
     find_plain,
     find_signed,
@@ -40,7 +42,6 @@ SENTINEL_GAP = 3
 """Empty bins of the histogram between a lonely value at an end and all others."""
 SENTINEL_MIN_DISTINCT = 20
 """A column of fewer values is a scale, whose ends are far apart by nature."""
-
 
 IF_MISSING = "if that means missing, read them so with"
 
@@ -178,6 +179,8 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
         yield _id_like(column, present)
     elif are_numbers and not are_codes(column):
         yield _as_text(column, present)
+    elif missing := find_missing_word(column):
+        yield spot_missing_word(column, present, *missing)
 
 
 def _as_text(column: ColumnProfile, present: int) -> Spotted:
@@ -255,6 +258,15 @@ def _nested(column: ColumnProfile, nesting: str) -> Spotted:
 
 def _check_dates(column: ColumnProfile, present: int) -> Iterator[Spotted]:
     name = column.name
+    if example := find_day_number(column):
+        expression = "try_strptime({c}::VARCHAR, $$%Y%m%d$$)::DATE"
+        yield Spotted(
+            column=name, code=Code.DATES_AS_NUMBERS, expression=expression, detail=f"like {example}",
+            message=f"{name!r} holds days as whole numbers, like {example}, which a model takes for amounts: from one "
+            f"month to the next they jump; read them with {prepare_option(replace_sql((name, expression)))}",
+            together="{count} columns hold days as whole numbers, which a model takes for amounts: {names}; read them "
+            "with {prepare}",
+        )  # fmt: skip
     dates = _dates(column)
     if dates and dates >= DATE_TEXT_SHARE * present:
         if len(column.date_forms) > 1:

@@ -29,6 +29,7 @@ class Code(StrEnum):
     NUMBERS_AS_TEXT = "numbers_as_text"
     SIGNED_NUMBERS = "signed_numbers"
     DATES_AS_TEXT = "dates_as_text"
+    DATES_AS_NUMBERS = "dates_as_numbers"
     MIXED_DATES = "mixed_dates"
     PADDED = "padded"
     SENTINEL = "sentinel"

@@ -9,6 +9,7 @@ import json
 import re
 from statistics import median
 
+from storage.columns import Dtype
 from storage.profile import ColumnProfile
 
 PROSE_WORDS = 4
@@ -16,6 +17,11 @@ PROSE_WORDS = 4
 
 _CODE = re.compile(r"[-+]?(0\d+|\d{16,})")
 """Digits that a number would change: it drops leading zeros, and a float rounds from the 16th digit on."""
+
+_DAY = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+"""A day as 20260131."""
+FEWEST_DAYS = 5
+"""Fewer different numbers may look like days by chance."""
 
 _WHOLE = re.compile(r"[-+]?\d+")
 _ONE_GROUP = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
@@ -53,6 +59,15 @@ def are_codes(column: ColumnProfile) -> bool:
 def are_whole(column: ColumnProfile) -> bool:
     """Whether the texts are digits alone."""
     return all(_WHOLE.fullmatch(text.strip()) for text in examples(column))
+
+
+def find_day_number(column: ColumnProfile) -> str | None:
+    """A whole number that is a day, like 20260131, where the ends and the most frequent ones all are; else None."""
+    if column.dtype is not Dtype.INT or column.distinct < FEWEST_DAYS:
+        return None
+    ends = [f"{end:.0f}" for end in (column.minimum, column.maximum) if isinstance(end, int | float)]
+    told = [*ends, *(value for value, _ in column.top)]
+    return told[0] if all(_DAY.fullmatch(number) for number in told) else None
 
 
 def are_prose(column: ColumnProfile) -> bool:

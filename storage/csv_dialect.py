@@ -241,9 +241,9 @@ def _sniff(
         if len(dialect.types) == 1 and delimiter is None and (why := find_broken_line(file, None)):
             raise SourceUnreadable(why)
         if any(type_ == "VARCHAR" for type_ in dialect.types.values()):
-            with_nulls = _ask(connection, path, f"{options}, nullstr = {sql_list(NULL_WORDS)}", rows)
+            with_nulls = _ask(connection, path, options, rows, nulls=NULL_WORDS)
             if _typed(with_nulls) > _typed(dialect):
-                dialect = replace(with_nulls, nulls=NULL_WORDS)
+                dialect = with_nulls
         if dialect.skip and not dialect.header and not told:
             # A title above a header is fine; rows left out to make the rest fit would be lost.
             raise SourceUnreadable(
@@ -262,18 +262,22 @@ def _sniff(
     return dialect
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, path: Path, options: str, rows: int | None) -> Dialect:
+def _ask(
+    connection: duckdb.DuckDBPyConnection, path: Path, options: str, rows: int | None, *,
+    nulls: tuple[str, ...] = ("",),
+) -> Dialect:  # fmt: skip
+    told = options if nulls == ("",) else f"{options}, nullstr = {sql_list(nulls)}"
     found = connection.execute(
         "SELECT Delimiter, Quote, Escape, Comment, SkipRows, HasHeader, DateFormat, TimestampFormat, "
         "list_transform(Columns, lambda c: [c.name, c.type]) "
-        f"FROM sniff_csv({sql_text(path)}, sample_size = {-1 if rows is None else rows}{options})"
+        f"FROM sniff_csv({sql_text(path)}, sample_size = {-1 if rows is None else rows}{told})"
     ).fetchone()
     if found is None:
         raise SourceUnreadable(f"{path} cannot be read as CSV")
     quote, escape, comment = (("" if mark in {None, "(empty)", "\0"} else str(mark)) for mark in found[1:4])
     dialect = Dialect(
         delimiter=found[0], quote=quote, escape=escape or quote, comment=comment, skip=found[4], header=found[5],
-        date_format=found[6], time_format=found[7], types=dict(found[8]),
+        date_format=found[6], time_format=found[7], types=dict(found[8]), nulls=nulls,
     )  # fmt: skip
     return _keep_words(connection, path, dialect, rows)
 

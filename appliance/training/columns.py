@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from appliance.training.table import RawRows, in_turn
 
 MOST_LEVELS = 50_000
 """A category keeps this many of its most frequent levels; rarer ones count as never seen."""
+
+_TIME_NAME = re.compile(r"(?:time|date|day|week|month|quarter|year|timestamp|ts|epoch)", re.IGNORECASE)
 
 _DATES = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?$"
 
@@ -67,7 +70,7 @@ def plan_columns(
     Raises:
         BadTable: A declared column does not exist or cannot be read as declared, or no usable feature is left.
     """
-    _require_declared(frame, spec)
+    require_declared(frame, spec)
     time, decisions = find_time(frame, spec)
     way, by = choose_way(frame, spec, time, taken=() if precedent is None else tuple(precedent.left_out))
     if way == "group" and spec.group is None:
@@ -81,7 +84,7 @@ def plan_columns(
             f"{time!r} is no input; to give the model its {parts}, {first}declare it a datetime under [columns]",
         )
     features: list[Column] = []
-    warnings: list[Warn] = []
+    warnings = _unread_order(frame, spec) if time is None and way == "random" and spec.split_by is None else []
     no_inputs = {*spec.no_inputs, spec.group, by if way == "group" else None, time} - set(spec.columns)
     for name, series in in_turn(frame, [name for name in frame.columns if name not in no_inputs]):
         kind = spec.columns.get(name)
@@ -178,6 +181,22 @@ def find_time(frame: RawRows, spec: ModelSpec) -> tuple[str | None, tuple[str, .
     return found.name, (f"{found.name!r} has the most distinct dates (beside {others}), so it orders the rows",)
 
 
+def _unread_order(frame: RawRows, spec: ModelSpec) -> list[Warn]:
+    """A series whose time is a number, like 1959.25: drawn at random, a row lies between rows that train."""
+    for name in frame.columns:
+        if name == spec.target or not _TIME_NAME.fullmatch(name) or not frame.schema[name].is_numeric():
+            continue
+        known = frame[name].drop_nulls()
+        if known.n_unique() > 2 and known.is_sorted():
+            message = (
+                f"{name!r} is called like a time and never falls from row to row, but is a number, so that the rows "
+                "held out are drawn from among those that train: the metrics say little about later rows. Make a date "
+                "of it with --prepare, or declare split_by = 'random' if the order says nothing"
+            )
+            return [Warn(column=None, code="unread_order", message=message)]
+    return []
+
+
 def _is_dates_as_text(series: pl.Series) -> bool:
     known = series.drop_nulls()
     if known.is_empty() or not known.str.contains(_DATES).all():
@@ -228,7 +247,12 @@ def natural_kind(dtype: pl.DataType) -> Kind | None:
     return None
 
 
-def _require_declared(frame: RawRows, spec: ModelSpec) -> None:
+def require_declared(frame: RawRows, spec: ModelSpec) -> None:
+    """Check that the columns that a declaration names are there.
+
+    Raises:
+        BadTable: One is not; names the key and the columns there are.
+    """
     for key, name in spec.named_columns:
         if key != "exclude" and name not in frame.columns:
             raise BadTable(

@@ -141,7 +141,7 @@ class Fitted:
     Attributes:
         text: LightGBM's own text format.
         iterations: Boosting rounds.
-        gains: Total gain a feature, in model order.
+        gains: Total gain a feature, in model order; how often it splits, where gains are beyond 32 bits.
     """
 
     text: str
@@ -268,8 +268,16 @@ def refit(train: Sample, plan: FitPlan, rounds: int, *, categories: Sequence[str
         booster.reset_parameter({"num_threads": _THREADS_IN_TEXT})
     return Fitted(
         text=booster.model_to_string(), iterations=int(booster.current_iteration()),
-        gains=np.asarray(booster.feature_importance("gain"), dtype=np.float64),
+        gains=_gains(booster),
     )  # fmt: skip
+
+
+def _gains(booster: lightgbm.Booster) -> Floats:
+    gains = np.asarray(booster.feature_importance("gain"), dtype=np.float64)
+    # Squares of a target beyond 1e19 are more than the 32 bits in which LightGBM keeps a gain.
+    if np.isfinite(gains).all():
+        return gains
+    return np.asarray(booster.feature_importance("split"), dtype=np.float64)
 
 
 class _Blocks(lightgbm.Sequence):  # type: ignore[misc]  # LightGBM's is untyped

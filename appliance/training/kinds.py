@@ -73,8 +73,8 @@ def numbers_as_text(series: pl.Series) -> Warn | None:
     share = 1.0 - read.null_count() / len(read)
     if share < MOSTLY and are_amounts(series):
         message = (
-            f"{series.name!r} is numbers with signs or commas as text, like {known[0]!r}; it trains as a category. To "
-            f"use its size, {way_to_numbers(series)}"
+            f"{series.name!r} is numbers with signs or commas as text, like {first_amount(known)!r}; it trains as a "
+            f"category. To use its size, {way_to_numbers(series)}"
         )
         return Warn(column=series.name, code=CODE, message=message)
     words = known.filter(read.is_null()).unique(maintain_order=True)
@@ -114,6 +114,12 @@ def are_amounts(series: pl.Series) -> bool:
     amounts = known.str.contains(_AMOUNT)
     numbers = amounts | known.str.contains(r"^[-+]?\d+$")
     return float(amounts.sum()) >= len(known) / 2 and float(numbers.sum()) >= MOSTLY * len(known)
+
+
+def first_amount(series: pl.Series) -> str:
+    """The first number of a text column of which ``are_amounts`` is true."""
+    known = series.drop_nulls().str.strip_chars()
+    return str(known.filter(known.str.contains(_AMOUNT))[0])
 
 
 def way_to_numbers(series: pl.Series) -> str:

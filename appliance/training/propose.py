@@ -9,7 +9,7 @@ from appliance.model_spec import ModelSpec
 from appliance.models import Proposal
 from appliance.schema import FeatureSchema, Kind
 from appliance.training.calendar import untold_parts
-from appliance.training.columns import plan_columns
+from appliance.training.columns import find_time, plan_columns, require_declared
 from appliance.training.encode import encode_rows
 from appliance.training.leaks import is_twin, leak_suspects
 from appliance.training.table import Table
@@ -48,17 +48,20 @@ def propose_spec(spec: ModelSpec, frame: pl.DataFrame) -> Proposal:
     whole, frame = frame, frame.filter(pl.Series(target.labelled))
     twins = tuple(name for name in frame.columns if name != spec.target and is_twin(frame[name], frame[spec.target]))
     spec = msgspec.structs.replace(spec, task=target.task, exclude=(*spec.exclude, *twins))
+    require_declared(frame, spec)
+    time, _ = find_time(frame, spec)
+    parts = untold_parts(frame, time) if time is not None and time not in spec.columns else ()
+    if parts and time is not None:
+        spec = msgspec.structs.replace(spec, time=time, columns={**spec.columns, time: Kind.DATETIME})
     columns = plan_columns(frame, spec)
-    parts = untold_parts(frame, columns.time) if columns.time is not None and columns.time not in spec.columns else ()
-    if parts and columns.time is not None:
-        spec = msgspec.structs.replace(spec, time=columns.time, columns={**spec.columns, columns.time: Kind.DATETIME})
-        columns = plan_columns(frame, spec)
     schema = FeatureSchema(
         model=spec.name, version=0, task=target.task, target=spec.target, columns=columns.features,
         classes=target.classes, time_column=columns.time,
     )  # fmt: skip
     suspects = leak_suspects(encode_rows(frame, schema, scratch=None), schema, target, whole)
-    left_out = tuple(warning.column for warning in columns.warnings if warning.column in frame.columns)
+    inputs = {column.name for column in columns.features}  # of these something may be said as well
+    told = (warning.column for warning in columns.warnings)
+    left_out = tuple(name for name in told if name in frame.columns and name not in inputs)
     sentences = [target.sentence, *columns.decisions]
     if parts:
         said = ", ".join(part.value.replace("_", " ") for part in parts)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from appliance.errors import BadTable
 from appliance.schema import Task
-from appliance.training.kinds import are_amounts, told_type
+from appliance.training.kinds import are_amounts, first_amount, told_type
 from appliance.training.precedent import Precedent
 from appliance.training.table import RawRows
 
@@ -26,6 +26,9 @@ WHOLE_BELOW = 2.0**63
 
 FEWEST_OF_A_CLASS = 5
 """Whole numbers with fewer rows a value on average are a quantity, not classes."""
+
+PLAIN_CLASSES = 10
+"""More whole numbers than these are a quantity as well where the rarest has fewer rows than that: counts thin out."""
 
 LARGEST = 1e37
 """A regression's target lies below, with room for sums: LightGBM keeps it in 32 bits, which end at 3.4e38."""
@@ -176,20 +179,34 @@ def _infer(known: pl.Series, distinct: int) -> tuple[Task, str]:
     if distinct == 2:
         return Task.BINARY, f"target {name!r} has two values, so this is a binary classification"
     if known.dtype.is_numeric():
-        if distinct > MOST_CLASSES:
-            return Task.REGRESSION, f"target {name!r} is a number with {distinct} distinct values: a regression"
-        if known.dtype.is_float() and not known.round(0).eq(known).all():
-            return Task.REGRESSION, f"target {name!r} is a number with fractions: a regression"
-        if len(known) < FEWEST_OF_A_CLASS * distinct:
-            return Task.REGRESSION, (
-                f"target {name!r} is a number with {distinct} distinct values in {len(known)} rows: a regression "
-                "(declare task = 'multiclass' if they are classes)"
-            )
-        return Task.MULTICLASS, (
-            f"target {name!r} is a number with only {distinct} distinct values: a multiclass classification "
-            "(declare task = 'regression' if it is a quantity)"
-        )
+        return _infer_from_numbers(known, distinct)
     return Task.MULTICLASS, f"target {name!r} has {distinct} distinct values: a multiclass classification"
+
+
+def _infer_from_numbers(known: pl.Series, distinct: int) -> tuple[Task, str]:
+    name = known.name
+    if distinct > MOST_CLASSES:
+        return Task.REGRESSION, f"target {name!r} is a number with {distinct} distinct values: a regression"
+    if known.dtype.is_float() and not known.round(0).eq(known).all():
+        return Task.REGRESSION, f"target {name!r} is a number with fractions: a regression"
+    if len(known) < FEWEST_OF_A_CLASS * distinct:
+        return Task.REGRESSION, (
+            f"target {name!r} is a number with {distinct} distinct values in {len(known)} rows: a regression "
+            "(declare task = 'multiclass' if they are classes)"
+        )
+    if distinct > PLAIN_CLASSES and (rarest := _rows_of_rarest(known)) < FEWEST_OF_A_CLASS:
+        return Task.REGRESSION, (
+            f"target {name!r} is a number with {distinct} distinct values, the rarest in {rarest} "
+            f"{'row' if rarest == 1 else 'rows'}: a regression (declare task = 'multiclass' if they are classes)"
+        )
+    return Task.MULTICLASS, (
+        f"target {name!r} is a number with only {distinct} distinct values: a multiclass classification "
+        "(declare task = 'regression' if it is a quantity)"
+    )
+
+
+def _rows_of_rarest(known: pl.Series) -> int:
+    return int(known.unique_counts().to_numpy().min())
 
 
 def _numbers(known: pl.Series) -> NDArray[np.float64]:
@@ -233,18 +250,22 @@ def _classes(known: pl.Series, task: Task, distinct: int) -> tuple[tuple[str, ..
     if distinct > MOST_TEXT_CLASSES:
         raise BadTable(
             f"target {name!r} has {distinct} distinct values, too many for classes (at most {MOST_TEXT_CLASSES}); "
-            "choose another target, or declare task = 'regression' if it is a number"
+            f"choose another target{_or_regression(known)}"
         )
     if 2 * distinct > len(known):
         raise BadTable(
             f"target {name!r} has {distinct} distinct values in {len(known)} labelled rows, like an id: a class is "
-            "learned from rows that share it; choose another target, or declare task = 'regression' if it is a number"
+            f"learned from rows that share it; choose another target{_or_regression(known)}"
         )
     ordered = known.unique().sort() if not known.dtype.is_(pl.Categorical) else known.cast(pl.String).unique().sort()
     names = class_names(ordered).to_list()
     codes = {value: float(code) for code, value in enumerate(names)}
     values = class_names(known).replace_strict(codes, return_dtype=pl.Float64).to_numpy()
     return tuple(names), values.astype(np.float64)
+
+
+def _or_regression(known: pl.Series) -> str:
+    return ", or declare task = 'regression' if it is a quantity" if known.dtype.is_numeric() else ""
 
 
 def _require_no_measure(known: pl.Series, distinct: int) -> None:
@@ -258,6 +279,6 @@ def _require_no_measure(known: pl.Series, distinct: int) -> None:
         raise BadTable(f"{told} and fractions: it is a measure and no set of classes; declare task = 'regression'")
     if known.dtype == pl.String and are_amounts(known):
         raise BadTable(
-            f"{told} that are numbers as text, like {known[0]!r}: a measure and no set of classes; make numbers of "
-            "them with --prepare, as the note on the dataset's column says, for a regression"
+            f"{told} that are numbers as text, like {first_amount(known)!r}: a measure and no set of classes; make "
+            "numbers of them with --prepare, as the note on the dataset's column says, for a regression"
         )

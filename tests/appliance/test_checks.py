@@ -102,6 +102,17 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             "write them in one",
         ),
         (
+            [f"kind {i % 7}" for i in range(96)] + ["NA"] * 4, Code.SENTINEL,
+            "4 texts in 'c' (4.0%) are 'NA'; if that means missing, make it null with --prepare 'SELECT * REPLACE "
+            '(nullif("c", $$NA$$) AS "c") FROM source\', else it counts as a category of its own',
+        ),
+        (
+            [int(f"{2024 + i // 50}{1 + i % 12:02}{1 + i % 28:02}") for i in range(100)], Code.DATES_AS_NUMBERS,
+            "'c' holds days as whole numbers, like 20240101, which a model takes for amounts: from one month to the "
+            "next they jump; read them with --prepare 'SELECT * REPLACE (try_strptime(\"c\"::VARCHAR, $$%Y%m%d$$)"
+            '::DATE AS "c") FROM source\'',
+        ),
+        (
             [f"2026-01-{1 + i % 28:02}" for i in range(19)] + ["soon"], Code.DATES_AS_TEXT,
             "19 of the 20 texts in 'c' are dates like 2026-01-31; the first other is 'soon' in row 20; mend the "
             "others or cast it with a query, else each date counts as a category",
@@ -131,7 +142,9 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         [*range(49)],
         [str(i % 9) for i in range(88)] + ["a", "b", "c", "d", "e", "f"] * 2,
         ["1", "2", "a", "b"] * 25,
-        [str(i % 9) for i in range(49)] + ["?"] * 51,
+        [str(i % 9) for i in range(49)] + ["x"] * 51,
+        [*["None", "Some", "Marked"] * 20],
+        [20_240_000 + i * 37 for i in range(100)],
         [True, False] * 50,
         [0, 100] * 50,
         [0, 50, 99] * 30,
@@ -149,7 +162,9 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         "few rows",
         "numbers and many words",
         "codes",
-        "more gaps than numbers",
+        "a word more often than numbers",
+        "none as a level",
+        "numbers that are no days",
         "flags",
         "a scale",
         "a scale up to 99",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -53,6 +53,17 @@ TOLD: list[tuple[Values, Code, str, object]] = [
         scale, Code.SENTINEL,
         "4 columns hold -99, far from all their other values: 'c1' (10.0%), 'c2' (10.0%), 'c3' (10.0%) and 1 more; if "
         "that means missing, make it null with --prepare", 1,
+    ),
+    (
+        lambda number: [f"w{at % 5}" if at % (3 + number) else "n/a" for at in range(ROWS)], Code.SENTINEL,
+        "4 columns hold 'n/a' among their texts: 'c1' (25.0%), 'c2' (20.0%), 'c3' (17.0%) and 1 more; if that means "
+        "missing, make it null with --prepare", None,
+    ),
+    (
+        lambda number: [int(f"20{10 + at % 9}{1 + at % 12:02}{1 + (at * number) % 28:02}") for at in range(ROWS)],
+        Code.DATES_AS_NUMBERS,
+        "4 columns hold days as whole numbers, which a model takes for amounts: 'c1' (like 20100101), 'c2' (like "
+        "20100101), 'c3' (like 20100101) and 1 more; read them with --prepare", date(2010, 1, 1),
     ),
     (
         lambda number: [None] * (50 + number) + [at * at * (7 + number) for at in range(50 - number)], Code.MISSING,

@@ -90,6 +90,8 @@ def test_a_relative_path_is_read_from_here(desk: Desk, monkeypatch: pytest.Monke
         ("a,b\n0,x\n10,y\n", [0, 10], None),
         ("a,b\n,x\n,y\n", [None, None], None),
         ("a,b\ntrue,x\nfalse,y\n", [True, False], None),
+        ("a,b\nTRUE,x\nNA,y\nFALSE,z\n", [True, None, False], "Read as missing: NA, "),
+        ("a,b\nyes,x\nNA,y\nno,z\n", ["yes", "NA", "no"], None),
         ("a,b\n2026-01-31,x\n2026-02-01,y\n", [date(2026, 1, 31), date(2026, 2, 1)], None),
         (
             "a,b\n31/01/2026,x\n01/02/2026,y\n",

@@ -74,6 +74,13 @@ def test_a_proposal_takes_the_hour_of_the_day_and_the_model_learns_it(zone: str)
     assert fit(spec("load"), frame).judgement.metrics["r2"] < 0.1
 
 
+def test_a_series_of_dates_and_one_value_is_learned_from_its_calendar() -> None:
+    frame = demand().select("when", "load")
+    proposal = propose_spec(spec("load"), frame)
+    assert proposal.spec.columns == {"when": Kind.DATETIME}
+    assert fit(proposal.spec, frame).judgement.metrics["r2"] > 0.95
+
+
 def test_what_a_person_said_about_the_time_column_stands() -> None:
     frame = demand()
     said = propose_spec(spec("load", time="when", columns={"when": Kind.DATETIME}, encode={"when": "seconds"}), frame)

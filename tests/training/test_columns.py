@@ -106,6 +106,26 @@ def test_text_that_holds_nothing_but_dates_orders_the_rows(moments: list[str], d
     assert "at" not in {column.name for column in columns.features}
 
 
+@pytest.mark.parametrize(
+    ("name", "order", "changes", "is_warned"),
+    [
+        ("year", "rising", {}, True),
+        ("Time", "rising", {"exclude": ("Time",)}, True),
+        ("year", "rising", {"split_by": "random"}, False),
+        ("year", "shuffled", {}, False),
+        ("dose", "rising", {}, False),
+    ],
+)
+def test_a_series_whose_time_is_a_number_is_told_that_its_order_is_not_used(
+    name: str, order: str, changes: dict[str, object], *, is_warned: bool
+) -> None:
+    values = [1959 + at // 12 + at % 12 / 12 for at in range(400)]
+    frame = made_up().with_columns(pl.Series(name, values if order == "rising" else values[::-1]))
+    told = [one for one in plan_columns(frame, spec("y", **changes)).warnings if one.code == "unread_order"]
+    assert bool(told) is is_warned
+    assert all(f"{name!r} is called like a time and never falls" in one.message for one in told)
+
+
 def test_dates_as_text_beside_a_date_column_are_left_out() -> None:
     days = [f"2024-01-{i % 28 + 1:02d}" for i in range(400)]
     frame = made_up().with_columns(pl.Series("c", days), pl.Series("at", days).str.to_date())

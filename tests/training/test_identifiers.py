@@ -8,6 +8,7 @@ import pytest
 
 from appliance.schema import Kind
 from appliance.training.columns import plan_columns
+from appliance.training.propose import propose_spec
 from tests.training.rows import made_up, spec
 
 ROWS = 400
@@ -73,6 +74,13 @@ def test_prices_that_come_back_train_as_categories_with_a_word() -> None:
     (told,) = plan_columns(made_up(ROWS).with_columns(prices), spec("y")).warnings
     assert (told.column, told.code) == ("price", "numbers_as_text")
     assert "'price' is numbers with signs or commas as text, like '$0,250'; it trains as a category" in told.message
+
+
+def test_a_proposal_leaves_in_what_it_says_trains_as_a_category() -> None:
+    codes = pl.Series("ward", [f"0{at % 40}" for at in range(ROWS)])
+    proposal = propose_spec(spec("y"), made_up(ROWS).with_columns(codes, row=pl.int_range(ROWS)))
+    assert any("'ward' is text that reads as numbers; it trains as a category" in told for told in proposal.sentences)
+    assert proposal.spec.exclude == ("row",)
 
 
 def test_a_declared_kind_keeps_what_looks_like_a_row_number() -> None:

@@ -30,6 +30,9 @@ def frame(values: list[object]) -> pl.DataFrame:
         (list(range(40)), Task.REGRESSION),
         (list(range(15)) * 2, Task.REGRESSION),
         (list(range(8)) * 5, Task.MULTICLASS),
+        (list(range(12)) * 5, Task.MULTICLASS),
+        ([count for count in range(12) for _ in range(120 // (count + 1) ** 2 + 1)], Task.REGRESSION),
+        ([count for count in range(8) for _ in range(120 // (count + 1) ** 2 + 1)], Task.MULTICLASS),
     ],
 )
 def test_the_task_follows_from_the_values(values: list[object], task: Task) -> None:
@@ -48,6 +51,13 @@ def test_a_text_that_names_nearly_every_row_is_no_set_of_classes(distinct: int) 
             read_target(frame(named), "y", task)
 
 
+def test_a_text_is_not_told_to_be_declared_a_quantity() -> None:
+    with pytest.raises(BadTable, match=r"choose another target$"):
+        read_target(frame([f"row {at}" for at in range(62)]), "y", None)
+    with pytest.raises(BadTable, match=r"choose another target, or declare task = 'regression' if it is a quantity$"):
+        read_target(frame(list(range(62))), "y", Task.MULTICLASS)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -57,6 +67,7 @@ def test_a_text_that_names_nearly_every_row_is_no_set_of_classes(distinct: int) 
             r"numbers as text, like '\$0,250\.00': a measure and no set of classes",
         ),
         ([f"{at}.50" for at in range(400)], r"numbers as text, like '0\.50': a measure"),
+        (["b", *(f"{at}.50" for at in range(61))], r"numbers as text, like '0\.50': a measure"),
     ],
 )
 def test_a_measure_is_no_set_of_classes_and_no_id(values: list[object], message: str) -> None:

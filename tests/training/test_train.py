@@ -45,6 +45,12 @@ def test_adults_are_binary() -> None:
     }  # fmt: skip
 
 
+def test_a_target_whose_squares_are_beyond_32_bits_has_an_importance_that_a_card_holds() -> None:
+    model = fit(spec("y"), made_up().with_columns(pl.col("y") * 1e30))
+    assert sum(one.share for one in model.importance) == pytest.approx(1.0)
+    assert model.importance[0].column == "x"
+
+
 def test_penguins_are_multiclass() -> None:
     model = fit(spec("species"), penguins())
     assert model.schema.classes == ("Adelie", "Chinstrap", "Gentoo")
