@@ -94,6 +94,14 @@ def size(value: float) -> str:
     return f"{_three(value / 1e12)} TB"
 
 
+def limit(value: int) -> str:
+    """Bytes that a setting limits something to, in the unit that it is written in: 32 MiB, 4 GiB; else as ``size``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
+        if value and value % unit == 0:
+            return f"{value // unit:,} {name}"
+    return size(value)
+
+
 def _three(value: float) -> str:
     """Three digits, or as many as there are before the point."""
     return f"{value:.3g}" if value < _FULL else f"{value:,.0f}"

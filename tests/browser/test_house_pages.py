@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from appliance.errors import NotAllowed
 from tests.browser.looks import in_look
 from tests.browser.test_pages import settle
 from tests.browser.world import MODEL, SECOND, World
@@ -112,6 +113,29 @@ def test_the_dialog_about_a_role_begins_with_the_one_that_the_user_has(tab: Page
     asked.get_by_role("button", name="Change the role").click()
     expect(row).to_contain_text("admin")
     access.delete_user("mona.lee@lab", who="test")
+
+
+def test_a_user_who_lost_the_password_gets_another_from_an_admin(tab: Page, world: World) -> None:
+    access = world.appliance.access
+    access.create_user("nina", "viewer", "given out once 12", who="test")
+    access.set_password("nina", "her own of twelve", who="nina")
+    open_page(tab, world, "/settings?tab=users")
+    row = tab.get_by_role("row", name="nina")
+    expect(row).to_contain_text("own")
+    row.get_by_role("button", name="New password").click()
+    asked = tab.get_by_role("dialog", name="New password for nina")
+    asked.get_by_role("button", name="Give a new password").click()
+    expect(asked).to_contain_text("Password of nina")
+    given = asked.locator(".snippet pre").inner_text()
+    asked.get_by_role("button", name="Close").click()
+    expect(asked).to_be_hidden()
+    expect(row).to_contain_text("given out, not replaced yet")
+    assert access.login("nina", given).must_change
+    with pytest.raises(NotAllowed, match="is wrong"):
+        access.login("nina", "her own of twelve")
+    mine = tab.get_by_role("row", name="admin (you)")
+    expect(mine.get_by_role("button")).to_have_count(0)  # one's own is changed with the present one
+    access.delete_user("nina", who="test")
 
 
 def test_fairness_says_why_it_is_empty_and_what_to_do(tab: Page, world: World) -> None:

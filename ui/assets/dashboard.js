@@ -136,9 +136,8 @@
       text.textContent = message || idle;
     };
     if (file.size > Number(zone.dataset.limit)) {
-      const most = `${(Number(zone.dataset.limit) / 1e6).toFixed(1)} MB`;
       text.textContent = _("{name} is larger than {most}; a command on the appliance's host takes it, see Help.", {
-        name: file.name, most,
+        name: file.name, most: zone.dataset.most,
       });
       return;
     }
