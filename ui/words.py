@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from unicodedata import combining, normalize
 
 from storage.columns import Dtype
+from ui.clicks import in_clicks
 from ui.texts import _
 
 NONE = "\u2013"
@@ -128,8 +129,8 @@ def ago(value: datetime | None, *, now: datetime) -> str:
 
 
 def plain(sentence: str) -> str:
-    """A sentence as it stands on a page, where names need no quoting marks of a terminal."""
-    return sentence.replace("`", "")
+    """A sentence as it stands on a page: no quoting marks of a terminal, and its own places for commands."""
+    return in_clicks(sentence).replace("`", "")
 
 
 _SPELT = str.maketrans({

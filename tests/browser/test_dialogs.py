@@ -125,6 +125,33 @@ def test_a_message_that_floats_in_is_read(world: World, chromium: Browser, state
         assert page.evaluate(CONTRAST) >= 4.5, "done"
 
 
+@pytest.mark.parametrize(
+    ("address", "row", "buttons"),
+    [
+        ("/alerts", "Open", ("Acknowledge",)), ("/settings", "seen", ("Revoke",)),
+        ("/settings?tab=users", "ines", ("Change role", "New password", "Remove")),
+    ],
+)  # fmt: skip
+def test_a_button_of_a_table_is_in_sight_on_a_phone_with_what_it_is_about(
+    world: World, chromium: Browser, state_of_login: Path, address: str, row: str, buttons: tuple[str, ...]
+) -> None:
+    access = world.appliance.access
+    access.create_key(f"seen-{len(access.list_keys())}", "read", who="test")
+    if "ines" not in {one.name for one in access.list_users()}:
+        access.create_user("ines", "viewer", "given out once 12", who="test")
+    with in_look(chromium, "phone-dark", state_of_login) as context:
+        page = context.new_page()
+        page.goto(world.url + address)
+        settle(page)
+        found = page.get_by_role("row").filter(has_text=row, has=page.get_by_role("button", name=buttons[0])).first
+        for part in (*found.get_by_role("cell").all(), *(found.get_by_role("button", name=one) for one in buttons)):
+            box = part.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0, part.inner_text()
+            assert box["x"] + box["width"] <= 360, part.inner_text()
+    access.delete_user("ines", who="test")
+
+
 @pytest.mark.parametrize("address", ["/", "/settings", "/alerts?tab=messages", "/data/bikes"])
 def test_every_tab_and_choice_is_in_sight_on_a_phone(
     world: World, chromium: Browser, state_of_login: Path, address: str
