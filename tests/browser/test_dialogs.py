@@ -175,6 +175,7 @@ def test_a_button_of_a_table_is_in_sight_on_a_phone_with_what_it_is_about(
             assert box is not None
             assert box["x"] >= 0, part.inner_text()
             assert box["x"] + box["width"] <= 360, part.inner_text()
+        assert found.evaluate("row => row.scrollHeight <= row.clientHeight + 1")  # else it reaches into the next one
     access.delete_user("ines", who="test")
 
 
