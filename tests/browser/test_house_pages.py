@@ -165,3 +165,14 @@ def test_the_model_card_fits_on_a_phone(world: World, chromium: Browser, state_o
         for model in (MODEL, SECOND):
             card.goto(f"{world.url}/api/models/{model}/card.html")
             assert card.evaluate("document.documentElement.scrollWidth <= innerWidth"), model
+
+
+def test_a_printed_model_card_is_dark_on_white_and_whole(world: World, chromium: Browser, state_of_login: Path) -> None:
+    with in_look(chromium, "desktop-dark", state_of_login) as context:
+        card = context.new_page()
+        card.set_viewport_size({"width": 794, "height": 1123})  # A4
+        card.goto(f"{world.url}/api/models/{MODEL}/card.html")
+        card.emulate_media(media="print")
+        assert card.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        cut = "[...document.querySelectorAll('pre')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert card.evaluate(cut) == 0, "a call runs out of the paper"
