@@ -285,8 +285,8 @@ def _prove(backup: Backup, passphrase: str | None, folder: Path) -> Proof:
         return Proof(backup=backup.name, versions=0, files=0, problems=(str(exc),))
     except OSError as exc:
         raise StateUnwritable(
-            f"cannot unpack {backup.path} below {folder} to prove it: {exc.strerror}; {free_bytes(folder) >> 20} MB "
-            "are free"
+            f"cannot unpack {backup.path} below {folder} to prove it: {exc.strerror}; "
+            f"{free_bytes(folder) // 1_000_000} MB are free"
         ) from exc
     versions, problems = _score(folder)
     problems += check_databases(folder) + check_tables(folder, {member.name for member in manifest.members})
@@ -299,8 +299,8 @@ def _unpack(backup: Backup, passphrase: str | None, staging: Path) -> tuple[Back
         manifest = read_archive(backup.path, passphrase, staging)
     except OSError as exc:
         raise StateUnwritable(
-            f"cannot unpack {backup.path} below {staging}: {exc.strerror}; {free_bytes(staging) >> 20} MB are free; "
-            "nothing was touched"
+            f"cannot unpack {backup.path} below {staging}: {exc.strerror}; "
+            f"{free_bytes(staging) // 1_000_000} MB are free; nothing was touched"
         ) from exc
     if manifest.schema > SCHEMA_VERSION:
         raise StaleSchema(

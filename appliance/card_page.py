@@ -19,6 +19,8 @@ border-bottom:1px solid #8883;vertical-align:top}td.n{text-align:right;font-vari
 .figures{display:flex;flex-wrap:wrap;gap:1rem}.figures svg{background:#fff;border:1px solid #8883;border-radius:4px;
 box-sizing:border-box;max-width:100%;height:auto}.wide{overflow-x:auto}.facts td,li,code{overflow-wrap:anywhere}
 pre{background:#8881;padding:.7rem;overflow:auto}.note{opacity:.75}
+@media print{:root{color-scheme:light}body{margin:0;max-width:none}pre{white-space:pre-wrap;overflow-wrap:anywhere}
+h2{break-after:avoid}tr,.figures svg{break-inside:avoid}}
 """.strip()
 
 
@@ -181,11 +183,13 @@ def _facts(rows: Iterable[tuple[str, str]]) -> str:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    lines = "".join(
-        "<tr>" + "".join(f'<td{" class=n" if cell[:1].isdigit() else ""}>{escape(cell)}</td>' for cell in row)
-        + "</tr>" for row in rows
-    )  # fmt: skip
+    lines = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{top}</tr>{lines}</table></div>'
+
+
+def _cell(said: str) -> str:
+    figure_like = said.removeprefix("-")[:1].isdigit()
+    return f"<td{' class=n' if figure_like else ''}>{escape(said)}</td>"
 
 
 def _list(sentences: Sequence[str]) -> str:

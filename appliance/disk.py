@@ -71,4 +71,4 @@ def _level(standing: AlertRow | None) -> Pressure:
 
 
 def _describe(settings: Settings, use: DiskUse) -> str:
-    return f"{use.used_share:.0%} of the disk below {settings.state} is used, {use.free >> 20} MB are free"
+    return f"{use.used_share:.0%} of the disk below {settings.state} is used, {use.free // 1_000_000} MB are free"

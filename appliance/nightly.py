@@ -57,7 +57,7 @@ def _attempt(work: Callable[[Settings], None], settings: Settings) -> bool:
 
 def _let_go(settings: Settings) -> None:
     if gone := Retention(settings).apply():
-        log.info("%d things went, %d MB", len(gone), sum(one.bytes for one in gone) >> 20)
+        log.info("%d things went, %d MB", len(gone), sum(one.bytes for one in gone) // 1_000_000)
 
 
 def _back_up(settings: Settings) -> None:

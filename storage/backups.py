@@ -288,7 +288,7 @@ def _require_room(layout: Layout, folder: Path) -> None:
     free = free_bytes(folder)
     if free < wanted + ROOM_LEFT_BYTES:
         raise StateUnwritable(
-            f"a backup may need {wanted >> 20} MB below {folder}, and {free >> 20} MB are free "
+            f"a backup may need {wanted >> 20} MiB below {folder}, and {free >> 20} MiB are free "
             f"({ROOM_LEFT_BYTES >> 20} are left alone); free space, keep fewer backups (backup_keep), or put them on "
             "another disk (backup_dir)"
         )

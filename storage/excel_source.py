@@ -181,6 +181,6 @@ def _require_small(path: Path) -> None:
         size = sum(entry.file_size for entry in archive.infolist())
         if size > MOST_BYTES:
             raise SourceUnreadable(
-                f"{path} unpacks to {size >> 20} MB, more than the {MOST_BYTES >> 20} MB that a workbook may have; "
+                f"{path} unpacks to {size >> 20} MiB, more than the {MOST_BYTES >> 20} MiB that a workbook may have; "
                 "save the sheet as CSV"
             )

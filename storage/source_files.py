@@ -297,7 +297,7 @@ def _decodes(file: SourceFile, encoding: str) -> bool:
             lines += block.count(b"\n")
             if length > LONGEST_LINE:
                 raise SourceUnreadable(
-                    f"{file.path}: line {lines + 1} has no end within {LONGEST_LINE >> 20} MB, so it is no row of a "
+                    f"{file.path}: line {lines + 1} has no end within {LONGEST_LINE >> 20} MiB, so it is no row of a "
                     "table; look for a missing quotation mark or end of line, or bring the table as Parquet"
                 )
         decoder.decode(b"", final=True)

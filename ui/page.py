@@ -22,6 +22,7 @@ from appliance.house import Appliance
 from appliance.permissions import Action, Caller, is_allowed, require
 from storage.errors import StorageError
 from ui.addresses import addresses_for
+from ui.clicks import in_clicks
 from ui.components.markup import box
 from ui.components.status import notice, waiting_line
 from ui.redraw import redraw
@@ -302,7 +303,7 @@ def log_refused(error: Exception) -> str:
     """Log what the appliance would not do, and return what to tell: its sentence, and the id the log has it under."""
     error_id = uuid.uuid4().hex[:8]
     _LOG.warning("dashboard error %s: %s: %s", error_id, type(error).__name__, error, extra={"request": error_id})
-    return _("{error} (error {error_id})").format(error=error, error_id=error_id)
+    return _("{error} (error {error_id})").format(error=in_clicks(str(error)), error_id=error_id)
 
 
 def log_unexpected(what: str) -> str:

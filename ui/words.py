@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from unicodedata import combining, normalize
 
 from storage.columns import Dtype
+from ui.clicks import in_clicks
 from ui.texts import _
 
 NONE = "\u2013"
@@ -94,6 +95,14 @@ def size(value: float) -> str:
     return f"{_three(value / 1e12)} TB"
 
 
+def limit(value: int) -> str:
+    """Bytes that a setting limits something to, in the unit that it is written in: 32 MiB, 4 GiB; else as ``size``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB")):
+        if value and value % unit == 0:
+            return f"{value // unit:,} {name}"
+    return size(value)
+
+
 def _three(value: float) -> str:
     """Three digits, or as many as there are before the point."""
     return f"{value:.3g}" if value < _FULL else f"{value:,.0f}"
@@ -120,8 +129,8 @@ def ago(value: datetime | None, *, now: datetime) -> str:
 
 
 def plain(sentence: str) -> str:
-    """A sentence as it stands on a page, where names need no quoting marks of a terminal."""
-    return sentence.replace("`", "")
+    """A sentence as it stands on a page: no quoting marks of a terminal, and its own places for commands."""
+    return in_clicks(sentence).replace("`", "")
 
 
 _SPELT = str.maketrans({

@@ -53,7 +53,7 @@ def watch_recording(connection: sqlite3.Connection, layout: Layout, *, lost: int
     if bool(off) == is_open and not (lost and not is_open):
         return 0
     now = datetime.now(UTC)
-    free = f"{free_bytes(layout.root) >> 20} MB are free below {layout.root}"
+    free = f"{free_bytes(layout.root) // 1_000_000} MB are free below {layout.root}"
     with transaction(connection):
         changed = 0
         if not is_open:

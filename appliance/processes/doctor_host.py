@@ -151,8 +151,8 @@ def check_limit(name: str, shown: str) -> Check:
     if not limit.isdigit():
         return Check(name=label, state="ok", message="it has no limit")
     if not used.isdigit():
-        return Check(name=label, state="ok", message=f"at most {int(limit) >> 20} MB")
-    message = f"{int(used) >> 20} MB, cache of its files included, of at most {int(limit) >> 20}"
+        return Check(name=label, state="ok", message=f"at most {int(limit) >> 20} MiB")
+    message = f"{int(used) >> 20} MiB, cache of its files included, of at most {int(limit) >> 20}"
     if int(used) <= int(limit) * NEAR:
         return Check(name=label, state="ok", message=message)
     fix = f"if it was ended for memory ('appliance logs {name}'), raise MemoryMax= in a drop-in of its unit"

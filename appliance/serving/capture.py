@@ -172,8 +172,9 @@ class Capture:
         free = free_bytes(self._layout.root)
         if free < wanted:
             raise EventLogUnwritable(
-                f"cannot append to {self._layout.events}: {free >> 20} MB are free, and {self._reserve_bytes >> 20} MB "
-                "are kept for the state database (setting capture_reserve_mb); free space"
+                f"cannot append to {self._layout.events}: {free >> 20} MiB are free, and "
+                f"{self._reserve_bytes >> 20} MiB are kept for the state database (setting capture_reserve_mb); "
+                "free space"
             ) from OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._unlooked = 0
 

@@ -334,7 +334,7 @@ def test_no_room_is_said_and_nothing_is_left(settings: Settings, monkeypatch: py
     big = settings.layout.datasets / "penguins" / "big.parquet"
     with big.open("wb") as file:
         file.truncate(100 << 20)
-    with pytest.raises(StateUnwritable, match=r"may need 1\d\d MB .* 300 MB are free"):
+    with pytest.raises(StateUnwritable, match=r"may need 1\d\d MiB .* 300 MiB are free"):
         Backups(settings).create(who="test")
     assert Backups(settings).list() == []
 

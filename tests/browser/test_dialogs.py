@@ -94,6 +94,32 @@ def test_every_dialog_that_asks_has_a_way_out(tab: Page, world: World) -> None:
     access.delete_user("ines", who="test")
 
 
+@pytest.mark.parametrize(
+    ("address", "row", "label"),
+    [
+        ("/settings", "keyboard", "Revoke"), ("/settings?tab=users", "kim", "New password"),
+        ("/data/bikes?tab=feed", "", "Watch a folder"),
+    ],
+)  # fmt: skip
+def test_after_a_dialog_the_focus_is_where_it_was(tab: Page, world: World, address: str, row: str, label: str) -> None:
+    access = world.appliance.access
+    if "kim" not in {one.name for one in access.list_users()}:
+        access.create_user("kim", "viewer", "given out once 12", who="test")
+        access.create_key("keyboard", "read", who="test")
+    tab.goto(world.url + address)
+    settle(tab)
+    opener = (tab.get_by_role("row", name=row) if row else tab).get_by_role("button", name=label)
+    opener.focus()
+    tab.keyboard.press("Enter")
+    expect(tab.get_by_role("dialog")).to_be_visible()
+    expect(opener).not_to_be_focused()
+    for _ in range(8):
+        tab.keyboard.press("Tab")  # round it, and round again
+    tab.keyboard.press("Escape")
+    expect(tab.get_by_role("dialog")).to_have_count(0)
+    expect(opener).to_be_focused()
+
+
 def test_a_hint_of_two_lines_covers_nothing(world: World, chromium: Browser, state_of_login: Path) -> None:
     with in_look(chromium, "phone-dark", state_of_login) as context:
         page = context.new_page()
@@ -123,6 +149,34 @@ def test_a_message_that_floats_in_is_read(world: World, chromium: Browser, state
         page.get_by_role("button", name="Verify the chain").click()
         expect(page.locator(".q-notification.bg-positive")).to_be_visible()
         assert page.evaluate(CONTRAST) >= 4.5, "done"
+
+
+@pytest.mark.parametrize(
+    ("address", "row", "buttons"),
+    [
+        ("/alerts", "Open", ("Acknowledge",)), ("/settings", "seen", ("Revoke",)),
+        ("/settings?tab=users", "ines", ("Change role", "New password", "Remove")),
+    ],
+)  # fmt: skip
+def test_a_button_of_a_table_is_in_sight_on_a_phone_with_what_it_is_about(
+    world: World, chromium: Browser, state_of_login: Path, address: str, row: str, buttons: tuple[str, ...]
+) -> None:
+    access = world.appliance.access
+    access.create_key(f"seen-{len(access.list_keys())}", "read", who="test")
+    if "ines" not in {one.name for one in access.list_users()}:
+        access.create_user("ines", "viewer", "given out once 12", who="test")
+    with in_look(chromium, "phone-dark", state_of_login) as context:
+        page = context.new_page()
+        page.goto(world.url + address)
+        settle(page)
+        found = page.get_by_role("row").filter(has_text=row, has=page.get_by_role("button", name=buttons[0])).first
+        for part in (*found.get_by_role("cell").all(), *(found.get_by_role("button", name=one) for one in buttons)):
+            box = part.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0, part.inner_text()
+            assert box["x"] + box["width"] <= 360, part.inner_text()
+        assert found.evaluate("row => row.scrollHeight <= row.clientHeight + 1")  # else it reaches into the next one
+    access.delete_user("ines", who="test")
 
 
 @pytest.mark.parametrize("address", ["/", "/settings", "/alerts?tab=messages", "/data/bikes"])

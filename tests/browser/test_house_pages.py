@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from appliance.errors import NotAllowed
 from tests.browser.looks import in_look
 from tests.browser.test_pages import settle
 from tests.browser.world import MODEL, SECOND, World
@@ -114,6 +115,29 @@ def test_the_dialog_about_a_role_begins_with_the_one_that_the_user_has(tab: Page
     access.delete_user("mona.lee@lab", who="test")
 
 
+def test_a_user_who_lost_the_password_gets_another_from_an_admin(tab: Page, world: World) -> None:
+    access = world.appliance.access
+    access.create_user("nina", "viewer", "given out once 12", who="test")
+    access.set_password("nina", "her own of twelve", who="nina")
+    open_page(tab, world, "/settings?tab=users")
+    row = tab.get_by_role("row", name="nina")
+    expect(row).to_contain_text("own")
+    row.get_by_role("button", name="New password").click()
+    asked = tab.get_by_role("dialog", name="New password for nina")
+    asked.get_by_role("button", name="Give a new password").click()
+    expect(asked).to_contain_text("Password of nina")
+    given = asked.locator(".snippet pre").inner_text()
+    asked.get_by_role("button", name="Close").click()
+    expect(asked).to_be_hidden()
+    expect(row).to_contain_text("given out, not replaced yet")
+    assert access.login("nina", given).must_change
+    with pytest.raises(NotAllowed, match="is wrong"):
+        access.login("nina", "her own of twelve")
+    mine = tab.get_by_role("row", name="admin (you)")
+    expect(mine.get_by_role("button")).to_have_count(0)  # one's own is changed with the present one
+    access.delete_user("nina", who="test")
+
+
 def test_fairness_says_why_it_is_empty_and_what_to_do(tab: Page, world: World) -> None:
     open_page(tab, world, f"/monitoring/{MODEL}?tab=fairness")
     expect(tab.locator(".empty")).to_contain_text("Fairness needs a model with two classes")
@@ -141,3 +165,14 @@ def test_the_model_card_fits_on_a_phone(world: World, chromium: Browser, state_o
         for model in (MODEL, SECOND):
             card.goto(f"{world.url}/api/models/{model}/card.html")
             assert card.evaluate("document.documentElement.scrollWidth <= innerWidth"), model
+
+
+def test_a_printed_model_card_is_dark_on_white_and_whole(world: World, chromium: Browser, state_of_login: Path) -> None:
+    with in_look(chromium, "desktop-dark", state_of_login) as context:
+        card = context.new_page()
+        card.set_viewport_size({"width": 794, "height": 1123})  # A4
+        card.goto(f"{world.url}/api/models/{MODEL}/card.html")
+        card.emulate_media(media="print")
+        assert card.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        cut = "[...document.querySelectorAll('pre')].filter(one => one.scrollWidth > one.clientWidth).length"
+        assert card.evaluate(cut) == 0, "a call runs out of the paper"

@@ -108,9 +108,9 @@ def test_a_process_near_its_memory_limit_is_told() -> None:
         return doctor_host.check_limit("ui", f"MemoryMax={most}\nMemoryCurrent={used}\n")
 
     assert (look("1073741824", "262144000").state, look("1073741824", "1073000000").state) == ("ok", "warn")
-    assert look("1073741824", "262144000").message == "250 MB, cache of its files included, of at most 1024"
+    assert look("1073741824", "262144000").message == "250 MiB, cache of its files included, of at most 1024"
     assert "drop-in of its unit" in look("1073741824", "1073000000").fix
-    assert look("1073741824", "[not set]").message == "at most 1024 MB"
+    assert look("1073741824", "[not set]").message == "at most 1024 MiB"
     assert look("infinity", "262144000").message == "it has no limit"
 
 

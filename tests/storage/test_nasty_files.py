@@ -23,8 +23,8 @@ from tests.storage.desk import Desk
         ("a,b\r\n1,x\n2,y\r\n3,z\n", r"some of its lines end in CR LF \(Windows\), others in LF alone; save it"),
         (" a,a\n1,2\n3,4\n", r"the column name 'a' stands twice"),
         (f"a,{'n' * 1_001}\n1,2\n2,3\n", r"the column name 'n{40}'… has 1,001 characters, 1,000 are allowed"),
-        ('a,b\n1,"' + "x" * 5_000_000 + '"\n2,y\n', r"line 2 has no end within 2 MB, .* missing quotation mark"),
-        ("a" * 5_000_000, r"line 1 has no end within 2 MB"),
+        ('a,b\n1,"' + "x" * 5_000_000 + '"\n2,y\n', r"line 2 has no end within 2 MiB, .* missing quotation mark"),
+        ("a" * 5_000_000, r"line 1 has no end within 2 MiB"),
     ],
 )
 def test_a_csv_file_that_is_none_is_refused_with_what_to_do(desk: Desk, content: str, message: str) -> None:

@@ -395,3 +395,5 @@ def test_a_regression_says_the_errors_of_protected_groups(tmp_path: Path) -> Non
     page = render_card(card, api_url="http://box")
     assert "<h2>Fairness</h2><p>&#x27;holiday&#x27;: predictions miss by" in page
     assert "mean absolute error" in page
+    below_zero = render_card(msgspec.structs.replace(card, metrics={"bias": -5.168}), api_url="http://box")
+    assert "<td class=n>-5.168</td>" in below_zero

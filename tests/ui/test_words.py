@@ -9,7 +9,7 @@ import pytest
 from storage.columns import Dtype
 from ui.pages.add_data import suggest_name
 from ui.pages.quality_tab import bucket_for
-from ui.words import DTYPES, NONE, ago, metric, micros, number, plain, seconds, share, size, when
+from ui.words import DTYPES, NONE, ago, limit, metric, micros, number, plain, seconds, share, size, when
 
 NOW = datetime(2026, 11, 21, 22, 53, tzinfo=UTC)
 
@@ -58,6 +58,14 @@ def test_micros(value: float | None, text: str) -> None:
 )  # fmt: skip
 def test_size(value: float, text: str) -> None:
     assert size(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(256 << 20, "256 MiB"), (4 << 30, "4 GiB"), (1536 << 20, "1,536 MiB"), (64_000_000, "64 MB"), (0, "0 B")],
+)
+def test_a_limit_is_told_as_its_setting_is_written(value: int, text: str) -> None:
+    assert limit(value) == text
 
 
 @pytest.mark.parametrize(

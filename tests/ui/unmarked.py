@@ -47,8 +47,8 @@ NO_LANGUAGE: frozenset[tuple[str, str]] = frozenset({
 })  # fmt: skip
 """Names, units, code and what is stored, by file."""
 _NAMES = re.compile(r"(?:\{\w+\}|MLflow|Prefect|CSV|p\d\d|sha256|[Vv]\d*|\W|\d)+")
-_CODE_FILES = {"app.py", "memory.py", "programs.py", "texts.py"}
-"""What they say goes to the log, or is a program; ``programs.py`` marks its one word itself."""
+_CODE_FILES = {"app.py", "clicks.py", "memory.py", "programs.py", "texts.py"}
+"""What they say goes to the log, or is a program, or a part of the appliance's sentences, which stay English."""
 _QUIET_CALLS = {
     "props",
     "classes",

@@ -64,6 +64,20 @@
     const cells = [...held.table.querySelectorAll("[data-cell]")];
     cells.find((cell) => cell.dataset.cell === held.name)?.querySelector("a, button")?.focus({ preventScroll: true });
   };
+  // What opened a dialog has the focus again when that closes, also where it was drawn anew meanwhile; else the content.
+  let opener = {};
+  document.addEventListener("focusin", ({ target }) => {
+    if (document.querySelector(".q-dialog")) return; // Tab goes round by way of the page
+    opener = { id: target.closest("[id]")?.id, cell: target.closest("[data-cell]")?.dataset.cell };
+  });
+  const giveBack = () => {
+    if (document.activeElement !== document.body || document.querySelector(".q-dialog")) return;
+    const place = document.getElementById(opener.id);
+    const cells = [...(place?.querySelectorAll("[data-cell]") ?? [])];
+    const cell = cells.find((one) => one.dataset.cell === opener.cell);
+    (cell ? cell.querySelector("a, button") : opener.cell ? null : place)?.focus({ preventScroll: true });
+    if (document.activeElement === document.body) document.getElementById("content")?.focus({ preventScroll: true });
+  };
   // What an address names after its # comes later than the page: it is gone to once it is there, and opened.
   let wanted = location.hash;
   const goTo = () => {
@@ -79,8 +93,9 @@
   });
   new MutationObserver((changes) => {
     goTo();
-    for (const { addedNodes } of changes) {
+    for (const { addedNodes, removedNodes } of changes) {
       for (const node of addedNodes) if (node.nodeType === Node.ELEMENT_NODE) dress(node);
+      for (const node of removedNodes) if (node.id?.startsWith("q-portal--dialog")) setTimeout(giveBack, 50);
     }
     hold();
   }).observe(document.documentElement, { childList: true, subtree: true });
@@ -136,9 +151,8 @@
       text.textContent = message || idle;
     };
     if (file.size > Number(zone.dataset.limit)) {
-      const most = `${(Number(zone.dataset.limit) / 1e6).toFixed(1)} MB`;
       text.textContent = _("{name} is larger than {most}; a command on the appliance's host takes it, see Help.", {
-        name: file.name, most,
+        name: file.name, most: zone.dataset.most,
       });
       return;
     }

@@ -14,7 +14,7 @@ from appliance.errors import BadInput
 from ui.components.markup import icon_html
 from ui.page import log_refused, tell
 from ui.texts import _
-from ui.words import size
+from ui.words import limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,18 +25,21 @@ class Sent:
     name: str
 
 
-def drop_zone(limit: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitation: str = "", label: str = "") -> None:
+def drop_zone(
+    largest: int, on_sent: Callable[[Sent], Awaitable[None]], *, invitation: str = "", label: str = ""
+) -> None:
     """Draw it.
 
     Args:
-        limit: The most bytes that are taken.
+        largest: The most bytes that are taken.
         invitation: What it says; by default, to drop a file.
         label: What the field is called for a screen reader; by default, a file to add.
         on_sent: Called with each file that arrived; one that was refused is told as a message.
     """
-    zone = ng.element("label").classes("drop").props(f'data-url="/api/uploads" data-limit="{limit}"')
+    zone = ng.element("label").classes("drop")
+    zone.props(f'data-url="/api/uploads" data-limit="{largest}" data-most="{limit(largest)}"')
     plain = [ending for ending in ENDINGS if ending.count(".") == 1]
-    taken = _("{endings}, also .gz and .zst; up to {size}").format(endings=", ".join(plain), size=size(limit))
+    taken = _("{endings}, also .gz and .zst; up to {size}").format(endings=", ".join(plain), size=limit(largest))
     drop, stop, file = (
         escape(said)
         for said in (invitation or _("Drop a file here, or click to choose one"), _("Stop"), label or _("File to add"))

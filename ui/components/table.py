@@ -107,6 +107,8 @@ class Table:
                 _csv_button(name, lambda: as_csv(self._columns, self._rows))
         self._table = ng.table(columns=described, rows=self._plain(rows), row_key="id", pagination=per_page or None)
         self._table.mark(name).classes("table").props("flat dense binary-state-sort")
+        if on_action:
+            self._table.classes("acts")  # on a phone what a button is about stands beside it, not aside
         self._table.add_slot("body-cell", _BODY)
         if field_input:
             field_input.bind_value_to(self._table, "filter")

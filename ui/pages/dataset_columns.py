@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from appliance.findings import Finding
 from storage.columns import Dtype
 from storage.profile import ColumnProfile
+from ui.clicks import in_clicks
 from ui.components.histogram import histogram_html
 from ui.components.markup import panel
 from ui.components.table import Cell, Column, Row, Table
@@ -76,6 +77,7 @@ def spread_of(one: ColumnProfile) -> str:
 
 def sentence(message: str) -> str:
     """A finding's message as a sentence of its own."""
+    message = in_clicks(message)
     return f"{message[:1].upper()}{message[1:].rstrip('.')}."
 
 

@@ -13,6 +13,7 @@ from appliance.orders import Unchanged
 from appliance.permissions import Action
 from storage.datasets import Snapshot
 from storage.feeds import Feed
+from ui.clicks import in_clicks
 from ui.components.empty import empty
 from ui.components.facts import facts
 from ui.components.form import Handler, button, cancel_button, dialog, text_field
@@ -86,7 +87,7 @@ def _feed(found: FeedInfo) -> None:
                 if status.ran_at
                 else _("Not run yet"),
             )
-            text(status.message or _("It has not run yet."), "grow wrap-any")
+            text(in_clicks(status.message) or _("It has not run yet."), "grow wrap-any")
         facts(
             [
                 (_("Schedule"), _("{schedule} (minute hour day month weekday, UTC)").format(schedule=feed.schedule))
@@ -106,7 +107,7 @@ def _feed(found: FeedInfo) -> None:
         with panel(_("Files that could not be taken in"), _("tried again once they change"), tight=True):
             Table(columns, [
                 Row(id=name, cells={"file": Cell(text=name), "bytes": Cell(text=number(one.bytes), sort=one.bytes),
-                                    "why": Cell(text=one.message)})
+                                    "why": Cell(text=in_clicks(one.message))})
                 for name, one in status.troubles.items()
             ], name="troubles")  # fmt: skip
 

@@ -11,6 +11,7 @@ from appliance.model_card import PredictionReport
 from appliance.permissions import Action
 from appliance.scored_files import is_kept, score_file
 from storage.errors import StorageError
+from ui.clicks import in_clicks
 from ui.components.drop_zone import Sent, drop_zone
 from ui.components.markup import box, button_link, link, panel, text, with_attributes
 from ui.components.snippet import ProgressBar, snippet
@@ -114,7 +115,7 @@ class _FilePanel:
         if job.state is JobState.COMPLETED and isinstance(report, PredictionReport):
             show_scored(self._view, job.id, report)
             return
-        said = job.message or _("Its log says more.")
+        said = in_clicks(job.message) or _("Its log says more.")
         notice(said, tone="alarm", title=_("It did not finish"))
         link(_("Open the job"), f"/jobs/{job.id}", "small")
 

@@ -13,6 +13,7 @@ from appliance.model_card import PredictionReport, TrainingReport
 from appliance.models import ModelInfo
 from appliance.permissions import Action
 from appliance.schema import Task
+from ui.clicks import in_clicks
 from ui.components.card_link import card_link
 from ui.components.chart import Chart, Line, lines
 from ui.components.form import button, figure
@@ -201,14 +202,14 @@ def _result(view: View, job: Job, report: TrainingReport | PredictionReport | No
         if job.state is JobState.CANCELLED:
             notice(_("It was stopped; nothing of it was kept."), tone="info", title=_("Stopped"))
         else:
-            notice(job.message or _("The log below says more."), tone="alarm", title=_("It did not finish"))
+            notice(in_clicks(job.message) or _("The log below says more."), tone="alarm", title=_("It did not finish"))
         return
     if isinstance(report, TrainingReport):
         _training(view, report)
     elif isinstance(report, PredictionReport):
         show_scored(view, job.id, report)
     elif job.message:
-        notice(job.message, tone="ok", title=_("Done"))
+        notice(in_clicks(job.message), tone="ok", title=_("Done"))
     if job.kind is JobKind.DEMO:
         with box("line"):
             button_link(_("See how it does"), f"/monitoring/{job.model}", primary=True, icon_name="monitor_heart")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from appliance.jobs import Job, JobKind, JobProgress
+from ui.clicks import in_clicks
 from ui.components.empty import empty
 from ui.components.markup import panel
 from ui.components.status import status_of
@@ -95,7 +96,7 @@ def _row(line: _Line) -> Row:
         "took": Cell(text=seconds(duration_s(job, now=datetime.now(UTC)) if job.state.final else None)),
         "who": Cell(text=job.who),
         # The state has a column of its own, in the language of the page.
-        "message": Cell(text=NONE if job.message in {"", job.state.value} else job.message),
+        "message": Cell(text=NONE if job.message in {"", job.state.value} else in_clicks(job.message)),
     }
     return Row(id=job.id, cells=cells)
 

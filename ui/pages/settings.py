@@ -36,7 +36,10 @@ _ROLES = {
 }  # fmt: skip
 
 _SAME = {
-    "users": ("appliance user add NAME --role operator", "GET /api/users; POST /api/users"),
+    "users": (
+        "appliance user add NAME --role operator; appliance user passwd NAME --generate",
+        "GET /api/users; POST /api/users; POST /api/users/NAME/password",
+    ),
     "retention": ("appliance retention --dry-run", "GET /api/upkeep"),
     "limits": ("appliance doctor", "GET /api/health"),
     "backup": ("appliance backup list; appliance backup create", "GET /api/upkeep; POST /api/backups"),
@@ -177,12 +180,7 @@ class _Users:
                 if made:
                     shown.clear()
                     with shown:
-                        notice(
-                            _("It opens only the page that replaces it."),
-                            tone="warn",
-                            title=_("Password of {name}").format(name=made.name),
-                        )
-                        snippet(password)
+                        _tell_password(made.name, password)
                     name.value = ""
                     self._view.look_now()
 
@@ -195,13 +193,16 @@ class _Users:
             Column(name="name", label=_("User")), Column(name="role", label=_("Role")),
             Column(name="password", label=_("Password")),
             Column(name="made", label=_("Added")), Column(name="change", label="", sortable=False),
-            Column(name="remove", label="", sortable=False),
+            Column(name="renew", label="", sortable=False), Column(name="remove", label="", sortable=False),
         )  # fmt: skip
 
         roles = {one.name: one.role for one in users}
 
         async def act(name: str, action: str) -> None:
-            await (self._ask_role(name, roles[name]) if action == "role" else self._ask_remove(name))
+            if action == "role":
+                await self._ask_role(name, roles[name])
+            else:
+                await (self._ask_password(name) if action == "password" else self._ask_remove(name))
 
         with panel(_("Users"), tight=True):
             Table(columns, [_user(one, own=one.name == self._view.caller.name) for one in users],
@@ -224,6 +225,32 @@ class _Users:
                 cancel_button(window)
         window.open()
 
+    async def _ask_password(self, name: str) -> None:
+        with dialog(_("New password for {name}").format(name=name)) as window:
+            place = box("stack")
+
+            async def go() -> None:
+                give = self._view.doorkeeper.give_password
+                given = await self._view.act(Action.ADMINISTER, give, name, who=self._view.caller.name)
+                if given:
+                    place.clear()
+                    with place:
+                        _tell_password(name, given)
+                        ng.button(_("Close"), on_click=window.close, color=None).props("flat no-caps").classes(
+                            "btn-plain"
+                        )
+                    self._view.look_now()
+
+            with place:
+                text(
+                    _("The user gets a password for one use, which is shown once, here. The present one opens nothing "
+                      "from then on, and where the user is logged in ends."), "muted",
+                )  # fmt: skip
+                with box("line"):
+                    button(_("Give a new password"), go, kind="primary", icon_name="password")
+                    cancel_button(window)
+        window.open()
+
     async def _ask_remove(self, name: str) -> None:
         with dialog(_("Remove {name}").format(name=name)) as window:
             text(_("Type the name to remove the user. What the user did stays in the audit."), "muted")
@@ -244,6 +271,11 @@ class _Users:
         window.open()
 
 
+def _tell_password(name: str, password: str) -> None:
+    notice(_("It opens only the page that replaces it."), tone="warn", title=_("Password of {name}").format(name=name))
+    snippet(password)
+
+
 def _user(one: User, *, own: bool) -> Row:
     cells = {
         "name": Cell(text=_("{name} (you)").format(name=one.name) if own else one.name),
@@ -251,6 +283,7 @@ def _user(one: User, *, own: bool) -> Row:
         "password": Cell(text=_("given out, not replaced yet") if one.must_change else _("own")),
         "made": Cell(text=when(one.created_at), sort=one.created_at.timestamp()),
         "change": Cell() if own else Cell(text=_("Change role"), action="role"),
+        "renew": Cell() if own else Cell(text=_("New password"), action="password"),
         "remove": Cell() if own else Cell(text=_("Remove"), action="remove", danger=True),
     }
     return Row(id=one.name, cells=cells)

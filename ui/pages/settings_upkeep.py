@@ -17,7 +17,7 @@ from ui.components.status import notice, status_of
 from ui.components.table import Cell, Column, Row, Table
 from ui.page import View, tell
 from ui.texts import _, ngettext
-from ui.words import NONE, number, seconds, size, when
+from ui.words import NONE, limit, number, seconds, size, when
 
 _KINDS = {
     "history": _("predictions and labels"), "labels": _("labelled predictions"), "rows": _("closed alerts and studies"),
@@ -87,7 +87,7 @@ def show_limits(view: View) -> None:
     settings = view.appliance.settings
     with panel(_("Inference API")):
         facts((
-            (_("Largest body of a request"), _set(size(settings.max_body_bytes), "max_body_bytes")),
+            (_("Largest body of a request"), _set(limit(settings.max_body_bytes), "max_body_bytes")),
             (_("Most rows of one request"), _set(number(settings.max_rows), "max_rows")),
             (_("A body must arrive within"), _set(seconds(settings.body_timeout_s), "body_timeout_s")),
             (_("Requests that a worker answers at once"), _set(number(settings.max_in_flight), "max_in_flight")),
@@ -96,13 +96,13 @@ def show_limits(view: View) -> None:
         ))  # fmt: skip
     with panel(_("Data and trainings")):
         facts((
-            (_("Largest file that is dropped"), _set(size(settings.max_upload_bytes), "max_upload_bytes")),
+            (_("Largest file that is dropped"), _set(limit(settings.max_upload_bytes), "max_upload_bytes")),
             (_("Memory of DuckDB"), _set(settings.duckdb_memory, "duckdb_memory")),
             (_("A source must be fetched within"), _set(seconds(settings.download_timeout_s), "download_timeout_s")),
             (_("Threads of a training"), _set(_or_all(settings.training_threads, _("all cores")), "training_threads")),
             (
                 _("Free space that recording leaves"),
-                _set(size(settings.capture_reserve_mb << 20), "capture_reserve_mb"),
+                _set(limit(settings.capture_reserve_mb << 20), "capture_reserve_mb"),
             ),
         ))  # fmt: skip
         _how_to_set("max_rows", "10000")

@@ -62,7 +62,7 @@ def create_control_app(appliance: Appliance, doorkeeper: Doorkeeper, *, session_
         },
         openapi_config=OpenAPIConfig(
             title="MLOps appliance, control API", version=VERSION, path="/schema",
-            render_plugins=[Description(path="/")],
+            render_plugins=[Description(path=("/", "/openapi.json"))],
         ),
         request_max_body_size=appliance.settings.max_body_bytes,
         debug=False,

@@ -35,6 +35,8 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
         for operation in (part for part in item.values() if isinstance(part, dict)):
             if path in _OPEN_TO_ALL:
                 operation["security"] = []
+            if (body := operation.get("requestBody")) and _may_be_null(body):
+                body["required"] = False  # Litestar says that it is, of every body
             answers = operation["responses"]
             answers.pop("400", None)  # Litestar's own shape of an error, which no answer has
             for answer in answers.values():
@@ -45,6 +47,11 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
                 "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
             }
     return found | {"servers": [{"url": MOUNTED_AT}], "security": [{name: []} for name in _SCHEMES]}
+
+
+def _may_be_null(body: dict[str, Any]) -> bool:
+    shapes = [one["schema"] for one in body["content"].values()]
+    return any({"type": "null"} in shape.get("anyOf", ()) for shape in shapes)
 
 
 def _any_of(part: Any) -> Any:

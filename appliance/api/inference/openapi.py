@@ -20,7 +20,10 @@ from appliance.api.inference.problems import KINDS, Kind
 from appliance.schema import FeatureSchema, Task
 from appliance.serving.loaded_model import LoadedModel
 
-_TIME: Json = {"type": "string", "format": "date-time", "description": "The event's own time; the arrival without it."}
+_TIME: Json = {
+    "type": ["string", "null"], "format": "date-time",
+    "description": "The event's own time, of 1970 or later; the arrival without it.",
+}  # fmt: skip
 
 
 def build_document(models: Iterable[LoadedModel]) -> Json:
@@ -89,7 +92,9 @@ def _model_paths(schema: FeatureSchema) -> dict[str, Json]:
                 "type": "integer", "minimum": 0, "default": 0,
                 "description": "How many of the largest contributions to give with each prediction.",
             },
-            "key": {**STRING, "description": "Your own key of this request; it is kept with the event."},
+            "key": {
+                "type": ["string", "null"], "description": "Your own key of this request; it is kept with the event.",
+            },
             "time": _TIME,
         },
     }  # fmt: skip

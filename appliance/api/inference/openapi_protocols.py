@@ -19,7 +19,9 @@ from appliance.schema import FeatureSchema, Task
 
 _V1 = "V1 (TensorFlow Serving, KServe, Vertex AI)"
 _MLFLOW = "MLflow scoring server, SageMaker"
-_PARAMETERS: Json = {"type": "object"}
+_PARAMETERS: Json = {"type": ["object", "null"]}
+_ROWS: Json = {"type": "array", "minItems": 1, "items": {"type": ["object", "array"]}}
+_COLUMNS: Json = {"type": ["object", "array"], "minProperties": 1, "minItems": 1}
 
 
 def row_reference(schema: FeatureSchema) -> Json:
@@ -43,7 +45,12 @@ def v1_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
                 )
             }  # fmt: skip
     path = "/v1/models/{model}/versions/{version}"
-    body: Json = {"type": "object", "properties": {"instances": {"type": "array"}, "inputs": {}}}
+    body: Json = {
+        "type": "object",
+        "description": "Exactly one of instances (rows) and inputs (columns).",
+        "properties": {"instances": _ROWS, "inputs": _COLUMNS, "parameters": _PARAMETERS},
+        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
+    }
     example: Json | None = {"instances": [example_row(schemas[0])]} if schemas else None
     parameters = _path_parameters(schemas, "model", "version")
     paths[path] = {"parameters": parameters, "get": operation("The state of a version", _V1, refusal="Error")}
@@ -97,9 +104,12 @@ def mlflow_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
     }
     split: Json = {
         "type": "object", "required": ["columns", "data"],
-        "properties": {"columns": {"type": "array", "items": STRING}, "data": {"type": "array"}},
+        "properties": {
+            "columns": {"type": "array", "minItems": 1, "items": STRING},
+            "data": {"type": "array", "minItems": 1, "items": {"type": "array"}},
+        },
     }  # fmt: skip
-    forms: Json = {"dataframe_split": split, "dataframe_records": rows, "instances": {"type": "array"}, "inputs": {}}
+    forms: Json = {"dataframe_split": split, "dataframe_records": rows, "instances": _ROWS, "inputs": _COLUMNS}
     body: Json = {
         "type": "object",
         "description": f"Exactly one of {', '.join(forms)}.",
@@ -138,16 +148,19 @@ def v2_paths(schemas: Sequence[FeatureSchema]) -> dict[str, Json]:
         "required": ["name", "shape", "datatype"],
         "properties": {
             "name": STRING, "shape": {"type": "array", "items": {"type": "integer"}}, "datatype": STRING,
-            "parameters": {"type": "object"}, "data": {"type": "array"},
+            "parameters": _PARAMETERS, "data": {"type": "array"},
         },
+    }  # fmt: skip
+    output: Json = {
+        "type": "object", "required": ["name"], "properties": {"name": STRING, "parameters": _PARAMETERS},
     }  # fmt: skip
     infer: Json = {
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": STRING, "parameters": {"type": "object"},
+            "id": {"type": ["string", "null"]}, "parameters": _PARAMETERS,
             "inputs": {"type": "array", "minItems": 1, "items": tensor},
-            "outputs": {"type": "array", "items": {"type": "object", "properties": {"name": STRING}}},
+            "outputs": {"type": ["array", "null"], "items": output},
         },
     }  # fmt: skip
     example: Json | None = {"inputs": list(map(column_tensor, schemas[0].columns))} if schemas else None

@@ -144,6 +144,10 @@ def test_the_schema_says_where_with_what_and_how_errors_look(control: Control) -
     assert set(problem["required"]) <= set(refused.json()) <= set(problem["properties"])
     kinds = schema["components"]["schemas"]["ModelCard"]["properties"]["params"]["additionalProperties"]
     assert {one["type"] for one in kinds["anyOf"]} >= {"integer", "number"}, "31 is both"
+    train, model = (schema["paths"][path]["post"] for path in ("/models/{name}/train", "/models"))
+    assert (train["requestBody"]["required"], model["requestBody"]["required"]) == (False, True)
+    # Where tools look for it by themselves stands the same, not what the framework makes of it alone.
+    assert control.client.get("/schema/openapi.json", headers=control.read).json() == schema
 
 
 def test_the_schema_describes_every_route(control: Control) -> None:

@@ -60,6 +60,28 @@ def test_each_answer_has_the_type_that_the_document_says(api: ServedApi) -> None
                 assert isinstance(answer.json(), kind), path
 
 
+def test_just_what_the_document_lets_be_null_may_be_null(api: ServedApi) -> None:
+    document = api.client.get("/openapi.json").json()
+    wrong, nullable = [], 0
+    for path, item in document["paths"].items():
+        content = item.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json")
+        if not content:
+            continue
+        parameters = {one["name"]: one["example"] for one in item.get("parameters", ())}
+        headers = {"authorization": f"Bearer {api.key}"}
+        if "X-Amzn-SageMaker-Target-Model" in parameters:
+            headers["X-Amzn-SageMaker-Target-Model"] = parameters["X-Amzn-SageMaker-Target-Model"]
+        for name, shape in content["schema"]["properties"].items():
+            may = "null" in shape.get("type", ())
+            nullable += may
+            body = {**content["example"], name: None}
+            answer = api.client.post(path.format(**parameters), json=body, headers=headers)
+            if answer.is_success is not may:
+                wrong.append((path, name, answer.text))
+    assert not wrong
+    assert nullable > 8
+
+
 def test_the_page_of_an_api_without_models_names_its_paths(tmp_path: Path) -> None:
     with serve_api(prepare_state(tmp_path)) as served:
         assert "/v2/models/{model}/infer" in served.client.get("/docs").text
