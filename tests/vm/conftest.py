@@ -15,7 +15,7 @@ import pytest
 
 from tests.system.machine import fetch_packages, make_bundle
 from tests.vm.disks import INSTALLED, make_root, make_source
-from tests.vm.guest import Guest
+from tests.vm.guest import SLOWER, Guest
 from tests.vm.installation import install
 
 PYTHON = "/opt/appliance/current/venv/bin/python"
@@ -23,7 +23,11 @@ PREDICT = (
     'curl -s -w " %{http_code}" -H "X-API-Key: $(cat /root/key)" -d @/root/body.json'
     " http://127.0.0.1:8100/models/penguins/predict"
 )
-ALL_RUN = "systemctl is-active -q appliance-api appliance-ui appliance-orchestrator appliance-runner"
+UNITS = "appliance-api appliance-ui appliance-orchestrator appliance-runner"
+ALL_RUN = f'[ "$(systemctl is-active {UNITS} | sort -u)" = active ]'
+"""systemctl is content with one of them."""
+PATIENT = "[Service]\\nTimeoutStartSec=1h\\nWatchdogSec=30min\\n"
+"""For units on an emulated processor, which start in minutes."""
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +51,9 @@ def guest(installed_disk: Path) -> Iterator[Guest]:
     guest = Guest(f"test-{os.getpid()}", installed_disk)
     try:
         guest.boot()
+        if SLOWER > 1:
+            folder = "/etc/systemd/system/appliance-.service.d"
+            guest.ok(f"printf '{PATIENT}' > {folder}/60-patient.conf && systemctl daemon-reload")
         wait_until_serving(guest)
         yield guest
     finally:

@@ -14,7 +14,7 @@ from storage.datasets import IngestInfo
 from storage.ingest import KEEP_EVERY_VERSION, ingest
 from storage.layout import Layout
 
-INGESTS = 5
+INGESTS = 4
 PORT = "/dev/virtio-ports/done"
 
 
