@@ -69,6 +69,8 @@ def wait_until_serving(guest: Guest) -> None:
 def require_recorded(guest: Guest, acknowledged: Sequence[str]) -> None:
     """Each prediction and label that a caller was told of is in the event log or in the history."""
     assert {line.partition(" ")[0] for line in acknowledged} == {"prediction", "label"}
-    guest.ok("cat > /root/told <<'E'\n" + "\n".join(acknowledged) + "\nE")
+    guest.ok("rm -f /root/told")
+    for at in range(0, len(acknowledged), 500):  # a command is at most 128 KB long
+        guest.ok("cat >> /root/told <<'E'\n" + "\n".join(acknowledged[at : at + 500]) + "\nE")
     missing = json.loads(guest.ok(f"{PYTHON} -P /opt/source/tests/vm/recorded.py /root/told"))
     assert missing == {"predictions": [], "labels": []}
