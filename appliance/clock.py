@@ -16,12 +16,15 @@ MOST_AWAY = timedelta(days=45)
 
 HELD = timedelta(days=3)
 
+EARLIEST = datetime(2026, 1, 1, tzinfo=UTC)
+"""Before this release was made: a box without a battery that begins at 1970, or at its systemd's own date, is wrong."""
+
 SETTLED, AHEAD = "clock", "clock-ahead"
 """Heartbeats: the newest day that was believed, and the first one that was not."""
 
 
 def trusted_now(layout: Layout) -> datetime:
-    """Now; or, while the clock is far ahead of the last day it was asked on, that day.
+    """Now; or, while the clock is far ahead of the last day it was asked on, or says no day that can be, that day.
 
     Raises:
         StorageError: The state database cannot be written.
@@ -47,6 +50,8 @@ def believe(connection: sqlite3.Connection, now: datetime, *, kept_right: bool) 
             there for three days first.
     """
     last, ahead = find_heartbeat(connection, SETTLED), find_heartbeat(connection, AHEAD)
+    if now < EARLIEST:
+        return now if last is None else last.at
     if last is None or _is_believed(last, ahead, now, kept_right=kept_right):
         if last is None or last.at.date() != now.date():
             put_heartbeat(connection, SETTLED, Heartbeat(at=now, detail=""))
@@ -57,6 +62,8 @@ def believe(connection: sqlite3.Connection, now: datetime, *, kept_right: bool) 
 
 
 def _is_believed(last: Heartbeat, ahead: Heartbeat | None, now: datetime, *, kept_right: bool) -> bool:
+    if now < EARLIEST:
+        return False
     has_held = ahead is not None and HELD <= now - ahead.at <= MOST_AWAY
     return now - last.at <= MOST_AWAY or kept_right or has_held
 

@@ -177,11 +177,13 @@ def prepare_state(settings: Settings) -> None:
         StaleSchema: The state was written by a newer release.
     """
     from appliance.access import Access  # noqa: PLC0415
+    from storage.delta_log import mend_logs  # noqa: PLC0415  (beside what follows)
     from storage.migrations import migrate  # noqa: PLC0415  (sqlite-utils loads pandas where it is installed)
 
     layout = settings.layout
     layout.create()
     finish_swap(layout)  # a restore that was killed between two renames
+    mend_logs(layout)  # and tables that the power went beneath
     migrate(layout.database)
     _make_secret(layout)
     Access(settings).create_first_admin()

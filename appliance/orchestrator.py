@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -161,7 +161,10 @@ class Orchestrator:
         Raises:
             NotFound: No such run.
         """
-        body = {"state": {"type": state, "message": message}, "force": force}
+        proposed: dict[str, object] = {"type": state, "message": message}
+        if state == PENDING:  # else it waits for its hour in its process, which a clock that was set back puts far off
+            proposed["state_details"] = {"scheduled_time": datetime.now(UTC)}
+        body = {"state": proposed, "force": force}
         answer = self._post(f"/flow_runs/{run_id}/set_state", body, dict[str, Any])
         return answer.get("status") == "ACCEPT"
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -287,7 +287,7 @@ class Retention:
     def _jobs(self) -> Iterator[Spare]:
         """What the orchestrator removes while it runs; there is no step of ours for it."""
         try:
-            found = count_old_jobs(self._layout, datetime.now(UTC))
+            found = count_old_jobs(self._layout, self._now)
         except sqlite3.Error as exc:
             log.error("finished jobs cannot be counted: %s", exc)
             return
@@ -306,7 +306,7 @@ class Retention:
     def _old_scratch(self) -> list[Path]:
         if is_swapping(self._layout):
             return []
-        oldest = time.time() - SCRATCH_S
+        oldest = min(time.time(), self._now.timestamp()) - SCRATCH_S
         return [path for path in sorted(self._layout.tmp.glob("*")) if _newest(path) < oldest]
 
     def _remove_scratch(self) -> None:

@@ -8,15 +8,21 @@ import logging
 import signal
 import socket
 import sys
+from contextlib import closing
+from datetime import datetime
 from types import FrameType
+from zoneinfo import ZoneInfo
 
 import uvicorn
 
+from appliance.clock import read_clock
 from appliance.processes.loglines import adopt_loggers, start_log
 from appliance.processes.notify import notify
 from appliance.processes.pulse import feed_while_answering
 from appliance.settings import Settings, load_settings
 from flows.environment import enter_environment
+from storage.layout import Layout
+from storage.statedb import connect
 
 log = logging.getLogger("appliance.orchestrator")
 
@@ -50,12 +56,28 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def keep_by_believed_clock(layout: Layout) -> None:
+    """Let Prefect judge the age of what it lets go by the day that is believed, see ``appliance.clock``.
+
+    It looks every hour, and at once after a jump: a clock that is a year ahead would cost every finished job and its
+    log. There is no setting for it.
+    """
+    from prefect.server.services import db_vacuum  # noqa: PLC0415  (as in run)
+
+    def believed(zone: str) -> datetime:
+        with closing(connect(layout.database, read_only=True)) as connection:
+            return read_clock(connection).astimezone(ZoneInfo(zone))
+
+    vars(db_vacuum)["now"] = believed
+
+
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; 0 when it served, 1 when it could not start."""
     settings.layout.create()
     enter_environment(settings)
     from prefect.server.api.server import create_app  # noqa: PLC0415  (reads the environment when it is imported)
 
+    keep_by_believed_clock(settings.layout)
     app = create_app(final=True)
     adopt_loggers()
     server = _Server(

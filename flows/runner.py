@@ -43,7 +43,7 @@ from flows.feeding import Feeding
 from flows.housekeeping import Housekeeping
 from flows.planned_training import note_outcome
 from flows.register import register_flows
-from flows.schedules import PLANNED, Schedules
+from flows.schedules import Schedules, is_planned
 from flows.studying import Studying
 from storage.errors import StorageError
 
@@ -191,13 +191,13 @@ class Runner:
             if run.state is not None and run.state.type == CANCELLING:
                 self._children.kill(run.id)
                 self._unsettled[run.id] = (CANCELLED, "cancelled")
-            elif run.next_scheduled_start_time is not None and run.next_scheduled_start_time.timestamp() <= now:
-                self._take_up(run, run.next_scheduled_start_time.timestamp(), waiting)
+            elif (at := run.next_scheduled_start_time) is not None and (not is_planned(run) or at.timestamp() <= now):
+                self._take_up(run, at.timestamp(), waiting)
         self._settle()
 
     def _take_up(self, run: FlowRun, due_at: float, waiting: set[str]) -> None:
         """Start a run that is due, let it wait, or drop it; ``waiting``: names of scheduled runs that wait longer."""
-        if PLANNED not in run.tags or run.run_count:
+        if not is_planned(run):
             self._claim(run)
         elif due_at < self._ready_at - MISSED_AFTER_S:
             self._orchestrator.set_state(run.id, CANCELLED, "missed while the appliance was down", force=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from appliance.cron import next_after
 from appliance.models import Models
-from appliance.orchestrator import CANCELLED, DEPLOYMENT, SCHEDULED, Orchestrator, Plan
+from appliance.orchestrator import CANCELLED, DEPLOYMENT, SCHEDULED, FlowRun, Orchestrator, Plan
 from appliance.settings import Settings
 
 PLANNED = "planned"
@@ -18,6 +18,11 @@ PLANNED = "planned"
 _WITHDRAWN = "the schedule was changed"
 _MOST_PLANS = 100
 """Of one model for one hour: nobody changes a schedule to and fro so often."""
+
+
+def is_planned(run: FlowRun) -> bool:
+    """Whether it waits for its hour; any other run is due at once, also where the clock was set back since."""
+    return PLANNED in run.tags and not run.run_count
 
 
 class Schedules:

@@ -28,6 +28,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
+from storage.delta_log import flush, sync_log
 from storage.errors import StateUnwritable
 from storage.layout import Layout
 
@@ -206,9 +207,15 @@ def tidy(
         for model, day in _fragmented(table, today.isoformat()):
             if is_wanted():
                 return False
+            before = set(table.file_uris())
             table.optimize.compact(
                 [(MODEL, "=", model), (DAY, "=", day)], target_size=TARGET_FILE_BYTES, max_concurrent_tasks=1
             )
+            # The files that they came from stay for a day, and then there are no others.
+            merged = [Path(uri) for uri in set(table.file_uris()) - before]
+            for file in merged:
+                flush(file)
+            sync_log(table_path(layout, kind), {file.parent for file in merged})
         table.vacuum(grace_h, dry_run=False, enforce_retention_duration=False, full=True)
     except (DeltaError, OSError) as exc:
         raise StateUnwritable(
@@ -334,13 +341,7 @@ def _folder(key: tuple[str, str]) -> str:
 def _sync_log(path: Path, folders: Iterable[Path]) -> None:
     """Wait until the disk has the newest commit and the names of its files, which lie in these folders."""
     days = sorted(folders)
-    models = sorted({day.parent for day in days})
-    for each in (max(path.glob("_delta_log/*.json")), path / "_delta_log", *days, *models, path):
-        fd = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    sync_log(path, [*days, *sorted({day.parent for day in days})])
 
 
 def _sentence(exc: Exception) -> str:

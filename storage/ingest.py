@@ -37,6 +37,7 @@ from storage.datasets import (
     require_name,
     snapshot_files,
 )
+from storage.delta_log import flush, sync_log
 from storage.errors import AlreadyIngested, SourceUnreadable, StateUnwritable
 from storage.layout import Layout
 from storage.read_ahead import read_ahead
@@ -150,10 +151,10 @@ def _write(layout: Layout, name: str, rows: Iterator[pa.RecordBatch], plan: _Pla
     try:
         adds, written = _write_files(path, plan.before.version + 1 if plan.before else 1, rows, schema)
         if plan.screening is not None and plan.screening.found.rejected:
-            _flush(plan.screening.found.file)
-            _flush(plan.screening.found.file.parent)
+            flush(plan.screening.found.file)
+            flush(plan.screening.found.file.parent)
         _commit(path, adds, schema, plan, plan.facts(written))
-        _sync(path)
+        sync_log(path, [path.parent])
     except (DeltaError, OSError) as exc:
         raise StateUnwritable(
             f"cannot write the dataset {name!r} below {path}: {_first_line(exc)}; nothing was changed; "
@@ -256,21 +257,6 @@ def _remove_orphans(path: Path) -> None:
         for file in (*path.glob("*.parquet"), *path.glob(f"{REJECTED}/*.parquet")):
             if file.name not in named:
                 file.unlink()
-
-
-def _sync(path: Path) -> None:
-    """Wait until the disk has the newest commit; its files were waited for before."""
-    newest = max(path.glob("_delta_log/*.json"))
-    for each in (newest, newest.parent, path, path.parent):
-        _flush(each)
-
-
-def _flush(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _first_line(exc: Exception) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from appliance.backups import find_folder_problem
-from appliance.clock import AHEAD, HELD, MOST_AWAY, SETTLED, is_synchronised
+from appliance.clock import AHEAD, EARLIEST, HELD, MOST_AWAY, SETTLED, is_synchronised
 from appliance.monitoring.horizon import MOST_AHEAD_H, Horizon
 from appliance.processes.check import Check
 from appliance.processes.release_journal import Files
@@ -137,6 +137,10 @@ def check_databases(settings: Settings) -> list[Check]:
 
 def check_clock(settings: Settings, connection: sqlite3.Connection, now: datetime) -> list[Check]:
     """Nothing of ours was written in the future: else the clock was set back, or was wrong before."""
+    if now < EARLIEST:
+        message = f"it says {now:%Y-%m-%d %H:%M:%S}Z, and this release was made after {EARLIEST:%Y-%m-%d}"
+        fix = "set it right (timedatectl); a host without a battery for its clock needs a time server"
+        return [Check(name="clock", state="fail", message=message, fix=fix)]
     texts = connection.execute(
         "SELECT max(at) AS at FROM audit UNION ALL SELECT max(at) FROM heartbeats WHERE name <> ?", (AHEAD,)
     ).fetchall()

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from appliance.old_jobs import OldJobs, count_old_jobs
@@ -14,6 +15,8 @@ from appliance.retention import Retention
 from appliance.settings import Settings
 from flows.environment import prefect_environment
 from storage.migrations import migrate
+from storage.statedb import connect
+from storage.window_rows import Heartbeat, put_heartbeat
 
 FILL = """
 import asyncio, uuid
@@ -67,13 +70,37 @@ async def vacuum():
 
 asyncio.run(vacuum())
 """
+BELIEVING = """
+from flows.orchestrator import keep_by_believed_clock
+from appliance import clock
+from appliance.settings import load_settings
+
+clock.is_synchronised = lambda: False  # the kernel's word, as on a box without a time server
+keep_by_believed_clock(load_settings().layout)
+"""
+"""As the orchestrator does before it starts."""
 
 
 def ask_prefect(settings: Settings, program: str) -> str:
-    environment = {**os.environ, **prefect_environment(settings)}
+    environment = {**os.environ, **prefect_environment(settings), "APPLIANCE_STATE": str(settings.state)}
     return subprocess.run(
         [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
     ).stdout
+
+
+def test_a_clock_that_jumped_a_year_costs_no_finished_job(tmp_path: Path) -> None:
+    """Seen from the state, now is a jump, and no time server keeps this clock."""
+    settings = Settings(state=tmp_path / "state")
+    settings.layout.create()
+    migrate(settings.layout.database)
+    ask_prefect(settings, FILL)
+    with closing(connect(settings.layout.database)) as connection:
+        put_heartbeat(connection, "clock", Heartbeat(at=datetime.now(UTC) - timedelta(days=365), detail=""))
+    assert [one for one in Retention(settings).plan() if one.kind == "jobs"] == []
+    assert json.loads(ask_prefect(settings, BELIEVING + VACUUM)) == [0, 0, 0]
+    with closing(connect(settings.layout.database)) as connection:
+        put_heartbeat(connection, "clock", Heartbeat(at=datetime.now(UTC), detail=""))
+    assert json.loads(ask_prefect(settings, BELIEVING + VACUUM)) == [4, 6, 2]
 
 
 def test_what_is_shown_is_what_prefect_removes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from appliance.house import Appliance
-from appliance.orchestrator import CANCELLED, DEPLOYMENT, SCHEDULED, Orchestrator, Plan
+from appliance.orchestrator import CANCELLED, DEPLOYMENT, PENDING, RUNNING, SCHEDULED, Orchestrator, Plan
 from appliance.processes.release_journal import Files
 from flows.runner import MISSED_AFTER_S, Runner
 from flows.schedules import PLANNED
@@ -78,6 +78,35 @@ def test_a_run_that_waited_for_hours_starts_and_one_that_came_due_before_the_run
         files.finish(journal)
         tick_until(runner, lambda: state_of(orchestrator, waits)[0] != SCHEDULED)
         assert state_of(orchestrator, waits)[0] != CANCELLED
+    finally:
+        runner.stop()
+        orchestrator.close()
+
+
+def test_a_job_that_was_asked_for_before_the_clock_was_set_back_starts_at_once(house: Appliance) -> None:
+    clock, orchestrator = Clock(), Orchestrator(house.settings)
+    runner = Runner(house.settings, clock)
+    clock.ahead_s = -3600.0
+    try:
+        assert runner.start(lambda: False)
+        asked = house.jobs.start_training("model", who="test")
+        planned = plan(orchestrator, ago_s=0)
+        tick_until(runner, lambda: state_of(orchestrator, asked)[0] != SCHEDULED)
+        assert state_of(orchestrator, planned)[0] == SCHEDULED, "which waits for its hour"
+    finally:
+        runner.stop()
+        orchestrator.close()
+
+
+def test_a_process_waits_for_no_hour_that_the_clock_has_put_far_off(house: Appliance) -> None:
+    """Prefect lets no run begin before its hour; what was claimed is to run now."""
+    orchestrator = Orchestrator(house.settings)
+    runner = Runner(house.settings)
+    try:
+        assert runner.start(lambda: False)
+        far_off = plan(orchestrator, ago_s=-3600)
+        assert orchestrator.set_state(far_off, PENDING, "starting")
+        assert orchestrator.set_state(far_off, RUNNING, "")
     finally:
         runner.stop()
         orchestrator.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.history import BATCH_ROWS, Part, add_segment, stream_history, table_path
+from storage.history import BATCH_ROWS, MOST_SMALL_FILES, Part, add_segment, stream_history, table_path, tidy
 from storage.layout import Layout
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -117,3 +117,23 @@ def test_a_commit_flushes_the_folders_it_wrote_to_and_no_others(
     assert flushed("both", *two) == sorted([".", *log, *wrote])
     # As after a kill between the commit and the flush: whatever it may have written is flushed.
     assert flushed("both", *two) == sorted([".", *log, *wrote, *(f"model=m/day=2026-04-0{day}" for day in (1, 2, 3))])
+
+
+def test_merged_files_are_flushed_before_those_they_came_from_may_go(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, flush = set[Path](), os.fsync
+
+    def note(fd: int) -> None:
+        flushed.add(Path(f"/proc/self/fd/{fd}").readlink())
+        flush(fd)
+
+    for at in range(MOST_SMALL_FILES + 1):
+        add(layout, f"s{at}", Part(model="m", day="2026-04-01", rows=rows(range(at * 5, at * 5 + 5), width=1)))
+    day = table_path(layout, "predictions") / "model=m" / "day=2026-04-01"
+    before = set(day.glob("*.parquet"))
+    monkeypatch.setattr("storage.delta_log.os.fsync", note)
+    assert tidy(layout, "predictions", today=date(2026, 4, 3), keep_days=0, is_wanted=lambda: False)
+    (merged,) = set(day.glob("*.parquet")) - before
+    newest = max((table_path(layout, "predictions") / "_delta_log").glob("*.json"))
+    assert {merged, day, newest} <= flushed

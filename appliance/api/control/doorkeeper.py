@@ -41,10 +41,10 @@ class Doorkeeper:
             TooManyAttempts: Before the password is looked at.
             NotAllowed: Name or password is wrong.
         """
-        if wait_s := self._attempts.wait_s(name, address, now_s=time.time()):
+        if wait_s := self._attempts.wait_s(name, address, now_s=time.monotonic()):
             raise TooManyAttempts(wait_s)
         # Counted before the slow hash: parallel guesses must not all pass the check above.
-        self._attempts.failed(name, address, now_s=time.time())
+        self._attempts.failed(name, address, now_s=time.monotonic())
         user = self._access.login(name, password)
         self._attempts.succeeded(name, address)
         return self._sessions.open(user.name, now_s=time.time())
@@ -65,9 +65,9 @@ class Doorkeeper:
         caller = self.of_session(token)
         if caller is None:
             raise NotLoggedIn("the session has ended; log in again")
-        if wait_s := self._attempts.wait_s(caller.name, address, now_s=time.time()):
+        if wait_s := self._attempts.wait_s(caller.name, address, now_s=time.monotonic()):
             raise TooManyAttempts(wait_s)
-        self._attempts.failed(caller.name, address, now_s=time.time())
+        self._attempts.failed(caller.name, address, now_s=time.monotonic())
         self._access.login(caller.name, old)
         self._attempts.succeeded(caller.name, address)
         self._access.set_password(caller.name, new, who=caller.name)

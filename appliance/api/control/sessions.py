@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 LIFETIME_S = 7 * 24 * 3600
-"""A session ends this long after the login, however busy it is."""
+"""A session ends this long after the login, however busy it is; also one that a clock has dated so far ahead."""
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Sessions:
     def find(self, token: str | None, *, now_s: float) -> str | None:
         """The user of a token, or None when it is unknown, closed or too old."""
         session = self._open.get(_digest(token)) if token else None
-        return session.user if session and now_s - session.started_s < LIFETIME_S else None
+        return session.user if session and abs(now_s - session.started_s) < LIFETIME_S else None
 
     def close(self, token: str | None, *, now_s: float) -> None:
         """End one session; an unknown token is no error."""
@@ -64,7 +64,7 @@ class Sessions:
             self._write(now_s)
 
     def _write(self, now_s: float) -> None:
-        self._open = {key: one for key, one in self._open.items() if now_s - one.started_s < LIFETIME_S}
+        self._open = {key: one for key, one in self._open.items() if abs(now_s - one.started_s) < LIFETIME_S}
         with suppress(OSError):  # a full disk must not keep anybody from looking at the dashboard
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             draft = self._path.with_suffix(".new")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from pathlib import Path
 
 import pytest
 from litestar import HttpMethod
@@ -10,11 +12,13 @@ from litestar.handlers import HTTPRouteHandler
 
 from appliance.access import Role
 from appliance.api.control.attempts import ALLOWED, WINDOW_S, LoginAttempts
+from appliance.api.control.doorkeeper import Doorkeeper, TooManyAttempts
 from appliance.api.control.origin import is_cross_site
 from appliance.api.control.sessions import LIFETIME_S, Sessions
 from appliance.errors import NotAllowed
 from appliance.permissions import Action, Caller, is_allowed, require
 from tests.api.control.conftest import Control
+from tests.training.state import new_appliance
 
 
 def routes(control: Control) -> list[tuple[str, str, HTTPRouteHandler]]:
@@ -215,6 +219,31 @@ def test_sessions_outlive_a_restart_and_end_in_time(tmp_path) -> None:  # type: 
     assert again.find(other, now_s=10) is None
     again.close(token, now_s=11)
     assert Sessions(file).find(token, now_s=12) is None
+
+
+def test_a_session_outlives_a_clock_that_is_set_back_and_one_of_a_clock_that_ran_ahead_does_not(
+    tmp_path: Path,
+) -> None:
+    sessions = Sessions(tmp_path / "sessions.json")
+    now_s = 10 * LIFETIME_S
+    ours, ahead = sessions.open("ann", now_s=now_s), sessions.open("ann", now_s=now_s + LIFETIME_S - 1800)
+    assert sessions.find(ours, now_s=now_s - 3600) == "ann"
+    assert sessions.find(ahead, now_s=now_s - 3600) is None
+    sessions.close("of another", now_s=now_s - 3600)
+    assert (sessions.find(ours, now_s=now_s), sessions.find(ahead, now_s=now_s)) == ("ann", None), "it is gone for good"
+
+
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    access = new_appliance(tmp_path / "state").access
+    doorkeeper = Doorkeeper(access, Sessions(tmp_path / "sessions.json"))
+    for _ in range(ALLOWED):
+        with pytest.raises(NotAllowed):
+            doorkeeper.login("nobody", "wrong password", address="1.1.1.1")
+    year_back_s = time.time() - 365 * 86_400
+    monkeypatch.setattr("time.time", lambda: year_back_s)
+    with pytest.raises(TooManyAttempts) as refused:
+        doorkeeper.login("nobody", "wrong password", address="1.1.1.1")
+    assert refused.value.wait_s <= WINDOW_S
 
 
 @pytest.mark.parametrize(
