@@ -203,7 +203,10 @@ class Backups:
                  len(spare))  # fmt: skip
 
     def _tell_last_good(self) -> str:
-        good = next((one for one in self.list() if one.proved), None)
+        try:
+            good = next((one for one in self.list() if one.proved), None)
+        except OSError as exc:  # the alert must be told all the same
+            return f"Those of before cannot be looked at: {exc.strerror}."
         if good is None:
             return "There is none to go back to."
         return f"The last good one is of {good.created_at:%Y-%m-%d %H:%M} UTC: what came since is lost if the disk is."

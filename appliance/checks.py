@@ -179,7 +179,7 @@ def _check_texts(column: ColumnProfile, present: int) -> Iterator[Spotted]:
         yield _id_like(column, present)
     elif are_numbers and not are_codes(column):
         yield _as_text(column, present)
-    elif missing := find_missing_word(column):
+    elif _dates(column) < DATE_TEXT_SHARE * present and (missing := find_missing_word(column)):
         yield spot_missing_word(column, present, *missing)
 
 
@@ -221,7 +221,7 @@ def _with_signs(column: ColumnProfile, present: int) -> Spotted:
     name, expression, example = column.name, find_unsigned(column), find_signed(column)
     like = "" if example is None else f"like {_short(example)}"
     signs = f"the unit {column.unit_text[0]!r}" if column.unit_text and not column.signed_text else "signs"
-    words = _gaps(column, present) if has_gaps(column) else ""
+    words = _gaps(column, present) if column.gaps else ""
     asked = IF_MISSING if words else "read them with"
     way = ways = (
         "whether a point or a comma is their decimal mark does not show; read them with --prepare and SQL of your own"

@@ -11,8 +11,12 @@ MISSING_WORDS = frozenset({"NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "nu
 
 
 def find_missing_word(column: ColumnProfile) -> tuple[str, int] | None:
-    """The most frequent of its texts that mostly means that there is no value, with its count."""
-    return next(((value, count) for value, count in column.top if value.strip() in MISSING_WORDS), None)
+    """The most frequent of its texts that mostly means that there is no value, with its count.
+
+    A minus beside a plus is a sign.
+    """
+    words = MISSING_WORDS - {"-"} if any(value.strip() == "+" for value, _ in column.top) else MISSING_WORDS
+    return next(((value, count) for value, count in column.top if value.strip() in words), None)
 
 
 def spot_missing_word(column: ColumnProfile, present: int, word: str, count: int) -> Spotted:

@@ -29,10 +29,13 @@ _PLACES = (
     _at(r"with 'appliance deploy [^']*'", "with {deploy} on the model's page", deploy=_("Deploy")),
     _at(r"; name another as the (\w+) with --version", r"; choose another version as the \1"),
     _at(r"\('appliance rollback [^']*'\)", "({back} on the model's page)", back=_("Roll back")),
-    _at(r"or read it as one: --type .*$", "or choose {text} for the column where the file is shown before it is saved",
-        text=_("text")),
-    _at(r"keeps: --type \S+, or --query '.*'", "keeps: choose {text} for the column where the file is shown before it "
-        "is saved", text=_("text")),
+    _at(r"or read it as one: --type .*?=string'?",
+        "or choose {text} for the column where the file is shown before it is saved", text=_("text")),
+    _at(r"keeps: --type .*?=string'?, or --query '.*? FROM source'",
+        "keeps: choose {text} for the column where the file is shown before it is saved", text=_("text")),
+    _at(r"bring it as text where it is an id, with --type .*?=string'? or a query",
+        "choose {text} for the column where the file is shown before it is saved where it is an id, or bring it with a "
+        "query", text=_("text")),
     _at(r"append with --evolve to change the dataset's columns, or replace the rows with --replace",
         "choose {replace}", replace=_("New version with these rows alone")),
     _at(r", or append it with --evolve to widen the column", ", or choose {replace}",
@@ -65,5 +68,5 @@ _PLACES = (
     _at(r"Run 'appliance backup create' and read what it says", "Press {make} under {settings}, {backup} and read what "
         "it says", make=_("Back up now"), settings=_("Settings"), backup=_("Backup")),
     _at(r"'appliance key list' shows", "{settings}, {keys} shows", settings=_("Settings"), keys=_("Keys")),
-    _at(r"\('appliance backup list'\)", "({settings}, {backup})", settings=_("Settings"), backup=_("Backup")),
+    _at(r"'appliance backup list'", "{settings}, {backup}", settings=_("Settings"), backup=_("Backup")),
 )  # fmt: skip

@@ -247,3 +247,10 @@ def test_the_alert_on_a_night_that_failed_says_what_there_is_to_go_back_to(setti
     good = backups.list()[0].created_at
     wanted = f"The last good one is of {good:%Y-%m-%d %H:%M} UTC: what came since is lost if the disk is."
     assert fail().endswith(wanted)
+    backups.nightly()
+    backups.list()[0].path.with_name("20200101T000000Z.backup").symlink_to("gone")
+    with pytest.raises(FileNotFoundError):
+        backups.nightly()
+    with closing(connect(settings.layout.database)) as connection:
+        (alert,) = list_alerts(connection, open_only=True)
+    assert alert.message.endswith(". Those of before cannot be looked at: No such file or directory.")

@@ -118,6 +118,18 @@ def check(layout: Layout, columns: dict[str, list[object]]) -> list[Finding]:
             "others or cast it with a query, else each date counts as a category",
         ),
         (
+            [f"2026-01-{1 + i % 28:02}" for i in range(95)] + ["NA"] * 5, Code.DATES_AS_TEXT,
+            "95 of the 100 texts in 'c' are dates like 2026-01-31; the first other is 'NA' in row 96; mend the others "
+            "or cast it with a query, else each date counts as a category",
+        ),
+        (
+            ["$1"] * 97 + ["free"] * 3, Code.SIGNED_NUMBERS,
+            "97 of the 100 texts in 'c' are numbers with signs, like '$1', the other 3 (3.0%) are 'free'; if that "
+            "means missing, read them so with --prepare 'SELECT * REPLACE (CASE WHEN \"c\" NOT IN ($$free$$) THEN "
+            "TRY_CAST(regexp_replace(replace(\"c\", $$($$, $$-$$), $$[^0-9.-]$$, $$$$, $$g$$) AS DOUBLE) END AS \"c\") "
+            "FROM source', else each number counts as a category",
+        ),
+        (
             [f"2026-01-31 {i // 60:02}:{i % 60:02}" for i in range(100)], Code.DATES_AS_TEXT,
             "all 100 texts in 'c' are dates like 2026-01-31; cast it with a query, else each date counts as a category",
         ),
@@ -144,6 +156,7 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         ["1", "2", "a", "b"] * 25,
         [str(i % 9) for i in range(49)] + ["x"] * 51,
         [*["None", "Some", "Marked"] * 20],
+        ["+", "-"] * 25,
         [20_240_000 + i * 37 for i in range(100)],
         [True, False] * 50,
         [0, 100] * 50,
@@ -164,6 +177,7 @@ def test_what_is_suspicious_is_found_and_said(layout: Layout, values: list[objec
         "codes",
         "a word more often than numbers",
         "none as a level",
+        "plus and minus",
         "numbers that are no days",
         "flags",
         "a scale",
