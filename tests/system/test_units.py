@@ -207,7 +207,8 @@ def test_mlflow_wakes_when_somebody_comes(installed: Machine) -> None:
 
 def test_a_job_writes_to_the_journal_as_the_other_processes_do(serving: Machine) -> None:
     """Prefect's own lines, which have the time and a form of their own in a file; each says of which job it is."""
-    (job,) = [one for one in json.loads(serving.ok("appliance jobs list --json"))["jobs"] if one["kind"] == "train"]
+    jobs = json.loads(serving.ok("appliance jobs list --json"))["jobs"]
+    job = next(one for one in jobs if (one["kind"], one["model"]) == ("train", "penguins"))
     asked = f"journalctl -u appliance-runner -o json APPLIANCE_JOB={job['id']} APPLIANCE_MODEL=penguins"
     entries = [json.loads(line) for line in serving.ok(asked).splitlines()]
     told = {entry["PRIORITY"] for entry in entries if entry["MESSAGE"].startswith("read: ")}
