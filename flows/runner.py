@@ -152,6 +152,8 @@ class Runner:
             self._settle()
         except NotReady:
             log.warning("the orchestrator is gone; the next runner says what became of the jobs")
+        except (StorageError, sqlite3.Error) as exc:
+            log.error("%s; the next runner says what became of the jobs", exc)
         self._orchestrator.close()
 
     def _is_release_changing(self) -> bool:

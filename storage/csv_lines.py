@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from storage.source_files import SourceFile, read_blocks, text_encoding
 
@@ -104,9 +104,15 @@ def doubled_delimiter(file: SourceFile) -> str | None:
         return None
     for pair in (mark * 2 for mark in DOUBLED):
         is_alone = not any(pair[0] in line.replace(pair, "") for line in lines)
-        if is_alone and pair in lines[0] and len({line.count(pair) for line in lines}) == 1:
-            return pair
+        if is_alone and _stands_regularly(pair, lines):
+            # What a usual mark separates as regularly is separated by that: 1,std::vector
+            usual = any(_stands_regularly(mark, lines) for mark in DELIMITERS if mark != pair[0])
+            return None if usual else pair
     return None
+
+
+def _stands_regularly(mark: str, lines: Sequence[str]) -> bool:
+    return mark in lines[0] and len({line.count(mark) for line in lines}) == 1
 
 
 def mixed_ends(file: SourceFile) -> str | None:

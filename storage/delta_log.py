@@ -53,14 +53,16 @@ def mend_logs(layout: Layout) -> None:
         StateUnwritable: The state directory is read-only.
     """
     for folder in (*layout.datasets.glob(f"*/{LOG}"), *layout.history.glob(f"*/{LOG}")):
-        checkpoints = [path for path in folder.glob("*.checkpoint*.parquet") if not path.stat().st_size]
-        commit = max(folder.glob("*.json"), default=None)
-        torn = [commit] if commit is not None and not commit.stat().st_size else []
-        # A name that points to nothing is worse than none: every commit and older checkpoint is found without it.
-        hints = [folder / HINT] if checkpoints else []
         try:
+            checkpoints = [path for path in folder.glob("*.checkpoint*.parquet") if not path.stat().st_size]
+            commit = max(folder.glob("*.json"), default=None)
+            torn = [commit] if commit is not None and not commit.stat().st_size else []
+            # A name that points to nothing is worse than none: every commit and older checkpoint is found without it.
+            hints = [folder / HINT] if checkpoints else []
             for path in (*hints, *checkpoints, *torn):
                 path.unlink(missing_ok=True)
                 log.warning("%s was taken away: a power cut had left it empty before anybody was told of it", path)
+        except FileNotFoundError:
+            continue  # somebody writes this one now, and old ones go
         except OSError as exc:
             raise StateUnwritable(f"cannot mend {folder}: {exc.strerror}; run 'appliance doctor'") from exc

@@ -204,6 +204,7 @@ def tidy(
             oldest = (today - timedelta(days=keep_days)).isoformat()
             if table.file_uris(file_pruning_predicate=f"{DAY} < '{oldest}'"):
                 table.delete(f"{DAY} < '{oldest}'")
+                sync_log(table_path(layout, kind))
         for model, day in _fragmented(table, today.isoformat()):
             if is_wanted():
                 return False
@@ -217,6 +218,7 @@ def tidy(
                 flush(file)
             sync_log(table_path(layout, kind), {file.parent for file in merged})
         table.vacuum(grace_h, dry_run=False, enforce_retention_duration=False, full=True)
+        sync_log(table_path(layout, kind))
     except (DeltaError, OSError) as exc:
         raise StateUnwritable(
             f"cannot tidy the history of {kind} below {table_path(layout, kind)}: {_sentence(exc)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from appliance.cli.caller import caller
 from appliance.cli.house import open_house
 from appliance.cli.output import Flag, Json, print_json, print_table, say, show_time
 from appliance.settings import load_settings
+from storage.errors import StorageError
 
 app = App(name="backup", help="Backups of everything: create, list, verify, restore.")
 
@@ -57,7 +59,10 @@ def nightly() -> None:
     from appliance.expiry import watch_certificate
 
     house = open_house()
-    watch_certificate(house.settings, datetime.now(UTC))
+    try:
+        watch_certificate(house.settings, datetime.now(UTC))
+    except (StorageError, sqlite3.Error) as exc:  # the backup is made all the same
+        say(str(exc))
     if house.settings.backup_nightly:
         house.backups.nightly()
         return

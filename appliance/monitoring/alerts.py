@@ -38,7 +38,8 @@ class Alert:
         """The model, or what an alert without one is about, for people."""
         if self.kind == "feed":
             return f"dataset {self.subject.partition(' ')[2]}"
-        return self.model or ("this host" if self.kind in {"watch", "backup", "disk"} else "inference API")
+        host = {"watch", "backup", "disk", "certificate"}
+        return self.model or ("this host" if self.kind in host else "inference API")
 
     def to_json(self) -> Json:
         """The fields under their names."""

@@ -102,7 +102,7 @@ def check_disk(settings: Settings) -> list[Check]:
     if pressure is Pressure.ALERT:
         return [Check(name="disk", state="warn", message=message, fix=fix)]
     if use.used_share >= ALERT_SHARE:
-        message += f", more than the {AMPLE_BYTES >> 30} GB from which on the shares do not count"
+        message += f", more than the {AMPLE_BYTES >> 30} GiB from which on the shares do not count"
     return [Check(name="disk", state="ok", message=message)]
 
 

@@ -86,7 +86,8 @@ def print_logs(
     naming = {each: _Naming(tuple(wanted.about.values())) for each in names}
     for each in names:
         found = read_tail(log_path(settings.layout, each), lines=None if wanted.about else most)
-        for line in naming[each].pick(found)[-(most or 0) :]:
+        picked = naming[each].pick(found)
+        for line in picked if most is None else picked[max(0, len(picked) - most) :]:
             print(f"{each:12} | {line}")
     while follow:
         time.sleep(0.3)
@@ -114,6 +115,7 @@ class _Naming:
 
 def become_journalctl(name: str | None, *, lines: int | None, follow: bool, wanted: Wanted) -> NoReturn:
     """Replace this process by the one that reads the journal, so that Ctrl-C is its own."""
-    arguments = ["journalctl", "--no-pager", f"--unit=appliance-{name or '*'}", f"--lines={lines or 'all'}"]
+    most = "all" if lines is None else lines
+    arguments = ["journalctl", "--no-pager", f"--unit=appliance-{name or '*'}", f"--lines={most}"]
     arguments += [*wanted.as_arguments(), *(["--follow"] if follow else [])]
     os.execvp("journalctl", arguments)  # noqa: S606  (our own program, an argument list)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from appliance.expiry import watch_certificate
+from appliance.monitoring.alerts import Alert
+from appliance.monitoring.spans import State
 from appliance.processes.certificate import VALID_DAYS, make_certificate
 from appliance.settings import Settings
 from storage.alert_rows import list_alerts
@@ -57,3 +59,11 @@ def test_without_tls_and_with_an_unreadable_one_nothing_is_opened(settings: Sett
     watch_certificate(settings, END)
     watch_certificate(Settings(state=settings.state), END)
     assert alerts(settings) == []
+
+
+def test_it_is_about_the_host() -> None:
+    alert = Alert(
+        id=1, model="", subject="certificate", state=State.WARN, message="", opened_at=MADE, closed_at=None,
+        acknowledged_by=None,
+    )  # fmt: skip
+    assert alert.about == "this host"

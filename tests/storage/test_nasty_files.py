@@ -48,6 +48,8 @@ def test_a_column_without_values_is_no_mark_that_stands_twice(desk: Desk) -> Non
     rows = desk.read(desk.put("x.csv", "a|b|c\n1||x\n2||y\n3||z\n"))
     assert rows.columns == ["a", "b", "c"]
     assert desk.read(desk.put("x.csv", "a;;c\n1;;x\n2;;y\n3;;z\n")).width == 3
+    rows = desk.read(desk.put("x.csv", "n,name\n1,std::vector\n2,std::map\n".replace("name", "a::b")))
+    assert rows.to_dict(as_series=False) == {"n": [1, 2], "a::b": ["std::vector", "std::map"]}
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_unit_reaches_another_address_only_where_it_must(elsewhere: Guest, nam
     assert (other == "0") == reaches, f"connecting ended with errno {other}"
 
 
-@pytest.mark.parametrize("name", ["backup", "recover", "reopen"])
+@pytest.mark.parametrize("name", ["backup", "recover"])
 def test_units_without_a_network_have_none_at_all(elsewhere: Guest, name: str) -> None:
     shown = elsewhere.ok(f"systemctl show -p PrivateNetwork appliance-{name}.service").strip()
     assert shown == "PrivateNetwork=yes"

@@ -37,7 +37,7 @@ def test_status_weighs_every_process(guest: Guest) -> None:
 def test_doctor_and_the_dashboards_unit_see_what_each_process_has(guest: Guest) -> None:
     checks = json.loads(guest.ok("appliance doctor --json"))["checks"]
     told = {one["name"]: one["message"] for one in checks if one["name"].startswith("memory of ")}
-    assert "MB, cache of its files included, of at most" in told["memory of ui"]
+    assert "MiB, cache of its files included, of at most" in told["memory of ui"]
     guest.ok(PREDICT)
     asked = 'curl -sf -H "X-API-Key: $(cat /root/key)" http://127.0.0.1:8080/api/load'
     for one in json.loads(guest.ok(asked))["processes"]:
