@@ -102,12 +102,15 @@ class Runner:
             try:
                 register_flows(self._orchestrator)
                 for run in self._orchestrator.runs_in(PENDING, RUNNING, CANCELLING):
-                    cancelled = run.state is not None and run.state.type == CANCELLING
-                    left = self._resumed(run) or (CRASHED, self._say_stopped(run))
-                    self._orchestrator.set_state(run.id, *((CANCELLED, "cancelled") if cancelled else left), force=True)
+                    end = (CANCELLED, "cancelled") if run.state is not None and run.state.type == CANCELLING else None
+                    left = end or self._resumed(run) or (CRASHED, self._say_stopped(run))
+                    self._orchestrator.set_state(run.id, *left, force=True)
+                    note_outcome(self._settings, run, *left)
                 self._answers, self._ready_at = True, self._clock()
             except NotReady:
                 time.sleep(0.5)
+            except (StorageError, sqlite3.Error) as exc:
+                log.error("%s", exc)
             else:
                 return True
         return False

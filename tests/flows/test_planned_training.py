@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -64,3 +66,19 @@ def test_planned_trainings_that_fail_open_an_alert_until_one_is_done(stack: Stac
     add(stack.house, "data", made_up())
     assert end(stack, stack.train(model)) is JobState.COMPLETED
     until(lambda: not alerts(stack)[0][2], "the end of the alert")
+
+
+def test_a_planned_training_that_dies_with_its_runner_opens_one_too(stack: Stack) -> None:
+    model = stack.house.models.list()[0].name
+    with closing(Orchestrator(stack.house.settings)) as orchestrator:
+        until(lambda: stack.train(model) != "", "an orchestrator that takes jobs")
+        run = orchestrator.create_run(
+            "train", name=f"train {model}", parameters={"model": model, "who": "schedule"},
+            tags=[DEPLOYMENT, PLANNED, f"model:{model}"], plan=Plan(at=datetime.now(UTC), key="tonight"),
+        )  # fmt: skip
+    until(lambda: stack.house.jobs.get(run.id).state is JobState.RUNNING, "the training")
+    stack.stop("runner", signal.SIGKILL)
+    assert alerts(stack) == []
+    stack.start("runner")
+    until(lambda: bool(alerts(stack)), "the alert")
+    assert alerts(stack)[0][1].startswith("The planned training failed: ")
