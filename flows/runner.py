@@ -107,10 +107,10 @@ class Runner:
                     self._orchestrator.set_state(run.id, *left, force=True)
                     note_outcome(self._settings, run, *left)
                 self._answers, self._ready_at = True, self._clock()
-            except NotReady:
+            except (NotReady, StorageError, sqlite3.Error) as exc:
+                if not isinstance(exc, NotReady):  # which is an orchestrator that still starts
+                    log.error("%s", exc)
                 time.sleep(0.5)
-            except (StorageError, sqlite3.Error) as exc:
-                log.error("%s", exc)
             else:
                 return True
         return False
