@@ -31,9 +31,12 @@ def note_outcome(settings: Settings, run: FlowRun, state: str, message: str) -> 
     with closing(connect(settings.layout.database)) as connection, transaction(connection):
         if state == COMPLETED:
             close_alert(connection, model, TRAINING, datetime.now(UTC))
-        elif state in {FAILED, CRASHED} and run.parameters.get("who") == "schedule":
-            if not has_open_alert(connection, model, TRAINING):
-                open_alert(connection, _told(model, run, message))
+        elif state in {FAILED, CRASHED} and _of_schedule(run) and not has_open_alert(connection, model, TRAINING):
+            open_alert(connection, _told(model, run, message))
+
+
+def _of_schedule(run: FlowRun) -> bool:
+    return run.parameters.get("who") == "schedule"
 
 
 def _told(model: str, run: FlowRun, message: str) -> NewAlert:
